@@ -1,0 +1,1 @@
+"""Sutro batch inference over MCP."""
