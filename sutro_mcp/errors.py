@@ -1,0 +1,136 @@
+"""Every failure a caller can meet, split by what the reader can do about it.
+
+    SutroError
+    ├── CallError                    fix the call
+    │   ├── InvalidArgumentError     a value is not acceptable
+    │   ├── InvalidCursorError       a cursor is damaged, or belongs to another question
+    │   ├── JobNotFoundError         no such job for this key (404)
+    │   ├── ResultsNotReadyError     the job has not finished
+    │   ├── NoResultsError           the job failed or was cancelled
+    │   ├── ResultsGoneError         the job succeeded, its results are past retention
+    │   └── RejectedError            the deployment refused the request (400, 405, 409, 422)
+    ├── SettingsError                fix the settings
+    │   ├── ConfigurationError       key or URL missing, malformed or not a pair
+    │   ├── AuthenticationError      the key was refused (401)
+    │   ├── AccessDeniedError        the key may not do this (403)
+    │   └── WrongDeploymentError     the URL is not a Sutro deployment, or no longer one (410)
+    ├── TemporaryError               wait
+    │   ├── RateLimitedError         too many requests (429); `retry_after` in seconds
+    │   ├── ServiceUnavailableError  5xx, or a gateway gave up (524)
+    │   ├── ConnectionFailedError    no connection, or it broke
+    │   └── DeadlineExceededError    no complete answer in time
+    └── UnexpectedReplyError         report it
+        ├── IncompleteReplyError     a body ended early, or does not match its own length or checksum
+        ├── ReplyTooLargeError       a body passed its cap
+        └── WorkerError              the process that reads results died or ran out of memory or time
+
+A message has three parts: what we were doing, what happened, what to do next. It holds no URL of ours or of
+an artifact, no key, and no upstream text that has not passed `untrusted.quote`.
+"""
+
+
+class SutroError(Exception):
+    """A failure with a message fit for an assistant. `str()` of it is the whole message."""
+
+    def __init__(self, doing: str, happened: str, next_step: str) -> None:
+        """`doing` completes "Cannot …"; `happened` and `next_step` are whole clauses without a final dot."""
+        self.doing = doing
+        self.happened = happened
+        self.next_step = next_step
+        super().__init__(f"Cannot {doing}: {happened}. {next_step}.")
+
+
+class CallError(SutroError):
+    """The call has to change."""
+
+
+class InvalidArgumentError(CallError):
+    """An argument is not acceptable."""
+
+
+class InvalidCursorError(CallError):
+    """A cursor is damaged, stale, or was made for another question."""
+
+
+class JobNotFoundError(CallError):
+    """The deployment knows no such job for this key."""
+
+
+class ResultsNotReadyError(CallError):
+    """The job has not finished, or its results are not published yet."""
+
+
+class NoResultsError(CallError):
+    """The job ended without results: it failed or was cancelled."""
+
+
+class ResultsGoneError(CallError):
+    """The job succeeded but its results are no longer kept."""
+
+
+class RejectedError(CallError):
+    """The deployment understood the request and refused it; `status` is the HTTP status."""
+
+    def __init__(self, doing: str, happened: str, next_step: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(doing, happened, next_step)
+
+
+class SettingsError(SutroError):
+    """The settings have to change."""
+
+
+class ConfigurationError(SettingsError):
+    """Key or URL is missing, malformed, or the two are not a pair."""
+
+
+class AuthenticationError(SettingsError):
+    """The deployment refused the key (401)."""
+
+
+class AccessDeniedError(SettingsError):
+    """The key is valid but not allowed to do this (403)."""
+
+
+class WrongDeploymentError(SettingsError):
+    """The URL does not lead to a Sutro deployment, or to one that no longer answers (410)."""
+
+
+class TemporaryError(SutroError):
+    """The same call may succeed later."""
+
+
+class RateLimitedError(TemporaryError):
+    """Too many requests (429). `retry_after` is the number of seconds to wait."""
+
+    def __init__(self, doing: str, happened: str, next_step: str, *, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(doing, happened, next_step)
+
+
+class ServiceUnavailableError(TemporaryError):
+    """The deployment or a gateway in front of it failed (5xx, 524)."""
+
+
+class ConnectionFailedError(TemporaryError):
+    """No connection could be made, or it broke before the reply was complete."""
+
+
+class DeadlineExceededError(TemporaryError):
+    """No complete answer arrived within the time allowed for the call."""
+
+
+class UnexpectedReplyError(SutroError):
+    """The deployment answered with something that the contract does not allow."""
+
+
+class IncompleteReplyError(UnexpectedReplyError):
+    """A body ended early or does not match its own length, entity tag or checksum."""
+
+
+class ReplyTooLargeError(UnexpectedReplyError):
+    """A body is larger than what this kind of reply may be."""
+
+
+class WorkerError(UnexpectedReplyError):
+    """The process that reads results died, or passed its memory or time limit."""
