@@ -1,0 +1,126 @@
+"""What is asked of a result artifact, and the typed answers.
+
+These models cross two boundaries, the worker's pipe and the MCP reply, so they hold plain JSON values only.
+Text in them has passed `untrusted.visible`. Importing this module must not import polars.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Cell = str | int | float | bool | None
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ArtifactRef(_Model):
+    """A result artifact as it lies on disk."""
+
+    path: str
+    format: Literal["parquet", "json"]
+    job_id: str
+    include_inputs: bool = False
+    include_cumulative_logprobs: bool = False
+
+
+class PageRequest(_Model):
+    """Which rows, which columns, and how much of them."""
+
+    artifact: ArtifactRef
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1)] = 20
+    columns: tuple[str, ...] = ()
+    unpack_json: bool = True
+    output_column: str = "inference_result"
+    max_cell_chars: int = 500
+    max_chars: int = 9_000
+
+
+class Page(_Model):
+    """Rows `offset` to `offset + len(rows) - 1` of `row_count`, in input order."""
+
+    columns: list[str]
+    rows: list[list[Cell]]
+    row_count: int
+    offset: int
+    next_offset: int | None = None
+    shortened: str | None = None
+
+
+class SummaryRequest(_Model):
+    """What to summarise, and what the job says of it."""
+
+    artifact: ArtifactRef
+    expected_rows: int | None = None
+    json_schema: dict[str, Any] | None = None
+    output_column: str = "inference_result"
+    unpack_json: bool = True
+    max_chars: int = 5_800
+
+
+class TopValue(_Model):
+    """A value with the number and share of the column's non-null cells that hold it."""
+
+    value: Cell
+    count: int
+    share: float
+
+
+class Distribution(_Model):
+    """Of numbers, of text lengths in characters, or of the number of items in lists."""
+
+    min: int | float
+    q25: int | float
+    median: int | float
+    q75: int | float
+    max: int | float
+    mean: int | float
+
+
+class ColumnSummary(_Model):
+    """One column, or one field of JSON outputs by its path (`vendor.name`).
+
+    `present` counts the rows that have the field at all (null or not); `nulls` those where it is null.
+    `lengths` (of texts, in characters) is left out where the values are few and `top` shows them.
+    """
+
+    name: str
+    type: str
+    present: int
+    nulls: int
+    distinct: int
+    numbers: Distribution | None = None
+    lengths: Distribution | None = None
+    items: Distribution | None = None
+    top: list[TopValue] = []
+
+
+class Suspicion(_Model):
+    """Rows that deserve a look: how many, why, and the numbers of the first few."""
+
+    kind: str
+    count: int
+    rows: list[int]
+
+
+class Sample(_Model):
+    """One row, shortened, and why it was chosen."""
+
+    row: int
+    why: str
+    output: str | None
+    input: str | None = None
+
+
+class Summary(_Model):
+    """What came out of a job, in a few hundred tokens whatever its size."""
+
+    row_count: int
+    expected_rows: int | None = None
+    outputs: str
+    columns: list[ColumnSummary]
+    suspicious: list[Suspicion]
+    samples: list[Sample]
+    shortened: str | None = None

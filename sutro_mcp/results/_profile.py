@@ -1,0 +1,95 @@
+"""Describe one column of values: type, nulls, distinct values, distribution, frequent values."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, cast
+
+import polars as pl
+from pydantic_core import to_json
+
+from ._models import ColumnSummary, Distribution, TopValue
+from ._page import cell
+
+_TOP = 8
+# A value held by fewer rows than this is an example, not a category.
+_TOP_SHARE = 0.005
+_FEW = 20
+
+
+def profile(name: str, values: Sequence[Any], present: int | None = None) -> ColumnSummary:
+    """Summary of `values`, where None is null. `present` defaults to all of them."""
+    filled = [value for value in values if value is not None]
+    kinds = {_kind(value) for value in filled}
+    counts = Counter(_hashable(value) for value in filled)
+    texts = [value for value in filled if isinstance(value, str)]
+    numbers = [float(value) for value in filled if _is_number(value)]
+    lists = [cast("list[Any]", value) for value in filled if isinstance(value, list)]
+    return ColumnSummary(
+        name=name,
+        type=_type(kinds),
+        present=len(values) if present is None else present,
+        nulls=len(values) - len(filled),
+        distinct=len(counts),
+        numbers=distribution(numbers) if numbers else None,
+        lengths=distribution([float(len(text)) for text in texts]) if len(set(texts)) > _FEW else None,
+        items=distribution([float(len(items)) for items in lists]) if lists else None,
+        top=_top(counts, len(filled)),
+    )
+
+
+def distribution(values: Sequence[float]) -> Distribution:
+    """Minimum, quartiles (linear interpolation), maximum and mean; `values` must not be empty."""
+    series = pl.Series(values, dtype=pl.Float64)
+    quantiles = [series.quantile(q, "linear") for q in (0.25, 0.5, 0.75)]
+    low, high = cast("float", series.min()), cast("float", series.max())
+    q25, median, q75 = (_round(cast("float", q)) for q in quantiles)
+    mean = _round(cast("float", series.mean()))
+    return Distribution(min=_round(low), q25=q25, median=median, q75=q75, max=_round(high), mean=mean)
+
+
+def _round(number: float) -> int | float:
+    rounded = float(f"{number:.6g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def _top(counts: Counter[Any], filled: int) -> list[TopValue]:
+    frequent = [(value, n) for value, n in counts.most_common(_TOP) if n > 1 and n / filled >= _TOP_SHARE]
+    return [TopValue(value=cell(_shown(value)), count=n, share=round(n / filled, 4)) for value, n in frequent]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, list):
+        return "list"
+    return "object" if isinstance(value, dict) else type(value).__name__
+
+
+def _type(kinds: set[str]) -> str:
+    if kinds == {"integer", "number"}:
+        return "number"
+    if len(kinds) > 1:
+        return f"mixed ({', '.join(sorted(kinds))})"
+    return next(iter(kinds), "null")
+
+
+def _hashable(value: Any) -> Any:
+    # 1, 1.0 and True are equal in Python but not in JSON.
+    if isinstance(value, list | dict):
+        return (_kind(cast("Any", value)), to_json(value, inf_nan_mode="strings", fallback=str))
+    return (_kind(value), value)
+
+
+def _shown(key: tuple[str, Any]) -> Any:
+    kind, value = key
+    return value.decode() if kind in ("list", "object") else value
