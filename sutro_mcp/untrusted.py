@@ -25,6 +25,8 @@ _SUSPECT = re.compile(
     "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# A tag at the start, or a whole page after some words. "<unk> is no token" and "<3 rows" are text.
+_MARKUP = re.compile(r"^<(?:[!?/]|[a-z][\w:-]*(?: [^<>]*)?/?>.*<)|<!doctype|<html\b|<\?xml", re.IGNORECASE)
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
 _JOINING_SCRIPTS = ("ARABIC", "SYRIAC", "NKO", "MONGOLIAN")
 
@@ -51,7 +53,7 @@ def quote(text: str, limit: int = 300) -> str:
     HTML is named, never repeated: an error page is markup, not a message.
     """
     line = " ".join(text.split())
-    if line[:200].lower().startswith(("<!doctype", "<html", "<?xml", "<")):
+    if _MARKUP.search(line):
         return "(a web page or XML document, not shown)"
     return '"' + shorten(visible(line), limit)[0].replace('"', "'") + '"'
 
@@ -84,9 +86,9 @@ def _belongs(char: str, text: str, at: int) -> bool:
     if not before:
         return False
     if char == "\ufe0f" and before != "\ufe0f":
-        return _is_emoji(before) or before in "#*0123456789"
+        return _is_emoji(before) or (before in "#*0123456789" and after == "\u20e3")
     if char == "\ufe0e":
-        return _is_emoji(before)
+        return before != "\ufe0f" and _is_emoji(before)
     if "\U000e0100" <= char <= "\U000e01ef":
         return unicodedata.name(before, "").startswith("CJK")
     if char == _ZWJ and _is_emoji(before) and after and _is_emoji(after):

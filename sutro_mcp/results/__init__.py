@@ -1,14 +1,27 @@
 """Turns a result artifact into pages and summaries. Knows nothing of HTTP or MCP.
 
-Importing this package must not import polars: the server does, and polars lives in the worker process.
+Importing this package must not import polars: the server does, and there polars lives in the worker process.
+`frames` is the exception, for library callers.
 """
 
 from ._engine import ResultsEngine, results_engine
-from ._models import Cell, ColumnSummary, Distribution, Page, Sample, Summary, Suspicion, TopValue
-from ._store import ArtifactSource, FetchedArtifact, Progress, Variant
+from ._models import (
+    ArtifactRef,
+    Cell,
+    ColumnSummary,
+    Distribution,
+    Page,
+    Sample,
+    Summary,
+    Suspicion,
+    TopValue,
+)
+from ._store import ArtifactSource, ArtifactStore, FetchedArtifact, Progress, Variant
 
 __all__ = [
+    "ArtifactRef",
     "ArtifactSource",
+    "ArtifactStore",
     "Cell",
     "ColumnSummary",
     "Distribution",

@@ -25,6 +25,8 @@ def read_artifact(ref: ArtifactRef, output_column: str) -> pl.DataFrame:
 
     Raises UnexpectedReplyError when the file cannot be read or its output column cannot be told.
     """
+    if ref.format == "csv":
+        raise _unreadable(ref, "they came as CSV although Parquet was asked for, and types cannot be told")
     frame = _read_json(ref) if ref.format == "json" else _read_parquet(ref)
     return arrange(frame, ref, output_column)
 

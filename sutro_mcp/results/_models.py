@@ -19,7 +19,7 @@ class ArtifactRef(_Model):
     """A result artifact as it lies on disk."""
 
     path: str
-    format: Literal["parquet", "json"]
+    format: Literal["parquet", "json", "csv"]
     job_id: str
     include_inputs: bool = False
     include_cumulative_logprobs: bool = False

@@ -1,5 +1,6 @@
 """Describe one column of values: type, nulls, distinct values, distribution, frequent values."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
@@ -22,7 +23,7 @@ def profile(name: str, values: Sequence[Any], present: int | None = None) -> Col
     kinds = {_kind(value) for value in filled}
     counts = Counter(_hashable(value) for value in filled)
     texts = [value for value in filled if isinstance(value, str)]
-    numbers = [float(value) for value in filled if _is_number(value)]
+    numbers = [float(value) for value in filled if _is_number(value) and math.isfinite(value)]
     lists = [cast("list[Any]", value) for value in filled if isinstance(value, list)]
     return ColumnSummary(
         name=name,

@@ -1,0 +1,6 @@
+"""`python -m sutro_mcp` is `sutro-mcp`."""
+
+from sutro_mcp.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

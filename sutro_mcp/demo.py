@@ -1,0 +1,124 @@
+"""The product in under a minute: a real MCP client talks to a real server, over stdio, about demo jobs.
+
+Every line that is printed is what the server answered. Nothing here knows the answers in advance: a call that
+fails ends the demo with an exit code of 1.
+"""
+
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.types import TextContent
+
+Say = Callable[[str], None]
+
+_FOLLOW_SECONDS = 30
+_POLL_SECONDS = 1.5
+_SHOWN_LINES = 16
+_SHOWN_WIDTH = 118
+
+
+class DemoFailedError(Exception):
+    """A call in the demo did not answer as the product promises."""
+
+
+class _Conversation:
+    """Calls tools and shows what was asked and answered."""
+
+    def __init__(self, client: Client, say: Say) -> None:
+        self._client = client
+        self._say = say
+
+    async def ask(self, question: str, tool: str, *, show: bool = True, **arguments: Any) -> dict[str, Any]:
+        """Call `tool`; its structured answer."""
+        if question:
+            self._say(f"\n● {question}")
+        shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        result = await self._client.call_tool(tool, arguments)
+        text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+        if result.is_error:
+            raise DemoFailedError(f"{tool} answered: {text}")
+        if show:
+            self._say(f"  → {tool}({shown})")
+            self._say(_indented(text))
+        return result.structured_content or {}
+
+
+def _indented(text: str) -> str:
+    lines = text.splitlines()
+    kept = lines[:_SHOWN_LINES]
+    if len(lines) > _SHOWN_LINES:
+        kept = [*kept[:-1], f"… ({len(lines) - _SHOWN_LINES + 1} more lines)"]
+    return "\n".join("    " + textwrap.shorten(line, _SHOWN_WIDTH, placeholder=" …") for line in kept)
+
+
+async def run_demo(say: Say) -> None:
+    """Play the conversation. Raises DemoFailedError, or what the client raises."""
+    server = StdioServerParameters(command=sys.executable, args=["-m", "sutro_mcp", "serve", "--demo"])
+    say("Starting `sutro-mcp serve --demo` and talking to it as an assistant would.")
+    async with Client(server) as client:
+        names = [tool.name for tool in (await client.list_tools()).tools]
+        say(f"Connected over stdio. Tools: {', '.join(names)}.")
+        await _converse(_Conversation(client, say), say)
+    say(_CLOSING)
+
+
+async def _converse(talk: _Conversation, say: Say) -> None:
+    await talk.ask("What is going on with my jobs?", "summarize_jobs", group_by="status")
+    active = await talk.ask("Which ones are active?", "list_jobs", status=["RUNNING", "STARTING", "QUEUED"])
+    running = [job["job_id"] for job in active["jobs"] if job["status"] == "RUNNING"]
+    if len(running) != 2:  # the demo is written for these
+        raise DemoFailedError("there should be two running jobs")
+
+    stopped, followed = running
+    await _cancel(talk, stopped)
+    await _follow(talk, say, followed)
+    await talk.ask("What came out of it?", "get_job_results", job_id=followed)
+    await talk.ask(
+        "Show me rows 100 to 104, with the inputs.",
+        "get_job_results",
+        job_id=followed,
+        view="rows",
+        offset=100,
+        limit=5,
+        include_inputs=True,
+        max_cell_chars=60,
+    )
+
+
+async def _follow(talk: _Conversation, say: Say, job_id: str) -> None:
+    say("\n● Follow the other one until it is done.")
+    say(f"  → get_job_status(job_id={job_id!r}), again and again")
+    seen = ""
+    with anyio.fail_after(_FOLLOW_SECONDS):
+        while True:
+            status = await talk.ask("", "get_job_status", show=False, job_id=job_id)
+            if status["status"] != seen:
+                seen = status["status"]
+                say(f"    {seen}. {status['next']}")
+            if status["is_terminal"]:
+                break
+            await anyio.sleep(_POLL_SECONDS)
+    if seen != "SUCCEEDED":
+        raise DemoFailedError(f"the followed job ended as {seen}")
+
+
+async def _cancel(talk: _Conversation, job_id: str) -> None:
+    preview = await talk.ask("Stop the first one that runs.", "cancel_job", job_id=job_id)
+    if "outcome" in preview:
+        raise DemoFailedError("cancel_job acted without consent")
+    await talk.ask("Yes, I am sure.", "cancel_job", job_id=job_id, confirm=True)
+    await talk.ask("Is it gone?", "get_job_status", job_id=job_id)
+
+
+_CLOSING = """
+That was the embedded emulator: no key, no network. To use your own jobs:
+
+  export SUTRO_API_KEY=…            # and SUTRO_API_URL=… for a deployment of your own
+  sutro-mcp check                   # is the key accepted?
+  sutro-mcp config claude-desktop   # or claude-code, cursor, vscode, codex, gemini-cli: what to paste where
+"""

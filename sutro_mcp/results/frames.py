@@ -1,0 +1,122 @@
+"""Results as a frame for library callers, by the rules of the official SDK (0.1.67, `get_job_results`).
+
+Unlike a page, a frame unpacks JSON only if every row that is not null holds an object, and refuses name
+conflicts instead of renaming. pandas is used only where the caller brought a pandas frame.
+"""
+
+from typing import TYPE_CHECKING, Any, cast
+
+import polars as pl
+
+from sutro_mcp.errors import InvalidArgumentError
+
+from ._artifact import read_artifact
+from ._models import ArtifactRef
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def build_frame(
+    ref: ArtifactRef,
+    *,
+    with_original_df: "pl.DataFrame | pd.DataFrame | None",
+    output_column: str,
+    unpack_json: bool,
+) -> "pl.DataFrame | pd.DataFrame":
+    """The artifact as a frame: joined to `with_original_df` by position, in that frame's own kind.
+
+    Raises InvalidArgumentError on name conflicts or unequal row counts, and UnexpectedReplyError when the
+    artifact cannot be read.
+    """
+    results = _as_json_types(read_artifact(ref, output_column))
+    asked = {"inputs": ref.include_inputs, "cumulative_logprobs": ref.include_cumulative_logprobs}
+    own = {output_column, "confidence_score", *(name for name, included in asked.items() if included)}
+    carried = [name for name in results.columns if name not in own]
+    original = None if with_original_df is None else _original(with_original_df)
+    if unpack_json:
+        results = _unpack(results, output_column, [] if original is None else original.columns)
+    if original is None or with_original_df is None:
+        return results
+    fields = _new_columns(results, original, carried)
+    if isinstance(with_original_df, pl.DataFrame):
+        return original.hstack(fields)
+    combined = with_original_df.copy()
+    if fields:
+        for name, values in pl.DataFrame(fields).to_pandas().items():
+            combined[name] = values.array
+    return combined
+
+
+def _as_json_types(frame: pl.DataFrame) -> pl.DataFrame:
+    """The types a JSON reply would give, so that all routes to the results agree."""
+    return pl.DataFrame([_as_json_type(column) for column in frame.iter_columns()])
+
+
+def _as_json_type(column: pl.Series) -> pl.Series:
+    if column.null_count() == len(column):
+        return column.cast(pl.Null)
+    if column.dtype.is_integer():
+        return column.cast(pl.Int64) if column.dtype != pl.UInt64 else column
+    if column.dtype == pl.Float32:
+        return column.cast(pl.Float64)
+    return column.cast(pl.String) if isinstance(column.dtype, pl.Categorical | pl.Enum) else column
+
+
+def _unpack(results: pl.DataFrame, output_column: str, taken: list[str]) -> pl.DataFrame:
+    outputs = results.get_column(output_column)
+    if outputs.dtype != pl.String:
+        return results
+    try:
+        decoded = outputs.str.json_decode(infer_schema_length=None)
+    except pl.exceptions.PolarsError:
+        return results
+    if not isinstance(decoded.dtype, pl.Struct):
+        return results
+    fields = list(decoded.struct.unnest().iter_columns())
+    conflicts = {field.name for field in fields} & {*results.columns, *taken}
+    if conflicts:
+        raise InvalidArgumentError(
+            "unpack the JSON outputs into columns",
+            f"these names are taken by other columns: {', '.join(sorted(conflicts))}",
+            "Pass unpack_json=False to keep the outputs as text",
+        )
+    if not fields:
+        return results
+    return pl.DataFrame([*(c for c in results.iter_columns() if c.name != output_column), *fields])
+
+
+def _original(frame: "pl.DataFrame | pd.DataFrame") -> pl.DataFrame:
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    if type(frame).__module__.partition(".")[0] != "pandas":
+        raise InvalidArgumentError(
+            "add the results to with_original_df",
+            f"it is a {type(frame).__name__}, not a polars or pandas DataFrame",
+            "Pass a DataFrame",
+        )
+    return cast("pl.DataFrame", cast("Any", pl.from_pandas)(frame))
+
+
+def _new_columns(results: pl.DataFrame, original: pl.DataFrame, carried: list[str]) -> list[pl.Series]:
+    if original.height != results.height:
+        raise InvalidArgumentError(
+            "add the results to with_original_df",
+            f"it has {original.height:,} rows and the results have {results.height:,}",
+            "Pass the frame that the job was submitted with",
+        )
+    shared = set(original.columns) & set(results.columns)
+    # A carried id may stand in both, if it is the same; an output or diagnostic never may.
+    conflicts = [
+        name
+        for name in shared
+        if name not in carried
+        or not original.get_column(name).equals(results.get_column(name), check_dtypes=True)
+    ]
+    if conflicts:
+        raise InvalidArgumentError(
+            "add the results to with_original_df",
+            f"both have columns named {', '.join(sorted(conflicts))}",
+            "Rename them in the frame, or choose another output_column",
+        )
+    return [column for column in results.iter_columns() if column.name not in shared]

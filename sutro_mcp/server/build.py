@@ -1,0 +1,46 @@
+"""Settings in, server out: the one place where tools, resources and texts are put together."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from importlib.resources import files
+
+from mcp.server.mcpserver import MCPServer
+
+from sutro_mcp.settings import Settings
+
+from .context import AppContext, Connect, open_context
+from .protocol import SutroServer
+from .resources import add_resources
+from .tools import tools_for
+
+
+def build_server(settings: Settings, connect: Connect) -> SutroServer:
+    """A server that calls `connect` for its API client when a request first needs it."""
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
+        async with open_context(settings, connect) as app:
+            yield app
+
+    server = SutroServer(
+        "sutro-mcp",
+        title="Sutro batch inference",
+        description="Batch LLM-inference jobs on Sutro (sutro.sh): find, follow, read results, cancel.",
+        instructions=instructions(),
+        version=version("sutro-mcp"),
+        website_url="https://sutro.sh",
+        lifespan=lifespan,
+        log_level=settings.log_level,
+    )
+    for tool in tools_for(settings):
+        server.add_tool(
+            tool.function, title=tool.title, description=tool.description, annotations=tool.annotations
+        )
+    add_resources(server)
+    return server
+
+
+def instructions() -> str:
+    """How the tools combine, for the model."""
+    return files(__package__ or "sutro_mcp.server").joinpath("instructions.md").read_text("utf-8").strip()

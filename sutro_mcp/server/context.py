@@ -1,0 +1,54 @@
+"""What every handler can reach, and for how long it lives."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from mcp.server.mcpserver import Context
+
+from sutro_mcp.client import ApiClient
+from sutro_mcp.results import ResultsEngine, results_engine
+from sutro_mcp.settings import Settings
+
+Connect = Callable[[], ApiClient]
+
+
+@dataclass
+class AppContext:
+    """One server's client, results and settings."""
+
+    settings: Settings
+    results: ResultsEngine
+    connect: Connect
+    _client: ApiClient | None = field(default=None, repr=False)
+
+    @property
+    def client(self) -> ApiClient:
+        """The API client, made when first needed. Raises ConfigurationError without a usable key and URL."""
+        if self._client is None:
+            self._client = self.connect()
+        return self._client
+
+    async def aclose(self) -> None:
+        """Close the client, if one was made."""
+        if self._client is not None:
+            await self._client.aclose()
+
+
+Ctx = Context[AppContext]
+
+
+def app_of(ctx: Ctx) -> AppContext:
+    """The AppContext behind a request."""
+    return ctx.request_context.lifespan_context
+
+
+@asynccontextmanager
+async def open_context(settings: Settings, connect: Connect) -> AsyncGenerator[AppContext]:
+    """The context of a server that runs until the block ends."""
+    async with results_engine() as results:
+        app = AppContext(settings, results, connect)
+        try:
+            yield app
+        finally:
+            await app.aclose()

@@ -1,0 +1,65 @@
+"""How a tool is declared: a function, its effect, and the two channels of its answer.
+
+A tool is an async function whose docstring is its description and whose parameters are typed in `params`. It
+has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServer`, once.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+
+from .outputs import Answer
+
+ToolFunction = Callable[..., Awaitable[CallToolResult]]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One entry of the catalogue."""
+
+    function: ToolFunction
+    title: str
+    annotations: ToolAnnotations
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def description(self) -> str:
+        """The docstring without its indentation, which Python 3.11 keeps and 3.13 does not."""
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def is_read_only(self) -> bool:
+        return bool(self.annotations.read_only_hint)
+
+
+def read_tool(title: str) -> Callable[[ToolFunction], Tool]:
+    """Declare a tool that changes nothing."""
+    return _declare(title, read_only_hint=True, destructive_hint=False)
+
+
+def destructive_tool(title: str) -> Callable[[ToolFunction], Tool]:
+    """Declare a tool that ends something; asking twice does no more than asking once."""
+    return _declare(title, read_only_hint=False, destructive_hint=True)
+
+
+def reply(answer: Answer, text: str) -> CallToolResult:
+    """Both channels of an answer, each complete."""
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=answer.structured()
+    )
+
+
+def fail(text: str) -> CallToolResult:
+    """A tool error. It carries no structured content: hosts drop it, and schemas would refuse it."""
+    return CallToolResult(is_error=True, content=[TextContent(type="text", text=text)])
+
+
+def _declare(title: str, **hints: Any) -> Callable[[ToolFunction], Tool]:
+    annotations = ToolAnnotations(**hints, idempotent_hint=True, open_world_hint=True)
+    return lambda function: Tool(function, title, annotations)

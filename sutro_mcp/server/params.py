@@ -1,0 +1,108 @@
+"""Parameter types shared by the tools.
+
+Their schemas keep to what every host accepts: one scalar type or an array with typed items, a description, no
+default, no null. Reading is lenient where hosts differ: words in any case, lists as text.
+"""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, cast, get_args
+
+from pydantic import BeforeValidator, Field
+
+from sutro_mcp.client import Status
+from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.untrusted import quote
+
+StatusWord = Literal[
+    "QUEUED", "STARTING", "RUNNING", "SUCCEEDED", "CANCELLING", "CANCELLED", "FAILED", "UNKNOWN"
+]
+_AGE = re.compile(r"(\d{1,5})\s*([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _as_list(value: Any) -> Any:
+    """A list given as JSON text, or as one bare item."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return [value]
+    return [value]
+
+
+def _as_statuses(value: Any) -> Any:
+    items = [part.strip() for part in value.split(",")] if _is_plain(value) else _as_list(value)
+    return [_status(item) for item in cast("list[Any]", items)] if isinstance(items, list) else items
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str) and not value.lstrip().startswith("[")
+
+
+def _status(word: Any) -> Any:
+    if not isinstance(word, str):
+        return word
+    # An unknown word is refused below, not read as UNKNOWN.
+    known = Status.read(word)
+    return known.value if known is not Status.UNKNOWN else word.upper()
+
+
+JobId = Annotated[str, Field(description="Id of a job, as list_jobs gives it", max_length=200)]
+Statuses = Annotated[
+    list[StatusWord],
+    BeforeValidator(_as_statuses),
+    Field(
+        description="Only jobs in one of these states (default: all)", max_length=len(get_args(StatusWord))
+    ),
+]
+Model = Annotated[str, Field(description="Only jobs of this model, exact id", max_length=200)]
+Search = Annotated[
+    str, Field(description="Only jobs with this text in name, description or id, any case", max_length=200)
+]
+After = Annotated[
+    str, Field(description="Created at or after: ISO time, or age like 24h or 7d", max_length=40)
+]
+Before = Annotated[str, Field(description="Created before: ISO time, or age like 24h or 7d", max_length=40)]
+Columns = Annotated[
+    list[Annotated[str, Field(max_length=500)]],
+    BeforeValidator(_as_list),
+    Field(description="Only these columns or JSON fields (default: all)", max_length=200),
+]
+
+
+def parse_statuses(text: str) -> list[str]:
+    """Status words separated by commas, in the eight words of the API.
+
+    Raises InvalidArgumentError.
+    """
+    words = [str(_status(word.strip())) for word in text.split(",") if word.strip()]
+    known = get_args(StatusWord)
+    if unknown := [word for word in words if word not in known]:
+        raise InvalidArgumentError(
+            "filter by status", f"{quote(unknown[0], 40)} is not a status", f"Use one of {', '.join(known)}"
+        )
+    return words
+
+
+def parse_time(name: str, value: str) -> datetime | None:
+    """A point in time from ISO text (UTC where no zone is given) or an age before now; None for "".
+
+    Raises InvalidArgumentError.
+    """
+    if not value:
+        return None
+    if match := _AGE.fullmatch(value.strip().lower()):
+        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise InvalidArgumentError(
+            f"filter by {name}",
+            "it is neither an ISO time nor an age",
+            "Write it like 2026-01-31, 2026-01-31T12:00:00Z, 24h or 7d",
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

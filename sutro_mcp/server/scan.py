@@ -1,0 +1,146 @@
+"""Find jobs in a list that the API can only page: newest first, filtered here, resumable by cursor.
+
+A cursor names the upstream page and the last job looked at in it, so jobs submitted in between neither
+repeat nor hide others. It is bound to the filters it was made with.
+"""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+from sutro_mcp.client import ApiClient, Job
+from sutro_mcp.errors import InvalidCursorError, RejectedError
+
+_PAGE = 100
+# Upstream jobs looked at in one call: twenty requests, a few seconds.
+LOOK_LIMIT = 2_000
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs are wanted; the empty filter wants all."""
+
+    statuses: tuple[str, ...] = ()
+    model: str = ""
+    search: str = ""
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def wants(self, job: Job) -> bool:
+        """Whether `job` passes. A job without a creation time passes no time filter."""
+        if self.statuses and job.status.value not in self.statuses:
+            return False
+        if self.model and job.model != self.model:
+            return False
+        if self.search and not any(
+            self.search.casefold() in (text or "").casefold()
+            for text in (job.name, job.description, job.job_id)
+        ):
+            return False
+        created = job.datetime_created
+        if self.created_after and (created is None or created < self.created_after):
+            return False
+        return not (self.created_before and (created is None or created >= self.created_before))
+
+    def is_past(self, job: Job) -> bool:
+        """Whether `job`, in a list from new to old, shows that no later one can pass."""
+        return bool(self.created_after and job.datetime_created and job.datetime_created < self.created_after)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Jobs that passed, how many were looked at, and where to go on."""
+
+    jobs: list[Job] = field(default_factory=list[Job])
+    looked_at: int = 0
+    next_cursor: str | None = None
+
+
+async def find_jobs(client: ApiClient, wanted: JobFilter, limit: int, cursor: str, binding: str) -> Found:
+    """Up to `limit` jobs that pass `wanted`.
+
+    `binding` is the filter as the caller wrote it: an age is another time with every call, and still the same
+    question.
+
+    Raises InvalidCursorError when `cursor` is damaged, belongs to other filters, or its place is gone.
+    """
+    page_cursor, after = _decode(cursor, binding) if cursor else (None, None)
+    page_size = limit if wanted == JobFilter() and after is None else _PAGE
+    jobs: list[Job] = []
+    looked_at = 0
+    seen_pages: set[str] = set()
+    while True:
+        try:
+            page = await client.list_jobs_page(page_size, page_cursor)
+        except RejectedError as error:
+            if page_cursor is None:
+                raise
+            raise _stale() from error
+        for position, job in enumerate(page.jobs):
+            if after is not None:
+                after = None if job.job_id == after else after
+                continue
+            if wanted.is_past(job):
+                return Found(jobs, looked_at, None)
+            looked_at += 1
+            if wanted.wants(job):
+                jobs.append(job)
+            if len(jobs) == limit or looked_at == LOOK_LIMIT:
+                more = position + 1 < len(page.jobs)
+                if not more and not page.next_cursor:
+                    return Found(jobs, looked_at, None)
+                place = (page_cursor, job.job_id) if more else (page.next_cursor, None)
+                return Found(jobs, looked_at, _encode(*place, binding))
+        if not page.next_cursor or page.next_cursor in seen_pages:
+            if after is not None:
+                raise _stale()
+            return Found(jobs, looked_at, None)
+        seen_pages.add(page.next_cursor)
+        page_cursor = page.next_cursor
+
+
+def _digest(binding: str) -> str:
+    return hashlib.sha256(binding.encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def _encode(page_cursor: str | None, after: str | None, binding: str) -> str:
+    raw = json.dumps([page_cursor, after, _digest(binding)], separators=(",", ":"))
+    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, binding: str) -> tuple[str | None, str | None]:
+    try:
+        raw: object = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+    except ValueError:
+        raise _damaged() from None
+    if not isinstance(raw, list) or [type(part) for part in cast("list[object]", raw)[2:]] != [str]:
+        raise _damaged()
+    page_cursor, after, digest = cast("list[object]", raw)
+    if not all(part is None or isinstance(part, str) for part in (page_cursor, after)):
+        raise _damaged()
+    if digest != _digest(binding):
+        raise InvalidCursorError(
+            "continue the list of jobs",
+            "this cursor was made with other filters",
+            "Repeat the filters of the call that returned it, or call list_jobs without a cursor",
+        )
+    return cast("str | None", page_cursor), cast("str | None", after)
+
+
+def _damaged() -> InvalidCursorError:
+    return InvalidCursorError(
+        "continue the list of jobs",
+        "this is not a cursor that list_jobs returned",
+        "Pass next_cursor unchanged, or call list_jobs without a cursor",
+    )
+
+
+def _stale() -> InvalidCursorError:
+    return InvalidCursorError(
+        "continue the list of jobs",
+        "the place this cursor names is no longer in the list",
+        "Call list_jobs again without a cursor",
+    )

@@ -1,0 +1,138 @@
+"""MCP over stdin and stdout, with a life cycle that ends when it should.
+
+The SDK's own runner refuses `initialize` after a `server/discover` probe, hangs on Ctrl-C, skips cleanup on
+SIGTERM and can outlive its parent (mcp 2.3.0). This one answers probes without settling on a protocol era,
+unwinds handlers and lifespan on every way out, and leaves with the exit code that a shell expects.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import anyio
+from mcp.server.runner import serve_dual_era_loop
+from mcp.server.stdio import stdio_server
+from mcp.shared.message import SessionMessage
+from mcp.types import JSONRPCRequest
+
+from .protocol import SutroServer
+
+Incoming = SessionMessage | Exception
+
+_CLEANUP_SECONDS = 2.0
+_PROBE_SECONDS = 10.0
+_PARENT_POLL_SECONDS = 2.0
+# Frames kept that came before the first request; the SDK's own loop keeps as many.
+_LEAD_LIMIT = 8
+
+
+def run_stdio(server: SutroServer) -> int:
+    """Serve until stdin ends, a signal arrives or the parent is gone; the exit code."""
+    return anyio.run(_run, server)
+
+
+async def _run(server: SutroServer) -> int:
+    closed = anyio.Event()
+    with anyio.CancelScope() as serving:
+
+        async def leave(code: int) -> None:
+            serving.cancel()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_CLEANUP_SECONDS):
+                await closed.wait()
+            # The thread that reads stdin sits in a system call and can never be joined. stdout is not
+            # flushed: nobody may be reading it any more.
+            os._exit(code)
+
+        async with anyio.create_task_group() as watchers:
+            if sys.platform != "win32":
+                watchers.start_soon(_on_signal, leave)
+                watchers.start_soon(_on_orphaned, leave)
+            # A host that closed its end of stdout has left; that is not an error of ours.
+            with suppress(BrokenPipeError, anyio.BrokenResourceError):
+                try:
+                    await _serve(server, closed)
+                except BaseExceptionGroup as group:
+                    _raise_unless_broken_pipe(group)
+            watchers.cancel_scope.cancel()
+    if serving.cancelled_caught:
+        await anyio.sleep_forever()
+    return 0
+
+
+def _raise_unless_broken_pipe(group: BaseExceptionGroup[BaseException]) -> None:
+    rest = group.split((BrokenPipeError, anyio.BrokenResourceError))[1]
+    if rest is not None:
+        raise rest
+
+
+async def _on_signal(leave: Any) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            await leave(128 + number)
+
+
+async def _on_orphaned(leave: Any) -> None:
+    # stdin ends with the parent, unless another process inherited the pipe's other end.
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of it
+        await anyio.sleep(_PARENT_POLL_SECONDS)
+    await leave(0)
+
+
+async def _serve(server: SutroServer, closed: anyio.Event) -> None:
+    low = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
+    options = low.create_initialization_options()
+    async with stdio_server() as (incoming, outgoing):
+        try:
+            async with low.lifespan(low) as state:
+                opening = await _open(low, state, aiter(incoming), outgoing)
+                send, receive = anyio.create_memory_object_stream[Incoming](0)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_relay, opening, incoming, send)
+                    await serve_dual_era_loop(
+                        low, receive, outgoing, lifespan_state=state, init_options=options
+                    )
+                    tasks.cancel_scope.cancel()
+        finally:
+            closed.set()
+
+
+async def _relay(opening: list[Incoming], incoming: AsyncIterator[Incoming], send: Any) -> None:
+    async with send:
+        for item in opening:
+            await send.send(item)
+        async for item in incoming:
+            await send.send(item)
+
+
+async def _open(low: Any, state: Any, incoming: AsyncIterator[Incoming], outgoing: Any) -> list[Incoming]:
+    """Answer probes until the first real request; that request and what came with it."""
+    lead: list[Incoming] = []
+    async for item in incoming:
+        request = item.message if isinstance(item, SessionMessage) else None
+        if isinstance(request, JSONRPCRequest) and request.method == "server/discover":
+            if reply := await _probe(low, state, item):
+                await outgoing.send(reply)
+            continue
+        lead = [*lead[1 - _LEAD_LIMIT :], item]
+        if isinstance(request, JSONRPCRequest):
+            break
+    return lead
+
+
+async def _probe(low: Any, state: Any, request: Incoming) -> SessionMessage | None:
+    """The reply to one `server/discover`, on a connection that nothing else will use."""
+    to_server, from_client = anyio.create_memory_object_stream[Incoming](1)
+    to_client, from_server = anyio.create_memory_object_stream[SessionMessage](8)
+    reply = None
+    async with to_server, from_client, to_client, from_server, anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(serve_dual_era_loop, low, from_client, to_client, lifespan_state=state))
+        await to_server.send(request)
+        with anyio.move_on_after(_PROBE_SECONDS):
+            reply = await from_server.receive()
+        tasks.cancel_scope.cancel()
+    return reply

@@ -1,0 +1,162 @@
+"""Stop a job: the one tool that ends something.
+
+The status is read before and after, a finished job is never asked to stop (a deployment may damage its
+status), and the words are exact: "requested" is not "confirmed", and a lost reply is "unknown" until a status
+read says more.
+"""
+
+from typing import Annotated
+
+import anyio
+from mcp.types import CallToolResult
+from pydantic import Field
+
+from sutro_mcp.client import ApiClient, CancelReply, Job, Status
+from sutro_mcp.errors import SutroError, TemporaryError
+from sutro_mcp.server import text
+from sutro_mcp.server.context import Ctx, app_of
+from sutro_mcp.server.define import destructive_tool, reply
+from sutro_mcp.server.outputs import CancelAnswer, Outcome
+from sutro_mcp.server.params import JobId
+from sutro_mcp.untrusted import quote
+
+# A preview is worth a short look at the progress stream, not a wait.
+_PROGRESS_SECONDS = 2.0
+
+
+@destructive_tool("Cancel a job")
+async def cancel_job(
+    ctx: Ctx,
+    job_id: JobId,
+    confirm: Annotated[
+        bool, Field(description="true only after the user agreed to cancel this very job (default false)")
+    ] = False,
+) -> Annotated[CallToolResult, CancelAnswer]:
+    """Ask Sutro to stop one job. It cannot be undone: results are lost, and finished rows may be billed.
+
+    Without confirm it sends nothing and shows what would be lost: show that to the user and ask. Cancelling
+    takes a while: outcome "requested" is not yet "confirmed".
+    """
+    app = app_of(ctx)
+    job = await app.client.get_job(job_id)
+    if job.status.is_terminal:
+        answer = _finished(job)
+    elif job.status is Status.CANCELLING:
+        answer = _already(job)
+    elif confirm or app.settings.cancel == "allow":
+        answer = await _cancel(app.client, job)
+    else:
+        answer = await _preview(app.client, job)
+    return reply(answer, text.cancel(answer))
+
+
+def _finished(job: Job) -> CancelAnswer:
+    has_results = job.status is Status.SUCCEEDED
+    return CancelAnswer(
+        job_id=job.job_id,
+        outcome="refused",
+        status_before=job.status.value,
+        status_after=job.status.value,
+        name=job.name,
+        message=f"The job had already ended as {job.status.value}; no request was sent.",
+        next="Read its results with get_job_results." if has_results else "Nothing to do.",
+    )
+
+
+def _already(job: Job) -> CancelAnswer:
+    return CancelAnswer(
+        job_id=job.job_id,
+        outcome="requested",
+        status_before=job.status.value,
+        status_after=job.status.value,
+        name=job.name,
+        message="Cancellation was asked for before; no second request was sent.",
+        next="Call get_job_status until it says CANCELLED or another final state.",
+    )
+
+
+async def _preview(client: ApiClient, job: Job) -> CancelAnswer:
+    done = await _rows_done(client, job)
+    message = "How many rows are done is not known." if done is None else f"{done:,} rows are done."
+    message += " They may still be billed, and are lost: a cancelled job has no results."
+    if job.job_cost is None:
+        message += " The cost so far is not reported while a job runs."
+    return CancelAnswer(
+        job_id=job.job_id,
+        status_before=job.status.value,
+        name=job.name,
+        rows_done=done,
+        num_rows=job.num_rows,
+        cost_usd=job.job_cost,
+        cost_estimate_usd=job.cost_estimate,
+        message=message,
+        next="If the user agrees, call cancel_job again with confirm=true.",
+    )
+
+
+async def _cancel(client: ApiClient, job: Job) -> CancelAnswer:
+    try:
+        sent: CancelReply | None = await client.cancel_job(job.job_id)
+    except TemporaryError:
+        # The request may or may not have arrived: only the status can tell, and it is never sent twice.
+        sent = None
+    after = await _status_after(client, job.job_id)
+    outcome, message, next_step = _judge(sent, after)
+    return CancelAnswer(
+        job_id=job.job_id,
+        outcome=outcome,
+        status_before=job.status.value,
+        status_after=after.value if after else None,
+        name=job.name,
+        num_rows=job.num_rows,
+        message=message,
+        next=next_step,
+    )
+
+
+def _judge(sent: CancelReply | None, after: Status | None) -> tuple[Outcome, str, str]:
+    """Outcome, what happened and what next, from the reply (None: lost) and the status read after it."""
+    follow = "Call get_job_status until it says CANCELLED or another final state."
+    if after is Status.CANCELLED:
+        return "confirmed", "The job is cancelled.", "Nothing to do."
+    if after is not None and after.is_terminal:
+        results = "Read its results with get_job_results." if after is Status.SUCCEEDED else "Nothing to do."
+        return "refused", f"The job ended as {after.value} before it could be cancelled.", results
+    if sent is not None and not sent.accepted:
+        reason = f": {quote(sent.message)}" if sent.message else ""
+        return (
+            "refused",
+            f"The deployment did not accept the request{reason}.",
+            "Call get_job to see the job.",
+        )
+    if after is Status.CANCELLING:
+        return "requested", "The job is being cancelled; it is not cancelled yet.", follow
+    if sent is None:
+        return (
+            "unknown",
+            "The reply was lost, so it is not known whether the request arrived.",
+            "Call get_job_status; if the job still runs in a minute, call cancel_job again.",
+        )
+    seen = "its status could not be read afterwards" if after is None else f"it still says {after.value}"
+    return "requested", f"The deployment accepted the request; {seen}.", follow
+
+
+async def _status_after(client: ApiClient, job_id: str) -> Status | None:
+    try:
+        return (await client.get_job_status(job_id)).status
+    except SutroError:
+        return None
+
+
+async def _rows_done(client: ApiClient, job: Job) -> int | None:
+    """Rows done according to the progress stream, if it tells at once. Never an error: this is a courtesy."""
+    if job.status is Status.QUEUED:
+        return 0
+    with anyio.move_on_after(_PROGRESS_SECONDS):
+        try:
+            async for event in client.stream_job_progress(job.job_id):
+                if event.rows_done is not None:
+                    return event.rows_done
+        except SutroError:
+            return None
+    return None

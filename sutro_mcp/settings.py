@@ -1,0 +1,65 @@
+"""The server's own settings: `SUTRO_MCP_*` variables and flags, as one frozen value.
+
+Flag beats variable beats default. Key and URL of the deployment are not here: they are resolved as a pair by
+`client`, when first needed, so that a server without them still starts and explains itself.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from sutro_mcp.errors import ConfigurationError
+
+PREFIX = "SUTRO_MCP_"
+
+
+def is_blank(value: str) -> bool:
+    """Whether a variable counts as unset: empty, or a desktop bundle's unfilled `${user_config.…}`."""
+    return not value.strip() or value.strip().startswith("${user_config.")
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _upper(value: Any) -> Any:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """How this server behaves, whatever the deployment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    read_only: bool = False
+    """Without `cancel_job`: it is neither listed nor callable."""
+    cancel: Annotated[Literal["off", "confirm", "allow"], BeforeValidator(_lower)] = "confirm"
+    """`off`: never; `confirm`: a preview first, then `confirm`; `allow`: at once."""
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        BeforeValidator(_upper),
+    ] = "WARNING"
+    demo: bool = False
+    """Serve the embedded emulator instead of a deployment."""
+
+
+def load_settings(env: Mapping[str, str], **flags: Any) -> Settings:
+    """Settings from `env`, overridden by every flag that is not None.
+
+    Raises ConfigurationError naming the variable and its accepted values.
+    """
+    found = {
+        name: env[PREFIX + name.upper()]
+        for name in Settings.model_fields
+        if not is_blank(env.get(PREFIX + name.upper(), ""))
+    }
+    chosen = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings.model_validate({**found, **chosen})
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        variable = PREFIX + str(problem["loc"][0]).upper()
+        raise ConfigurationError(
+            "start with these settings", f"{variable}: {problem['msg']}", f"Correct or unset {variable}"
+        ) from None
