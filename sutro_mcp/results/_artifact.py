@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from sutro_mcp.errors import UnexpectedReplyError
+from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
+
+from sutro_mcp.untrusted import visible
 
 from ._models import ArtifactRef
 
@@ -23,7 +25,8 @@ _KNOWN = (*_OPTIONAL, "confidence_score")
 def read_artifact(ref: ArtifactRef, output_column: str) -> pl.DataFrame:
     """The artifact as a frame: inputs, carried columns, `output_column`, logprobs, confidence.
 
-    Raises UnexpectedReplyError when the file cannot be read or its output column cannot be told.
+    Raises UnexpectedReplyError when the file cannot be read or its output column cannot be told, and
+    InvalidArgumentError when `output_column` is the name of another column.
     """
     if ref.format == "csv":
         raise _unreadable(ref, "they came as CSV although Parquet was asked for, and types cannot be told")
@@ -35,9 +38,9 @@ def arrange(frame: pl.DataFrame, ref: ArtifactRef, output_column: str) -> pl.Dat
     """Rename the output column and order the rest as the official SDK (0.1.67) does."""
     outputs = _find_outputs(frame.columns, ref)
     if output_column != outputs and output_column in frame.columns:
-        raise _unreadable(
-            ref,
-            f"its results already carry a column named {output_column!r}",
+        raise InvalidArgumentError(
+            f"read the results of {ref.job_id}",
+            f"they already carry a column named {visible(output_column)!r}",
             "Choose another output_column",
         )
     frame = frame.rename({outputs: output_column}) if outputs != output_column else frame
@@ -61,14 +64,14 @@ def _find_outputs(columns: list[str], ref: ArtifactRef) -> str:
     rest = [c for c in columns if c not in _KNOWN]
     if len(rest) == 1:
         return rest[0]
-    names = ", ".join(repr(c) for c in columns[:10])
+    names = ", ".join(repr(visible(c)) for c in columns[:10])
     raise _unreadable(ref, f"none of its columns is known to hold the outputs ({names})")
 
 
 def _read_parquet(ref: ArtifactRef) -> pl.DataFrame:
     try:
         return pl.read_parquet(Path(ref.path), glob=False)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise _unreadable(ref, "the file is damaged or not Parquet") from error
 
 
@@ -76,7 +79,7 @@ def _read_json(ref: ArtifactRef) -> pl.DataFrame:
     """Columns of equal length, bare or under `results`; a bare list is the outputs alone (C11, C12)."""
     raw = Path(ref.path).read_bytes()
     try:
-        body: Any = _parse(raw)
+        body: Any = parse_json(raw)
     except (ValueError, RecursionError) as error:
         raise _unreadable(ref, "the reply is not valid JSON") from error
     if isinstance(body, dict) and "outputs" not in body and "results" in body:
@@ -90,13 +93,24 @@ def _read_json(ref: ArtifactRef) -> pl.DataFrame:
         raise _unreadable(ref, "the reply is not a table of columns")
     if len({len(values) for values in columns.values()}) > 1:
         raise _unreadable(ref, "its columns differ in length")
+    return pl.DataFrame([_column(name, values) for name, values in columns.items()])
+
+
+def _column(name: str, values: list[Any]) -> pl.Series:
     try:
-        return pl.DataFrame(columns, strict=True)
-    except (pl.exceptions.PolarsError, TypeError, ValueError):
-        return pl.DataFrame(columns, strict=False)
+        return pl.Series(name, values, strict=True)
+    except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
+        # Mixed types, which no documented reply has. Nothing is lost: what is no scalar becomes JSON text.
+        return pl.Series(name, [_scalar(value) for value in values], strict=False)
 
 
-def _parse(raw: bytes) -> Any:
+def _scalar(value: Any) -> Any:
+    too_large = isinstance(value, int) and not -(2**127) <= value < 2**127
+    return to_json(value).decode() if too_large or isinstance(value, list | dict) else value
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """The JSON value in `raw`; NaN and Infinity are refused. Raises ValueError or RecursionError."""
     try:
         return from_json(raw, allow_inf_nan=False, cache_strings=False)
     except ValueError:

@@ -1,31 +1,21 @@
-"""The answers of the tools, mapped field by field from what the API says.
+"""The answers about results and cancellation, and what all answers share. Jobs are in `job_outputs`.
+
+Answers are mapped field by field from what the API says.
 
 A field of the API that is not named here does not come out. Text written by others has the type `Foreign`,
 which passes it through the sanitiser; nothing else may hold such text.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import to_json
 
-from sutro_mcp.client import Failure, Job, JobStatus, Status
 from sutro_mcp.results import Cell, Page, Summary
-from sutro_mcp.untrusted import NOTICE, shorten, visible
-
-from .scan import Found
+from sutro_mcp.untrusted import NOTICE, visible
 
 Foreign = Annotated[str, AfterValidator(visible)]
 Outcome = Literal["requested", "confirmed", "refused", "unknown"]
 Notice = Annotated[str, Field(description="How to treat text in this answer")]
-
-_PROMPT_CHARS = 600
-_SCHEMA_CHARS = 1_200
-_FULL_CHARS = 40_000
-_FAILURE_CHARS = 120
-_NAME_CHARS = 120
 
 
 class Answer(BaseModel):
@@ -36,201 +26,6 @@ class Answer(BaseModel):
     def structured(self) -> dict[str, Any]:
         """The answer as JSON values."""
         return self.model_dump(mode="json", exclude_none=True)
-
-
-class JobRow(Answer):
-    """A job in a list."""
-
-    job_id: str
-    name: Foreign | None = None
-    status: str
-    model: Foreign | None = None
-    created: str | None = None
-    runtime_seconds: int | None = None
-    num_rows: int | None = None
-    cost_usd: float | None = None
-    failure: Foreign | None = None
-
-    @classmethod
-    def of(cls, job: Job) -> "JobRow":
-        return cls(
-            job_id=job.job_id,
-            name=_brief(job.name, _NAME_CHARS)[0],
-            status=job.status.value,
-            model=_brief(job.model, _NAME_CHARS)[0],
-            created=iso(job.datetime_created),
-            runtime_seconds=seconds(job.datetime_started, job.datetime_completed),
-            num_rows=job.num_rows,
-            cost_usd=job.job_cost,
-            failure=_brief(job.failure_reason.message, _FAILURE_CHARS)[0] if job.failure_reason else None,
-        )
-
-
-class JobList(Answer):
-    """A page of jobs, newest first."""
-
-    notice: Notice = NOTICE
-    looked_at: Annotated[int, Field(description="Jobs examined to find these")]
-    next_cursor: Annotated[str | None, Field(description="Pass as cursor for older jobs")] = None
-    jobs: list[JobRow]
-
-    @classmethod
-    def of(cls, found: Found) -> "JobList":
-        rows = [JobRow.of(job) for job in found.jobs]
-        return cls(looked_at=found.looked_at, next_cursor=found.next_cursor, jobs=rows)
-
-
-class JobGroup(Answer):
-    """Sums over the jobs of one group. Tokens and cost cover the jobs that report them."""
-
-    group: Foreign
-    jobs: int
-    rows: int
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float
-    jobs_with_cost: int
-    failed: int
-
-    @classmethod
-    def of(cls, group: str, jobs: Iterable[Job]) -> "JobGroup":
-        members = list(jobs)
-        costs = [job.job_cost for job in members if job.job_cost is not None]
-        return cls(
-            group=group,
-            jobs=len(members),
-            rows=sum(job.num_rows or 0 for job in members),
-            input_tokens=sum(job.input_tokens or 0 for job in members),
-            output_tokens=sum(job.output_tokens or 0 for job in members),
-            cost_usd=round(sum(costs), 6),
-            jobs_with_cost=len(costs),
-            failed=sum(job.status is Status.FAILED for job in members),
-        )
-
-
-class JobsSummary(Answer):
-    """Jobs counted and summed by group."""
-
-    notice: Notice = NOTICE
-    group_by: str
-    complete: Annotated[bool, Field(description="False: there are older jobs that were not looked at")]
-    looked_at: int
-    oldest: str | None = None
-    newest: str | None = None
-    total: JobGroup
-    groups: list[JobGroup]
-    groups_left_out: int | None = None
-
-
-class FailureInfo(Answer):
-    """Why a job failed."""
-
-    message: Foreign
-    additional_context: Foreign | None = None
-
-
-class JobUris(Answer):
-    """The same job as resources."""
-
-    job: str
-    status: str
-    results: str
-    summary: str
-
-    @classmethod
-    def of(cls, job_id: str) -> "JobUris":
-        base = f"sutro://jobs/{job_id}"
-        return cls(
-            job=base, status=f"{base}/status", results=f"{base}/results", summary=f"{base}/results/summary"
-        )
-
-
-class JobDetails(Answer):
-    """Everything the deployment says of one job."""
-
-    notice: Notice = NOTICE
-    job_id: str
-    name: Foreign | None = None
-    description: Foreign | None = None
-    status: str
-    results_available: Annotated[bool, Field(description="Whether get_job_results can be expected to work")]
-    model: Foreign | None = None
-    job_priority: int | None = None
-    run_type: Foreign | None = None
-    created: str | None = None
-    started: str | None = None
-    completed: str | None = None
-    queue_seconds: int | None = None
-    run_seconds: int | None = None
-    num_rows: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: float | None = None
-    cost_estimate_usd: float | None = None
-    failure: FailureInfo | None = None
-    sampling_params: Annotated[Foreign | None, Field(description="As JSON text")] = None
-    json_schema: Annotated[Foreign | None, Field(description="As JSON text")] = None
-    dataset_id: Foreign | None = None
-    system_prompt: Foreign | None = None
-    shortened: str | None = None
-    uris: JobUris
-
-    @classmethod
-    def of(cls, job: Job, *, full: bool) -> "JobDetails":
-        prompt, prompt_cut = _brief(job.system_prompt, _FULL_CHARS if full else _PROMPT_CHARS)
-        schema, schema_cut = _brief(_json(job.json_schema), _FULL_CHARS if full else _SCHEMA_CHARS)
-        cut = [name for name, was in (("system_prompt", prompt_cut), ("json_schema", schema_cut)) if was]
-        more = "" if full else "; full=true shows more"
-        return cls(
-            job_id=job.job_id,
-            name=job.name,
-            description=_brief(job.description, _FULL_CHARS if full else _PROMPT_CHARS)[0],
-            status=job.status.value,
-            results_available=job.status is Status.SUCCEEDED,
-            model=job.model,
-            job_priority=job.job_priority,
-            run_type=job.run_type,
-            created=iso(job.datetime_created),
-            started=iso(job.datetime_started),
-            completed=iso(job.datetime_completed),
-            queue_seconds=seconds(job.datetime_created, job.datetime_started),
-            run_seconds=seconds(job.datetime_started, job.datetime_completed),
-            num_rows=job.num_rows,
-            input_tokens=job.input_tokens,
-            output_tokens=job.output_tokens,
-            cost_usd=job.job_cost,
-            cost_estimate_usd=job.cost_estimate,
-            failure=_failure(job.failure_reason),
-            sampling_params=_brief(_json(job.sampling_params), _SCHEMA_CHARS)[0],
-            json_schema=schema,
-            dataset_id=job.dataset_id,
-            system_prompt=prompt,
-            shortened=f"{' and '.join(cut)} cut{more}" if cut else None,
-            uris=JobUris.of(job.job_id),
-        )
-
-
-class StatusAnswer(Answer):
-    """Where a job stands."""
-
-    notice: Notice = NOTICE
-    job_id: str
-    status: str
-    is_terminal: Annotated[bool, Field(description="Whether the job can no longer change")]
-    message: Foreign | None = None
-    failure: FailureInfo | None = None
-    next: Annotated[str, Field(description="What to call next")]
-
-    @classmethod
-    def of(cls, status: JobStatus) -> "StatusAnswer":
-        return cls(
-            job_id=status.job_id,
-            status=status.status.value,
-            is_terminal=status.status.is_terminal,
-            message=_brief(status.message, 300)[0],
-            failure=_failure(status.failure),
-            next=_NEXT[status.status],
-        )
 
 
 class ResultsAnswer(Answer):
@@ -283,44 +78,3 @@ class CancelAnswer(Answer):
     cost_estimate_usd: float | None = None
     message: Foreign
     next: str
-
-
-_NEXT = {
-    Status.QUEUED: "Call get_job_status again later; the job has not started.",
-    Status.STARTING: "Call get_job_status again in a minute; the job is starting.",
-    Status.RUNNING: "Call get_job_status again later; results exist only after SUCCEEDED.",
-    Status.CANCELLING: "Call get_job_status again in a minute; cancellation was asked for but is not done.",
-    Status.UNKNOWN: "Call get_job_status again in a minute; the deployment cannot tell at present.",
-    Status.SUCCEEDED: "Call get_job_results.",
-    Status.FAILED: "Call get_job for the settings it ran with; a failed job has no results.",
-    Status.CANCELLED: "Nothing to do; a cancelled job has no results.",
-}
-
-
-def _failure(failure: Failure | None) -> FailureInfo | None:
-    """Each text cut to a length that fits into any answer."""
-    if failure is None:
-        return None
-    return FailureInfo(
-        message=shorten(visible(failure.message), 1_000)[0],
-        additional_context=_brief(failure.additional_context, 1_000)[0],
-    )
-
-
-def iso(moment: datetime | None) -> str | None:
-    """UTC to the second: 2026-01-31T12:00:00Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
-
-
-def seconds(start: datetime | None, end: datetime | None) -> int | None:
-    """Whole seconds between two moments, if both are known."""
-    return round((end - start).total_seconds()) if start and end else None
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else to_json(value, inf_nan_mode="strings", fallback=str).decode()
-
-
-def _brief(text: str | None, limit: int) -> tuple[str | None, bool]:
-    # Made visible first: a spelled-out character is longer than the one it stands for.
-    return (None, False) if text is None else shorten(visible(text), limit)

@@ -51,7 +51,7 @@ def _status(word: Any) -> Any:
     return known.value if known is not Status.UNKNOWN else word.upper()
 
 
-JobId = Annotated[str, Field(description="Id of a job, as list_jobs gives it", max_length=200)]
+JobId = Annotated[str, Field(description="From list_jobs", max_length=200)]
 Statuses = Annotated[
     list[StatusWord],
     BeforeValidator(_as_statuses),
@@ -70,7 +70,7 @@ Before = Annotated[str, Field(description="Created before: ISO time, or age like
 Columns = Annotated[
     list[Annotated[str, Field(max_length=500)]],
     BeforeValidator(_as_list),
-    Field(description="Only these columns or JSON fields (default: all)", max_length=200),
+    Field(description="Columns or JSON fields (default all)", max_length=200),
 ]
 
 

@@ -32,8 +32,9 @@ from .define import fail
 logger = logging.getLogger(__name__)
 
 _SHOWN_VALUE = 60
-# What pydantic adds and no host needs; `default` is refused by strict hosts and said in the description.
-_DROPPED_KEYS = frozenset({"title", "default"})
+# Titles cost tokens and say nothing; defaults are refused by strict hosts and stand in the description; lengths
+# are caps against abuse that no honest call meets.
+_DROPPED_KEYS = frozenset({"title", "default", "maxLength", "maxItems"})
 
 
 class SutroServer(MCPServer[AppContext]):

@@ -14,7 +14,8 @@ from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import Variant
 
 from .context import AppContext, Ctx, app_of
-from .outputs import Answer, JobDetails, JobList, ResultsAnswer, StatusAnswer
+from .job_outputs import JobDetails, JobList, StatusAnswer
+from .outputs import Answer, ResultsAnswer
 from .params import parse_statuses
 from .scan import find_jobs
 from .tools.jobs import job_filter

@@ -13,7 +13,8 @@ from typing import Any
 from sutro_mcp.results import ColumnSummary, Distribution, Summary
 from sutro_mcp.untrusted import Fence
 
-from .outputs import CancelAnswer, JobDetails, JobList, JobsSummary, ResultsAnswer, StatusAnswer
+from .job_outputs import JobDetails, JobList, JobsSummary, StatusAnswer
+from .outputs import CancelAnswer, ResultsAnswer
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -21,9 +22,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
-    # JSON's words for truth, so that both channels agree.
-    writer.writerows([str(v).lower() if isinstance(v, bool) else v for v in row] for row in rows)
+    writer.writerows([_word(value) for value in row] for row in rows)
     return out.getvalue().rstrip("\n")
+
+
+def _word(value: Any) -> Any:
+    """JSON's words for truth, so that both channels agree."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _plain(value: Any) -> Any:
@@ -172,7 +177,7 @@ def _column(column: ColumnSummary) -> str:
     if column.items:
         words.append(f"items {_spread(column.items)}")
     if column.top:
-        words.append(", ".join(f"{top.value} {top.count:,} ({top.share:.1%})" for top in column.top))
+        words.append(", ".join(f"{_word(top.value)} {top.count:,} ({top.share:.1%})" for top in column.top))
     return f"- {column.name} ({column.type}): " + "; ".join(words)
 
 

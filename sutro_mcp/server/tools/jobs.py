@@ -12,7 +12,7 @@ from sutro_mcp.client import Job
 from sutro_mcp.server import text
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.define import read_tool, reply
-from sutro_mcp.server.outputs import JobDetails, JobGroup, JobList, JobsSummary, StatusAnswer, iso
+from sutro_mcp.server.job_outputs import JobDetails, JobGroup, JobList, JobsSummary, StatusAnswer, iso
 from sutro_mcp.server.params import After, Before, JobId, Model, Search, Statuses, parse_time
 from sutro_mcp.server.scan import JobFilter, find_jobs
 

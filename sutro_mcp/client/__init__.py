@@ -1,0 +1,33 @@
+"""The Sutro API over HTTP. Knows nothing of MCP or Parquet, and is the only importer of httpx."""
+
+from ._client import ApiClient
+from ._credentials import ApiKey, Connection, resolve_connection
+from ._models import (
+    AuthReply,
+    CancelReply,
+    Failure,
+    Job,
+    JobPage,
+    JobStatus,
+    ProgressEvent,
+    Quota,
+    Status,
+)
+from ._results import Artifact
+
+__all__ = [
+    "ApiClient",
+    "ApiKey",
+    "Artifact",
+    "AuthReply",
+    "CancelReply",
+    "Connection",
+    "Failure",
+    "Job",
+    "JobPage",
+    "JobStatus",
+    "ProgressEvent",
+    "Quota",
+    "Status",
+    "resolve_connection",
+]

@@ -1,0 +1,138 @@
+"""Foreign failures, mapped once: what httpx raises becomes an error of ours with a sentence of ours.
+
+Text of an httpx error is never used: it holds URLs, signed ones among them, and sometimes header values.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import anyio
+import httpx
+
+from sutro_mcp.errors import (
+    ConnectionFailedError,
+    DeadlineExceededError,
+    IncompleteReplyError,
+    SutroError,
+    UnexpectedReplyError,
+    WrongDeploymentError,
+)
+
+FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+_AGAIN = "Wait a moment and call again; `sutro-mcp check` tests the connection"
+_SETTINGS = "Check SUTRO_API_URL; `sutro-mcp check` tests it"
+_REPORT = "Call again; if it stays, report it"
+
+_Maker = Callable[[str], SutroError]
+
+
+@contextmanager
+def mapped(doing: str, *, reading: bool = False, secret: bool = False) -> Generator[None]:
+    """Turns every httpx error inside into one of ours.
+
+    `reading` says that headers have arrived, so a broken connection is an incomplete reply; `secret` says
+    that the URL is a signed one, so that not even a traceback may show the foreign error.
+    """
+    try:
+        yield
+    except FOREIGN as error:
+        ours = translate(error, doing, reading=reading)
+        # A LocalProtocolError quotes the header it dislikes, which may be the one with the key.
+        raise ours from (None if secret or isinstance(error, httpx.LocalProtocolError) else error)
+
+
+@contextmanager
+def deadline(seconds: float, doing: str) -> Generator[None]:
+    """Bounds everything inside, retries and waits included."""
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError:
+        raise DeadlineExceededError(
+            doing, f"there was no complete answer within {seconds:g} seconds", _AGAIN
+        ) from None
+
+
+def translate(error: Exception, doing: str, *, reading: bool = False) -> SutroError:
+    """The error of ours for one of httpx's."""
+    if isinstance(error, httpx.ConnectError):
+        return _connect_error(error, doing)
+    if reading and isinstance(error, (httpx.NetworkError, httpx.ProtocolError)):
+        return IncompleteReplyError(doing, "the connection broke before the reply was complete", _AGAIN)
+    for kind, make in _SENTENCES:
+        if isinstance(error, kind):
+            return make(doing)
+    raise AssertionError("the last row matches everything") from error
+
+
+def _connect_error(error: Exception, doing: str) -> SutroError:
+    causes = list(_causes(error))
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return WrongDeploymentError(
+            doing,
+            "no secure connection could be made, because TLS failed or the certificate is not trusted",
+            "Check that SUTRO_API_URL is right and that this machine's clock and certificates are; "
+            "`sutro-mcp check` tests it",
+        )
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return ConnectionFailedError(
+            doing, "the host name of the deployment could not be resolved", _SETTINGS
+        )
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return ConnectionFailedError(
+            doing, "nothing accepts connections at the address of the deployment", _SETTINGS
+        )
+    return ConnectionFailedError(doing, "no connection to the deployment could be made", _SETTINGS)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and everything it was raised from or grouped with."""
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        found = waiting.pop()
+        if found is None:
+            continue
+        yield found
+        waiting += [found.__cause__, found.__context__ if found.__cause__ is None else None]
+        if isinstance(found, BaseExceptionGroup):
+            waiting += cast("BaseExceptionGroup[BaseException]", found).exceptions
+
+
+def _late(what: str) -> _Maker:
+    return lambda doing: DeadlineExceededError(doing, what, _AGAIN)
+
+
+def _broken(what: str) -> _Maker:
+    return lambda doing: ConnectionFailedError(doing, what, _AGAIN)
+
+
+def _strange(what: str) -> _Maker:
+    return lambda doing: UnexpectedReplyError(doing, what, _REPORT)
+
+
+def _misplaced(what: str) -> _Maker:
+    return lambda doing: WrongDeploymentError(doing, what, _SETTINGS)
+
+
+# First match wins; a subclass stands before its base.
+_SENTENCES: tuple[tuple[type[Exception], _Maker], ...] = (
+    (httpx.ConnectTimeout, _late("no connection to the deployment was made in time")),
+    (httpx.PoolTimeout, _late("too many requests are already under way")),
+    (httpx.WriteTimeout, _late("the deployment stopped taking the request")),
+    (httpx.TimeoutException, _late("the deployment stopped sending")),
+    (httpx.LocalProtocolError, _broken("the request could not be written")),
+    (httpx.ProxyError, _broken("a proxy refused the connection")),
+    (httpx.UnsupportedProtocol, _misplaced("the URL of the deployment is neither http nor https")),
+    (httpx.InvalidURL, _misplaced("the URL of the deployment is not valid")),
+    (httpx.TooManyRedirects, _misplaced("the deployment redirects without end")),
+    (httpx.DecodingError, _strange("the reply is compressed in a broken way")),
+    (httpx.CookieConflict, _strange("the reply set conflicting cookies")),
+    (httpx.StreamError, _strange("the reply could not be read a second time")),
+    (httpx.HTTPStatusError, _strange("the deployment answered with an error")),
+    (Exception, _broken("the connection to the deployment broke")),
+)

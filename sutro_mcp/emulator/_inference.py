@@ -1,0 +1,94 @@
+"""What the emulated models answer: deterministic, shaped like the real thing, and never worth reading.
+
+Outputs depend on (seed, row, input) alone. Structured answers conform to the schema they were asked for.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from ._dice import Dice, seed_of
+from ._jobs import Output
+from ._models import is_embedding, is_reasoning
+
+_DIMENSIONS = 16
+_DEPTH = 6  # a schema that refers to itself ends in nulls
+
+_OPENINGS = ("In short,", "Overall,", "The text says that", "Put simply,", "Read closely,")
+_MIDDLES = ("the main point is", "what matters is", "the writer cares about", "it comes down to")
+_CLOSINGS = (
+    "No further action is needed.",
+    "A short follow-up would help.",
+    "The remaining details support this.",
+    "Nothing else in it changes the picture.",
+)
+_WORDS = ("amber", "harbor", "ledger", "meadow", "north", "orchid", "quartz", "signal", "timber", "willow")
+
+
+def answer(text: str | None, model: str, schema: Mapping[str, Any] | None, seed: int, row: int) -> Output:
+    """One row's output: a string, or a list of floats from an embedding model."""
+    dice = Dice(seed ^ seed_of(text or ""), row)
+    if is_embedding(model):
+        return embedding(dice)
+    content: Any = prose(text or "", dice) if schema is None else conforming(schema, dice, schema)
+    if is_reasoning(model):
+        thought = f"Row {row + 1}: the input is {len(text or '')} characters long. {dice.pick(_CLOSINGS)}"
+        return json.dumps({"content": content, "reasoning_content": thought}, ensure_ascii=False)
+    return content if schema is None else json.dumps(content, ensure_ascii=False)
+
+
+def embedding(dice: Dice) -> list[float]:
+    """A vector of the emulator's fixed dimension, components between -1 and 1."""
+    return [dice.fraction(-1.0, 1.0, 6) for _ in range(_DIMENSIONS)]
+
+
+def prose(text: str, dice: Dice) -> str:
+    """Two sentences about the beginning of `text`."""
+    gist = " ".join(text.split()[:8]).rstrip(".,;:!?") or "an empty input"
+    return f"{dice.pick(_OPENINGS)} {dice.pick(_MIDDLES)} {gist}. {dice.pick(_CLOSINGS)}"
+
+
+def conforming(schema: Any, dice: Dice, root: Mapping[str, Any], depth: int = 0) -> Any:
+    """A value that fits the JSON schema, as far as the schema uses the common keywords."""
+    if not isinstance(schema, dict) or depth > _DEPTH:
+        return None
+    spec = cast("dict[str, Any]", schema)
+    if "$ref" in spec:
+        return conforming(_referred(spec["$ref"], root), dice, root, depth + 1)
+    for choice in ("anyOf", "oneOf"):
+        if spec.get(choice):
+            return conforming(dice.pick(spec[choice]), dice, root, depth + 1)
+    if "const" in spec:
+        return spec["const"]
+    if spec.get("enum"):
+        return dice.pick(spec["enum"])
+    kind = spec.get("type", "object" if "properties" in spec else None)
+    if isinstance(kind, list):
+        kind = dice.pick(cast("Sequence[str]", kind))
+    if kind == "object":
+        properties: dict[str, Any] = spec.get("properties", {})
+        return {name: conforming(part, dice, root, depth + 1) for name, part in properties.items()}
+    if kind == "array":
+        count = dice.between(spec.get("minItems", 1), spec.get("maxItems", max(3, spec.get("minItems", 1))))
+        return [conforming(spec.get("items"), dice, root, depth + 1) for _ in range(count)]
+    return _scalar(kind, spec, dice)
+
+
+def _scalar(kind: Any, spec: Mapping[str, Any], dice: Dice) -> Any:
+    if kind == "string":
+        return f"{dice.pick(_WORDS)} {dice.pick(_WORDS)}"[: spec.get("maxLength")]
+    if kind == "boolean":
+        return dice.below(2) == 1
+    low = spec.get("minimum", 0)
+    if kind == "integer":
+        return dice.between(int(low), int(spec.get("maximum", low + 100)))
+    if kind == "number":
+        return dice.fraction(low, spec.get("maximum", low + 1), 3)
+    return None
+
+
+def _referred(reference: str, root: Mapping[str, Any]) -> Any:
+    found: Any = root
+    for part in filter(None, reference.lstrip("#").split("/")):
+        found = cast("dict[str, Any]", found).get(part) if isinstance(found, dict) else None
+    return found

@@ -1,0 +1,188 @@
+"""Structured work: reviews, invoices, sums, customer records, vectors. Text and templates only."""
+
+import json
+
+from ._dice import Dice
+from ._inference import embedding
+from ._jobs import Output
+
+_PRODUCTS = (
+    "kettle",
+    "desk lamp",
+    "backpack",
+    "rain jacket",
+    "headphones",
+    "office chair",
+    "water bottle",
+    "keyboard",
+)
+_ASPECTS = {
+    "quality": ("feels solid", "feels cheap"),
+    "delivery": ("arrived a day early", "took three weeks to arrive"),
+    "price": ("is worth every cent", "is overpriced for what it is"),
+    "design": ("looks great on my desk", "looks nothing like the photos"),
+    "service": ("came with a friendly note from the seller", "could not be returned without a fight"),
+}
+_TOPICS = tuple(_ASPECTS)
+_SENTIMENTS = ("negative", "negative", "neutral", "positive", "positive")
+
+REVIEW_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "sentiment": {"type": "string", "enum": ["positive", "neutral", "negative"]},
+        "stars": {"type": "integer", "minimum": 1, "maximum": 5},
+        "topic": {"type": "string", "enum": list(_TOPICS)},
+    },
+    "required": ["sentiment", "stars", "topic"],
+}
+
+
+def review(dice: Dice, _row: int) -> tuple[str, Output]:
+    """A product review, its sentiment, stars and topic. Written to be fast: one job has 100,000 of them."""
+    topic, stars = _TOPICS[dice.below(5)], 1 + int(dice.below(25) ** 0.5)
+    good, bad = _ASPECTS[topic]
+    product = _PRODUCTS[dice.below(8)]
+    verdict = good if stars > 2 else bad
+    text = f"The {product} {verdict}. Bought it {dice.between(2, 90)} days ago, {stars} out of 5."
+    return text, f'{{"sentiment": "{_SENTIMENTS[stars - 1]}", "stars": {stars}, "topic": "{topic}"}}'
+
+
+_VENDORS = (
+    ("Nordlicht Büromöbel GmbH", "DE", "EUR"),
+    ("Harbor & Pine Supplies", "US", "USD"),
+    ("Atelier Lemaître SARL", "FR", "EUR"),
+    ("Kawasaki Precision K.K.", "JP", "JPY"),
+    ("Smith, Rowe & Sons Ltd", "GB", "GBP"),
+    ("Cafetera del Sur S.A.", "CO", "USD"),
+    ("Østergaard Logistik ApS", "DK", "DKK"),
+)
+_ITEMS = (
+    "Standing desk",
+    "Toner cartridge",
+    "Espresso beans 1 kg",
+    "Pallet wrap",
+    "Cable tray",
+    "Freight surcharge",
+)
+
+INVOICE_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "vendor": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "country": {"type": "string"}},
+            "required": ["name", "country"],
+        },
+        "invoice_number": {"type": "string"},
+        "total": {"type": "number"},
+        "currency": {"type": "string"},
+        "line_items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "description": {"type": "string"},
+                    "quantity": {"type": "integer"},
+                    "unit_price": {"type": "number"},
+                },
+                "required": ["description", "quantity", "unit_price"],
+            },
+        },
+    },
+    "required": ["vendor", "invoice_number", "total", "currency", "line_items"],
+}
+
+
+def invoice(dice: Dice, row: int) -> tuple[str, Output]:
+    """The text of an invoice and what was extracted from it; totals are the sum of their lines."""
+    vendor, country, currency = dice.pick(_VENDORS)
+    number = f"{dice.pick('ABFKR')}-{dice.between(2019, 2025)}-{row + 1:05d}"
+    lines = [
+        (item, dice.between(1, 24), dice.between(150, 48_000) / 100)
+        for item in sorted({dice.pick(_ITEMS) for _ in range(dice.between(1, 5))})
+    ]
+    total = round(sum(quantity * price for _, quantity, price in lines), 2)
+    text = [f"INVOICE {number}", vendor, ""]
+    text += [f"{quantity:>3} x {item:<22} {price:>10.2f}" for item, quantity, price in lines]
+    text.append(f"TOTAL {currency} {total:.2f}")
+    extracted = {
+        "vendor": {"name": vendor, "country": country},
+        "invoice_number": number,
+        "total": total,
+        "currency": currency,
+        "line_items": [
+            {"description": item, "quantity": quantity, "unit_price": price}
+            for item, quantity, price in lines
+        ],
+    }
+    return "\n".join(text), json.dumps(extracted, ensure_ascii=False)
+
+
+MATH_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "verdict": {"type": "string", "enum": ["correct", "incorrect"]},
+        "answer": {"type": "integer"},
+    },
+    "required": ["verdict", "answer"],
+}
+
+
+def math_audit(dice: Dice, _row: int) -> tuple[str, Output]:
+    """A worked sum, and a reasoning envelope that judges it (§7.3)."""
+    boxes, each, given_away = dice.between(3, 40), dice.between(4, 60), dice.between(1, 11)
+    answer = boxes * each - given_away
+    claimed = answer if dice.below(5) else answer + dice.pick((-10, -1, 1, 10))
+    text = (
+        f"A shop has {boxes} boxes with {each} pencils each and gives away {given_away}. "
+        f"The student answers {claimed}. Is that right?"
+    )
+    thought = (
+        f"{boxes} boxes of {each} make {boxes * each}. Minus {given_away} leaves {answer}. "
+        f"The student wrote {claimed}, so that is {'a match' if claimed == answer else 'off'}."
+    )
+    verdict = "correct" if claimed == answer else "incorrect"
+    envelope = {"content": {"verdict": verdict, "answer": answer}, "reasoning_content": thought}
+    return text, json.dumps(envelope)
+
+
+_PLANS = ("starter", "team", "business", "enterprise")
+_SIGNALS = (
+    "logins down by half",
+    "two open complaints",
+    "seats added last month",
+    "no change in usage",
+    "late payment",
+)
+
+
+def churn(dice: Dice, row: int) -> tuple[str, Output]:
+    """A customer record as a Function takes it, and the Function's answer."""
+    plan, signal, months = dice.pick(_PLANS), dice.pick(_SIGNALS), dice.between(1, 60)
+    record = {"customer_id": f"C{row + 1:05d}", "plan": plan, "months": months, "signal": signal}
+    risk = "high" if signal in _SIGNALS[:2] else "medium" if signal == "late payment" or months < 4 else "low"
+    return json.dumps(record), json.dumps({"risk": risk, "reason": signal})
+
+
+_PEOPLE = ("Anna Kowalski", "Bob Nguyen", "Chidi Okafor", "Dana Levi", "Emil Sørensen", "Fumiko Tanaka")
+_STREETS = ("12 Mill Lane", "98 Harbour St", "4 Rue Verte", "77 Lindenweg", "301 Oak Ave")
+
+DEDUPE_SCHEMA = {
+    "type": "object",
+    "properties": {"same_person": {"type": "boolean"}, "reason": {"type": "string"}},
+    "required": ["same_person", "reason"],
+}
+
+
+def dedupe(dice: Dice, _row: int) -> tuple[str, Output]:
+    """Two CRM records, and whether they are one person."""
+    person, street = dice.pick(_PEOPLE), dice.pick(_STREETS)
+    same = dice.below(3) > 0
+    other = person.upper() if same else dice.pick([name for name in _PEOPLE if name != person])
+    text = f"A: {person}, {street}\nB: {other}, {street}"
+    return text, json.dumps({"same_person": same, "reason": "same name" if same else "different names"})
+
+
+def vector(dice: Dice, _row: int) -> tuple[str, Output]:
+    """A product title and its embedding."""
+    return f"{dice.pick(_PRODUCTS)}, model {dice.between(100, 999)}", embedding(dice)

@@ -1,0 +1,134 @@
+"""What the files around the package say about it: they agree with each other and with `pyproject.toml`."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import TypedDict, cast
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Project(TypedDict):
+    """The part of `[project]` that other files repeat."""
+
+    name: str
+    version: str
+    license: str
+    dependencies: list[str]
+    scripts: dict[str, str]
+
+
+class McpConfig(TypedDict):
+    """How a desktop host starts the bundle."""
+
+    command: str
+    args: list[str]
+    env: dict[str, str]
+
+
+class Server(TypedDict):
+    """The bundle's server."""
+
+    type: str
+    entry_point: str
+    mcp_config: McpConfig
+
+
+class Setting(TypedDict):
+    """One field of the form that a desktop host shows."""
+
+    title: str
+    description: str
+    required: bool
+
+
+class Manifest(TypedDict):
+    """The part of `manifest.json` that has to agree with the package."""
+
+    name: str
+    version: str
+    description: str
+    license: str
+    server: Server
+    user_config: dict[str, Setting]
+
+
+def read(name: str) -> str:
+    """A file of the repository, as text."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def project() -> Project:
+    """`[project]` of pyproject.toml."""
+    return cast("Project", tomllib.loads(read("pyproject.toml"))["project"])
+
+
+def manifest() -> Manifest:
+    """The desktop bundle's manifest."""
+    return cast("Manifest", json.loads(read("manifest.json")))
+
+
+def test_the_bundle_and_the_package_are_the_same_release() -> None:
+    """A bundle that names another version would never be offered as an update."""
+    package, bundle = project(), manifest()
+    assert (bundle["name"], bundle["version"]) == (package["name"], package["version"])
+    assert bundle["license"] == package["license"]
+
+
+def test_the_image_and_the_changelog_name_this_version() -> None:
+    """The version is written in four places; a release changes all of them."""
+    version = project()["version"]
+    assert f'org.opencontainers.image.version="{version}"' in read("Dockerfile")
+    assert re.search(rf"^## {re.escape(version)}\b", read("CHANGELOG.md"), re.MULTILINE)
+
+
+def test_the_bundle_starts_the_command_of_the_package_without_development_tools() -> None:
+    """uv adds the development group unless told not to: a user would wait for a test runner to download."""
+    server = manifest()["server"]
+    assert server["mcp_config"]["command"] == "uv"
+    assert server["mcp_config"]["args"] == [
+        "run",
+        "--no-dev",
+        "--directory",
+        "${__dirname}",
+        "sutro-mcp",
+        "serve",
+    ]
+    module = project()["scripts"]["sutro-mcp"].partition(":")[0]
+    assert server["entry_point"] == module.replace(".", "/") + ".py"
+
+
+def test_every_setting_of_the_bundle_reaches_the_server_and_may_stay_blank() -> None:
+    """Somebody who ran `sutro login` has nothing to fill in."""
+    bundle = manifest()
+    used = set(bundle["server"]["mcp_config"]["env"].values())
+    assert used == {f"${{user_config.{name}}}" for name in bundle["user_config"]}
+    assert not any(setting["required"] for setting in bundle["user_config"].values())
+
+
+def test_the_bundle_says_which_sutro_it_is_for() -> None:
+    """Another product has the same name."""
+    assert "Sutro batch inference (sutro.sh)" in manifest()["description"]
+
+
+def test_every_dependency_says_why_it_is_there() -> None:
+    """One line each, so that the reason is read by whoever would add or drop one."""
+    lines = read("pyproject.toml").splitlines()
+    for dependency in project()["dependencies"]:
+        (line,) = [line for line in lines if line.strip().startswith(f'"{dependency}"')]
+        assert re.search(r'",\s+# \S+ \S+', line), f"{dependency}: no reason behind it"
+
+
+def test_the_readme_shows_the_two_commands_of_a_fresh_machine() -> None:
+    """The two that need no key and no set-up."""
+    readme = read("README.md")
+    assert "scripts/demo" in readme
+    assert "scripts/test" in readme
+
+
+def test_the_licence_is_whole() -> None:
+    """The wheel, the bundle and the image ship this file."""
+    licence = read("LICENSE")
+    assert "Apache License" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence

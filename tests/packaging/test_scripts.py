@@ -1,0 +1,195 @@
+"""The commands of the repository: they parse, they start, and the check finds what it is there to find."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = [
+    "scripts/check",
+    "scripts/demo",
+    "scripts/lock",
+    "scripts/snap",
+    "scripts/test",
+    "scripts/wheel-check",
+]
+LOCKS = ["requirements/build.txt", "requirements/dev.txt", "requirements/runtime.txt"]
+
+
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """A finished command; the caller judges how it ended."""
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=20, check=False)
+
+
+@pytest.mark.parametrize("script", [*COMMANDS, ".ci/run", "scripts/_bootstrap"])
+def test_a_script_parses(script: str) -> None:
+    """bash reads a script as it goes: a slip in a rare branch would show only on the day it is needed."""
+    parsed = run("bash", "-n", script)
+    assert (parsed.returncode, parsed.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("script", [*COMMANDS, ".ci/run"])
+def test_a_command_can_be_started_as_it_is(script: str) -> None:
+    """The README shows them without `bash` in front."""
+    assert os.access(ROOT / script, os.X_OK)
+    assert (ROOT / script).read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_pins_by_hash_and_names_no_place(lock: str) -> None:
+    """Where packages come from is each machine's own setting; what they are is ours."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    pins = re.findall(r"^[a-z0-9._-]+==.*\\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^[^\s#]", text, re.MULTILINE))
+    assert "://" not in text
+
+
+def test_the_node_lock_pins_by_hash_and_names_no_place() -> None:
+    """Made with npm's own switch for leaving addresses out."""
+    text = (ROOT / "requirements/node/package-lock.json").read_text(encoding="utf-8")
+    assert text.count('"integrity": "sha512-') == text.count('"node_modules/')
+    assert "://" not in text
+
+
+PYPROJECT = """\
+[build-system]
+requires = ["builder>=1"]
+
+[project]
+dependencies = [
+  "some-library>=2,<3",
+]
+
+[dependency-groups]
+dev = ["tester>=9; sys_platform != 'win32'"]
+"""
+PINS = {
+    "build": ["builder==1.5"],
+    "runtime": ["some-library==2.1 ; python_full_version < '3.12'", "some-library==2.2"],
+    "dev": [
+        "builder==1.5",
+        "some-library==2.1 ; python_full_version < '3.12'",
+        "some-library==2.2",
+        "tester==9.0",
+    ],
+}
+
+
+def lock_text(pins: list[str]) -> str:
+    """A lock as `scripts/lock` writes it, with a hash of each package."""
+    return "# Made for a test.\n" + "".join(f"{pin} \\\n    --hash=sha256:{'0' * 64}\n" for pin in pins)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small work tree that the check is content with."""
+    if shutil.which("git") is None:
+        pytest.skip("the check asks git for the files of the tree")
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/check_tree.py", tmp_path / "scripts/check_tree.py")
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+    (tmp_path / "requirements").mkdir()
+    for name, pins in PINS.items():
+        (tmp_path / f"requirements/{name}.txt").write_text(lock_text(pins), encoding="utf-8")
+    assert run("git", "init", "--quiet", cwd=tmp_path).returncode == 0
+    return tmp_path
+
+
+def faults(tree: Path) -> list[str]:
+    """What `scripts/check_tree.py` prints there."""
+    checked = run(sys.executable, "scripts/check_tree.py", cwd=tree)
+    assert checked.stderr == ""
+    assert checked.returncode == (1 if checked.stdout else 0)
+    return checked.stdout.splitlines()
+
+
+def append(path: Path, text: str) -> None:
+    """Write at the end of a file, making it if there is none."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def test_a_tree_in_order_has_no_faults(tree: Path) -> None:
+    """Markers and several pins of one package are what real locks hold."""
+    assert faults(tree) == []
+
+
+def test_the_locks_of_this_repository_satisfy_its_requirements(tree: Path) -> None:
+    """Otherwise the next to clone it gets something else than was tested."""
+    for name in ["pyproject.toml", *LOCKS]:
+        shutil.copy(ROOT / name, tree / name)
+    assert faults(tree) == []
+
+
+def test_a_requirement_without_a_pin_is_found(tree: Path) -> None:
+    """Someone added a dependency and did not run `scripts/lock`."""
+    path = tree / "pyproject.toml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("dependencies = [", 'dependencies = [\n  "left-pad>=1",', 1),
+        encoding="utf-8",
+    )
+    assert faults(tree) == [
+        "requirements/dev.txt:1: 'left-pad>=1' of pyproject.toml has no pin; run scripts/lock",
+        "requirements/runtime.txt:1: 'left-pad>=1' of pyproject.toml has no pin; run scripts/lock",
+    ]
+
+
+def test_a_pin_outside_its_range_or_without_a_hash_is_found(tree: Path) -> None:
+    """A lock edited by hand, or a range that moved on without it."""
+    (tree / "requirements/build.txt").write_text("# by hand\nbuilder==0.9\n", encoding="utf-8")
+    assert faults(tree) == [
+        "requirements/build.txt:2: builder has no hash; run scripts/lock",
+        "requirements/build.txt:2: builder 0.9 does not satisfy 'builder>=1'; run scripts/lock",
+        "requirements/build.txt:2: dev.txt has another builder; run scripts/lock",
+    ]
+
+
+def test_a_line_that_pins_nothing_is_found(tree: Path) -> None:
+    """An editable install or a bare name would slip past the hashes."""
+    (tree / "requirements/build.txt").write_text("builder\n", encoding="utf-8")
+    assert faults(tree) == ["requirements/build.txt:1: 'builder' is not an exact pin"]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        pytest.param("see https://py" + "pi.org/project/x", "names a package index", id="index"),
+        pytest.param(
+            "https://files.python" + "hosted.org/x.whl", "names a package index", id="files of the index"
+        ),
+        pytest.param('"https://registry.npm' + 'js.org/x"', "names a package index", id="npm"),
+        pytest.param("--index" + "-url x", "sets a package index", id="option of a requirements file"),
+        pytest.param("cd /root/" + ".cache/x", "names a path of one machine", id="path of one machine"),
+    ],
+)
+def test_a_line_that_ties_the_tree_to_one_place_is_found(tree: Path, line: str, fault: str) -> None:
+    """Not yet known to git is soon enough to say so."""
+    append(tree / "notes.md", f"fine\n{line}\n")
+    assert faults(tree) == [f"notes.md:2: {fault}"]
+
+
+def test_a_lock_of_another_tool_is_found(tree: Path) -> None:
+    """`uv run` leaves one behind."""
+    append(tree / "uv.lock", "version = 1\n")
+    (fault,) = faults(tree)
+    assert fault.startswith("uv.lock:1: this kind of lock records download addresses")
+
+
+def test_a_module_that_outgrew_its_limit_is_found(tree: Path) -> None:
+    """300 lines are the ceiling, and the line after it is named."""
+    append(tree / "sutro_mcp/long.py", "x = 1\n" * 300)
+    assert faults(tree) == []
+    append(tree / "sutro_mcp/long.py", "x = 1\n")
+    assert faults(tree) == ["sutro_mcp/long.py:301: 301 lines, more than 300; split it"]
+
+
+def test_files_that_are_no_text_are_left_alone(tree: Path) -> None:
+    """Data for tests may be binary."""
+    (tree / "data.bin").write_bytes(b"\xff\xfe\x00")
+    assert faults(tree) == []

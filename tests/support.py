@@ -1,0 +1,95 @@
+"""A conversation with the product's server: the SDK's client in memory, the emulator at the wire."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import anyio
+import httpx
+from mcp import Client
+from mcp.types import CallToolResult, TextContent, TextResourceContents
+
+from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.emulator import DEMO_KEY, Emulator
+from sutro_mcp.server.build import build_server
+from sutro_mcp.settings import Settings
+
+Era = Literal["auto", "legacy"]
+
+
+@dataclass
+class Talk:
+    """One connected client and the emulator behind the server."""
+
+    client: Client
+    emulator: Emulator
+    errors: list[str] = field(default_factory=list[str])
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The structured answer; the test fails when the tool does."""
+        result = await self.result(tool, **arguments)
+        assert not result.is_error, text_of(result)
+        assert result.structured_content is not None
+        return result.structured_content
+
+    async def text(self, tool: str, **arguments: Any) -> str:
+        """The text channel of a successful answer."""
+        result = await self.result(tool, **arguments)
+        assert not result.is_error, text_of(result)
+        return text_of(result)
+
+    async def refusal(self, tool: str, **arguments: Any) -> str:
+        """The text of a tool error, which must not carry anything else."""
+        result = await self.result(tool, **arguments)
+        assert result.is_error, text_of(result)
+        assert result.structured_content is None
+        return text_of(result)
+
+    async def result(self, tool: str, **arguments: Any) -> CallToolResult:
+        """Whatever comes back."""
+        with anyio.fail_after(20):
+            return await self.client.call_tool(tool, arguments)
+
+    async def read(self, uri: str) -> str:
+        """The text of a resource."""
+        with anyio.fail_after(20):
+            (content,) = (await self.client.read_resource(uri)).contents
+        assert isinstance(content, TextResourceContents)
+        assert content.mime_type == "application/json"
+        return content.text
+
+    def paths(self) -> list[str]:
+        """Paths that reached the API since the last look, without `/v1`."""
+        seen = [
+            f"{r.method} {r.path.removeprefix('/v1')}" for r in self.emulator.requests if r.origin == "api"
+        ]
+        self.emulator.requests.clear()
+        return seen
+
+
+def text_of(result: CallToolResult) -> str:
+    """The one text block of a result."""
+    (block,) = result.content
+    assert isinstance(block, TextContent)
+    return block.text
+
+
+@asynccontextmanager
+async def talk(
+    emulator: Emulator,
+    era: Era = "auto",
+    *,
+    settings: Settings = Settings(),  # noqa: B008 - frozen
+    key: str = DEMO_KEY,
+    transport: httpx.AsyncBaseTransport | None = None,
+    **options: Any,
+) -> AsyncGenerator[Talk]:
+    """A conversation in `era`; `transport` stands between the client and the emulator."""
+    transport = transport or httpx.ASGITransport(app=emulator.app)
+
+    def connect() -> ApiClient:
+        return ApiClient(resolve_connection(emulator.api_origin, key, env={}), transport=transport, **options)
+
+    async with Client(build_server(settings, connect), mode=era) as client:
+        yield Talk(client, emulator)
