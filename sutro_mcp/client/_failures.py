@@ -21,7 +21,9 @@ from sutro_mcp.errors import (
     WrongDeploymentError,
 )
 
-FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
+# What a socket raises when httpx does not translate it; an in-process app that hangs up raises it too.
+_SOCKET = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
+FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, *_SOCKET)
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 _AGAIN = "Wait a moment and call again; `sutro-mcp check` tests the connection"
@@ -33,7 +35,7 @@ _Maker = Callable[[str], SutroError]
 
 @contextmanager
 def mapped(doing: str, *, reading: bool = False, secret: bool = False) -> Generator[None]:
-    """Turns every httpx error inside into one of ours.
+    """Turns every error of the network inside into one of ours.
 
     `reading` says that headers have arrived, so a broken connection is an incomplete reply; `secret` says
     that the URL is a signed one, so that not even a traceback may show the foreign error.
@@ -62,12 +64,9 @@ def translate(error: Exception, doing: str, *, reading: bool = False) -> SutroEr
     """The error of ours for one of httpx's."""
     if isinstance(error, httpx.ConnectError):
         return _connect_error(error, doing)
-    if reading and isinstance(error, (httpx.NetworkError, httpx.ProtocolError)):
+    if reading and isinstance(error, (httpx.NetworkError, httpx.ProtocolError, *_SOCKET)):
         return IncompleteReplyError(doing, "the connection broke before the reply was complete", _AGAIN)
-    for kind, make in _SENTENCES:
-        if isinstance(error, kind):
-            return make(doing)
-    raise AssertionError("the last row matches everything") from error
+    return next(make for kind, make in _SENTENCES if isinstance(error, kind))(doing)
 
 
 def _connect_error(error: Exception, doing: str) -> SutroError:
@@ -119,7 +118,7 @@ def _misplaced(what: str) -> _Maker:
     return lambda doing: WrongDeploymentError(doing, what, _SETTINGS)
 
 
-# First match wins; a subclass stands before its base.
+# First match wins; a subclass stands before its base, and the last row matches everything.
 _SENTENCES: tuple[tuple[type[Exception], _Maker], ...] = (
     (httpx.ConnectTimeout, _late("no connection to the deployment was made in time")),
     (httpx.PoolTimeout, _late("too many requests are already under way")),

@@ -6,6 +6,7 @@ artifact is not documented; `sutro-api.md` §7.4 gives the order in which candid
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,13 +14,13 @@ import polars as pl
 from pydantic_core import from_json, to_json
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
-
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted import quote
 
 from ._models import ArtifactRef
 
 _OPTIONAL = ("inputs", "cumulative_logprobs")
 _KNOWN = (*_OPTIONAL, "confidence_score")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_artifact(ref: ArtifactRef, output_column: str) -> pl.DataFrame:
@@ -40,7 +41,7 @@ def arrange(frame: pl.DataFrame, ref: ArtifactRef, output_column: str) -> pl.Dat
     if output_column != outputs and output_column in frame.columns:
         raise InvalidArgumentError(
             f"read the results of {ref.job_id}",
-            f"they already carry a column named {visible(output_column)!r}",
+            f"they already carry a column named {quote(output_column, 60)}",
             "Choose another output_column",
         )
     frame = frame.rename({outputs: output_column}) if outputs != output_column else frame
@@ -54,7 +55,8 @@ def arrange(frame: pl.DataFrame, ref: ArtifactRef, output_column: str) -> pl.Dat
         *(["cumulative_logprobs"] if wanted["cumulative_logprobs"] else []),
         "confidence_score",
     ]
-    return pl.DataFrame([frame.get_column(c) for c in dict.fromkeys(order) if c in frame.columns])
+    # By name and not as a list, in which polars would give a name to a column that has the empty one.
+    return pl.DataFrame({c: frame.get_column(c) for c in order if c in frame.columns})
 
 
 def _find_outputs(columns: list[str], ref: ArtifactRef) -> str:
@@ -64,7 +66,7 @@ def _find_outputs(columns: list[str], ref: ArtifactRef) -> str:
     rest = [c for c in columns if c not in _KNOWN]
     if len(rest) == 1:
         return rest[0]
-    names = ", ".join(repr(visible(c)) for c in columns[:10])
+    names = ", ".join(quote(c, 60) for c in columns[:10])
     raise _unreadable(ref, f"none of its columns is known to hold the outputs ({names})")
 
 
@@ -93,15 +95,15 @@ def _read_json(ref: ArtifactRef) -> pl.DataFrame:
         raise _unreadable(ref, "the reply is not a table of columns")
     if len({len(values) for values in columns.values()}) > 1:
         raise _unreadable(ref, "its columns differ in length")
-    return pl.DataFrame([_column(name, values) for name, values in columns.items()])
+    return pl.DataFrame({name: _column(values) for name, values in columns.items()})
 
 
-def _column(name: str, values: list[Any]) -> pl.Series:
+def _column(values: list[Any]) -> pl.Series:
     try:
-        return pl.Series(name, values, strict=True)
+        return pl.Series(values, strict=True)
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
         # Mixed types, which no documented reply has. Nothing is lost: what is no scalar becomes JSON text.
-        return pl.Series(name, [_scalar(value) for value in values], strict=False)
+        return pl.Series([_scalar(value) for value in values], strict=False)
 
 
 def _scalar(value: Any) -> Any:
@@ -117,16 +119,16 @@ def parse_json(raw: bytes | str) -> Any:
         # The fast parser refuses lone surrogates, which models do produce and JSON can carry: one such cell
         # must not hide the other rows. They become U+FFFD, as a frame can only hold valid text.
         text = json.dumps(json.loads(raw, parse_constant=_refuse_constant), ensure_ascii=False)
-        return from_json(text.encode("utf-8", "replace"), allow_inf_nan=False, cache_strings=False)
+        return from_json(_SURROGATE.sub("\ufffd", text), allow_inf_nan=False, cache_strings=False)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _unreadable(ref: ArtifactRef, happened: str, next_step: str | None = None) -> UnexpectedReplyError:
+def _unreadable(ref: ArtifactRef, happened: str) -> UnexpectedReplyError:
     return UnexpectedReplyError(
         f"read the results of {ref.job_id}",
         happened,
-        next_step or "Call again with disable_cache; if it stays, report it to Sutro",
+        "Call again with disable_cache; if it stays, report it to Sutro",
     )

@@ -2,27 +2,30 @@
 
 JSON outputs are unpacked row by row into columns: a page shows the fields that occur in its own rows, in
 order of first appearance, and keeps the raw text of rows that are not JSON objects in the output column. A
-page ends early, at a whole row, rather than pass its budget; what was cut is said in `shortened`.
+page ends early, at a whole row, rather than pass its budget; what was cut is said in `shortened`. The budget
+is the length of `columns` and `rows` as compact JSON text. It holds from 500 characters on; a page has at
+least one row and one column whatever they cost.
 """
 
 import datetime
 import decimal
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import polars as pl
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.untrusted import shorten, visible
+from sutro_mcp.untrusted import quote, shorten, visible
 
-from ._artifact import read_artifact
+from ._artifact import parse_json, read_artifact
 from ._models import Cell, Page, PageRequest
 
 _MAX_COLUMNS = 60
 _MAX_NAME = 120
+_MIN_NAME = 30
 _MIN_CELL = 16
-_FIELD_SAMPLE = 1_000
 
 
 def make_page(request: PageRequest) -> Page:
@@ -32,11 +35,10 @@ def make_page(request: PageRequest) -> Page:
         raise InvalidArgumentError(
             f"read rows of {request.artifact.job_id} from offset {request.offset:,}",
             f"it has {frame.height:,} rows, numbered from 0",
-            f"Use an offset below {frame.height:,}",
+            f"Use an offset below {max(frame.height, 1):,}",
         )
     rows, names = _records(frame.slice(request.offset, request.limit), request)
-    chosen, dropped = _choose(names, frame, request)
-    return _fit(rows, chosen, dropped, frame.height, request)
+    return _fit(rows, _choose(names, frame, request), frame.height, request)
 
 
 def parse_object(text: str | None) -> dict[str, Any] | None:
@@ -44,16 +46,19 @@ def parse_object(text: str | None) -> dict[str, Any] | None:
     if text is None or text.lstrip()[:1] != "{":
         return None
     try:
-        value = from_json(text, allow_inf_nan=False)
-    except ValueError:
+        value = parse_json(text)
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def cell(value: Any) -> Cell:
     """`value` as one JSON scalar; lists and objects become compact JSON text."""
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        # Beyond 64 bits few readers of JSON keep the digits, of which there may be thousands.
+        return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, str):
@@ -64,7 +69,12 @@ def cell(value: Any) -> Cell:
         return str(value)
     if isinstance(value, bytes):
         return f"({len(value):,} bytes)"
-    return visible(to_json(value, inf_nan_mode="strings", fallback=str).decode())
+    return visible(compact(value))
+
+
+def compact(value: list[Any] | dict[str, Any]) -> str:
+    """`value` as JSON text without blanks."""
+    return to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=str).decode()
 
 
 def _records(part: pl.DataFrame, request: PageRequest) -> tuple[list[dict[str, Any]], list[str]]:
@@ -76,15 +86,15 @@ def _records(part: pl.DataFrame, request: PageRequest) -> tuple[list[dict[str, A
     parsed = [parse_object(text) for text in output]
     if not any(parsed):
         return rows, part.columns
-    others = set(part.columns) - {request.output_column}
-    fields = {key: _field_name(key, others, request) for found in parsed if found for key in found}
+    fields = _field_names(parsed, part.columns, request)
     unread = False
     for row, found in zip(rows, parsed, strict=True):
         if found is None:
             unread = unread or row[request.output_column] is not None
             continue
         # An object may itself have a field called like the output column: the field wins, as nothing is lost.
-        del row[request.output_column]
+        if request.output_column not in request.columns:
+            del row[request.output_column]
         row.update({fields[key]: value for key, value in found.items()})
     names: list[str] = []
     for column in part.columns:
@@ -94,45 +104,66 @@ def _records(part: pl.DataFrame, request: PageRequest) -> tuple[list[dict[str, A
     return rows, names
 
 
-def _field_name(key: str, others: set[str], request: PageRequest) -> str:
-    return f"{request.output_column}.{key}" if key in others else key
+def _field_names(
+    parsed: Sequence[dict[str, Any] | None], columns: Sequence[str], request: PageRequest
+) -> dict[str, str]:
+    """The column of each field: its own name, or one that says where it is from if that is taken."""
+    names: dict[str, str] = {}
+    taken = set(columns) - {request.output_column}
+    for key in dict.fromkeys(key for found in parsed if found for key in found):
+        name = key
+        while name in taken:
+            name = f"{request.output_column}.{name}"
+        names[key] = name
+        taken.add(name)
+    return names
 
 
-def _choose(names: list[str], frame: pl.DataFrame, request: PageRequest) -> tuple[list[str], int]:
-    """The columns to show, and how many were left out for want of room."""
-    if request.columns:
-        wanted = list(dict.fromkeys(request.columns))
-        shown = {visible(name): name for name in names}
-        unknown = [name for name in wanted if name not in names and name not in shown]
-        if unknown:
-            elsewhere = _records(frame.head(_FIELD_SAMPLE), request)[1] if request.unpack_json else []
-            known = {*frame.columns, *elsewhere, *map(visible, elsewhere)}
-            if missing := [name for name in unknown if name not in known]:
-                listed = ", ".join(visible(name)[:_MAX_NAME] for name in names[:_MAX_COLUMNS])
-                raise InvalidArgumentError(
-                    f"show column {visible(missing[0])[:_MAX_NAME]!r}",
-                    "the results have no such column or field",
-                    f"Choose from: {listed}",
-                )
-        names = [name if name in names else shown.get(name, name) for name in wanted]
-    return names[:_MAX_COLUMNS], max(len(names) - _MAX_COLUMNS, 0)
+def _choose(names: list[str], frame: pl.DataFrame, request: PageRequest) -> list[str]:
+    """The columns to show."""
+    if not request.columns:
+        return names
+    wanted = list(dict.fromkeys(request.columns))
+    shown = {visible(name): name for name in (*frame.columns, *names)}
+    known = {*shown, *shown.values()}
+    if missing := _nowhere({name for name in wanted if name not in known}, frame, request):
+        first = next(name for name in wanted if name in missing)
+        raise InvalidArgumentError(
+            f"show column {quote(first, _MAX_NAME)}",
+            "the results have no such column or field",
+            f"Choose from: {', '.join(quote(name, _MAX_NAME) for name in names[:_MAX_COLUMNS])}",
+        )
+    own = {*frame.columns, *names}
+    return [name if name in own else shown.get(name, name) for name in wanted]
 
 
-def _fit(
-    rows: list[dict[str, Any]], names: list[str], dropped: int, row_count: int, request: PageRequest
-) -> Page:
-    """Fill the page row by row until its budget is spent; the first row always fits, cut as far as needed."""
-    header = [shorten(visible(name), _MAX_NAME)[0] for name in names]
-    budget = request.max_chars - sum(len(name) + 3 for name in header)
+def _nowhere(names: set[str], frame: pl.DataFrame, request: PageRequest) -> set[str]:
+    """Those of `names` that are no field of any row: another page may have what this one lacks."""
+    outputs = frame.get_column(request.output_column)
+    if not request.unpack_json or outputs.dtype != pl.String:
+        return names
+    for text in cast("Iterable[str | None]", outputs):
+        if not names:
+            break
+        fields = _field_names([parse_object(text)], frame.columns, request).values()
+        names = names - {*fields, *map(visible, fields)}
+    return names
+
+
+def _fit(rows: list[dict[str, Any]], names: list[str], row_count: int, request: PageRequest) -> Page:
+    """Fill the page row by row until its budget is spent."""
+    header = _header(names, request.max_chars // 2)
+    budget = request.max_chars - _size(header) - len("[]")
     limit = request.max_cell_chars
     taken: list[list[Cell]] = []
     cut = 0
     for row in rows:
-        line, cuts = _line(row, names, limit)
-        if not taken and _size(line) > budget:
-            limit = max(_MIN_CELL, min(limit, budget // max(len(names), 1) - 8))
-            line, cuts = _line(row, names, limit)
-        budget -= _size(line)
+        cells = [cell(row.get(name)) for name in names[: len(header)]]
+        if not taken:
+            width, limit = _shrink(cells, budget, limit)
+            cells, header = cells[:width], header[:width]
+        line, cuts = _cut(cells, limit)
+        budget -= _size(line) + len(",")
         if taken and budget < 0:
             break
         taken.append(line)
@@ -144,25 +175,48 @@ def _fit(
         row_count=row_count,
         offset=request.offset,
         next_offset=end if end < row_count else None,
-        shortened=_what_was_cut(cut, limit, len(rows) - len(taken), dropped),
+        shortened=_what_was_cut(cut, limit, len(rows) - len(taken), len(names) - len(header)),
     )
 
 
-def _line(row: dict[str, Any], names: list[str], limit: int) -> tuple[list[Cell], int]:
+def _header(names: list[str], room: int) -> list[str]:
+    """The names as shown: shorter, then fewer, until they fit into `room`."""
+    shown = [visible(name) for name in names[:_MAX_COLUMNS]]
+    length = _MAX_NAME
+    header = [shorten(name, length)[0] for name in shown]
+    while _size(header) > room and length > _MIN_NAME:
+        length //= 2
+        header = [shorten(name, length)[0] for name in shown]
+    while _size(header) > room and len(header) > 1:
+        header.pop()
+    return header
+
+
+def _shrink(cells: list[Cell], room: int, limit: int) -> tuple[int, int]:
+    """How many cells of a row, cut to how many characters, fit into `room`: shorter first, then fewer."""
+    width = len(cells)
+    while _size(_cut(cells[:width], limit)[0]) + len(",") > room:
+        if limit > _MIN_CELL:
+            limit = max(limit // 2, _MIN_CELL)
+        elif width > 1:
+            width -= 1
+        else:
+            break
+    return width, limit
+
+
+def _cut(cells: list[Cell], limit: int) -> tuple[list[Cell], int]:
     line: list[Cell] = []
     cuts = 0
-    for name in names:
-        value = cell(row.get(name))
-        if isinstance(value, str):
-            value, was_cut = shorten(value, limit)
-            cuts += was_cut
-        line.append(value)
+    for value in cells:
+        shown, was_cut = shorten(value, limit) if isinstance(value, str) else (value, False)
+        line.append(shown)
+        cuts += was_cut
     return line, cuts
 
 
-def _size(line: list[Cell]) -> int:
-    # JSON text of the row: as long as its CSV line, or longer where something is escaped.
-    return len(to_json(line).decode()) + 1
+def _size(values: Sequence[Cell]) -> int:
+    return len(to_json(values).decode())
 
 
 def _what_was_cut(cells: int, limit: int, rows: int, columns: int) -> str | None:

@@ -1,15 +1,15 @@
 """Describe one column of values: type, nulls, distinct values, distribution, frequent values."""
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
 import polars as pl
-from pydantic_core import to_json
 
 from ._models import ColumnSummary, Distribution, TopValue
-from ._page import cell
+from ._page import cell, compact
 
 _TOP = 8
 # A value held by fewer rows than this is an example, not a category.
@@ -23,7 +23,7 @@ def profile(name: str, values: Sequence[Any], present: int | None = None) -> Col
     kinds = {_kind(value) for value in filled}
     counts = Counter(_hashable(value) for value in filled)
     texts = [value for value in filled if isinstance(value, str)]
-    numbers = [float(value) for value in filled if _is_number(value) and math.isfinite(value)]
+    numbers = [number for value in filled if (number := _number(value)) is not None]
     lists = [cast("list[Any]", value) for value in filled if isinstance(value, list)]
     return ColumnSummary(
         name=name,
@@ -40,26 +40,36 @@ def profile(name: str, values: Sequence[Any], present: int | None = None) -> Col
 
 def distribution(values: Sequence[float]) -> Distribution:
     """Minimum, quartiles (linear interpolation), maximum and mean; `values` must not be empty."""
-    series = pl.Series(values, dtype=pl.Float64)
-    quantiles = [series.quantile(q, "linear") for q in (0.25, 0.5, 0.75)]
-    low, high = cast("float", series.min()), cast("float", series.max())
-    q25, median, q75 = (_round(cast("float", q)) for q in quantiles)
-    mean = _round(cast("float", series.mean()))
-    return Distribution(min=_round(low), q25=q25, median=median, q75=q75, max=_round(high), mean=mean)
+    ordered = pl.Series(values, dtype=pl.Float64).sort()
+    # Divided before they are added: the sum of finite numbers need not be finite.
+    mean = math.fsum(value / len(values) for value in values)
+    low, q25, median, q75, high = (_at(ordered, part) for part in (0, 0.25, 0.5, 0.75, 1))
+    return Distribution(min=low, q25=q25, median=median, q75=q75, max=high, mean=_round(mean))
+
+
+def _at(ordered: pl.Series, part: float) -> int | float:
+    place = (len(ordered) - 1) * part
+    below = int(place)
+    share = place - below
+    return _round(ordered[below] * (1 - share) + ordered[math.ceil(place)] * share)
 
 
 def _round(number: float) -> int | float:
     rounded = float(f"{number:.6g}")
-    return int(rounded) if rounded.is_integer() else rounded
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
 
 
 def _top(counts: Counter[Any], filled: int) -> list[TopValue]:
     frequent = [(value, n) for value, n in counts.most_common(_TOP) if n > 1 and n / filled >= _TOP_SHARE]
-    return [TopValue(value=cell(_shown(value)), count=n, share=round(n / filled, 4)) for value, n in frequent]
+    return [TopValue(value=cell(value), count=n, share=round(n / filled, 4)) for (_, value), n in frequent]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(value: Any) -> float | None:
+    """`value` as a finite number, if it is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # An integer in JSON may have thousands of digits.
+    return float(value) if abs(value) <= sys.float_info.max else None
 
 
 def _kind(value: Any) -> str:
@@ -85,12 +95,7 @@ def _type(kinds: set[str]) -> str:
 
 
 def _hashable(value: Any) -> Any:
-    # 1, 1.0 and True are equal in Python but not in JSON.
+    # 1, 1.0 and True are equal in Python but not in JSON; NaN is not even equal to itself.
     if isinstance(value, list | dict):
-        return (_kind(cast("Any", value)), to_json(value, inf_nan_mode="strings", fallback=str))
-    return (_kind(value), value)
-
-
-def _shown(key: tuple[str, Any]) -> Any:
-    kind, value = key
-    return value.decode() if kind in ("list", "object") else value
+        return (_kind(cast("Any", value)), compact(cast("Any", value)))
+    return (_kind(value), value if value == value else str(value))

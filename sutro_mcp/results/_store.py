@@ -116,5 +116,4 @@ class ArtifactStore:
             if not entry.users:
                 entry.artifact.path.unlink(missing_ok=True)
                 del self._entries[variant]
-                self._turns.pop(variant, None)
                 total -= entry.artifact.size

@@ -6,7 +6,8 @@ detail, never by leaving out counts.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import polars as pl
@@ -24,6 +25,7 @@ _PATHS = 200
 _EXAMPLES = 5
 # Shorter texts repeat for good reasons ("positive", "N/A").
 _REPEAT_CHARS = 80
+_Path = tuple[str, ...]
 _REFUSAL = re.compile(
     r"^\W*("
     r"(i['\u2019]?m|i am) (really |very )?sorry\b"
@@ -47,10 +49,12 @@ def make_summary(request: SummaryRequest) -> Summary:
     parsed = [parse_object(text) if request.unpack_json else None for text in texts]
     objects = [found for found in parsed if found is not None]
     structured = bool(objects) and (request.json_schema is not None or 2 * len(objects) >= _filled(texts))
-    kind = _kind(texts, objects, structured)
+    kind = _kind(texts, objects, structured) if frame.height else "none, there are no rows"
     columns = [profile(visible(c.name), c.to_list()) for c in frame.iter_columns() if c.name != outputs.name]
+    uncounted = False
     if structured:
-        columns = [*_fields(parsed), *columns]
+        fields, uncounted = _fields(parsed)
+        columns = [*fields, *columns]
     else:
         columns = [profile(visible(outputs.name), outputs.to_list()), *columns]
     summary = Summary(
@@ -61,7 +65,7 @@ def make_summary(request: SummaryRequest) -> Summary:
         suspicious=_suspicious(texts, parsed, structured, request.json_schema),
         samples=_samples(frame, request.output_column),
     )
-    return _fit(summary, request.max_chars)
+    return _fit(summary, request.max_chars, uncounted)
 
 
 def _filled(texts: Sequence[str | None]) -> int:
@@ -73,7 +77,7 @@ def _kind(texts: list[str | None], objects: list[dict[str, Any]], structured: bo
         return "not text"
     if not structured:
         return "text"
-    if all(set(found) == _ENVELOPE for found in objects):
+    if _are_envelopes(objects):
         inner = sum(1 for found in objects if _unwrap(found) is not found)
         content = "JSON objects" if inner == len(objects) else "text" if not inner else "text or JSON"
         name = f"reasoning envelopes (content, reasoning_content); content is {content}"
@@ -93,23 +97,31 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _fields(parsed: list[dict[str, Any] | None]) -> list[ColumnSummary]:
-    """Every field of the parsed outputs by path, in order of first appearance."""
-    values: dict[str, list[Any]] = {}
-    envelopes = all(set(found) == _ENVELOPE for found in parsed if found is not None)
+def _fields(parsed: list[dict[str, Any] | None]) -> tuple[list[ColumnSummary], bool]:
+    """The fields of the parsed outputs by path, in order of first appearance, and whether there are more."""
+    values: dict[_Path, list[Any]] = {}
+    envelopes = _are_envelopes(parsed)
+    more = False
     for found in parsed:
-        if found is not None:
-            _collect(_unwrap(found) if envelopes else found, "", 1, values)
-    return [profile(visible(path), column) for path, column in values.items()]
+        for path, value in _leaves(_unwrap(found) if envelopes else found, ()) if found else ():
+            if path in values or len(values) < _PATHS:
+                values.setdefault(path, []).append(value)
+            else:
+                more = True
+    return [profile(visible(".".join(path)), column) for path, column in values.items()], more
 
 
-def _collect(found: dict[str, Any], prefix: str, depth: int, values: dict[str, list[Any]]) -> None:
+def _are_envelopes(parsed: Sequence[dict[str, Any] | None]) -> bool:
+    return all(set(found) == _ENVELOPE for found in parsed if found is not None)
+
+
+def _leaves(found: dict[str, Any], prefix: _Path) -> Iterator[tuple[_Path, Any]]:
     for key, value in found.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, dict) and value and depth < _DEPTH:
-            _collect(cast("dict[str, Any]", value), f"{path}.", depth + 1, values)
-        elif path in values or len(values) < _PATHS:
-            values.setdefault(path, []).append(value)
+        path = (*prefix, key)
+        if isinstance(value, dict) and value and len(path) < _DEPTH:
+            yield from _leaves(cast("dict[str, Any]", value), path)
+        else:
+            yield path, value
 
 
 def _suspicious(
@@ -122,6 +134,10 @@ def _suspicious(
     # Classifications repeat by nature; prose does not.
     repeats = Counter(text for text in texts if text and len(text) >= _REPEAT_CHARS and not structured)
     enums = _enums(schema or {}, ())
+    if _are_envelopes(parsed) and {path[0] for path in enums} - _ENVELOPE:
+        # The schema is that of the content, unless it names the parts of the envelope itself.
+        enums = {("content", *path): allowed for path, allowed in enums.items()}
+        parsed = [_unwrap(found) if found is not None else None for found in parsed]
     for row, (text, fields) in enumerate(zip(texts, parsed, strict=True)):
         for kind in _doubts(text, fields, structured, repeats, enums):
             found.setdefault(kind, []).append(row)
@@ -136,7 +152,7 @@ def _doubts(
     fields: dict[str, Any] | None,
     structured: bool,
     repeats: Counter[str],
-    enums: dict[tuple[str, ...], list[Any]],
+    enums: dict[_Path, list[Any]],
 ) -> list[str]:
     if text is None:
         return ["null output"]
@@ -159,9 +175,9 @@ def _doubts(
     return doubts
 
 
-def _enums(schema: dict[str, Any], path: tuple[str, ...]) -> dict[tuple[str, ...], list[Any]]:
+def _enums(schema: dict[str, Any], path: _Path) -> dict[_Path, list[Any]]:
     """Allowed values by path, for properties that list them. References are not followed."""
-    enums: dict[tuple[str, ...], list[Any]] = {}
+    enums: dict[_Path, list[Any]] = {}
     properties = schema.get("properties")
     if not isinstance(properties, dict) or len(path) >= _DEPTH:
         return enums
@@ -174,7 +190,7 @@ def _enums(schema: dict[str, Any], path: tuple[str, ...]) -> dict[tuple[str, ...
     return enums
 
 
-def _at(fields: dict[str, Any], path: tuple[str, ...]) -> Any:
+def _at(fields: dict[str, Any], path: _Path) -> Any:
     value: Any = fields
     for key in path:
         value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
@@ -186,6 +202,7 @@ def _samples(frame: pl.DataFrame, output_column: str) -> list[Sample]:
     if not frame.height:
         return []
     outputs = frame.get_column(output_column)
+    inputs = frame.get_column("inputs") if "inputs" in frame.columns else None
     picked: dict[int, str] = {0: "first"}
     if outputs.dtype == pl.String:
         lengths = outputs.str.len_chars()
@@ -194,71 +211,90 @@ def _samples(frame: pl.DataFrame, output_column: str) -> list[Sample]:
         picked.setdefault(kept.arg_min() or 0, "shortest")
     for part in (1, 2, 3):
         picked.setdefault(frame.height * part // 4, "spread")
-    inputs = frame.get_column("inputs") if "inputs" in frame.columns else None
     return [
         Sample(
             row=row,
             why=why,
-            output=_as_text(outputs[row]),
-            input=_as_text(inputs[row]) if inputs is not None else None,
+            output=_text_at(outputs, row),
+            input=_text_at(inputs, row) if inputs is not None else None,
         )
         for row, why in sorted(picked.items())
-        if row < frame.height
     ]
 
 
-def _as_text(value: Any) -> str | None:
+def _text_at(column: pl.Series, row: int) -> str | None:
+    # Indexing would give a list as a Series.
+    (value,) = column.slice(row, 1).to_list()
     shown = cell(value)
     return shown if shown is None or isinstance(shown, str) else str(shown)
 
 
-def _fit(summary: Summary, max_chars: int) -> Summary:
+def _fit(summary: Summary, max_chars: int, uncounted: bool) -> Summary:
     """The most detailed version of `summary` that fits."""
-    for columns, top, sample_chars, name_chars in (
-        (40, 8, 400, 120),
-        (40, 6, 240, 80),
-        (30, 5, 160, 60),
-        (24, 4, 120, 60),
-        (16, 3, 80, 40),
-        (10, 2, 60, 40),
-        (5, 1, 40, 30),
+    for level in (
+        _Level(columns=40, top=8, kinds=12, sample_chars=400, name_chars=120),
+        _Level(columns=40, top=6, kinds=12, sample_chars=240, name_chars=80),
+        _Level(columns=30, top=5, kinds=12, sample_chars=160, name_chars=60),
+        _Level(columns=24, top=4, kinds=12, sample_chars=120, name_chars=60),
+        _Level(columns=16, top=3, kinds=10, sample_chars=80, name_chars=40),
+        _Level(columns=10, top=2, kinds=8, sample_chars=60, name_chars=40),
+        _Level(columns=5, top=1, kinds=6, sample_chars=40, name_chars=30),
+        _Level(columns=3, top=1, kinds=5, sample_chars=30, name_chars=24),
     ):
-        fitted = _at_level(summary, columns, top, sample_chars, name_chars)
+        fitted = _at_level(summary, level, uncounted)
         if len(fitted.model_dump_json(exclude_none=True)) <= max_chars:
-            return fitted
+            break
     return fitted
 
 
-def _at_level(summary: Summary, columns: int, top: int, sample_chars: int, name_chars: int) -> Summary:
+@dataclass(frozen=True)
+class _Level:
+    """How much detail is shown."""
+
+    columns: int
+    top: int
+    kinds: int
+    sample_chars: int
+    name_chars: int
+
+
+def _at_level(summary: Summary, level: _Level, uncounted: bool) -> Summary:
     def brief(text: str | None) -> str | None:
-        return None if text is None else shorten(text, sample_chars)[0]
+        return None if text is None else shorten(text, level.sample_chars)[0]
+
+    def brief_name(name: str) -> str:
+        return shorten(name, level.name_chars)[0]
 
     def brief_top(item: TopValue) -> TopValue:
-        value = shorten(item.value, name_chars)[0] if isinstance(item.value, str) else item.value
+        value = brief_name(item.value) if isinstance(item.value, str) else item.value
         return item.model_copy(update={"value": value})
 
-    left_out = len(summary.columns) - columns
+    def brief_column(column: ColumnSummary) -> ColumnSummary:
+        top = [brief_top(item) for item in column.top[: level.top]]
+        return column.model_copy(update={"name": brief_name(column.name), "top": top})
+
     return summary.model_copy(
         update={
-            "columns": [
-                column.model_copy(
-                    update={
-                        "name": shorten(column.name, name_chars)[0],
-                        "top": [brief_top(item) for item in column.top[:top]],
-                    }
-                )
-                for column in summary.columns[:columns]
-            ],
+            "columns": [brief_column(column) for column in summary.columns[: level.columns]],
             "suspicious": [
-                item.model_copy(update={"kind": shorten(item.kind, name_chars + 40)[0]})
-                for item in summary.suspicious[:12]
+                item.model_copy(update={"kind": shorten(item.kind, level.name_chars + 40)[0]})
+                for item in summary.suspicious[: level.kinds]
             ],
             "samples": [
                 sample.model_copy(update={"output": brief(sample.output), "input": brief(sample.input)})
                 for sample in summary.samples
             ],
-            "shortened": f"{left_out} more columns or fields not shown; page them with columns"
-            if left_out > 0
-            else None,
+            "shortened": _what_was_left_out(summary, level, uncounted),
         }
     )
+
+
+def _what_was_left_out(summary: Summary, level: _Level, uncounted: bool) -> str | None:
+    parts: list[str] = []
+    columns, kinds = len(summary.columns) - level.columns, len(summary.suspicious) - level.kinds
+    if columns > 0:
+        least = "at least " if uncounted else ""
+        parts.append(f"{least}{columns} more columns or fields not shown; page them with columns")
+    if kinds > 0:
+        parts.append(f"{kinds} more kinds of suspicious rows, with fewer rows each, not shown")
+    return "; ".join(parts) or None

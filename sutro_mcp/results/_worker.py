@@ -22,6 +22,15 @@ from sutro_mcp import errors
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
+# Its end, a pipe that broke or was closed, and a reply that is none.
+_BROKEN = (
+    anyio.EndOfStream,
+    anyio.IncompleteRead,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    OSError,
+    ValueError,
+)
 _MAX_REPLY = 16 * 1024 * 1024
 # What a child needs to find its libraries and temporary files; never the key.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
@@ -39,14 +48,15 @@ class Worker:
 
     async def run(self, task: str, request: BaseModel, answer: type[Answer], doing: str) -> Answer:
         """The answer to `request`. Raises what the task raises, or WorkerError when the worker fails."""
+        raw = json.dumps({"task": task, "request": request.model_dump_json()}).encode()
         async with self._turn:
             try:
                 with anyio.fail_after(self._deadline):
-                    reply = await self._exchange(task, request)
+                    reply = await self._exchange(raw)
             except TimeoutError:
                 await self._stop()
-                raise _failed(doing, f"it took more than {self._deadline:.0f} seconds") from None
-            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError):
+                raise _failed(doing, f"it took more than {self._deadline:g} seconds") from None
+            except _BROKEN:
                 code = await self._stop(patience=1)
                 raise _failed(doing, f"the process that reads results stopped ({_reason(code)})") from None
             except BaseException:
@@ -64,13 +74,12 @@ class Worker:
         """Stop the process, if any."""
         await self._stop()
 
-    async def _exchange(self, task: str, request: BaseModel) -> dict[str, Any]:
+    async def _exchange(self, raw: bytes) -> dict[str, Any]:
         requests, replies = await self._running()
-        raw = json.dumps({"task": task, "request": request.model_dump_json()}).encode()
         await requests.send(struct.pack(">I", len(raw)) + raw)
         (size,) = struct.unpack(">I", await replies.receive_exactly(4))
         if size > _MAX_REPLY:
-            raise OSError("oversized reply")
+            raise ValueError("oversized reply")
         return json.loads(await replies.receive_exactly(size))
 
     async def _running(self) -> tuple[ByteSendStream, BufferedByteReceiveStream]:

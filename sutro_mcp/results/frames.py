@@ -4,6 +4,8 @@ Unlike a page, a frame unpacks JSON only if every row that is not null holds an 
 conflicts instead of renaming. pandas is used only where the caller brought a pandas frame.
 """
 
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
@@ -43,24 +45,38 @@ def build_frame(
         return original.hstack(fields)
     combined = with_original_df.copy()
     if fields:
-        for name, values in pl.DataFrame(fields).to_pandas().items():
+        for name, values in _frame(fields).to_pandas().items():
             combined[name] = values.array
     return combined
 
 
 def _as_json_types(frame: pl.DataFrame) -> pl.DataFrame:
     """The types a JSON reply would give, so that all routes to the results agree."""
-    return pl.DataFrame([_as_json_type(column) for column in frame.iter_columns()])
+    return _frame(map(_as_json_type, frame.iter_columns()))
+
+
+def _frame(columns: Iterable[pl.Series]) -> pl.DataFrame:
+    """By name and not as a list, in which polars would give a name to a column that has the empty one."""
+    return pl.DataFrame({column.name: column for column in columns})
 
 
 def _as_json_type(column: pl.Series) -> pl.Series:
     if column.null_count() == len(column):
         return column.cast(pl.Null)
-    if column.dtype.is_integer():
-        return column.cast(pl.Int64) if column.dtype != pl.UInt64 else column
-    if column.dtype == pl.Float32:
-        return column.cast(pl.Float64)
-    return column.cast(pl.String) if isinstance(column.dtype, pl.Categorical | pl.Enum) else column
+    try:
+        return column.cast(_json_dtype(column.dtype))
+    except pl.exceptions.InvalidOperationError:
+        return column  # integers beyond 64 bit
+
+
+def _json_dtype(dtype: pl.DataType) -> pl.DataType:
+    if dtype.is_integer():
+        return pl.Int64()
+    if dtype == pl.Float32:
+        return pl.Float64()
+    if isinstance(dtype, pl.List | pl.Array):
+        return pl.List(_json_dtype(cast("pl.DataType", dtype.inner)))
+    return pl.String() if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
 
 
 def _unpack(results: pl.DataFrame, output_column: str, taken: list[str]) -> pl.DataFrame:
@@ -83,19 +99,29 @@ def _unpack(results: pl.DataFrame, output_column: str, taken: list[str]) -> pl.D
         )
     if not fields:
         return results
-    return pl.DataFrame([*(c for c in results.iter_columns() if c.name != output_column), *fields])
+    others = (column for column in results.iter_columns() if column.name != output_column)
+    return _frame([*others, *fields])
 
 
 def _original(frame: "pl.DataFrame | pd.DataFrame") -> pl.DataFrame:
     if isinstance(frame, pl.DataFrame):
         return frame
-    if type(frame).__module__.partition(".")[0] != "pandas":
+    # Whoever holds a pandas frame has imported pandas; nobody else needs it.
+    pandas: Any = sys.modules.get("pandas")
+    if pandas is None or not isinstance(frame, pandas.DataFrame):
         raise InvalidArgumentError(
             "add the results to with_original_df",
             f"it is a {type(frame).__name__}, not a polars or pandas DataFrame",
             "Pass a DataFrame",
         )
-    return cast("pl.DataFrame", cast("Any", pl.from_pandas)(frame))
+    try:
+        return cast("pl.DataFrame", cast("Any", pl.from_pandas)(frame))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InvalidArgumentError(
+            "add the results to with_original_df",
+            "polars cannot hold it: a column has values of several types, or two columns have one name",
+            "Give each column one type and a name of its own, or add the results yourself",
+        ) from error
 
 
 def _new_columns(results: pl.DataFrame, original: pl.DataFrame, carried: list[str]) -> list[pl.Series]:

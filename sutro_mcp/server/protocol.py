@@ -32,8 +32,8 @@ from .define import fail
 logger = logging.getLogger(__name__)
 
 _SHOWN_VALUE = 60
-# Titles cost tokens and say nothing; defaults are refused by strict hosts and stand in the description; lengths
-# are caps against abuse that no honest call meets.
+# Titles cost tokens and say nothing; defaults are refused by strict hosts and stand in the description;
+# lengths are caps against abuse that no honest call meets.
 _DROPPED_KEYS = frozenset({"title", "default", "maxLength", "maxItems"})
 
 

@@ -47,7 +47,14 @@ async def _run(server: SutroServer) -> int:
             # flushed: nobody may be reading it any more.
             os._exit(code)
 
+        async def leave_behind_a_reader_that_stopped() -> None:
+            # A host that no longer reads leaves the thread that writes stdout in a system call, too.
+            await closed.wait()
+            await anyio.sleep(_CLEANUP_SECONDS)
+            os._exit(0)
+
         async with anyio.create_task_group() as watchers:
+            watchers.start_soon(leave_behind_a_reader_that_stopped)
             if sys.platform != "win32":
                 watchers.start_soon(_on_signal, leave)
                 watchers.start_soon(_on_orphaned, leave)

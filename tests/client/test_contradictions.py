@@ -1,7 +1,8 @@
 """Where the sources of the contract disagree (`sutro-api.md` §12), the client accepts both.
 
-One row per contradiction, both sides of it. C19, C20, C26 and C27 are about submitting jobs, which this client
-never does; C14 and C15 are about the content of results, which it does not read; C24 is about the SDK's Python.
+One row per contradiction, both sides of it. C19, C20, C26 and C27 are about submitting jobs, which this
+client never does; C14 and C15 are about the content of results, which it does not read; C24 is about the
+SDK's Python.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,7 +37,7 @@ def status_is(status: Status, **fields: object) -> Callable[[ApiClient, Emulator
     """A job of that status shows it, in the job and in its status."""
 
     async def check(api: ApiClient, emulator: Emulator, _: Path) -> None:
-        job_id = emulator.add_job(**{"status": status.value, **fields})
+        job_id = emulator.add_job(status=status.value, **fields)
         assert (await api.get_job_status(job_id)).status is status
         assert (await api.get_job(job_id)).status is status
 
@@ -136,8 +137,7 @@ def run_type_is(value: str | None) -> Callable[[ApiClient, Emulator, Path], Awai
     return check
 
 
-NO_LINK = {"results_url": False}
-POST_ONLY = {"results_url": False, "get_results": False}
+POST_ONLY = Reading(results_url=False, get_results=False)
 
 CASES = {
     "C1-status-as-map": Case(Reading(), status_is(Status.RUNNING)),
@@ -170,14 +170,17 @@ CASES = {
     "C8-missing-in-body": Case(Reading(cancel_missing="body"), missing_is_refused),
     "C9-error-in-detail": Case(Reading(), missing_is_unknown),
     "C9-error-in-message": Case(Reading(error_key="message"), missing_is_unknown),
-    "C10-format": Case(Reading(format_query="format", **NO_LINK), delivers("get-results", "parquet")),
+    "C10-format": Case(Reading(format_query="format", results_url=False), delivers("get-results", "parquet")),
     "C10-result_format": Case(
-        Reading(format_query="result_format", **NO_LINK), delivers("get-results", "parquet")
+        Reading(format_query="result_format", results_url=False), delivers("get-results", "parquet")
     ),
-    "C11-object": Case(Reading(**POST_ONLY), delivers("post-results", "json")),
-    "C11-list": Case(Reading(results_payload="list", **POST_ONLY), delivers("post-results", "json")),
-    "C12-wrapped-on-post": Case(Reading(**POST_ONLY), delivers("post-results", "json")),
-    "C12-bare-on-get": Case(Reading(**NO_LINK), delivers("get-results", "parquet")),
+    "C11-object": Case(POST_ONLY, delivers("post-results", "json")),
+    "C11-list": Case(
+        Reading(results_payload="list", results_url=False, get_results=False),
+        delivers("post-results", "json"),
+    ),
+    "C12-wrapped-on-post": Case(POST_ONLY, delivers("post-results", "json")),
+    "C12-bare-on-get": Case(Reading(results_url=False), delivers("get-results", "parquet")),
     "C13-snappy": Case(Reading(), delivers("results-url", "parquet")),
     "C13-zstd": Case(Reading(parquet_codec="zstd"), delivers("results-url", "parquet")),
     "C16-created-set": Case(Reading(), created_is_known),
@@ -247,17 +250,15 @@ async def test_c23_the_message_of_the_whole_list_is_kept() -> None:
 
 async def test_c16_all_completion_fields_may_be_null() -> None:
     """While a job is in progress they are."""
-    fields: dict[str, object] = dict.fromkeys(
-        (
-            "datetime_started",
-            "datetime_completed",
-            "input_tokens",
-            "output_tokens",
-            "job_cost",
-            "num_rows",
-            "name",
-        )
-    )
+    names = [
+        "datetime_started",
+        "datetime_completed",
+        "input_tokens",
+        "output_tokens",
+        "job_cost",
+        "num_rows",
+    ]
+    fields: dict[str, object] = {name: None for name in names}  # noqa: C420 - fromkeys has another type
     async with client(answering(reply(200, {"job": job(**fields)}))) as api:
         found = await api.get_job(JOB)
     assert {getattr(found, name) for name in fields} == {None}

@@ -1,6 +1,6 @@
 """Downloads: resumed only where the store proves it is the same artifact, and never half finished."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -48,26 +48,28 @@ def store(*answers: Answer, size: int | None = SIZE) -> Script:
     return Script(handler)
 
 
-def whole(body: bytes = PARQUET, **headers: str) -> Answer:
-    return lambda _: reply(200, body, headers=headers or ETAG)
+def whole(body: bytes = PARQUET, headers: Mapping[str, str] = ETAG) -> Answer:
+    return lambda _: reply(200, body, headers=headers)
 
 
-def cut(at: int, body: bytes = PARQUET, **headers: str) -> Answer:
+def cut(at: int, headers: Mapping[str, str] = ETAG) -> Answer:
     """The connection breaks after `at` bytes of the whole body."""
 
     def answer(_: httpx.Request) -> httpx.Response:
-        sent = {"content-length": str(len(body))} | (headers or ETAG)
-        return reply(200, body[:at], headers=sent, failure=httpx.ReadError("reset"), length=False)
+        sent = {"content-length": str(SIZE), **headers}
+        return reply(200, PARQUET[:at], headers=sent, failure=httpx.ReadError("reset"), length=False)
 
     return answer
 
 
-def rest(body: bytes = PARQUET, *, stop: int | None = None, **headers: str) -> Answer:
+def rest(
+    body: bytes = PARQUET, *, stop: int | None = None, headers: Mapping[str, str] | None = None
+) -> Answer:
     """What a range of `body` is answered with; `stop` cuts it."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         start = int(request.headers["range"].removeprefix("bytes=").removesuffix("-"))
-        sent = ETAG | {"content-range": f"bytes {start}-{len(body) - 1}/{len(body)}"} | headers
+        sent = ETAG | {"content-range": f"bytes {start}-{len(body) - 1}/{len(body)}"} | dict(headers or {})
         failure = None if stop is None else httpx.RemoteProtocolError("cut")
         return reply(206, body[start:stop], headers=sent, failure=failure, length=stop is None)
 
@@ -139,25 +141,27 @@ async def test_without_a_strong_entity_tag_a_broken_download_starts_again(
 ) -> None:
     """Bytes of two artifacts must not be joined."""
     headers = {"etag": etag} if etag else {"x-none": ""}
-    transport = store(cut(1000, **headers), whole(**headers))
+    transport = store(cut(1000, headers), whole(headers=headers))
     assert await fetched(transport, tmp_path) == PARQUET
     assert ranges(transport) == [(None, None), (None, None)]
 
 
 async def test_an_artifact_that_changed_is_fetched_from_the_start(tmp_path: Path) -> None:
     """If-Range makes the store send all of the new one."""
-    transport = store(cut(1000), whole(OTHER, etag='"v2"'))
+    transport = store(cut(1000), whole(OTHER, headers={"etag": '"v2"'}))
     assert await fetched(transport, tmp_path) == OTHER
-    transport = store(cut(1000), rest(OTHER, etag='"v2"'), whole(OTHER, etag='"v2"'))
+    transport = store(
+        cut(1000), rest(OTHER, headers={"etag": '"v2"'}), whole(OTHER, headers={"etag": '"v2"'})
+    )
     assert await fetched(transport, tmp_path / "again") == OTHER
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        rest(etag='"v2"'),
+        rest(headers={"etag": '"v2"'}),
         rest(OTHER),
-        rest(**{"content-range": "nonsense"}),
+        rest(headers={"content-range": "nonsense"}),
         status(416),
     ],
     ids=["other tag", "other size", "no range", "416"],
@@ -191,7 +195,7 @@ async def test_a_part_may_be_the_first_to_say_the_total(tmp_path: Path) -> None:
 
 async def test_another_part_than_asked_for_is_refused(tmp_path: Path) -> None:
     """It would leave a hole."""
-    transport = store(cut(1000), rest(**{"content-range": f"bytes 1001-{SIZE - 1}/{SIZE}"}))
+    transport = store(cut(1000), rest(headers={"content-range": f"bytes 1001-{SIZE - 1}/{SIZE}"}))
     assert "another part than was asked for" in await failed(transport, tmp_path, UnexpectedReplyError)
 
 
@@ -244,16 +248,8 @@ async def test_a_store_that_cannot_be_reached_does_not_show_its_link(tmp_path: P
     [
         (whole(), SIZE - 1, f"has {SIZE:,} bytes although {SIZE - 1:,} were announced"),
         (whole(), SIZE + 1, f"has {SIZE:,} bytes although {SIZE + 1:,} were announced"),
-        (
-            lambda _: reply(200, PARQUET, headers={"content-encoding": "gzip"}),
-            SIZE,
-            "sent the artifact compressed",
-        ),
-        (
-            lambda _: reply(200, PARQUET, headers={"content-length": "x"}),
-            SIZE,
-            "a length that is not a number",
-        ),
+        (whole(headers={"content-encoding": "gzip"}), SIZE, "sent the artifact compressed"),
+        (whole(headers={"content-length": "x"}), SIZE, "a length that is not a number"),
     ],
     ids=["too long", "too short", "compressed", "junk length"],
 )
@@ -337,9 +333,9 @@ async def test_results_appear_at_their_destination_only_when_complete(tmp_path: 
     assert destination.stat().st_mode & 0o777 == 0o600
 
 
-async def interrupted(destination: Path, **headers: str) -> None:
+async def interrupted(destination: Path, headers: Mapping[str, str] = ETAG) -> None:
     """A first call that breaks off after 1,000 bytes."""
-    answers = [cut(1000, **headers), *[unreachable] * 3]
+    answers = [cut(1000, headers), *[unreachable] * 3]
     with pytest.raises(ConnectionFailedError):
         await saved(store(*answers), destination)
 
@@ -359,14 +355,14 @@ async def test_an_interrupted_download_goes_on_in_the_next_call(tmp_path: Path) 
 
 async def test_without_a_strong_tag_nothing_is_left_to_go_on_from(tmp_path: Path) -> None:
     """It could not be proven to be the same."""
-    await interrupted(tmp_path / "r.parquet", etag='W/"v1"')
+    await interrupted(tmp_path / "r.parquet", {"etag": 'W/"v1"'})
     assert names_in(tmp_path) == []
 
 
 async def test_an_artifact_that_changed_between_calls_is_fetched_whole(tmp_path: Path) -> None:
     """The store answers 200 to the stale tag."""
     await interrupted(tmp_path / "r.parquet")
-    transport = store(whole(OTHER, etag='"v2"'), size=None)
+    transport = store(whole(OTHER, headers={"etag": '"v2"'}), size=None)
     assert (await saved(transport, tmp_path / "r.parquet")).read_bytes() == OTHER
 
 

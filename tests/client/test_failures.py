@@ -4,6 +4,7 @@ import socket
 import ssl
 import traceback
 
+import anyio
 import httpx
 import pytest
 
@@ -119,9 +120,19 @@ async def test_each_way_to_fail_has_its_own_sentence(
             await api.list_jobs()
 
 
+SOCKET = (ConnectionResetError(), ssl.SSLError(), anyio.BrokenResourceError(), anyio.EndOfStream())
+
+
+@pytest.mark.parametrize("error", SOCKET, ids=repr)
+def test_an_error_of_the_socket_that_httpx_lets_through_is_a_broken_connection(error: Exception) -> None:
+    """An app in this process that hangs up looks the same."""
+    with pytest.raises(ConnectionFailedError, match="the connection to the deployment broke"), mapped("read"):
+        raise error
+
+
 def test_a_connection_that_breaks_while_reading_is_an_incomplete_reply() -> None:
     """Headers had come."""
-    for error in (httpx.ReadError(""), httpx.RemoteProtocolError("")):
+    for error in (httpx.ReadError(""), httpx.RemoteProtocolError(""), *SOCKET):
         with pytest.raises(IncompleteReplyError), mapped("read", reading=True):
             raise error
 

@@ -208,7 +208,7 @@ async def test_at_most_eight_requests_are_under_way() -> None:
     most: list[int] = [0]
 
     class Slow(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             under_way[0] += 1
             most[0] = max(most[0], under_way[0])
             await anyio.lowlevel.checkpoint()

@@ -111,7 +111,7 @@ def emulated(emulator: Emulator, *, results_timeout: float = 300.0) -> ApiClient
     return ApiClient(connection, transport=transport, results_timeout=results_timeout)
 
 
-def job(job_id: str = JOB, **fields: object) -> dict[str, object]:
+def job(job_id: object = JOB, **fields: object) -> dict[str, object]:
     """A job object as the API sends it."""
     return {"job_id": job_id, "status": "SUCCEEDED", "model": "gpt-oss-20b", "num_rows": 3, **fields}
 

@@ -3,6 +3,7 @@
 Knows how to ask and what may be answered; what the answers should be is the tests' business.
 """
 
+import contextlib
 import itertools
 import json
 import queue
@@ -69,6 +70,10 @@ class SdkProcess:
             line = self._lines.get(timeout=PATIENCE)
         except queue.Empty:
             line = ""
+        except BaseException:
+            # Else the answer would be taken for that of the next call.
+            self.close()
+            raise
         if not line:
             self.close()
             raise RuntimeError(
@@ -83,11 +88,16 @@ class SdkProcess:
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
             self._reader.join()
-            self._process = None
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                # What it was not able to read is of no interest.
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
     @property
     def _said(self) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polars.testing import assert_frame_equal
 
 from sutro_mcp import SutroClient
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
@@ -106,6 +107,25 @@ def test_both_have_no_results_of_the_same_jobs(
     assert sdk.call("get_job_results", job_id=job_id).frame is None
     with pytest.raises(error):
         ours(emulator, lambda client: client.get_job_results(job_id))
+
+
+def test_neither_asks_for_results_again(emulator: Emulator, sdk: Sdk) -> None:
+    """Not for other names and other unpacking either."""
+    job_id = emulator.add_job(outputs=['{"label": "good"}'])
+    sdk.call("get_job_results", job_id=job_id)
+    first = len(emulator.requests)
+    theirs = sdk.call("get_job_results", job_id=job_id, unpack_json=False, output_column="answer").frame
+    assert len(emulator.requests) == first
+
+    async def read_twice(client: SutroClient) -> Any:
+        await client.get_job_results(job_id)
+        asked = len(emulator.requests)
+        frame = await client.get_job_results(job_id, unpack_json=False, output_column="answer")
+        assert len(emulator.requests) == asked
+        return frame
+
+    assert theirs is not None
+    assert_frame_equal(ours(emulator, read_twice), theirs)
 
 
 def test_both_miss_the_same_job(emulator: Emulator, sdk: Sdk) -> None:

@@ -1,0 +1,168 @@
+"""The command as people run it: in its own process, with what it prints and how it ends."""
+
+import json
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import anyio
+import pytest
+
+from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
+from sutro_mcp.hosts import HOSTS, KEY_PLACEHOLDER
+
+from .process import COMMAND
+
+pytestmark = pytest.mark.timeout(90)
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """`sutro-mcp …` with these variables."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_demo_shows_the_main_job_and_exits_0() -> None:
+    """A real server, a real client: list, cancel with consent, follow, summary, page, and how to go on."""
+    done = run("demo")
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "→ summarize_jobs(",
+        "→ list_jobs(",
+        "preview, nothing was sent",
+        "requested. The job is being cancelled",
+        "is CANCELLED (final)",
+        "SUCCEEDED. Call get_job_results.",
+        "12,000 rows as the job says",
+        "rows 100 to 104 of 12,000",
+        "sutro-mcp config claude-desktop",
+    ):
+        assert words in done.stdout, done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_printed() -> None:
+    """The one of the distribution."""
+    assert run("--version").stdout.startswith("sutro-mcp 0.")
+
+
+def test_help_names_the_commands_and_an_unknown_one_is_refused() -> None:
+    """Exit code 2, as argparse has it."""
+    shown = run("--help").stdout
+    assert all(command in shown for command in ("serve", "demo", "emulate", "check", "config"))
+    assert run("frobnicate").returncode == 2
+
+
+def test_check_says_what_is_configured_and_that_it_works(sutro: Emulator) -> None:
+    """The key by fingerprint only."""
+    done = run("check", SUTRO_API_URL=sutro.api_origin, SUTRO_API_KEY=DEMO_KEY)
+    assert done.returncode == 0
+    assert f"URL: {sutro.api_origin} (from SUTRO_API_URL)" in done.stdout
+    assert "fingerprint" in done.stdout
+    assert "Key accepted" in done.stdout
+    assert "Jobs can be listed" in done.stdout
+    assert DEMO_KEY not in done.stdout + done.stderr
+
+
+def test_check_finds_the_configuration_of_the_official_sdk(sutro: Emulator) -> None:
+    """Someone who did `sutro login` needs no settings here."""
+    folder = Path(os.environ["HOME"]) / ".sutro"
+    folder.mkdir()
+    (folder / "config.json").write_text(
+        json.dumps({"api_key": DEMO_KEY, "api_url": sutro.api_origin + "/v1"})
+    )
+    done = run("check")
+    assert done.returncode == 0, done.stderr
+    assert "config.json" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({}, "SUTRO_API_KEY"),
+        ({"SUTRO_API_KEY": "sk_other_key", "SUTRO_API_URL": "{url}"}, "SUTRO_API_KEY"),
+        ({"SUTRO_API_KEY": DEMO_KEY, "SUTRO_API_URL": "http://127.0.0.1:9"}, "SUTRO_API_URL"),
+        ({"SUTRO_API_KEY": DEMO_KEY, "SUTRO_API_URL": "ftp://x"}, "SUTRO_API_URL"),
+        ({"SUTRO_API_URL": "{url}"}, "SUTRO_API_KEY"),
+    ],
+    ids=["nothing", "wrong-key", "nobody-there", "not-a-url", "half-a-pair"],
+)
+def test_check_exits_1_and_says_what_to_do(sutro: Emulator, env: dict[str, str], words: str) -> None:
+    """One sentence, no traceback, no key."""
+    filled = {name: value.format(url=sutro.api_origin) for name, value in env.items()}
+    done = run("check", **filled)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "sk_other_key" not in done.stdout + done.stderr
+
+
+def test_check_does_not_believe_an_answer_that_does_not_accept_the_key(sutro: Emulator) -> None:
+    """200 is not enough."""
+    sutro.faults.add(Fault.raw(b'{"authenticated": false}'), path="/auth/check", times=None)
+    done = run("check", SUTRO_API_URL=sutro.api_origin, SUTRO_API_KEY=DEMO_KEY)
+    assert done.returncode == 1
+    assert "did not accept the key" in done.stdout
+
+
+def test_check_of_an_account_without_jobs_is_well_too(sutro: Emulator) -> None:
+    """There is nothing to list yet."""
+    sutro.faults.add(Fault.raw(b'{"jobs": [], "next_cursor": null}'), path="/list-jobs", times=None)
+    done = run("check", SUTRO_API_URL=sutro.api_origin, SUTRO_API_KEY=DEMO_KEY)
+    assert "there are none yet" in done.stdout
+
+
+@pytest.mark.parametrize("host", sorted(HOSTS))
+def test_the_configuration_for_a_host_can_be_pasted(host: str) -> None:
+    """It parses in that host's own format, with a placeholder for the key, never the key itself."""
+    done = run("config", host, SUTRO_API_KEY="sk_real_key", SUTRO_API_URL="https://a.example.com")
+    assert done.returncode == 0
+    assert "sk_real_key" not in done.stdout
+    where, _, body = done.stdout.partition("\n\n")
+    assert where.endswith(":")
+    assert "https://a.example.com" in body
+    if host == "codex":
+        assert tomllib.loads(body)["mcp_servers"]["sutro"]["command"] == "uvx"
+    elif host == "claude-code":
+        assert body.startswith("claude mcp add sutro -e SUTRO_API_KEY=")
+    else:
+        parsed = json.loads(body)
+        servers = parsed["servers" if host == "vscode" else "mcpServers"]
+        assert servers["sutro"]["args"] == ["sutro-mcp"]
+    assert (KEY_PLACEHOLDER in body) is (host != "vscode")
+
+
+def test_without_a_url_the_configuration_names_none() -> None:
+    """The default is the server's business."""
+    assert "SUTRO_API_URL" not in run("config", "cursor").stdout
+
+
+def test_the_emulator_can_be_served_alone() -> None:
+    """It prints what any client needs, and Ctrl-C ends it."""
+    process = subprocess.Popen(
+        [*COMMAND, "emulate", "--port", "0"], stdout=subprocess.PIPE, text=True, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        printed = [process.stdout.readline() for _ in range(4)]
+        url = next(line for line in printed if "SUTRO_API_URL" in line).strip().partition("=")[2]
+        key = next(line for line in printed if "SUTRO_API_KEY" in line).strip().partition("=")[2]
+
+        async def count() -> int:
+            async with ApiClient(resolve_connection(url, key, env={})) as client:
+                return len(await client.list_jobs())
+
+        assert anyio.run(count) > 40
+    finally:
+        process.send_signal(2)
+        _, noise = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in noise

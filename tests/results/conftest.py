@@ -1,0 +1,24 @@
+"""What every test of the results shares: the backend, no settings of whoever runs the tests, and a folder."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The server runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of whoever runs the tests reaches them."""
+    for name in ("SUTRO_API_URL", "SUTRO_API_KEY", "SUTRO_API_KEY_FILE", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for properties, which write one artifact after another."""
+    return tmp_path_factory.mktemp("artifacts")

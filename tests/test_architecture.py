@@ -1,0 +1,109 @@
+"""Who may import whom. One owner per dependency, and an emulator that shares no belief with the client."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "sutro_mcp"
+
+# Package or module -> (imports of ours, third party). Anything from the standard library is free.
+TABLE: dict[str, tuple[set[str], set[str]]] = {
+    "untrusted": (set(), set()),
+    "errors": (set(), set()),
+    "settings": ({"errors"}, {"pydantic"}),
+    "hosts": (set(), set()),
+    "client": ({"errors", "untrusted"}, {"httpx", "pydantic", "anyio", "stamina"}),
+    "results": ({"errors", "untrusted"}, {"polars", "pydantic", "pydantic_core", "anyio", "pandas"}),
+    "library": ({"client", "results"}, {"anyio", "polars", "pandas"}),
+    "server": (
+        {"client", "results", "settings", "errors", "untrusted"},
+        {"mcp", "pydantic", "pydantic_core", "anyio"},
+    ),
+    "emulator": (set(), {"starlette", "polars", "uvicorn"}),
+    "demo": (set(), {"mcp", "anyio"}),
+    "cli": (
+        {"client", "server", "settings", "errors", "emulator", "demo", "hosts"},
+        {"anyio"},
+    ),
+    "__main__": ({"cli"}, set()),
+    "__init__": ({"library"}, set()),
+}
+OWNERS = {"mcp": {"server", "demo"}, "httpx": {"client"}, "polars": {"results", "emulator", "library"}}
+
+
+def _modules() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def _unit(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> set[tuple[str, str]]:
+    """("ours" or "other", first component) of every import in the file, wherever it stands."""
+    found: set[tuple[str, str]] = set()
+    package = ("sutro_mcp", *path.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else [])))
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == "sutro_mcp" else [module]
+        for name in names:
+            first, _, rest = name.partition(".")
+            found.add(("ours", rest.partition(".")[0]) if first == "sutro_mcp" else ("other", first))
+    return found
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
+    """The table above; a new line in it needs a reason."""
+    unit = _unit(path)
+    ours, third_party = TABLE[unit]
+    free = set(sys.stdlib_module_names)
+    for kind, name in _imports(path):
+        if kind == "ours":
+            assert name in ours | {unit, ""}, f"{unit} imports sutro_mcp.{name}"
+        else:
+            assert name in third_party | free, f"{unit} imports {name}"
+
+
+def test_every_entry_of_the_table_exists() -> None:
+    """So that the table cannot rot."""
+    assert {_unit(path) for path in _modules()} == set(TABLE)
+
+
+def test_heavy_libraries_have_their_owners() -> None:
+    """mcp, httpx and polars are each confined."""
+    for library, owners in OWNERS.items():
+        users = {_unit(path) for path in _modules() if ("other", library) in _imports(path)}
+        assert users == owners, library
+
+
+def test_packages_are_two_levels_deep_and_files_short() -> None:
+    """The folder tree explains the design."""
+    for path in _modules():
+        assert len(path.relative_to(ROOT).parts) <= 3, path
+        assert len(path.read_text("utf-8").splitlines()) <= 300, path
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import sutro_mcp, sutro_mcp.cli", ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"]),
+        ("import sutro_mcp.server.build, sutro_mcp.server.stdio", ["polars", "pandas", "pyarrow"]),
+        ("import sutro_mcp.results, sutro_mcp.library", ["polars", "pandas", "mcp"]),
+        ("import sutro_mcp.emulator", ["polars", "httpx", "mcp", "uvicorn"]),
+        ("import sutro_mcp.client", ["polars", "mcp"]),
+    ],
+)
+def test_importing_loads_nothing_it_does_not_need(statement: str, absent: list[str]) -> None:
+    """In a fresh interpreter."""
+    code = f"import sys; {statement}; print(*[m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

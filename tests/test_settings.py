@@ -1,0 +1,48 @@
+"""Settings: flag beats variable beats default, and a wrong one names itself."""
+
+import pytest
+
+from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.settings import Settings, load_settings
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    """Cancelling needs consent; the log is quiet."""
+    assert load_settings({}) == Settings(read_only=False, cancel="confirm", log_level="WARNING", demo=False)
+
+
+def test_variables_are_read_leniently() -> None:
+    """Words in any case, booleans as people write them."""
+    env = {"SUTRO_MCP_CANCEL": " OFF ", "SUTRO_MCP_READ_ONLY": "1", "SUTRO_MCP_LOG_LEVEL": "debug"}
+    assert load_settings(env) == Settings(read_only=True, cancel="off", log_level="DEBUG")
+
+
+def test_a_flag_beats_a_variable() -> None:
+    """And one that was not given does not."""
+    env = {"SUTRO_MCP_CANCEL": "off", "SUTRO_MCP_LOG_LEVEL": "ERROR"}
+    settings = load_settings(env, cancel="allow", log_level=None)
+    assert (settings.cancel, settings.log_level) == ("allow", "ERROR")
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "${user_config.cancel}"])
+def test_blank_counts_as_unset(blank: str) -> None:
+    """Also the literal that desktop bundles pass for an unfilled field."""
+    assert load_settings({"SUTRO_MCP_CANCEL": blank}).cancel == "confirm"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SUTRO_MCP_CANCEL", "maybe"), ("SUTRO_MCP_READ_ONLY", "perhaps"), ("SUTRO_MCP_LOG_LEVEL", "LOUD")],
+)
+def test_a_wrong_value_names_its_variable_and_not_itself(name: str, value: str) -> None:
+    """A value may be a secret in the wrong place."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({name: value})
+    assert name in str(caught.value)
+    assert value not in str(caught.value)
+
+
+def test_a_value_of_the_wrong_kind_is_refused_too() -> None:
+    """From a caller in Python."""
+    with pytest.raises(ConfigurationError, match="SUTRO_MCP_CANCEL"):
+        load_settings({}, cancel=3)
