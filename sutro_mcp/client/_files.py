@@ -144,5 +144,5 @@ class PartFile:
             raise ConfigurationError(
                 self._doing,
                 f"the file for the results could not be written ({reason})",
-                "Make room or change permissions there, or choose another folder (SUTRO_MCP_CACHE_DIR)",
+                "Make room there, or give this user the right to write there",
             ) from error

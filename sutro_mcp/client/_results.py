@@ -175,7 +175,7 @@ class Results:
         raise ResultsNotReadyError(
             wanted.doing,
             f"the job has not finished, its status is {job.status}{rows}",
-            "Call wait_for_job to wait for it, or get_job_status to look again",
+            "Call get_job_status to follow it",
         )
 
     async def _from_link(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:

@@ -100,10 +100,13 @@ def _read_json(ref: ArtifactRef) -> pl.DataFrame:
 
 def _column(values: list[Any]) -> pl.Series:
     try:
-        return pl.Series(values, strict=True)
+        # polars reads a list among objects as the values of their fields.
+        if dict not in {type(value) for value in values} or all(isinstance(v, dict | None) for v in values):
+            return pl.Series(values, strict=True)
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
-        # Mixed types, which no documented reply has. Nothing is lost: what is no scalar becomes JSON text.
-        return pl.Series([_scalar(value) for value in values], strict=False)
+        pass
+    # Mixed types, which no documented reply has. Nothing is lost: what is no scalar becomes JSON text.
+    return pl.Series([_scalar(value) for value in values], strict=False)
 
 
 def _scalar(value: Any) -> Any:

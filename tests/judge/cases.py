@@ -69,12 +69,12 @@ JOBS: dict[str, dict[str, Any]] = {
         ]
     },
     "odd names": {"outputs": ['{"*": 1, "^x$": 2, "a.b": 3, "a b": 4, "inputs": 5, "outputs": 6}']},
-    "an empty name": {"outputs": ['{"": 1, "b": 2}']},
     "half a pair of surrogates": {"outputs": ['{"a": "\\ud83d"}']},
     "dates": {"outputs": ['{"at": "2024-01-01"}', '{"at": "2024-01-01T00:00:00Z"}']},
     "a field like the output column": {"outputs": ['{"inference_result": 1}']},
     "a field like the carried column": {"outputs": ['{"ticket_id": 1}'], "id_column": ("ticket_id", [7])},
     "a field like the inputs": {"outputs": ['{"inputs": 1}']},
+    "a field without a name": {"outputs": ['{"": 1, "b": 2}']},
     "a field too large": {"outputs": ['{"a": 9223372036854775808}']},
     "a field twice": {"outputs": ['{"a": 1, "a": 2}']},
     "reasoning about objects": {
@@ -146,6 +146,7 @@ OPTIONS = [
     Case("no rows", EVERYTHING),
     Case("only nulls", {"output_column": "confidence_score"}),
     Case("types", RAW),
+    Case("text", {"output_column": ""}),
     Case("a field like the output column", {"output_column": "answer"}),
     Case("a field like the output column", RAW),
     Case("a field like the inputs"),

@@ -171,7 +171,7 @@ def test_the_frame_given_is_not_changed(ours: Ours) -> None:
 
 
 def test_we_keep_the_large_numbers_that_the_sdk_loses(official: Official, ours: Ours) -> None:
-    """Its older polars reads what does not fit into 64 bits as null; the one place where values differ."""
+    """Its older polars reads what does not fit into 64 bits as null; the only place where values differ."""
     job_id, case = ours.job_ids["a field too large"], Case("a field too large")
 
     theirs = official.get_job_results(job_id, case).frame
@@ -179,6 +179,17 @@ def test_we_keep_the_large_numbers_that_the_sdk_loses(official: Official, ours: 
     assert theirs is not None
     assert theirs["a"].to_list() == [None]
     assert ours.get_job_results(job_id, case)["a"].to_list() == [2**63]
+
+
+def test_we_keep_the_empty_name_that_the_sdk_replaces(official: Official, ours: Ours) -> None:
+    """polars makes names up for a list of columns; the SDK says of itself that it preserves names."""
+    job_id, case = ours.job_ids["a field without a name"], Case("a field without a name")
+
+    theirs = official.get_job_results(job_id, case).frame
+
+    assert theirs is not None
+    assert theirs.columns == ["column_0", "b"]
+    assert_same_frame(ours.get_job_results(job_id, case), theirs.rename({"column_0": ""}))
 
 
 def test_we_keep_the_text_of_objects_that_name_a_field_twice(official: Official, ours: Ours) -> None:

@@ -160,7 +160,7 @@ async def test_unknown_columns_and_offsets_past_the_end_are_refused_with_what_th
     """So that the next call is right."""
     job_id = chat.emulator.find("support-ticket-triage")
     refusal = await chat.refusal("get_job_results", job_id=job_id, view="rows", columns=["lable"])
-    assert "'lable'" in refusal
+    assert '"lable"' in refusal
     assert "label, urgency, confidence" in refusal
     refusal = await chat.refusal("get_job_results", job_id=job_id, view="rows", offset=1000)
     assert "1,000 rows" in refusal
