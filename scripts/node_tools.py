@@ -1,6 +1,6 @@
 """Runs a tool that only npm has: `node_tools.py mcpb …`, `node_tools.py mcp-inspector …`.
 
-Node itself comes in a wheel of the development lock, so a machine needs neither Node nor npm. The packages are
+Node itself comes in a wheel of the development lock, so a machine needs neither Node nor npm. Packages are
 pinned by hash in requirements/node and installed once into .cache; npm runs no script of theirs.
 """
 
@@ -25,7 +25,7 @@ def environment() -> dict[str, str]:
 
 
 def packages() -> Path:
-    """The folder with node_modules as the lock says, made on first use; an interrupted attempt leaves nothing."""
+    """The folder with node_modules as locked, made on first use; an interrupted attempt leaves nothing."""
     digest = hashlib.sha256((LOCK / "package-lock.json").read_bytes()).hexdigest()[:12]
     folder = ROOT / ".cache" / f"node-{digest}"
     if folder.exists():

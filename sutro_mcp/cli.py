@@ -99,6 +99,8 @@ def _settings(options: argparse.Namespace) -> "Settings":
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # Asked for before the imports, which take long enough for a parent to die.
+    parent = os.getppid()
     settings = _settings(options)
     with ExitStack() as stack:
         # Started first, so that it comes up while the server is being imported.
@@ -110,7 +112,7 @@ def _serve(options: argparse.Namespace) -> int:
 
         connection = _announced(emulator) if emulator else None
         server = build_server(settings, lambda: ApiClient(connection or resolve_connection()))
-        return run_stdio(server)
+        return run_stdio(server, parent)
 
 
 def _emulator_process() -> "subprocess.Popen[str]":

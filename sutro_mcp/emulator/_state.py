@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from bisect import bisect_left, insort
 from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +20,10 @@ QUOTAS: list[dict[str, int]] = [
 """The documented defaults, ordered by priority because clients label them by position (§6.13, §9)."""
 
 
+# When a job was created, in microseconds, and its number among those added.
+Position = tuple[int, int]
+
+
 class Account:
     """Owns the jobs of one key for the emulator's lifetime."""
 
@@ -28,12 +33,15 @@ class Account:
         self.pace = pace
         self.now = now
         self.closing = False  # open streams end when the server wants to
-        self._jobs: dict[str, tuple[int, Job]] = {}
+        self._jobs: dict[str, Job] = {}
+        self._ordered: list[tuple[Position, Job]] = []  # oldest first
 
     def add(self, job: Job) -> None:
         """Store a job. Of two created at the same moment the later one counts as newer."""
         job.origin = job.journey
-        self._jobs[job.job_id] = (len(self._jobs), job)
+        position = (int(job.created.timestamp() * 1_000_000), len(self._jobs))
+        insort(self._ordered, (position, job), key=_position)
+        self._jobs[job.job_id] = job
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -41,13 +49,13 @@ class Account:
     def get(self, job_id: str) -> Job:
         """The job as it is stored; 404 if there is none."""
         try:
-            return self._jobs[job_id][1]
+            return self._jobs[job_id]
         except KeyError:
             raise ApiError(404, f"Job with job_id {job_id} not found.") from None
 
     def find(self, name: str) -> Job:
         """The newest job of that name; a KeyError if there is none."""
-        for _, job in self._newest_first():
+        for _, job in reversed(self._ordered):
             if job.name == name:
                 return job
         raise KeyError(name)
@@ -59,19 +67,19 @@ class Account:
 
     def all(self) -> list[Job]:
         """Every job, newest first."""
-        return [self.look(job, read=False) for _, job in self._newest_first()]
+        return [self.look(job, read=False) for _, job in reversed(self._ordered)]
 
     def page(self, limit: int, cursor: str | None) -> tuple[list[Job], str | None]:
         """Up to `limit` jobs after the cursor's job, and the cursor of the next page or None.
 
         A cursor names a position after a job, not an offset: jobs added meanwhile do not shift pages.
         """
-        ordered = self._newest_first()
+        end = len(self._ordered)
         if cursor is not None:
-            after = _position(cursor)
-            ordered = [entry for entry in ordered if _key(entry) < after]
-        jobs = [self.look(job, read=False) for _, job in ordered[:limit]]
-        return jobs, _cursor(_key(ordered[limit - 1])) if len(ordered) > limit else None
+            end = bisect_left(self._ordered, _read_cursor(cursor), key=_position)
+        start = max(end - limit, 0)
+        jobs = [self.look(job, read=False) for _, job in reversed(self._ordered[start:end])]
+        return jobs, _cursor(_position(self._ordered[start])) if start else None
 
     def cancel(self, job: Job) -> bool:
         """Ask for an end; whether the request was accepted (§6.4, C7)."""
@@ -83,21 +91,17 @@ class Account:
             cancel(job)
         return self.reading.cancel_terminal != "refuse"
 
-    def _newest_first(self) -> list[tuple[int, Job]]:
-        return sorted(self._jobs.values(), key=_key, reverse=True)
+
+def _position(entry: tuple[Position, Job]) -> Position:
+    return entry[0]
 
 
-def _key(entry: tuple[int, Job]) -> tuple[int, int]:
-    number, job = entry
-    return int(job.created.timestamp() * 1_000_000), number
-
-
-def _cursor(position: tuple[int, int]) -> str:
+def _cursor(position: Position) -> str:
     text = f"{position[0]}.{position[1]}"
     return base64.urlsafe_b64encode(f"{text}.{_check(text)}".encode()).decode().rstrip("=")
 
 
-def _position(cursor: str) -> tuple[int, int]:
+def _read_cursor(cursor: str) -> Position:
     try:
         decoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
     except (binascii.Error, ValueError):

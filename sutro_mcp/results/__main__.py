@@ -43,9 +43,9 @@ def _answer(message: dict[str, str]) -> bytes:
 
 def main() -> None:
     """Keep the pipe for frames: whatever a library prints goes to stderr."""
-    sink = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    serve(sys.stdin.buffer, sink)
+    with os.fdopen(os.dup(1), "wb") as sink:
+        os.dup2(2, 1)
+        serve(sys.stdin.buffer, sink)
 
 
 if __name__ == "__main__":

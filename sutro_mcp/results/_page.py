@@ -25,6 +25,7 @@ from ._models import Cell, Page, PageRequest
 _MAX_COLUMNS = 60
 _MAX_NAME = 120
 _MIN_NAME = 30
+_MAX_LISTED = 4_000
 _MIN_CELL = 16
 
 
@@ -131,7 +132,7 @@ def _choose(names: list[str], frame: pl.DataFrame, request: PageRequest) -> list
         raise InvalidArgumentError(
             f"show column {quote(first, _MAX_NAME)}",
             "the results have no such column or field",
-            f"Choose from: {', '.join(quote(name, _MAX_NAME) for name in names[:_MAX_COLUMNS])}",
+            f"Choose from: {quote(', '.join(names[:_MAX_COLUMNS]), _MAX_LISTED)}",
         )
     own = {*frame.columns, *names}
     return [name if name in own else shown.get(name, name) for name in wanted]

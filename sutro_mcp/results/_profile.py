@@ -41,8 +41,9 @@ def profile(name: str, values: Sequence[Any], present: int | None = None) -> Col
 def distribution(values: Sequence[float]) -> Distribution:
     """Minimum, quartiles (linear interpolation), maximum and mean; `values` must not be empty."""
     ordered = pl.Series(values, dtype=pl.Float64).sort()
-    # Divided before they are added: the sum of finite numbers need not be finite.
-    mean = math.fsum(value / len(values) for value in values)
+    # Scaled before they are added: the sum of finite numbers need not be finite.
+    scale = max(map(abs, values)) or 1.0
+    mean = math.fsum(value / scale for value in values) / len(values) * scale
     low, q25, median, q75, high = (_at(ordered, part) for part in (0, 0.25, 0.5, 0.75, 1))
     return Distribution(min=low, q25=q25, median=median, q75=q75, max=high, mean=_round(mean))
 
@@ -51,7 +52,9 @@ def _at(ordered: pl.Series, part: float) -> int | float:
     place = (len(ordered) - 1) * part
     below = int(place)
     share = place - below
-    return _round(ordered[below] * (1 - share) + ordered[math.ceil(place)] * share)
+    low, high = ordered[below], ordered[math.ceil(place)]
+    # Rounding takes the ends of the range of numbers past their neighbours.
+    return _round(min(max(low * (1 - share) + high * share, low), high))
 
 
 def _round(number: float) -> int | float:

@@ -44,9 +44,8 @@ def build_frame(
     if isinstance(with_original_df, pl.DataFrame):
         return original.hstack(fields)
     combined = with_original_df.copy()
-    if fields:
-        for name, values in _frame(fields).to_pandas().items():
-            combined[name] = values.array
+    for name, values in _frame(fields).to_pandas().items():
+        combined[name] = values.array
     return combined
 
 

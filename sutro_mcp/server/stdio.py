@@ -30,12 +30,12 @@ _PARENT_POLL_SECONDS = 2.0
 _LEAD_LIMIT = 8
 
 
-def run_stdio(server: SutroServer) -> int:
-    """Serve until stdin ends, a signal arrives or the parent is gone; the exit code."""
-    return anyio.run(_run, server)
+def run_stdio(server: SutroServer, parent: int) -> int:
+    """Serve until stdin ends, a signal arrives or the process `parent` is gone; the exit code."""
+    return anyio.run(_run, server, parent)
 
 
-async def _run(server: SutroServer) -> int:
+async def _run(server: SutroServer, parent: int) -> int:
     closed = anyio.Event()
     with anyio.CancelScope() as serving:
 
@@ -57,7 +57,7 @@ async def _run(server: SutroServer) -> int:
             watchers.start_soon(leave_behind_a_reader_that_stopped)
             if sys.platform != "win32":
                 watchers.start_soon(_on_signal, leave)
-                watchers.start_soon(_on_orphaned, leave)
+                watchers.start_soon(_on_orphaned, parent, leave)
             # A host that closed its end of stdout has left; that is not an error of ours.
             with suppress(BrokenPipeError, anyio.BrokenResourceError):
                 try:
@@ -82,9 +82,8 @@ async def _on_signal(leave: Any) -> None:
             await leave(128 + number)
 
 
-async def _on_orphaned(leave: Any) -> None:
+async def _on_orphaned(parent: int, leave: Any) -> None:
     # stdin ends with the parent, unless another process inherited the pipe's other end.
-    parent = os.getppid()
     while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of it
         await anyio.sleep(_PARENT_POLL_SECONDS)
     await leave(0)

@@ -71,9 +71,8 @@ def test_the_inspector_can_use_everything(sutro: Emulator, era: str) -> None:
     ):
         calls[uri] = ["--method", "resources/read", "--uri", uri]
     with ThreadPoolExecutor(4) as pool:
-        answers = dict(
-            zip(calls, pool.map(lambda call: inspect(sutro, era, *call), calls.values()), strict=True)
-        )
+        pending = {what: pool.submit(inspect, sutro, era, *call) for what, call in calls.items()}
+        answers = {what: future.result() for what, future in pending.items()}
     for what, (code, result, errors) in answers.items():
         assert code == 0, (what, errors)
         if what in tools:

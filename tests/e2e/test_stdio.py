@@ -187,9 +187,10 @@ async def _all(server: Server) -> bytes:
 async def test_it_does_not_outlive_its_parent_when_the_pipe_leaks() -> None:
     """Another process holds the write end of stdin open, so only the parent's end tells."""
     read_end, write_end = os.pipe()
+    reply_end, answer_end = os.pipe()
     script = f"""
         import subprocess, sys, time
-        child = subprocess.Popen({list(COMMAND)!r}, stdin={read_end}, stdout=subprocess.DEVNULL)
+        child = subprocess.Popen({list(COMMAND)!r}, stdin={read_end}, stdout={answer_end})
         print(child.pid, flush=True)
         time.sleep(60)
     """
@@ -197,21 +198,23 @@ async def test_it_does_not_outlive_its_parent_when_the_pipe_leaks() -> None:
         [sys.executable, "-c", textwrap.dedent(script)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        pass_fds=[read_end],
+        pass_fds=[read_end, answer_end],
     )
     try:
         assert parent.stdout is not None
         child = int(await parent.stdout.receive())
-        os.write(write_end, b'{"jsonrpc":"2.0","method":"notifications/odd"}\n')
-        await anyio.sleep(2)
+        opening = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
+        os.write(write_end, json.dumps(opening).encode() + b"\n")
+        with anyio.fail_after(20):
+            await anyio.wait_readable(reply_end)
         parent.kill()
         await parent.wait()
         with anyio.fail_after(15):
             while _is_alive(child):  # noqa: ASYNC110 - a process that is not ours tells nobody
                 await anyio.sleep(0.1)
     finally:
-        os.close(read_end)
-        os.close(write_end)
+        for end in (read_end, write_end, reply_end, answer_end):
+            os.close(end)
         with anyio.CancelScope(shield=True):
             await parent.aclose()
 

@@ -62,7 +62,7 @@ BUDGETS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(artifacts(), BUDGETS, st.booleans())
 def test_pages_joined_are_the_artifact_cell_by_cell(
     folder: Path, written: tuple[pl.DataFrame, dict[str, Any]], budget: dict[str, int], with_columns: bool
@@ -84,7 +84,7 @@ def test_pages_joined_are_the_artifact_cell_by_cell(
                 assert is_shown(table[name][at], shown)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(artifacts(), BUDGETS)
 def test_pages_joined_are_the_artifact_row_by_row(
     folder: Path, written: tuple[pl.DataFrame, dict[str, Any]], budget: dict[str, int]

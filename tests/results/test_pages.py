@@ -249,7 +249,7 @@ def test_an_unknown_column_is_refused_with_the_names_there_are(tmp_path: Path, u
     with pytest.raises(InvalidArgumentError) as refused:
         page(artifact, columns=("id", "labels\n"), unpack_json=unpack_json)
 
-    choices = '"id\\u{202E}", "label"' if unpack_json else '"id\\u{202E}", "inference_result"'
+    choices = '"id\\u{202E}, label"' if unpack_json else '"id\\u{202E}, inference_result"'
     assert str(refused.value) == (
         f'Cannot show column "id": the results have no such column or field. Choose from: {choices}.'
     )

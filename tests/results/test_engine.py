@@ -1,0 +1,84 @@
+"""The engine: store in front, worker behind, nothing left when it closes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import polars as pl
+import pytest
+
+from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.results import Progress, Variant, results_engine
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file as a source hands it over."""
+
+    path: Path
+    format: Literal["parquet", "json", "csv"] = "parquet"
+    size: int = 1
+
+
+@dataclass
+class Source:
+    """Writes a table with what was asked for, and remembers where."""
+
+    folders: list[Path] = field(default_factory=list[Path])
+
+    async def fetch_results(
+        self, job_id: str, directory: Path, *, on_progress: Progress | None = None, **asked: bool
+    ) -> Fetched:
+        """A row for each name in the request that is true."""
+        self.folders.append(directory)
+        path = directory / f"{job_id}-{len(self.folders)}.parquet"
+        columns: dict[str, Any] = {"outputs": ['{"label": "good"}', '{"label": "bad"}', None]}
+        if asked["include_inputs"]:
+            columns["inputs"] = ["x" * 900, "b", "c"]
+        pl.DataFrame(columns).write_parquet(path)
+        return Fetched(path)
+
+
+async def test_pages_and_summaries_come_from_one_artifact() -> None:
+    """With every option on its way to the worker; the folder is private, and gone at the end."""
+    source, variant = Source(), Variant("job-a", include_inputs=True)
+
+    with anyio.fail_after(20):
+        async with results_engine() as engine:
+            page = await engine.page(
+                source,
+                variant,
+                offset=0,
+                limit=2,
+                columns=["label", "inputs"],
+                max_cell_chars=16,
+                max_chars=600,
+            )
+            raw = await engine.page(source, variant, offset=1, unpack_json=False, output_column="raw")
+            summary = await engine.summary(source, variant, expected_rows=3, json_schema={}, max_chars=5_000)
+            await engine.summary(source, variant, fresh=True, unpack_json=False, output_column="raw")
+            (folder,) = set(source.folders)
+            mode = folder.stat().st_mode & 0o777
+
+    assert page.columns == ["label", "inputs"]
+    assert page.rows == [["good", "xxx… [900 chars]"], ["bad", "b"]]
+    assert (page.row_count, page.next_offset) == (3, 2)
+    assert (raw.columns, raw.rows) == (["inputs", "raw"], [["b", '{"label": "bad"}'], ["c", None]])
+    assert (summary.expected_rows, summary.outputs) == (3, "JSON objects in 2 of 3 rows")
+    assert len(source.folders) == 2
+    assert mode == 0o700
+    assert not folder.exists()
+
+
+async def test_the_folder_is_gone_after_a_failure_too() -> None:
+    """Whatever the reason."""
+    source = Source()
+
+    with pytest.raises(InvalidArgumentError, match="Use an offset below 3"):
+        async with results_engine() as engine:
+            await engine.page(source, Variant("job-a"), offset=9)
+
+    assert not source.folders[0].exists()
