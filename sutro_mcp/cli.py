@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from sutro_mcp.errors import SutroError
 from sutro_mcp.hosts import HOSTS, configuration
@@ -126,22 +126,21 @@ def _emulator_process() -> "subprocess.Popen[str]":
 def _announced(process: "subprocess.Popen[str]") -> "Connection":
     from sutro_mcp.client import resolve_connection
 
-    line = process.stdout.readline() if process.stdout else ""
-    announced = json.loads(line or "{}")
+    announced = json.loads(cast("IO[str]", process.stdout).readline())
     return resolve_connection(announced["url"], announced["key"], env={})
 
 
 def _demo(_: argparse.Namespace) -> int:
     import anyio
 
-    from sutro_mcp.demo import DemoFailedError, run_demo
+    from sutro_mcp.demo import DemoFailedError, MCPError, run_demo
 
     failed = 0
     try:
         anyio.run(run_demo, _say)
-    except* DemoFailedError as group:
+    except* (DemoFailedError, MCPError, OSError) as group:
         failed = 1
-        print("The demo failed:", *group.exceptions, file=sys.stderr)
+        print("The demo failed:", group.exceptions[0], file=sys.stderr)
     return failed
 
 

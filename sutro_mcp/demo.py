@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters
 from mcp.types import TextContent
+
+__all__ = ["DemoFailedError", "MCPError", "converse", "run_demo"]
 
 Say = Callable[[str], None]
 
@@ -63,11 +65,13 @@ async def run_demo(say: Say) -> None:
     async with Client(server) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         say(f"Connected over stdio. Tools: {', '.join(names)}.")
-        await _converse(_Conversation(client, say), say)
+        await converse(client, say)
     say(_CLOSING)
 
 
-async def _converse(talk: _Conversation, say: Say) -> None:
+async def converse(client: Client, say: Say) -> None:
+    """The demo's questions, to a server with the demo's jobs. Raises DemoFailedError."""
+    talk = _Conversation(client, say)
     await talk.ask("What is going on with my jobs?", "summarize_jobs", group_by="status")
     active = await talk.ask("Which ones are active?", "list_jobs", status=["RUNNING", "STARTING", "QUEUED"])
     running = [job["job_id"] for job in active["jobs"] if job["status"] == "RUNNING"]

@@ -62,9 +62,8 @@ class SutroServer(MCPServer[AppContext]):
             logger.exception("%s failed", name)
             return fail(f"{name} failed because of an error in sutro-mcp itself. Its log (stderr) says more.")
         except ToolError as error:
-            if isinstance(error.__cause__, ValidationError):
-                return fail(_explain(name, error.__cause__))
-            raise
+            # Tools raise errors of ours only, so what is left is the SDK's about the arguments.
+            return fail(_explain(name, error))
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[AppContext, Any] | None = None
@@ -120,10 +119,10 @@ def _unknown_argument(tool: str, given: str, accepted: list[str]) -> str:
     return f"Cannot call {tool}: it has no argument {_shown(given)}.{hint} It accepts: {', '.join(accepted)}."
 
 
-def _explain(tool: str, error: ValidationError) -> str:
+def _explain(tool: str, error: ToolError) -> str:
     """Field, rule and the value, shortened: what is needed to call again correctly."""
     problems: list[str] = []
-    for problem in error.errors(include_url=False)[:5]:
+    for problem in cast("ValidationError", error.__cause__).errors(include_url=False)[:5]:
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "missing":
             problems.append(f"{name} is required")

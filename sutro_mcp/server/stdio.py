@@ -5,11 +5,11 @@ SIGTERM and can outlive its parent (mcp 2.3.0). This one answers probes without 
 unwinds handlers and lifespan on every way out, and leaves with the exit code that a shell expects.
 """
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,10 +21,11 @@ from mcp.types import JSONRPCRequest
 
 from .protocol import SutroServer
 
+logger = logging.getLogger(__name__)
+
 Incoming = SessionMessage | Exception
 
 _CLEANUP_SECONDS = 2.0
-_PROBE_SECONDS = 10.0
 _PARENT_POLL_SECONDS = 2.0
 # Frames kept that came before the first request; the SDK's own loop keeps as many.
 _LEAD_LIMIT = 8
@@ -32,10 +33,15 @@ _LEAD_LIMIT = 8
 
 def run_stdio(server: SutroServer, parent: int) -> int:
     """Serve until stdin ends, a signal arrives or the process `parent` is gone; the exit code."""
-    return anyio.run(_run, server, parent)
+    try:
+        anyio.run(_run, server, parent)
+    except* (BrokenPipeError, anyio.BrokenResourceError):
+        # The host closed its end of stdout: it has left, and that is no error of ours.
+        logger.debug("stdout was closed")
+    return 0
 
 
-async def _run(server: SutroServer, parent: int) -> int:
+async def _run(server: SutroServer, parent: int) -> None:
     closed = anyio.Event()
     with anyio.CancelScope() as serving:
 
@@ -58,22 +64,8 @@ async def _run(server: SutroServer, parent: int) -> int:
             if sys.platform != "win32":
                 watchers.start_soon(_on_signal, leave)
                 watchers.start_soon(_on_orphaned, parent, leave)
-            # A host that closed its end of stdout has left; that is not an error of ours.
-            with suppress(BrokenPipeError, anyio.BrokenResourceError):
-                try:
-                    await _serve(server, closed)
-                except BaseExceptionGroup as group:
-                    _raise_unless_broken_pipe(group)
+            await _serve(server, closed)
             watchers.cancel_scope.cancel()
-    if serving.cancelled_caught:
-        await anyio.sleep_forever()
-    return 0
-
-
-def _raise_unless_broken_pipe(group: BaseExceptionGroup[BaseException]) -> None:
-    rest = group.split((BrokenPipeError, anyio.BrokenResourceError))[1]
-    if rest is not None:
-        raise rest
 
 
 async def _on_signal(leave: Any) -> None:
@@ -121,8 +113,7 @@ async def _open(low: Any, state: Any, incoming: AsyncIterator[Incoming], outgoin
     async for item in incoming:
         request = item.message if isinstance(item, SessionMessage) else None
         if isinstance(request, JSONRPCRequest) and request.method == "server/discover":
-            if reply := await _probe(low, state, item):
-                await outgoing.send(reply)
+            await outgoing.send(await _probe(low, state, item))
             continue
         lead = [*lead[1 - _LEAD_LIMIT :], item]
         if isinstance(request, JSONRPCRequest):
@@ -130,15 +121,13 @@ async def _open(low: Any, state: Any, incoming: AsyncIterator[Incoming], outgoin
     return lead
 
 
-async def _probe(low: Any, state: Any, request: Incoming) -> SessionMessage | None:
+async def _probe(low: Any, state: Any, request: Incoming) -> SessionMessage:
     """The reply to one `server/discover`, on a connection that nothing else will use."""
     to_server, from_client = anyio.create_memory_object_stream[Incoming](1)
     to_client, from_server = anyio.create_memory_object_stream[SessionMessage](8)
-    reply = None
     async with to_server, from_client, to_client, from_server, anyio.create_task_group() as tasks:
         tasks.start_soon(partial(serve_dual_era_loop, low, from_client, to_client, lifespan_state=state))
         await to_server.send(request)
-        with anyio.move_on_after(_PROBE_SECONDS):
-            reply = await from_server.receive()
+        reply = await from_server.receive()
         tasks.cancel_scope.cancel()
-    return reply
+    return reply  # pyright: ignore[reportPossiblyUnboundVariable] - a task group that is left has received it

@@ -91,6 +91,10 @@ async def server_process(*arguments: str, env: Mapping[str, str] | None = None) 
         yield Server(process)
     finally:
         with anyio.CancelScope(shield=True):
+            # Asked first: a process that ends by itself also writes down what it ran.
+            with anyio.move_on_after(5):
+                await cast("ByteSendStream", process.stdin).aclose()
+                await process.wait()
             if process.returncode is None:
                 process.kill()
             await process.aclose()

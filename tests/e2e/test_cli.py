@@ -3,12 +3,14 @@
 import json
 import os
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import anyio
 import pytest
 
+from sutro_mcp.cli import main
 from sutro_mcp.client import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.hosts import HOSTS, KEY_PLACEHOLDER
@@ -166,3 +168,12 @@ def test_the_emulator_can_be_served_alone() -> None:
         _, noise = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in noise
+
+
+def test_a_demo_whose_server_does_not_start_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1 and a sentence."""
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    assert main(["demo"]) == 1
+    assert "The demo failed: " in capsys.readouterr().err

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -172,7 +173,10 @@ async def test_a_host_that_closes_its_end_of_stdout_is_no_error() -> None:
         assert process.stderr is not None
         ping = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
         await process.stdin.send(json.dumps(ping).encode() + b"\n")
-        await process.stdin.send(b'{"jsonrpc":"2.0","method":"notifications/odd"}\n')
+        with anyio.fail_after(20), suppress(anyio.BrokenResourceError):
+            while process.returncode is None:
+                await process.stdin.send(b'{"jsonrpc":"2.0","method":"notifications/odd"}\n')
+                await anyio.sleep(0.05)
         with anyio.fail_after(20):
             assert await process.wait() == 0
         assert b"Traceback" not in b"".join([chunk async for chunk in process.stderr])
@@ -244,3 +248,23 @@ async def test_a_wrong_setting_stops_it_with_a_sentence() -> None:
     async with server_process(env={**os.environ, "SUTRO_MCP_CANCEL": "maybe"}) as server:
         assert await server.exit_code() == 1
         assert b"SUTRO_MCP_CANCEL" in await _all(server)
+
+
+async def test_demo_mode_serves_demo_jobs_and_takes_its_emulator_along() -> None:
+    """No key, no network beyond loopback, and no process left behind."""
+    async with server_process("serve", "--demo") as server:
+        await server.handshake()
+        reply = await server.ask("tools/call", {"name": "list_jobs", "arguments": {"limit": 2}})
+        assert len(reply["result"]["structuredContent"]["jobs"]) == 2
+        children = _children(server.process.pid)
+        assert len(children) == 1
+        await server.close_stdin()
+        assert await server.exit_code() == 0
+        assert not any(_is_alive(child) for child in children)
+
+
+def _children(pid: int) -> list[int]:
+    done = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(word) for word in done.stdout.split()]

@@ -111,15 +111,13 @@ async def summarize_jobs(
 
 
 def _group(job: Job, group_by: GroupBy) -> str:
-    match group_by:
-        case "status":
-            return job.status.value
-        case "model":
-            return job.model or "unknown"
-        case "day":
-            return job.datetime_created.date().isoformat() if job.datetime_created else "unknown"
-        case "priority":
-            return "unknown" if job.job_priority is None else str(job.job_priority)
+    group = {
+        "status": job.status.value,
+        "model": job.model,
+        "day": job.datetime_created and job.datetime_created.date().isoformat(),
+        "priority": None if job.job_priority is None else str(job.job_priority),
+    }[group_by]
+    return group or "unknown"
 
 
 @read_tool("Get a job")
