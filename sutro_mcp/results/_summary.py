@@ -48,7 +48,8 @@ def make_summary(request: SummaryRequest) -> Summary:
     )
     parsed = [parse_object(text) if request.unpack_json else None for text in texts]
     objects = [found for found in parsed if found is not None]
-    structured = bool(objects) and (request.json_schema is not None or 2 * len(objects) >= _filled(texts))
+    promised = request.json_schema is not None and request.unpack_json
+    structured = bool(objects) and (promised or 2 * len(objects) >= _filled(texts))
     kind = _kind(texts, objects, structured) if frame.height else "none, there are no rows"
     columns = [profile(visible(c.name), c.to_list()) for c in frame.iter_columns() if c.name != outputs.name]
     uncounted = False
@@ -62,7 +63,7 @@ def make_summary(request: SummaryRequest) -> Summary:
         expected_rows=request.expected_rows,
         outputs=kind,
         columns=columns,
-        suspicious=_suspicious(texts, parsed, structured, request.json_schema),
+        suspicious=_suspicious(texts, parsed, structured or promised, request.json_schema),
         samples=_samples(frame, request.output_column),
     )
     return _fit(summary, request.max_chars, uncounted)
@@ -130,6 +131,7 @@ def _suspicious(
     structured: bool,
     schema: dict[str, Any] | None,
 ) -> list[Suspicion]:
+    """Doubtful rows by kind; `structured` says that every output should be a JSON object."""
     found: dict[str, list[int]] = {}
     # Classifications repeat by nature; prose does not.
     repeats = Counter(text for text in texts if text and len(text) >= _REPEAT_CHARS and not structured)

@@ -32,6 +32,8 @@ def build_server(settings: Settings, connect: Connect) -> SutroServer:
         website_url="https://sutro.sh",
         lifespan=lifespan,
         log_level=settings.log_level,
+        # Nothing announces changes yet, so none are promised.
+        subscriptions=False,
     )
     for tool in tools_for(settings):
         server.add_tool(

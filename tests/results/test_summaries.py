@@ -301,6 +301,16 @@ def test_refusals_are_told_by_how_they_begin(tmp_path: Path, text: str, is_refus
     assert suspicions(answer) == ({"refusal-like (English phrases)": (1, [0])} if is_refusal else {})
 
 
+def test_a_job_with_a_schema_whose_rows_all_fail_says_so(tmp_path: Path) -> None:
+    """Although nothing about the outputs themselves looks like JSON."""
+    artifact = outputs(tmp_path, "no", '{"a": ', "[1]")
+    assert suspicions(summary(artifact, json_schema={})) == {
+        "not JSON": (2, [0, 2]),
+        "JSON cut off or broken": (1, [1]),
+    }
+    assert summary(artifact, json_schema={}, unpack_json=False).suspicious == []
+
+
 def test_long_texts_that_repeat_are_suspicious(tmp_path: Path) -> None:
     """Short ones and structured ones repeat for good reasons."""
     as_json = json.dumps({"review": PROSE})
