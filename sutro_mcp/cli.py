@@ -11,11 +11,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from sutro_mcp.errors import SutroError
-from sutro_mcp.hosts import HOSTS, configuration
+from sutro_mcp.hosts import HOSTS, KEY_PLACEHOLDER, Launch
 
 if TYPE_CHECKING:
     from sutro_mcp.client import Connection
@@ -51,8 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--demo", action="store_true", default=None, help="serve demo jobs: no key, no network"
     )
-    serve.add_argument("--read-only", action="store_true", default=None, help="without cancel_job")
+    serve.add_argument("--read-only", action="store_true", default=None, help="without cancel and export")
     serve.add_argument("--cancel", choices=["off", "confirm", "allow"], help="when cancel_job acts")
+    serve.add_argument("--export-dir", metavar="DIR", help="folder of export_job_results (~/sutro-exports)")
     serve.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="what stderr gets")
     serve.set_defaults(run=_serve)
 
@@ -94,6 +96,7 @@ def _settings(options: argparse.Namespace) -> "Settings":
         demo=options.demo,
         read_only=options.read_only,
         cancel=options.cancel,
+        export_dir=options.export_dir,
         log_level=options.log_level,
     )
 
@@ -180,7 +183,10 @@ def _check(_: argparse.Namespace) -> int:
 
 async def _run_check() -> int:
     from sutro_mcp.client import ApiClient, resolve_connection
+    from sutro_mcp.settings import load_settings
 
+    settings = load_settings(os.environ)
+    _say(f"cancel_job: {'off' if settings.read_only else settings.cancel}")
     connection = resolve_connection()
     _say(f"URL: {connection.origin} (from {connection.url_source})")
     _say(f"Key: fingerprint {connection.key.fingerprint} (from {connection.key_source})")
@@ -197,5 +203,23 @@ async def _run_check() -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    print(configuration(options.client, os.environ.get("SUTRO_API_URL")))
+    print(HOSTS[options.client](Launch(_command(), _variables())))
     return 0
+
+
+def _command() -> tuple[str, ...]:
+    """How to start this very installation; one made by uvx for a single run is started by uvx again."""
+    script = Path(sys.executable).with_name("sutro-mcp")
+    thrown_away = {"archive-v0", "environments-v2"} & set(script.parts)
+    return (str(script),) if script.exists() and not thrown_away else ("uvx", "sutro-mcp")
+
+
+def _variables() -> dict[str, str]:
+    """What the host has to pass on: nothing when the file of `sutro login` has it. Never the key itself."""
+    from sutro_mcp.client import resolve_connection
+
+    with suppress(SutroError):
+        if resolve_connection().key_source.endswith(".json"):
+            return {}
+    url = os.environ.get("SUTRO_API_URL")
+    return {"SUTRO_API_KEY": KEY_PLACEHOLDER, **({"SUTRO_API_URL": url} if url else {})}

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-import anyio
 from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters
 from mcp.types import TextContent
@@ -18,8 +17,6 @@ __all__ = ["DemoFailedError", "MCPError", "converse", "run_demo"]
 
 Say = Callable[[str], None]
 
-_FOLLOW_SECONDS = 30
-_POLL_SECONDS = 1.5
 _SHOWN_LINES = 16
 _SHOWN_WIDTH = 118
 
@@ -35,19 +32,26 @@ class _Conversation:
         self._client = client
         self._say = say
 
-    async def ask(self, question: str, tool: str, *, show: bool = True, **arguments: Any) -> dict[str, Any]:
+    async def ask(self, question: str, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call `tool`; its structured answer."""
-        if question:
-            self._say(f"\n● {question}")
+        self._say(f"\n● {question}")
         shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        result = await self._client.call_tool(tool, arguments)
+        self._say(f"  → {tool}({shown})")
+        result = await self._client.call_tool(tool, arguments, progress_callback=self._show_progress)
         text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
         if result.is_error:
             raise DemoFailedError(f"{tool} answered: {text}")
-        if show:
-            self._say(f"  → {tool}({shown})")
-            self._say(_indented(text))
+        self._say(_indented(text))
         return result.structured_content or {}
+
+    async def _show_progress(
+        self,
+        progress: float,  # noqa: ARG002 - the message says it, too
+        total: float | None,
+        message: str | None,
+    ) -> None:
+        if total is not None:
+            self._say(f"    … {message}")
 
 
 def _indented(text: str) -> str:
@@ -80,7 +84,7 @@ async def converse(client: Client, say: Say) -> None:
 
     stopped, followed = running
     await _cancel(talk, stopped)
-    await _follow(talk, say, followed)
+    await _follow(talk, followed)
     await talk.ask("What came out of it?", "get_job_results", job_id=followed)
     await talk.ask(
         "Show me rows 100 to 104, with the inputs.",
@@ -94,21 +98,10 @@ async def converse(client: Client, say: Say) -> None:
     )
 
 
-async def _follow(talk: _Conversation, say: Say, job_id: str) -> None:
-    say("\n● Follow the other one until it is done.")
-    say(f"  → get_job_status(job_id={job_id!r}), again and again")
-    seen = ""
-    with anyio.fail_after(_FOLLOW_SECONDS):
-        while True:
-            status = await talk.ask("", "get_job_status", show=False, job_id=job_id)
-            if status["status"] != seen:
-                seen = status["status"]
-                say(f"    {seen}. {status['next']}")
-            if status["is_terminal"]:
-                break
-            await anyio.sleep(_POLL_SECONDS)
-    if seen != "SUCCEEDED":
-        raise DemoFailedError(f"the followed job ended as {seen}")
+async def _follow(talk: _Conversation, job_id: str) -> None:
+    ended = await talk.ask("Follow the other one until it is done.", "wait_for_job", job_id=job_id)
+    if ended["status"] != "SUCCEEDED":
+        raise DemoFailedError(f"the followed job ended as {ended['status']}")
 
 
 async def _cancel(talk: _Conversation, job_id: str) -> None:

@@ -4,69 +4,76 @@ Each host wants the same three facts (command, arguments, environment) in a file
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 NAME = "sutro"
-COMMAND = "uvx"
-ARGUMENTS = ("sutro-mcp",)
 KEY_PLACEHOLDER = "your-sutro-api-key"
 
-Environment = Mapping[str, str]
+
+@dataclass(frozen=True)
+class Launch:
+    """How a host starts the server."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """The facts as most hosts name them; what is empty is left out."""
+        entry: dict[str, Any] = {"command": self.command[0]}
+        if self.command[1:]:
+            entry["args"] = list(self.command[1:])
+        return entry | ({"env": dict(self.env)} if self.env else {})
 
 
-def _json(key: str, entry: dict[str, Any]) -> str:
-    return json.dumps({key: {NAME: entry}}, indent=2)
+def _servers(launch: Launch) -> str:
+    return json.dumps({"mcpServers": {NAME: launch.entry}}, indent=2)
 
 
-def _entry(env: Environment) -> dict[str, Any]:
-    return {"command": COMMAND, "args": list(ARGUMENTS), "env": dict(env)}
+def _desktop(launch: Launch) -> str:
+    return f"Settings > Developer > Edit Config (claude_desktop_config.json):\n\n{_servers(launch)}"
 
 
-def _desktop(env: Environment) -> str:
-    where = "Settings > Developer > Edit Config (claude_desktop_config.json)"
-    return f"{where}:\n\n{_json('mcpServers', _entry(env))}"
+def _claude_code(launch: Launch) -> str:
+    variables = [part for name, value in launch.env.items() for part in ("-e", f"{name}={value}")]
+    return f"In a shell:\n\n{shlex.join(['claude', 'mcp', 'add', NAME, *variables, '--', *launch.command])}"
 
 
-def _claude_code(env: Environment) -> str:
-    variables = " ".join(f"-e {name}={value}" for name, value in env.items())
-    return f"In a shell:\n\nclaude mcp add {NAME} {variables} -- {_words(ARGUMENTS)}"
+def _cursor(launch: Launch) -> str:
+    return f"~/.cursor/mcp.json, or .cursor/mcp.json in a project:\n\n{_servers(launch)}"
 
 
-def _words(arguments: Sequence[str]) -> str:
-    return " ".join((COMMAND, *arguments))
-
-
-def _cursor(env: Environment) -> str:
-    return f"~/.cursor/mcp.json, or .cursor/mcp.json in a project:\n\n{_json('mcpServers', _entry(env))}"
-
-
-def _vscode(env: Environment) -> str:
+def _vscode(launch: Launch) -> str:
     # VS Code keeps secrets out of the file: it asks once and stores the answer.
     inputs = [{"type": "promptString", "id": "sutro-key", "description": "Sutro API key", "password": True}]
-    asked = {name: "${input:sutro-key}" if name == "SUTRO_API_KEY" else value for name, value in env.items()}
-    servers = {NAME: {"type": "stdio", **_entry(asked)}}
-    return f".vscode/mcp.json:\n\n{json.dumps({'inputs': inputs, 'servers': servers}, indent=2)}"
+    asked = {
+        name: "${input:sutro-key}" if value == KEY_PLACEHOLDER else value
+        for name, value in launch.env.items()
+    }
+    entry = {"type": "stdio", **Launch(launch.command, asked).entry}
+    content = {**({"inputs": inputs} if asked != launch.env else {}), "servers": {NAME: entry}}
+    return f".vscode/mcp.json:\n\n{json.dumps(content, indent=2)}"
 
 
-def _codex(env: Environment) -> str:
-    variables = ", ".join(f"{name} = {json.dumps(value)}" for name, value in env.items())
-    lines = [
-        "~/.codex/config.toml:",
-        "",
-        f"[mcp_servers.{NAME}]",
-        f"command = {json.dumps(COMMAND)}",
-        f"args = {json.dumps(list(ARGUMENTS))}",
-        f"env = {{ {variables} }}",
-    ]
+def _codex(launch: Launch) -> str:
+    lines = ["~/.codex/config.toml:", "", f"[mcp_servers.{NAME}]"]
+    for name, value in launch.entry.items():
+        if name == "env":
+            pairs = ", ".join(f"{key} = {json.dumps(text)}" for key, text in launch.env.items())
+            lines.append(f"env = {{ {pairs} }}")
+        else:
+            lines.append(f"{name} = {json.dumps(value)}")
     return "\n".join(lines)
 
 
-def _gemini(env: Environment) -> str:
-    return f"~/.gemini/settings.json:\n\n{_json('mcpServers', _entry(env))}"
+def _gemini(launch: Launch) -> str:
+    return f"~/.gemini/settings.json:\n\n{_servers(launch)}"
 
 
-HOSTS: dict[str, Callable[[Environment], str]] = {
+HOSTS: dict[str, Callable[[Launch], str]] = {
     "claude-desktop": _desktop,
     "claude-code": _claude_code,
     "cursor": _cursor,
@@ -74,9 +81,3 @@ HOSTS: dict[str, Callable[[Environment], str]] = {
     "codex": _codex,
     "gemini-cli": _gemini,
 }
-
-
-def configuration(host: str, api_url: str | None) -> str:
-    """What to paste where, for `host`. The key is a placeholder: it is never printed."""
-    env = {"SUTRO_API_KEY": KEY_PLACEHOLDER, **({"SUTRO_API_URL": api_url} if api_url else {})}
-    return HOSTS[host](env)

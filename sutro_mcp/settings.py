@@ -5,9 +5,10 @@ Flag beats variable beats default. Key and URL of the deployment are not here: t
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from sutro_mcp.errors import ConfigurationError
 
@@ -27,21 +28,47 @@ def _upper(value: Any) -> Any:
     return value.strip().upper() if isinstance(value, str) else value
 
 
+def _is_fixed(folder: Path) -> Path:
+    """The same folder wherever the server is started."""
+    if not _home(folder).is_absolute() or folder.parent == folder:
+        raise ValueError("must be an absolute path to a folder, or begin with ~/")
+    return folder
+
+
+def _home(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no home folder to find it in") from None
+
+
 class Settings(BaseModel):
     """How this server behaves, whatever the deployment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     read_only: bool = False
-    """Without `cancel_job`: it is neither listed nor callable."""
+    """Without the tools that change something: they are neither listed nor callable."""
     cancel: Annotated[Literal["off", "confirm", "allow"], BeforeValidator(_lower)] = "confirm"
     """`off`: never; `confirm`: a preview first, then `confirm`; `allow`: at once."""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         BeforeValidator(_upper),
     ] = "WARNING"
+    export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
+    """The one folder that `export_job_results` writes into and reads from; made on first use."""
     demo: bool = False
     """Serve the embedded emulator instead of a deployment."""
+
+    @property
+    def export_folder(self) -> Path:
+        """`export_dir` with the home folder filled in. Raises ConfigurationError when there is none."""
+        try:
+            return _home(self.export_dir)
+        except ValueError as error:
+            raise ConfigurationError(
+                "find the export folder", str(error), "Set SUTRO_MCP_EXPORT_DIR to an absolute path"
+            ) from None
 
 
 def load_settings(env: Mapping[str, str], **flags: Any) -> Settings:

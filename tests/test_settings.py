@@ -1,5 +1,7 @@
 """Settings: flag beats variable beats default, and a wrong one names itself."""
 
+from pathlib import Path
+
 import pytest
 
 from sutro_mcp.errors import ConfigurationError
@@ -46,3 +48,18 @@ def test_a_value_of_the_wrong_kind_is_refused_too() -> None:
     """From a caller in Python."""
     with pytest.raises(ConfigurationError, match="SUTRO_MCP_CANCEL"):
         load_settings({}, cancel=3)
+
+
+@pytest.mark.parametrize("folder", ["/srv/exports", "~/exports"])
+def test_the_export_folder_is_the_same_wherever_the_server_starts(folder: str, tmp_path: Path) -> None:
+    """Absolute, or in the home folder, which is looked up when it is needed."""
+    settings = load_settings({"SUTRO_MCP_EXPORT_DIR": folder})
+    assert settings.export_folder == Path(folder.replace("~", str(tmp_path / "home")))
+    assert load_settings({}).export_folder == tmp_path / "home" / "sutro-exports"
+
+
+@pytest.mark.parametrize("folder", ["exports", "./exports", "../exports", "/"])
+def test_an_export_folder_that_depends_on_where_the_server_starts_is_refused(folder: str) -> None:
+    """Hosts start servers anywhere; and nobody means the whole disk."""
+    with pytest.raises(ConfigurationError, match=r"SUTRO_MCP_EXPORT_DIR: .* must be an absolute path"):
+        load_settings({}, export_dir=folder)

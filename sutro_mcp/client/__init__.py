@@ -13,9 +13,11 @@ from ._models import (
     Quota,
     Status,
 )
+from ._paging import EMPTY_PAGES
 from ._results import Artifact
 
 __all__ = [
+    "EMPTY_PAGES",
     "ApiClient",
     "ApiKey",
     "Artifact",

@@ -49,7 +49,8 @@ class Http:
         self._timeout = timeout
         self._transport = transport
         self._blob_transport = blob_transport or transport
-        self._slots = anyio.Semaphore(_IN_FLIGHT)
+        # Results may take minutes to begin; a status must not wait for them.
+        self._slots = {slow: anyio.Semaphore(_IN_FLIGHT) for slow in (False, True)}
 
     async def aclose(self) -> None:
         """Closes the clients that were used."""
@@ -94,7 +95,7 @@ class Http:
         """What `consume` makes of a successful reply; it is called anew for each attempt."""
 
         async def once() -> T:
-            async with self._slots:
+            async with self._slots[route.slow]:
                 response = await self._send(route, doing, job_id, params, body)
                 try:
                     return await consume(response)
@@ -111,7 +112,7 @@ class Http:
         """
 
         async def once() -> httpx.Response:
-            async with self._slots:
+            async with self._slots[route.slow]:
                 return await self._send(route, doing, job_id, None, None)
 
         with deadline(self._timeout, doing):
@@ -135,7 +136,7 @@ class Http:
         request.extensions["timeout"] = _timeouts(60 if route.slow else 30)
         with mapped(doing):
             response = await self._api.send(request, stream=True)
-        if response.is_success:
+        if response.status_code == 200:
             return response
         try:
             start = await read_start(response)

@@ -34,6 +34,7 @@ from sutro_mcp.errors import (
     RejectedError,
     ServiceUnavailableError,
     SutroError,
+    UnexpectedReplyError,
     WrongDeploymentError,
 )
 from sutro_mcp.untrusted import quote
@@ -74,6 +75,12 @@ def error_for(
             doing,
             f"the deployment knows no such job for this key{said}",
             "Call list_jobs to see the jobs of this key",
+        )
+    if 200 < status < 300:
+        return UnexpectedReplyError(
+            doing,
+            f"the deployment answered with status {status}, which is no answer to this request",
+            "Call again; if it stays, report it",
         )
     if status == 410:
         return _gone(response, said, doing)

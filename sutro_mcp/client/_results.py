@@ -1,8 +1,8 @@
 """Three ways to the results of a job, tried in order, and what it means when none of them works.
 
 `results-url` (a signed link to Parquet) is documented to refuse unfinished jobs. The other two are not, so
-the job is looked up before they are used. A route that a deployment does not have is skipped from then on;
-that it is absent, rather than out of results, is known once another route has delivered.
+the job is looked up before they are used. A route that a deployment does not seem to have is asked last from
+then on; that it is absent, rather than out of results, is known once another route has delivered.
 """
 
 from collections.abc import Awaitable, Callable
@@ -128,7 +128,8 @@ class Results:
         """Fills `part` from the first route that delivers, and says which one did."""
         finished = gone = False
         lacking: list[Route] = []
-        for route in (route for route in routes if route not in self._absent):
+        # One that seemed absent is asked last: before anything is called gone, all have been asked.
+        for route in sorted(routes, key=lambda route: route in self._absent):
             if route is not RESULTS_URL and not finished:
                 await self._require_success(wanted)
                 finished = True
@@ -149,6 +150,7 @@ class Results:
                 lacking.append(route)
             else:
                 self._absent.update(lacking)
+                self._absent.discard(route)
                 return route
         if gone:
             raise ResultsGoneError(
@@ -175,7 +177,7 @@ class Results:
         raise ResultsNotReadyError(
             wanted.doing,
             f"the job has not finished, its status is {job.status}{rows}",
-            "Call get_job_status to follow it",
+            "Call wait_for_job to follow it",
         )
 
     async def _from_link(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:

@@ -93,6 +93,8 @@ def check_artifact_url(value: str, doing: str, *, api_on_loopback: bool) -> http
         url = httpx.URL(value)
     except (httpx.InvalidURL, ValueError):
         raise _bad_artifact(doing, "is not a URL") from None
+    if CANCEL_WORD in url.path.lower():
+        raise _bad_artifact(doing, "would cancel a job")
     if url.userinfo:
         raise _bad_artifact(doing, "contains a user name or password")
     host = url.raw_host.decode("ascii")

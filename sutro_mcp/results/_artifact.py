@@ -19,6 +19,7 @@ from sutro_mcp.untrusted import quote
 from ._models import ArtifactRef
 
 _OPTIONAL = ("inputs", "cumulative_logprobs")
+_SCALARS = frozenset({"text", "boolean", "integer", "number"})
 _KNOWN = (*_OPTIONAL, "confidence_score")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -99,19 +100,49 @@ def _read_json(ref: ArtifactRef) -> pl.DataFrame:
 
 
 def _column(values: list[Any]) -> pl.Series:
-    try:
-        # polars reads a list among objects as the values of their fields.
-        if dict not in {type(value) for value in values} or all(isinstance(v, dict | None) for v in values):
+    """Values of one scalar type, or lists of numbers (embeddings), as they are; anything else as JSON text.
+
+    polars would find a common type for the others, and lose what does not fit it: fields that the first
+    object lacks, the difference between 1 and true, digits of large integers.
+    """
+    kinds = {_kind(value) for value in values} - {"null"}
+    if kinds == {"integer", "number"} and all(abs(value) <= 2**53 for value in values if value is not None):
+        return pl.Series(values, dtype=pl.Float64)
+    if (len(kinds) <= 1 and kinds <= {*_SCALARS, "vector"}) or _are_records(values):
+        try:
             return pl.Series(values, strict=True)
-    except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
-        pass
-    # Mixed types, which no documented reply has. Nothing is lost: what is no scalar becomes JSON text.
-    return pl.Series([_scalar(value) for value in values], strict=False)
+        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
+            pass  # an integer that no type of polars holds
+    texts = [value if isinstance(value, str | None) else to_json(value).decode() for value in values]
+    return pl.Series(texts, dtype=pl.String)
 
 
-def _scalar(value: Any) -> Any:
-    too_large = isinstance(value, int) and not -(2**127) <= value < 2**127
-    return to_json(value).decode() if too_large or isinstance(value, list | dict) else value
+def _are_records(values: list[Any]) -> bool:
+    """Whether all are objects with the same keys, and each key has scalars of one type."""
+    records = [cast("dict[str, Any]", value) for value in values if isinstance(value, dict)]
+    if not records or len(records) != len(values) or len({tuple(record) for record in records}) > 1:
+        return False
+    kinds = [{_kind(record[key]) for record in records} for key in records[0]]
+    return bool(kinds) and all(len(kind) == 1 and kind <= _SCALARS for kind in kinds)
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "text"
+        case list():
+            numbers = all(isinstance(item, float) for item in cast("list[Any]", value))
+            return "vector" if numbers else "list"
+        case _:
+            return "object"
 
 
 def parse_json(raw: bytes | str) -> Any:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Cell = str | int | float | bool | None
+ExportFormat = Literal["parquet", "csv", "jsonl"]
 
 
 class _Model(BaseModel):
@@ -58,6 +59,45 @@ class SummaryRequest(_Model):
     output_column: str = "inference_result"
     unpack_json: bool = True
     max_chars: int = 5_800
+
+
+class ExportRequest(_Model):
+    """What to write, and where: names that were checked, in a folder whose path has no links."""
+
+    artifact: ArtifactRef
+    folder: str
+    file_name: str
+    temporary: str
+    format: ExportFormat
+    unpack_json: bool = True
+    output_column: str = "inference_result"
+    join_with: str = ""
+    overwrite: bool = False
+
+
+class ExportReport(_Model):
+    """The file that was written. `columns` holds the first names, shortened, of `column_count`."""
+
+    file_name: str
+    folder: str
+    format: ExportFormat
+    rows: int
+    bytes: int
+    column_count: int
+    columns: list[str]
+    remarks: list[str] = []
+
+
+class QueryRequest(_Model):
+    """A SELECT over the table `results`, and how much of what it yields to show.
+
+    `checked` says whether SQL is looked at before it runs, for better refusals; safety does not rest on it.
+    """
+
+    sql: str
+    limit: Annotated[int, Field(ge=1)] = 50
+    max_chars: int = 9_000
+    checked: bool = True
 
 
 class TopValue(_Model):
@@ -110,7 +150,7 @@ class Sample(_Model):
 
     row: int
     why: str
-    output: str | None
+    output: str | None = None
     input: str | None = None
 
 
@@ -121,6 +161,7 @@ class Summary(_Model):
     expected_rows: int | None = None
     outputs: str
     columns: list[ColumnSummary]
+    suspicious_rows: int = 0
     suspicious: list[Suspicion]
     samples: list[Sample]
     shortened: str | None = None

@@ -27,6 +27,8 @@ _MAX_NAME = 120
 _MIN_NAME = 30
 _MAX_LISTED = 4_000
 _MIN_CELL = 16
+# Not a name that any column or field can have.
+_UNREAD = object()
 
 
 def make_page(request: PageRequest) -> Page:
@@ -39,7 +41,9 @@ def make_page(request: PageRequest) -> Page:
             f"Use an offset below {max(frame.height, 1):,}",
         )
     rows, names = _records(frame.slice(request.offset, request.limit), request)
-    return _fit(rows, _choose(names, frame, request), frame.height, request)
+    chosen = _choose(names, frame, request)
+    page = _fit(rows, chosen, frame.height, request)
+    return page if request.output_column in chosen else _marked(page, rows, request)
 
 
 def parse_object(text: str | None) -> dict[str, Any] | None:
@@ -78,20 +82,20 @@ def compact(value: list[Any] | dict[str, Any]) -> str:
     return to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=str).decode()
 
 
-def _records(part: pl.DataFrame, request: PageRequest) -> tuple[list[dict[str, Any]], list[str]]:
+def _records(part: pl.DataFrame, request: PageRequest) -> tuple[list[dict[Any, Any]], list[str]]:
     """Rows as dicts, and the column names of the page in order."""
-    rows = [dict(zip(part.columns, values, strict=True)) for values in part.iter_rows()]
+    rows: list[dict[Any, Any]] = [dict(zip(part.columns, row, strict=True)) for row in part.iter_rows()]
     output = part.get_column(request.output_column)
     if not request.unpack_json or output.dtype != pl.String:
         return rows, part.columns
     parsed = [parse_object(text) for text in output]
+    for row, found in zip(rows, parsed, strict=True):
+        row[_UNREAD] = found is None and row[request.output_column] is not None
     if not any(parsed):
         return rows, part.columns
     fields = _field_names(parsed, part.columns, request)
-    unread = False
     for row, found in zip(rows, parsed, strict=True):
         if found is None:
-            unread = unread or row[request.output_column] is not None
             continue
         # An object may itself have a field called like the output column: the field wins, as nothing is lost.
         if request.output_column not in request.columns:
@@ -100,7 +104,7 @@ def _records(part: pl.DataFrame, request: PageRequest) -> tuple[list[dict[str, A
     names: list[str] = []
     for column in part.columns:
         names.extend([column] if column != request.output_column else fields.values())
-    if unread and request.output_column not in names:
+    if any(row[_UNREAD] for row in rows) and request.output_column not in names:
         names.append(request.output_column)
     return rows, names
 
@@ -138,6 +142,27 @@ def _choose(names: list[str], frame: pl.DataFrame, request: PageRequest) -> list
     return [name if name in own else shown.get(name, name) for name in wanted]
 
 
+def _marked(page: Page, rows: list[dict[Any, Any]], request: PageRequest) -> Page:
+    """A page that shows some fields only, with a word about its rows that have none."""
+    unread = sum(1 for row in rows[: len(page.rows)] if row.get(_UNREAD))
+    if not unread:
+        return page
+    word = f"{unread} of these rows are no JSON objects (name {request.output_column} in columns to see them)"
+    return page.model_copy(update={"shortened": "; ".join(filter(None, (page.shortened, word)))})
+
+
+def _value(row: dict[Any, Any], name: str) -> Any:
+    """A cell by its column, or by its path through nested objects as a summary names it."""
+    if name in row:
+        return row[name]
+    value: Any = row
+    for key in name.split("."):
+        if isinstance(value, str):
+            value = parse_object(value)
+        value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+    return value
+
+
 def _nowhere(names: set[str], frame: pl.DataFrame, request: PageRequest) -> set[str]:
     """Those of `names` that are no field of any row: another page may have what this one lacks."""
     outputs = frame.get_column(request.output_column)
@@ -146,12 +171,14 @@ def _nowhere(names: set[str], frame: pl.DataFrame, request: PageRequest) -> set[
     for text in cast("Iterable[str | None]", outputs):
         if not names:
             break
-        fields = _field_names([parse_object(text)], frame.columns, request).values()
-        names = names - {*fields, *map(visible, fields)}
+        found = parse_object(text) or {}
+        fields = _field_names([found], frame.columns, request).values()
+        paths = {name for name in names if "." in name and _value(found, name) is not None}
+        names = names - {*fields, *map(visible, fields), *paths}
     return names
 
 
-def _fit(rows: list[dict[str, Any]], names: list[str], row_count: int, request: PageRequest) -> Page:
+def _fit(rows: list[dict[Any, Any]], names: list[str], row_count: int, request: PageRequest) -> Page:
     """Fill the page row by row until its budget is spent."""
     header = _header(names, request.max_chars // 2)
     budget = request.max_chars - _size(header) - len("[]")
@@ -159,7 +186,7 @@ def _fit(rows: list[dict[str, Any]], names: list[str], row_count: int, request: 
     taken: list[list[Cell]] = []
     cut = 0
     for row in rows:
-        cells = [cell(row.get(name)) for name in names[: len(header)]]
+        cells = [cell(_value(row, name)) for name in names[: len(header)]]
         if not taken:
             width, limit = _shrink(cells, budget, limit)
             cells, header = cells[:width], header[:width]

@@ -38,14 +38,16 @@ def profile(name: str, values: Sequence[Any], present: int | None = None) -> Col
     )
 
 
-def distribution(values: Sequence[float]) -> Distribution:
-    """Minimum, quartiles (linear interpolation), maximum and mean; `values` must not be empty."""
+def distribution(values: Sequence[int | float]) -> Distribution:
+    """Exact minimum and maximum, quartiles (linear interpolation) and mean; `values` must not be empty."""
     ordered = pl.Series(values, dtype=pl.Float64).sort()
     # Scaled before they are added: the sum of finite numbers need not be finite.
     scale = max(map(abs, values)) or 1.0
     mean = math.fsum(value / scale for value in values) / len(values) * scale
-    low, q25, median, q75, high = (_at(ordered, part) for part in (0, 0.25, 0.5, 0.75, 1))
-    return Distribution(min=low, q25=q25, median=median, q75=q75, max=high, mean=_round(mean))
+    q25, median, q75 = (_at(ordered, part) for part in (0.25, 0.5, 0.75))
+    return Distribution(
+        min=_whole(min(values)), q25=q25, median=median, q75=q75, max=_whole(max(values)), mean=_round(mean)
+    )
 
 
 def _at(ordered: pl.Series, part: float) -> int | float:
@@ -58,8 +60,13 @@ def _at(ordered: pl.Series, part: float) -> int | float:
 
 
 def _round(number: float) -> int | float:
-    rounded = float(f"{number:.6g}")
-    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+    """To six significant digits or two decimals, whichever is finer."""
+    digits = max(6, min(len(f"{abs(number):.0f}") + 2, 15)) if abs(number) < 1e21 else 6
+    return _whole(float(f"{number:.{digits}g}"))
+
+
+def _whole(number: int | float) -> int | float:
+    return int(number) if isinstance(number, float) and number.is_integer() and abs(number) < 1e15 else number
 
 
 def _top(counts: Counter[Any], filled: int) -> list[TopValue]:
@@ -67,12 +74,12 @@ def _top(counts: Counter[Any], filled: int) -> list[TopValue]:
     return [TopValue(value=cell(value), count=n, share=round(n / filled, 4)) for (_, value), n in frequent]
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any) -> int | float | None:
     """`value` as a finite number, if it is one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # An integer in JSON may have thousands of digits.
-    return float(value) if abs(value) <= sys.float_info.max else None
+    return value if abs(value) <= sys.float_info.max else None
 
 
 def _kind(value: Any) -> str:

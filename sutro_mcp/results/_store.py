@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 import anyio
 
+from sutro_mcp.errors import UnexpectedReplyError
+
 Progress = Callable[[int, int | None], None]
 
 
@@ -57,6 +59,7 @@ class Variant:
 class _Entry:
     artifact: FetchedArtifact
     users: int = 0
+    is_bad: bool = False
 
 
 @dataclass
@@ -93,8 +96,16 @@ class ArtifactStore:
             entry.users += 1
         try:
             yield entry.artifact
+        except UnexpectedReplyError:
+            # What cannot be read must not be what the next call finds.
+            entry.is_bad = True
+            raise
         finally:
             entry.users -= 1
+            if entry.is_bad and self._entries.get(variant) is entry:
+                del self._entries[variant]
+            if entry.is_bad and not entry.users:
+                entry.artifact.path.unlink(missing_ok=True)
             self._make_room()
 
     async def _fetch(

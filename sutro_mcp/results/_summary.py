@@ -1,21 +1,20 @@
 """What came out of a job: counts, distributions, suspicious rows and a few samples, never all rows.
 
-Every number is exact: the whole artifact is read. The answer is fitted to its budget by lowering the level of
-detail, never by leaving out counts.
+Every number is exact: the whole artifact is read.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import polars as pl
 
-from sutro_mcp.untrusted import shorten, visible
+from sutro_mcp.untrusted import visible
 
 from ._artifact import read_artifact
-from ._models import ColumnSummary, Sample, Summary, SummaryRequest, Suspicion, TopValue
+from ._detail import fit_summary
+from ._models import ColumnSummary, Sample, Summary, SummaryRequest, Suspicion
 from ._page import cell, parse_object
 from ._profile import profile
 
@@ -58,15 +57,17 @@ def make_summary(request: SummaryRequest) -> Summary:
         columns = [*fields, *columns]
     else:
         columns = [profile(visible(outputs.name), outputs.to_list()), *columns]
+    suspicious, suspicious_rows = _suspicious(texts, parsed, structured or promised, request.json_schema)
     summary = Summary(
         row_count=frame.height,
         expected_rows=request.expected_rows,
         outputs=kind,
         columns=columns,
-        suspicious=_suspicious(texts, parsed, structured or promised, request.json_schema),
+        suspicious_rows=suspicious_rows,
+        suspicious=suspicious,
         samples=_samples(frame, request.output_column),
     )
-    return _fit(summary, request.max_chars, uncounted)
+    return fit_summary(summary, request.max_chars, more_fields=uncounted)
 
 
 def _filled(texts: Sequence[str | None]) -> int:
@@ -130,8 +131,11 @@ def _suspicious(
     parsed: list[dict[str, Any] | None],
     structured: bool,
     schema: dict[str, Any] | None,
-) -> list[Suspicion]:
-    """Doubtful rows by kind; `structured` says that every output should be a JSON object."""
+) -> tuple[list[Suspicion], int]:
+    """Doubtful rows by kind, and how many there are: a row may be of several kinds.
+
+    `structured` says that every output should be a JSON object.
+    """
     found: dict[str, list[int]] = {}
     # Classifications repeat by nature; prose does not.
     repeats = Counter(text for text in texts if text and len(text) >= _REPEAT_CHARS and not structured)
@@ -143,10 +147,11 @@ def _suspicious(
     for row, (text, fields) in enumerate(zip(texts, parsed, strict=True)):
         for kind in _doubts(text, fields, structured, repeats, enums):
             found.setdefault(kind, []).append(row)
-    return [
+    kinds = [
         Suspicion(kind=kind, count=len(rows), rows=rows[:_EXAMPLES])
         for kind, rows in sorted(found.items(), key=lambda item: -len(item[1]))
     ]
+    return kinds, len({row for rows in found.values() for row in rows})
 
 
 def _doubts(
@@ -229,74 +234,3 @@ def _text_at(column: pl.Series, row: int) -> str | None:
     (value,) = column.slice(row, 1).to_list()
     shown = cell(value)
     return shown if shown is None or isinstance(shown, str) else str(shown)
-
-
-def _fit(summary: Summary, max_chars: int, uncounted: bool) -> Summary:
-    """The most detailed version of `summary` that fits."""
-    for level in (
-        _Level(columns=40, top=8, kinds=12, sample_chars=400, name_chars=120),
-        _Level(columns=40, top=6, kinds=12, sample_chars=240, name_chars=80),
-        _Level(columns=30, top=5, kinds=12, sample_chars=160, name_chars=60),
-        _Level(columns=24, top=4, kinds=12, sample_chars=120, name_chars=60),
-        _Level(columns=16, top=3, kinds=10, sample_chars=80, name_chars=40),
-        _Level(columns=10, top=2, kinds=8, sample_chars=60, name_chars=40),
-        _Level(columns=5, top=1, kinds=6, sample_chars=40, name_chars=30),
-        _Level(columns=3, top=1, kinds=5, sample_chars=30, name_chars=24),
-    ):
-        fitted = _at_level(summary, level, uncounted)
-        if len(fitted.model_dump_json(exclude_none=True)) <= max_chars:
-            break
-    return fitted
-
-
-@dataclass(frozen=True)
-class _Level:
-    """How much detail is shown."""
-
-    columns: int
-    top: int
-    kinds: int
-    sample_chars: int
-    name_chars: int
-
-
-def _at_level(summary: Summary, level: _Level, uncounted: bool) -> Summary:
-    def brief(text: str | None) -> str | None:
-        return None if text is None else shorten(text, level.sample_chars)[0]
-
-    def brief_name(name: str) -> str:
-        return shorten(name, level.name_chars)[0]
-
-    def brief_top(item: TopValue) -> TopValue:
-        value = brief_name(item.value) if isinstance(item.value, str) else item.value
-        return item.model_copy(update={"value": value})
-
-    def brief_column(column: ColumnSummary) -> ColumnSummary:
-        top = [brief_top(item) for item in column.top[: level.top]]
-        return column.model_copy(update={"name": brief_name(column.name), "top": top})
-
-    return summary.model_copy(
-        update={
-            "columns": [brief_column(column) for column in summary.columns[: level.columns]],
-            "suspicious": [
-                item.model_copy(update={"kind": shorten(item.kind, level.name_chars + 40)[0]})
-                for item in summary.suspicious[: level.kinds]
-            ],
-            "samples": [
-                sample.model_copy(update={"output": brief(sample.output), "input": brief(sample.input)})
-                for sample in summary.samples
-            ],
-            "shortened": _what_was_left_out(summary, level, uncounted),
-        }
-    )
-
-
-def _what_was_left_out(summary: Summary, level: _Level, uncounted: bool) -> str | None:
-    parts: list[str] = []
-    columns, kinds = len(summary.columns) - level.columns, len(summary.suspicious) - level.kinds
-    if columns > 0:
-        least = "at least " if uncounted else ""
-        parts.append(f"{least}{columns} more columns or fields not shown; page them with columns")
-    if kinds > 0:
-        parts.append(f"{kinds} more kinds of suspicious rows, with fewer rows each, not shown")
-    return "; ".join(parts) or None

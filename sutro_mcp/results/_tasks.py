@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
-from ._models import PageRequest, SummaryRequest
+from ._export import make_export
+from ._models import ExportRequest, PageRequest, SummaryRequest
 from ._page import make_page
 from ._summary import make_summary
 
@@ -17,4 +18,8 @@ def _summary(raw: str) -> BaseModel:
     return make_summary(SummaryRequest.model_validate_json(raw))
 
 
-TASKS: dict[str, Callable[[str], BaseModel]] = {"page": _page, "summary": _summary}
+def _export(raw: str) -> BaseModel:
+    return make_export(ExportRequest.model_validate_json(raw))
+
+
+TASKS: dict[str, Callable[[str], BaseModel]] = {"page": _page, "summary": _summary, "export": _export}

@@ -1,5 +1,6 @@
 """Settings in, server out: the one place where tools, resources and texts are put together."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from sutro_mcp.settings import Settings
 from .context import AppContext, Connect, open_context
 from .protocol import SutroServer
 from .resources import add_resources
-from .tools import tools_for
+from .tools import CATALOGUE, description_of, tools_for
 
 
 def build_server(settings: Settings, connect: Connect) -> SutroServer:
@@ -27,7 +28,7 @@ def build_server(settings: Settings, connect: Connect) -> SutroServer:
         "sutro-mcp",
         title="Sutro batch inference",
         description="Batch LLM-inference jobs on Sutro (sutro.sh): find, follow, read results, cancel.",
-        instructions=instructions(),
+        instructions=instructions(settings),
         version=version("sutro-mcp"),
         website_url="https://sutro.sh",
         lifespan=lifespan,
@@ -37,12 +38,18 @@ def build_server(settings: Settings, connect: Connect) -> SutroServer:
     )
     for tool in tools_for(settings):
         server.add_tool(
-            tool.function, title=tool.title, description=tool.description, annotations=tool.annotations
+            tool.function,
+            title=tool.title,
+            description=description_of(tool, settings),
+            annotations=tool.annotations,
         )
     add_resources(server)
     return server
 
 
-def instructions() -> str:
-    """How the tools combine, for the model."""
-    return files(__package__ or "sutro_mcp.server").joinpath("instructions.md").read_text("utf-8").strip()
+def instructions(settings: Settings) -> str:
+    """How the tools combine, for the model, without the points about tools that are not served."""
+    text = files(__package__ or "sutro_mcp.server").joinpath("instructions.md").read_text("utf-8").strip()
+    absent = {tool.name for tool in CATALOGUE} - {tool.name for tool in tools_for(settings)}
+    points = re.split(r"\n(?=- |\n)", text)
+    return "\n".join(point for point in points if not any(name in point for name in absent))

@@ -48,6 +48,15 @@ def destructive_tool(title: str) -> Callable[[ToolFunction], Tool]:
     return _declare(title, read_only_hint=False, destructive_hint=True)
 
 
+def writing_tool(title: str) -> Callable[[ToolFunction], Tool]:
+    """Declare a tool that writes a file.
+
+    MCP calls a tool destructive unless it only ever adds. One that can be told to replace a file does not, so
+    hosts may ask before it; the same call twice leaves what one does.
+    """
+    return _declare(title, read_only_hint=False, destructive_hint=True)
+
+
 def reply(answer: Answer, text: str) -> CallToolResult:
     """Both channels of an answer, each complete."""
     return CallToolResult(

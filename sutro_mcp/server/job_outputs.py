@@ -1,8 +1,9 @@
 """The answers about jobs, mapped field by field from what the API says."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 from pydantic import Field
 from pydantic_core import to_json
@@ -13,11 +14,14 @@ from sutro_mcp.untrusted import NOTICE, shorten, visible
 from .outputs import Answer, Foreign, Notice
 from .scan import Found
 
+# What deployments say of every job: it tells a reader nothing.
+_BOILERPLATE = re.compile(r"Job status with job_id \S+ retrieved\.?$")
 # Characters of a text in the default answer, which stays under 10,000 in all.
 _PROMPT_CHARS = 600
 _SCHEMA_CHARS = 1_200
-_FAILURE_CHARS = 120
-_NAME_CHARS = 120
+_FAILURE_CHARS = 90
+_NAME_CHARS = 70
+_MODEL_CHARS = 50
 # Characters of JSON text in a full answer, which stays under 60,000 in all.
 _FULL_PROMPT_CHARS = 30_000
 _FULL_SCHEMA_CHARS = 18_000
@@ -26,7 +30,7 @@ _FULL_SCHEMA_CHARS = 18_000
 class JobRow(Answer):
     """A job in a list."""
 
-    job_id: str
+    job_id: Foreign
     name: Foreign | None = None
     status: str
     model: Foreign | None = None
@@ -39,15 +43,15 @@ class JobRow(Answer):
     @classmethod
     def of(cls, job: Job) -> "JobRow":
         return cls(
-            job_id=job.job_id,
-            name=_brief(job.name, _NAME_CHARS),
+            job_id=brief(job.job_id, 128),
+            name=brief(job.name, _NAME_CHARS),
             status=job.status.value,
-            model=_brief(job.model, _NAME_CHARS),
+            model=brief(job.model, _MODEL_CHARS),
             created=iso(job.datetime_created),
             runtime_seconds=seconds(job.datetime_started, job.datetime_completed),
             num_rows=job.num_rows,
             cost_usd=job.job_cost,
-            failure=_brief(job.failure_reason.message, _FAILURE_CHARS) if job.failure_reason else None,
+            failure=brief(job.failure_reason.message, _FAILURE_CHARS) if job.failure_reason else None,
         )
 
 
@@ -57,12 +61,15 @@ class JobList(Answer):
     notice: Notice = NOTICE
     looked_at: Annotated[int, Field(description="Jobs examined to find these")]
     next_cursor: Annotated[str | None, Field(description="Pass as cursor for older jobs")] = None
+    undated: Annotated[int | None, Field(description="Left out: no creation time to filter by")] = None
     jobs: list[JobRow]
 
     @classmethod
     def of(cls, found: Found) -> "JobList":
         rows = [JobRow.of(job) for job in found.jobs]
-        return cls(looked_at=found.looked_at, next_cursor=found.next_cursor, jobs=rows)
+        return cls(
+            looked_at=found.looked_at, next_cursor=found.next_cursor, undated=found.undated or None, jobs=rows
+        )
 
 
 class JobGroup(Answer):
@@ -73,7 +80,7 @@ class JobGroup(Answer):
     rows: int
     input_tokens: int
     output_tokens: int
-    cost_usd: float
+    cost_usd: float | None = None
     jobs_with_cost: int
     failed: int
 
@@ -82,12 +89,12 @@ class JobGroup(Answer):
         members = list(jobs)
         costs = [job.job_cost for job in members if job.job_cost is not None]
         return cls(
-            group=group,
+            group=brief(group, _MODEL_CHARS),
             jobs=len(members),
             rows=sum(job.num_rows or 0 for job in members),
             input_tokens=sum(job.input_tokens or 0 for job in members),
             output_tokens=sum(job.output_tokens or 0 for job in members),
-            cost_usd=round(sum(costs), 6),
+            cost_usd=round(sum(costs), 6) if costs else None,
             jobs_with_cost=len(costs),
             failed=sum(job.status is Status.FAILED for job in members),
         )
@@ -100,6 +107,7 @@ class JobsSummary(Answer):
     group_by: str
     complete: Annotated[bool, Field(description="False: there are older jobs that were not looked at")]
     looked_at: int
+    undated: Annotated[int | None, Field(description="Left out: no creation time to filter by")] = None
     oldest: str | None = None
     newest: str | None = None
     total: JobGroup
@@ -168,13 +176,13 @@ class JobDetails(Answer):
         more = "" if full else "; full=true shows more"
         return cls(
             job_id=job.job_id,
-            name=job.name,
-            description=_brief(job.description, _PROMPT_CHARS),
+            name=brief(job.name, _PROMPT_CHARS),
+            description=brief(job.description, _PROMPT_CHARS),
             status=job.status.value,
             results_available=job.status is Status.SUCCEEDED,
-            model=job.model,
+            model=brief(job.model, _PROMPT_CHARS),
             job_priority=job.job_priority,
-            run_type=job.run_type,
+            run_type=brief(job.run_type, _MODEL_CHARS),
             created=iso(job.datetime_created),
             started=iso(job.datetime_started),
             completed=iso(job.datetime_completed),
@@ -186,9 +194,9 @@ class JobDetails(Answer):
             cost_usd=job.job_cost,
             cost_estimate_usd=job.cost_estimate,
             failure=_failure(job.failure_reason),
-            sampling_params=_brief(_json(job.sampling_params), _PROMPT_CHARS),
+            sampling_params=brief(_json(job.sampling_params), _PROMPT_CHARS),
             json_schema=schema,
-            dataset_id=job.dataset_id,
+            dataset_id=brief(job.dataset_id, _FAILURE_CHARS),
             system_prompt=prompt,
             shortened=f"{' and '.join(cut)} cut{more}" if cut else None,
             uris=JobUris.of(job.job_id),
@@ -212,18 +220,18 @@ class StatusAnswer(Answer):
             job_id=status.job_id,
             status=status.status.value,
             is_terminal=status.status.is_terminal,
-            message=_brief(status.message, 300),
+            message=None if _BOILERPLATE.match(status.message or "") else brief(status.message, 300),
             failure=_failure(status.failure),
             next=_NEXT[status.status],
         )
 
 
 _NEXT = {
-    Status.QUEUED: "Call get_job_status again later; the job has not started.",
-    Status.STARTING: "Call get_job_status again in a minute; the job is starting.",
-    Status.RUNNING: "Call get_job_status again later; results exist only after SUCCEEDED.",
-    Status.CANCELLING: "Call get_job_status again in a minute; cancellation was asked for but is not done.",
-    Status.UNKNOWN: "Call get_job_status again in a minute; the deployment cannot tell at present.",
+    Status.QUEUED: "Call wait_for_job; the job has not started.",
+    Status.STARTING: "Call wait_for_job; the job is starting.",
+    Status.RUNNING: "Call wait_for_job; results exist only after SUCCEEDED.",
+    Status.CANCELLING: "Call wait_for_job; cancellation was asked for but is not done.",
+    Status.UNKNOWN: "Call wait_for_job; the deployment cannot tell at present.",
     Status.SUCCEEDED: "Call get_job_results.",
     Status.FAILED: "Call get_job for the settings it ran with; a failed job has no results.",
     Status.CANCELLED: "Nothing to do; a cancelled job has no results.",
@@ -235,8 +243,8 @@ def _failure(failure: Failure | None) -> FailureInfo | None:
     if failure is None:
         return None
     return FailureInfo(
-        message=shorten(visible(failure.message), 1_000)[0],
-        additional_context=_brief(failure.additional_context, 1_000),
+        message=brief(failure.message, 1_000),
+        additional_context=brief(failure.additional_context, 1_000),
     )
 
 
@@ -251,18 +259,26 @@ def seconds(start: datetime | None, end: datetime | None) -> int | None:
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else to_json(value, inf_nan_mode="strings", fallback=str).decode()
+    try:
+        return None if value is None else to_json(value, inf_nan_mode="strings", fallback=str).decode()
+    except ValueError:
+        return "(nested too deeply to be shown)"
 
 
-def _brief(text: str | None, limit: int) -> str | None:
-    # Made visible first: a spelled-out character is longer than the one it stands for.
-    return None if text is None else shorten(visible(text), limit)[0]
+@overload
+def brief(text: str, budget: int) -> str: ...
+@overload
+def brief(text: str | None, budget: int) -> str | None: ...
+def brief(text: str | None, budget: int) -> str | None:
+    """`text` within `budget` characters of JSON text."""
+    return _fit(text, budget)[0]
 
 
 def _fit(text: str | None, budget: int) -> tuple[str | None, bool]:
     """`text` cut so that its JSON form, where quotes and line ends are escaped, is within `budget`."""
     if text is None:
         return None, False
+    # Made visible first: a spelled-out character is longer than the one it stands for.
     shown = visible(text)
     limit = budget
     brief, cut = shorten(shown, limit)

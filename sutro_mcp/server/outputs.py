@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from sutro_mcp.results import Cell, Page, Summary
+from sutro_mcp.results import Cell, ExportFormat, ExportReport, Page, Summary
 from sutro_mcp.untrusted import NOTICE, visible
 
 Foreign = Annotated[str, AfterValidator(visible)]
@@ -58,6 +58,56 @@ class ResultsAnswer(Answer):
     @classmethod
     def whole(cls, job_id: str, summary: Summary) -> "ResultsAnswer":
         return cls(job_id=job_id, view="summary", row_count=summary.row_count, summary=summary)
+
+
+class QueryAnswer(Answer):
+    """The first rows that a query yields."""
+
+    notice: Notice = NOTICE
+    job_id: str
+    row_count: Annotated[int, Field(description="Rows that the SQL yields in all")]
+    shortened: Annotated[str | None, Field(description="What was cut, and how to get it")] = None
+    columns: list[str]
+    rows: Annotated[list[list[Cell]], Field(description="Cells in the order of columns")]
+
+    @classmethod
+    def of(cls, job_id: str, page: Page) -> "QueryAnswer":
+        return cls(
+            job_id=job_id,
+            row_count=page.row_count,
+            shortened=page.shortened,
+            columns=page.columns,
+            rows=page.rows,
+        )
+
+
+class ExportAnswer(Answer):
+    """The file that was written."""
+
+    notice: Notice = NOTICE
+    job_id: str
+    file_name: Annotated[Foreign, Field(description="In the folder")]
+    folder: Foreign
+    format: ExportFormat
+    rows: int
+    bytes: int
+    column_count: int
+    columns: Annotated[list[Foreign], Field(description="The first names, long ones cut")]
+    remarks: Annotated[list[Foreign], Field(description="What was not unpacked or had to change")]
+
+    @classmethod
+    def of(cls, job_id: str, report: ExportReport) -> "ExportAnswer":
+        return cls(
+            job_id=job_id,
+            file_name=report.file_name,
+            folder=report.folder,
+            format=report.format,
+            rows=report.rows,
+            bytes=report.bytes,
+            column_count=report.column_count,
+            columns=report.columns,
+            remarks=report.remarks,
+        )
 
 
 class CancelAnswer(Answer):

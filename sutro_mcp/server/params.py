@@ -29,7 +29,7 @@ def _as_list(value: Any) -> Any:
     if value.lstrip().startswith("["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [value]
     return [value]
 
@@ -64,13 +64,13 @@ Search = Annotated[
     str, Field(description="Only jobs with this text in name, description or id, any case", max_length=200)
 ]
 After = Annotated[
-    str, Field(description="Created at or after: ISO time, or age like 24h or 7d", max_length=40)
+    str, Field(description="Created at or after: ISO time (UTC), or age like 24h or 7d", max_length=40)
 ]
-Before = Annotated[str, Field(description="Created before: ISO time, or age like 24h or 7d", max_length=40)]
+Before = Annotated[str, Field(description="Created before: likewise", max_length=40)]
 Columns = Annotated[
     list[Annotated[str, Field(max_length=500)]],
     BeforeValidator(_as_list),
-    Field(description="Columns or JSON fields (default all)", max_length=200),
+    Field(description="Columns or JSON paths like a.b", max_length=200),
 ]
 
 

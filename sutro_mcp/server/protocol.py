@@ -123,7 +123,9 @@ def _explain(tool: str, error: ToolError) -> str:
     """Field, rule and the value, shortened: what is needed to call again correctly."""
     problems: list[str] = []
     for problem in cast("ValidationError", error.__cause__).errors(include_url=False)[:5]:
-        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "none_required":
+            continue  # the other half of an optional choice
+        name = ".".join(str(part) for part in problem["loc"] if "[" not in str(part))
         if problem["type"] == "missing":
             problems.append(f"{name} is required")
         else:

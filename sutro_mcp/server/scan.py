@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
-from sutro_mcp.client import ApiClient, Job
-from sutro_mcp.errors import InvalidCursorError, RejectedError
+from sutro_mcp.client import EMPTY_PAGES, ApiClient, Job
+from sutro_mcp.errors import InvalidCursorError, RejectedError, UnexpectedReplyError
 
 _PAGE = 100
 # Upstream jobs looked at in one call: twenty requests, a few seconds.
 LOOK_LIMIT = 2_000
+# Lists are from new to old, though not to the second: so many older jobs in a row end a search by date.
+PAST_RUN = 20
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,12 @@ class JobFilter:
         return not (self.created_before and (created is None or created >= self.created_before))
 
     def is_past(self, job: Job) -> bool:
-        """Whether `job`, in a list from new to old, shows that no later one can pass."""
+        """Whether `job` is older than all that are wanted; enough of them in a row end a search."""
         return bool(self.created_after and job.datetime_created and job.datetime_created < self.created_after)
+
+    def cannot_judge(self, job: Job) -> bool:
+        """Whether a time filter leaves `job` out only because it does not say when it was created."""
+        return bool(self.created_after or self.created_before) and job.datetime_created is None
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Found:
     jobs: list[Job] = field(default_factory=list[Job])
     looked_at: int = 0
     next_cursor: str | None = None
+    undated: int = 0
 
 
 async def find_jobs(client: ApiClient, wanted: JobFilter, limit: int, cursor: str, binding: str) -> Found:
@@ -70,36 +77,46 @@ async def find_jobs(client: ApiClient, wanted: JobFilter, limit: int, cursor: st
     page_cursor, after = _decode(cursor, binding) if cursor else (None, None)
     page_size = limit if wanted == JobFilter() and after is None else _PAGE
     jobs: list[Job] = []
-    looked_at = 0
+    looked_at = undated = past = 0
     seen_pages: set[str] = set()
-    while True:
+    # A list that never ends is one with cursors but without jobs.
+    empty_pages = 0
+    while empty_pages < EMPTY_PAGES:
         try:
             page = await client.list_jobs_page(page_size, page_cursor)
         except RejectedError as error:
             if page_cursor is None:
                 raise
             raise _stale() from error
+        empty_pages = 0 if page.jobs else empty_pages + 1
         for position, job in enumerate(page.jobs):
             if after is not None:
                 after = None if job.job_id == after else after
                 continue
-            if wanted.is_past(job):
-                return Found(jobs, looked_at, None)
             looked_at += 1
+            undated += wanted.cannot_judge(job)
+            past = past + 1 if wanted.is_past(job) else 0
+            if past == PAST_RUN:
+                return Found(jobs, looked_at, None, undated)
             if wanted.wants(job):
                 jobs.append(job)
             if len(jobs) == limit or looked_at == LOOK_LIMIT:
                 more = position + 1 < len(page.jobs)
                 if not more and not page.next_cursor:
-                    return Found(jobs, looked_at, None)
+                    return Found(jobs, looked_at, None, undated)
                 place = (page_cursor, job.job_id) if more else (page.next_cursor, None)
-                return Found(jobs, looked_at, _encode(*place, binding))
+                return Found(jobs, looked_at, _encode(*place, binding), undated)
         if not page.next_cursor or page.next_cursor in seen_pages:
             if after is not None:
                 raise _stale()
-            return Found(jobs, looked_at, None)
+            return Found(jobs, looked_at, None, undated)
         seen_pages.add(page.next_cursor)
         page_cursor = page.next_cursor
+    raise UnexpectedReplyError(
+        "list jobs",
+        f"{EMPTY_PAGES} pages in a row were empty, and there are always more",
+        "Call list_jobs without a cursor; if it stays, report it to Sutro",
+    )
 
 
 def _digest(binding: str) -> str:
@@ -114,7 +131,7 @@ def _encode(page_cursor: str | None, after: str | None, binding: str) -> str:
 def _decode(cursor: str, binding: str) -> tuple[str | None, str | None]:
     try:
         raw: object = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _damaged() from None
     if not isinstance(raw, list) or [type(part) for part in cast("list[object]", raw)[2:]] != [str]:
         raise _damaged()

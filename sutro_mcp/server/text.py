@@ -5,25 +5,33 @@ how to get the rest come first; tables are CSV, which costs a model half of what
 that others wrote stands inside a fence.
 """
 
-import csv
-import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sutro_mcp.results import ColumnSummary, Distribution, Summary
 from sutro_mcp.untrusted import Fence
 
-from .job_outputs import JobDetails, JobList, JobsSummary, StatusAnswer
-from .outputs import CancelAnswer, ResultsAnswer
+from .job_outputs import FailureInfo, JobDetails, JobList, JobsSummary, StatusAnswer
+from .outputs import CancelAnswer, ExportAnswer, QueryAnswer, ResultsAnswer
+from .waiting import WaitAnswer
+
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """CSV with a header line; None is an empty field."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_word(value) for value in row] for row in rows)
-    return out.getvalue().rstrip("\n")
+    """CSV with a header line."""
+    return "\n".join(",".join(map(_field, row)) for row in (columns, *rows))
+
+
+def _field(value: Any) -> str:
+    """A field as RFC 4180 has it; null is nothing, and an empty text is a pair of quotes."""
+    if value is None:
+        return ""
+    text = str(_word(value))
+    if text and not _NEEDS_QUOTES.search(text):
+        return text
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _word(value: Any) -> Any:
@@ -36,14 +44,20 @@ def _plain(value: Any) -> Any:
     return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
 
 
+def _indented(value: Any) -> str:
+    """A value of several lines, none of which can be taken for a line of ours."""
+    return "\n  ".join(str(value).splitlines()) or str(value)
+
+
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:
     """One `name: value` line for each value that is not None."""
-    return "\n".join(f"{name}: {_plain(value)}" for name, value in pairs if value is not None)
+    return "\n".join(f"{name}: {_indented(_plain(value))}" for name, value in pairs if value is not None)
 
 
 def job_list(answer: JobList) -> str:
     """Jobs as a table."""
     head = f"{len(answer.jobs)} jobs, newest first; {answer.looked_at:,} looked at."
+    head += _undated(answer.undated)
     if answer.next_cursor:
         head += f' Older ones: repeat the call with cursor="{answer.next_cursor}".'
     elif not answer.jobs:
@@ -55,9 +69,14 @@ def job_list(answer: JobList) -> str:
     return f"{head}\n{Fence().around(table(names, rows))}"
 
 
+def _undated(count: int | None) -> str:
+    return f" {count:,} do not say when they were created and are left out." if count else ""
+
+
 def jobs_summary(answer: JobsSummary) -> str:
     """Groups as a table, the total in its last line."""
     head = f"{answer.total.jobs:,} jobs by {answer.group_by}; {answer.looked_at:,} looked at."
+    head += _undated(answer.undated)
     if answer.oldest:
         head += f" From {answer.oldest} to {answer.newest}."
     if not answer.complete:
@@ -77,7 +96,7 @@ def job_details(answer: JobDetails) -> str:
         [
             ("job_id", answer.job_id),
             ("status", answer.status),
-            ("results", "available" if answer.results_available else "none yet, or none any more"),
+            ("results", "available" if answer.results_available else "none"),
             ("shortened", answer.shortened),
             ("uris", ", ".join(uri for uri in answer.uris.model_dump().values())),
         ]
@@ -93,14 +112,27 @@ def job_details(answer: JobDetails) -> str:
 def status(answer: StatusAnswer) -> str:
     """Status, what it means, what next."""
     head = f"{answer.job_id} is {answer.status}{' (final)' if answer.is_terminal else ''}. {answer.next}"
-    foreign = facts(
-        [
-            ("message", answer.message),
-            ("failure", answer.failure.message if answer.failure else None),
-            ("failure_context", answer.failure.additional_context if answer.failure else None),
-        ]
-    )
+    foreign = facts([("message", answer.message), *_why(answer.failure)])
     return f"{head}\n{Fence().around(foreign)}" if foreign else head
+
+
+def wait(answer: WaitAnswer) -> str:
+    """Status, how far, what next."""
+    when = " (final)" if answer.done else f" after {answer.timeout_seconds} seconds of waiting"
+    names = ("rows_done", "num_rows", "seconds_left")
+    lines = [
+        f"{answer.job_id} is {answer.status}{when}. {answer.next}",
+        facts((name, getattr(answer, name)) for name in names),
+    ]
+    if foreign := facts([("trouble", answer.trouble), *_why(answer.failure)]):
+        lines.append(Fence().around(foreign))
+    return "\n".join(line for line in lines if line)
+
+
+def _why(failure: FailureInfo | None) -> list[tuple[str, str | None]]:
+    if failure is None:
+        return []
+    return [("failure", failure.message), ("failure_context", failure.additional_context)]
 
 
 def results(answer: ResultsAnswer) -> str:
@@ -110,7 +142,9 @@ def results(answer: ResultsAnswer) -> str:
     rows, columns, offset = answer.rows or [], answer.columns or [], answer.offset or 0
     head = f"{answer.job_id}: {answer.row_count:,} rows."
     if rows:
-        head = f"{answer.job_id}: rows {offset:,} to {offset + len(rows) - 1:,} of {answer.row_count:,}."
+        last = offset + len(rows) - 1
+        span = f"rows {offset:,} to {last:,}" if len(rows) > 1 else f"row {offset:,}"
+        head = f"{answer.job_id}: {span} of {answer.row_count:,}."
     if answer.next_offset is not None:
         head += f" Next page: offset={answer.next_offset}."
     if answer.shortened:
@@ -119,10 +153,29 @@ def results(answer: ResultsAnswer) -> str:
     return f"{head}\n{Fence().around(body)}"
 
 
+def query(answer: QueryAnswer) -> str:
+    """What the SQL yields, as a table."""
+    head = f"{answer.job_id}: the SQL yields {answer.row_count:,} rows."
+    if answer.shortened:
+        head += f" Shortened: {answer.shortened}."
+    return f"{head}\n{Fence().around(table(answer.columns, answer.rows))}"
+
+
+def export(answer: ExportAnswer) -> str:
+    """What was written where, then the columns."""
+    head = f"{answer.job_id}: wrote {answer.rows:,} rows, {answer.bytes:,} bytes of {answer.format}."
+    facts_of_it = facts([("file_name", answer.file_name), ("folder", answer.folder)])
+    rest = answer.column_count - len(answer.columns)
+    names = [
+        f"{answer.column_count:,} columns: {table(answer.columns, [])}{f' and {rest:,} more' if rest else ''}"
+    ]
+    return f"{head}\n{facts_of_it}\n{Fence().around(chr(10).join([*names, *answer.remarks]))}"
+
+
 def cancel(answer: CancelAnswer) -> str:
     """Outcome first, then the figures."""
     # The message is a sentence of ours, in which a deployment is quoted at most.
-    head = f"{answer.outcome or 'preview, nothing was sent'}. {answer.message} {answer.next}"
+    head = f"{answer.outcome or 'preview'}. {answer.message} {answer.next}"
     figures = facts(
         [
             ("status_before", answer.status_before),
@@ -141,13 +194,13 @@ def _summary(job_id: str, summary: Summary) -> str:
     head = f"{job_id}: {summary.row_count:,} rows"
     if summary.expected_rows is not None:
         same = summary.expected_rows == summary.row_count
-        head += " as the job says" if same else f", but the job says {summary.expected_rows:,}"
+        head += " (the job says the same)" if same else f", but the job says {summary.expected_rows:,}"
     head += f". Outputs: {summary.outputs}."
     if summary.shortened:
         head += f" Shortened: {summary.shortened}."
     parts = ["columns:", *(_column(column) for column in summary.columns)]
     if summary.suspicious:
-        parts.append("suspicious rows:")
+        parts.append(f"suspicious rows: {summary.suspicious_rows:,} (view rows, offset, limit=1 shows one)")
         parts.extend(
             f"- {item.kind}: {item.count:,} (rows {', '.join(map(str, item.rows))}"
             + (", …)" if item.count > len(item.rows) else ")")
@@ -178,11 +231,9 @@ def _column(column: ColumnSummary) -> str:
         words.append(f"items {_spread(column.items)}")
     if column.top:
         words.append(", ".join(f"{_word(top.value)} {top.count:,} ({top.share:.1%})" for top in column.top))
-    return f"- {column.name} ({column.type}): " + "; ".join(words)
+    return _indented(f"- {column.name} ({column.type}): " + "; ".join(words))
 
 
 def _spread(spread: Distribution) -> str:
-    return (
-        f"{spread.min:g}/{spread.q25:g}/{spread.median:g}/{spread.q75:g}/{spread.max:g} "
-        f"(min/q25/median/q75/max), mean {spread.mean:g}"
-    )
+    five = "/".join(map(str, (spread.min, spread.q25, spread.median, spread.q75, spread.max)))
+    return f"{five} (min/q25/median/q75/max), mean {spread.mean}"

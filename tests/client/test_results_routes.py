@@ -216,7 +216,7 @@ async def test_an_unknown_job_is_an_unknown_job_whatever_the_route_says(
 
 
 UNFINISHED: dict[str, tuple[dict[str, object], type[SutroError], str]] = {
-    "QUEUED": ({"num_rows": None}, ResultsNotReadyError, "its status is QUEUED. Call get_job_status"),
+    "QUEUED": ({"num_rows": None}, ResultsNotReadyError, "its status is QUEUED. Call wait_for_job"),
     "RUNNING": ({"num_rows": 5000}, ResultsNotReadyError, "its status is RUNNING (5,000 rows)"),
     "CANCELLING": ({}, ResultsNotReadyError, "its status is CANCELLING"),
     "UNKNOWN": ({}, ResultsNotReadyError, "its status is UNKNOWN"),

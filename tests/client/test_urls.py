@@ -175,3 +175,9 @@ def test_a_signed_url_that_leads_elsewhere_is_refused_without_being_shown(
     assert "the download link from the deployment" in str(caught.value)
     assert "canary" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_download_never_goes_where_a_job_would_be_cancelled() -> None:
+    """Cancelling is a GET, so a link could do it."""
+    with pytest.raises(UnexpectedReplyError, match="would cancel a job"):
+        check_artifact_url("https://a.example.com/v1/job-cancel/job-1?sig=1", "read", api_on_loopback=False)

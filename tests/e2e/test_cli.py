@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -39,11 +41,13 @@ def test_the_demo_shows_the_main_job_and_exits_0() -> None:
     for words in (
         "→ summarize_jobs(",
         "→ list_jobs(",
-        "preview, nothing was sent",
+        "This is a preview, nothing was sent",
         "requested. The job is being cancelled",
         "is CANCELLED (final)",
-        "SUCCEEDED. Call get_job_results.",
-        "12,000 rows as the job says",
+        "→ wait_for_job(",
+        "… RUNNING: ",
+        "is SUCCEEDED (final). Call get_job_results.",
+        "12,000 rows (the job says the same)",
         "rows 100 to 104 of 12,000",
         "sutro-mcp config claude-desktop",
     ):
@@ -94,8 +98,9 @@ def test_check_finds_the_configuration_of_the_official_sdk(sutro: Emulator) -> N
         ({"SUTRO_API_KEY": DEMO_KEY, "SUTRO_API_URL": "http://127.0.0.1:9"}, "SUTRO_API_URL"),
         ({"SUTRO_API_KEY": DEMO_KEY, "SUTRO_API_URL": "ftp://x"}, "SUTRO_API_URL"),
         ({"SUTRO_API_URL": "{url}"}, "SUTRO_API_KEY"),
+        ({"SUTRO_API_KEY": DEMO_KEY, "SUTRO_MCP_CANCEL": "foo"}, "SUTRO_MCP_CANCEL"),
     ],
-    ids=["nothing", "wrong-key", "nobody-there", "not-a-url", "half-a-pair"],
+    ids=["nothing", "wrong-key", "nobody-there", "not-a-url", "half-a-pair", "wrong-setting"],
 )
 def test_check_exits_1_and_says_what_to_do(sutro: Emulator, env: dict[str, str], words: str) -> None:
     """One sentence, no traceback, no key."""
@@ -122,29 +127,55 @@ def test_check_of_an_account_without_jobs_is_well_too(sutro: Emulator) -> None:
     assert "there are none yet" in done.stdout
 
 
+def servers_in(host: str, printed: str) -> dict[str, Any]:
+    """The entry that a host would read from what is printed."""
+    where, _, body = printed.partition("\n\n")
+    assert where.endswith(":")
+    if host == "codex":
+        return tomllib.loads(body)["mcp_servers"]["sutro"]
+    if host == "claude-code":
+        words = shlex.split(body)
+        assert words[:4] == ["claude", "mcp", "add", "sutro"]
+        command = words[words.index("--") + 1 :]
+        variables = dict(word.split("=", 1) for word in words if word.startswith("SUTRO_"))
+        return {"command": command[0], "args": command[1:], "env": variables}
+    return json.loads(body)["servers" if host == "vscode" else "mcpServers"]["sutro"]
+
+
 @pytest.mark.parametrize("host", sorted(HOSTS))
 def test_the_configuration_for_a_host_can_be_pasted(host: str) -> None:
-    """It parses in that host's own format, with a placeholder for the key, never the key itself."""
+    """It parses in that host's own format, and starts this installation; the key is never printed."""
     done = run("config", host, SUTRO_API_KEY="sk_real_key", SUTRO_API_URL="https://a.example.com")
     assert done.returncode == 0
     assert "sk_real_key" not in done.stdout
-    where, _, body = done.stdout.partition("\n\n")
-    assert where.endswith(":")
-    assert "https://a.example.com" in body
-    if host == "codex":
-        assert tomllib.loads(body)["mcp_servers"]["sutro"]["command"] == "uvx"
-    elif host == "claude-code":
-        assert body.startswith("claude mcp add sutro -e SUTRO_API_KEY=")
-    else:
-        parsed = json.loads(body)
-        servers = parsed["servers" if host == "vscode" else "mcpServers"]
-        assert servers["sutro"]["args"] == ["sutro-mcp"]
-    assert (KEY_PLACEHOLDER in body) is (host != "vscode")
+    entry = servers_in(host, done.stdout)
+    assert entry["env"]["SUTRO_API_URL"] == "https://a.example.com"
+    assert entry["env"]["SUTRO_API_KEY"] == ("${input:sutro-key}" if host == "vscode" else KEY_PLACEHOLDER)
+    started = subprocess.run([entry["command"], "--version"], capture_output=True, text=True, check=True)
+    assert started.stdout.startswith("sutro-mcp 0.")
 
 
-def test_without_a_url_the_configuration_names_none() -> None:
-    """The default is the server's business."""
-    assert "SUTRO_API_URL" not in run("config", "cursor").stdout
+@pytest.mark.parametrize("host", sorted(HOSTS))
+def test_whoever_has_the_sdks_file_needs_no_environment(host: str) -> None:
+    """A placeholder would hide the file's key."""
+    folder = Path(os.environ["HOME"]) / ".sutro"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"api_key": DEMO_KEY, "api_url": "https://a.example.com"}))
+    done = run("config", host)
+    assert not servers_in(host, done.stdout).get("env")
+    assert DEMO_KEY not in done.stdout
+
+
+@pytest.mark.parametrize("host", sorted(HOSTS))
+def test_an_installation_for_one_run_is_started_by_uvx(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own path is gone tomorrow. Without a URL none is named."""
+    monkeypatch.setattr(sys, "executable", "/home/x/.cache/uv/archive-v0/abc/bin/python")
+    assert main(["config", host]) == 0
+    entry = servers_in(host, capsys.readouterr().out)
+    assert [entry["command"], *entry["args"]] == ["uvx", "sutro-mcp"]
+    assert "SUTRO_API_URL" not in entry["env"]
 
 
 def test_the_emulator_can_be_served_alone() -> None:

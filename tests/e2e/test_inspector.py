@@ -56,7 +56,10 @@ def test_the_inspector_can_use_everything(sutro: Emulator, era: str) -> None:
         "summarize_jobs": ["group_by=model"],
         "get_job": [f"job_id={done}"],
         "get_job_status": [f"job_id={done}"],
+        "wait_for_job": [f"job_id={done}"],
         "get_job_results": [f"job_id={done}", "view=rows", "limit=2", "include_inputs=true"],
+        "query_job_results": [f"job_id={done}", "sql=SELECT count(*) AS n FROM results"],
+        "export_job_results": [f"job_id={done}", "file_name=tickets.csv"],
         "cancel_job": [f"job_id={running}"],
     }
     for name, arguments in tools.items():

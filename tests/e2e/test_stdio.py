@@ -36,7 +36,7 @@ async def test_a_real_client_lists_tools_and_calls_them(sutro_env: dict[str, str
     """Both protocol eras."""
     parameters = StdioServerParameters(command=COMMAND[0], args=list(COMMAND[1:]), env=sutro_env)
     async with Client(parameters, mode=mode) as client:
-        assert len((await client.list_tools()).tools) == 6
+        assert len((await client.list_tools()).tools) == 9
         result = await client.call_tool("list_jobs", {"limit": 3})
         assert result.structured_content is not None
         assert len(result.structured_content["jobs"]) == 3
@@ -46,7 +46,7 @@ async def test_it_starts_and_lists_its_tools_without_key_or_network() -> None:
     """What is missing is said by the first call that needs it."""
     async with server_process() as server:
         await server.handshake()
-        assert len((await server.ask("tools/list"))["result"]["tools"]) == 6
+        assert len((await server.ask("tools/list"))["result"]["tools"]) == 9
         refusal = (await server.ask("tools/call", {"name": "list_jobs", "arguments": {}}))["result"]
         assert refusal["isError"] is True
         assert "SUTRO_API_KEY" in refusal["content"][0]["text"]

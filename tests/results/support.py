@@ -3,7 +3,8 @@
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,6 +93,19 @@ def aborting() -> bytes:
 def panicking() -> bytes:
     """A Parquet file with dictionary indices of 7 bits that are not there: polars panics."""
     return _altered(at=6, value=7)
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Generator[None]:
+    """No file of this process may grow past `size` bytes: the nearest thing to a full disk."""
+    import resource  # not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _altered(at: int, value: int) -> bytes:

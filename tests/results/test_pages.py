@@ -301,3 +301,26 @@ def test_results_without_rows_are_an_empty_page(tmp_path: Path) -> None:
     artifact = file(tmp_path, '{"id": [], "outputs": []}', "json")
 
     assert page(artifact) == Page(columns=["id", "inference_result"], rows=[], row_count=0, offset=0)
+
+
+def test_a_path_of_the_summary_is_a_column(tmp_path: Path) -> None:
+    """Through nested objects, also where one is JSON text in a string."""
+    artifact = objects(tmp_path, {"a": {"b": {"c": 1}}, "a.x": 2}, {"a": {"b": 5}}, {"t": '{"u": "v"}'})
+    answer = page(artifact, columns=("a.b.c", "t.u", "a.x"))
+    assert answer.columns == ["a.b.c", "t.u", "a.x"]
+    assert answer.rows == [[1, None, 2], [None, None, None], [None, "v", None]]
+    with pytest.raises(InvalidArgumentError, match="no such column or field"):
+        page(artifact, columns=("a.z",))
+
+
+def test_rows_that_are_no_objects_are_counted_where_their_text_is_left_out(tmp_path: Path) -> None:
+    """Their blank cells must not look like blank fields."""
+    artifact = outputs(tmp_path, '{"a": 1}', '{"a": ', None, "", "no")
+    answer = page(artifact, columns=("a",))
+    assert answer.rows == [[1], [None], [None], [None], [None]]
+    assert answer.shortened == (
+        "3 of these rows are no JSON objects (name inference_result in columns to see them)"
+    )
+    assert "1 of these rows" in (page(artifact, columns=("a",), offset=4).shortened or "")
+    assert page(artifact, columns=("a", "inference_result")).shortened is None
+    assert page(artifact).shortened is None

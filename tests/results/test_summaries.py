@@ -185,11 +185,26 @@ def test_numbers_too_large_to_add_have_a_mean(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [0.0, 5e-324, sys.float_info.max, -sys.float_info.max])
 def test_the_distribution_of_one_number_is_that_number(tmp_path: Path, number: float) -> None:
-    """To six digits, at the edges of what a number can be as well."""
+    """Its ends exactly and the rest to six digits, at the edges of what a number can be as well."""
     spread = summary(outputs(tmp_path, *[number] * 7)).columns[0].numbers
 
     assert spread is not None
-    assert set(spread.model_dump().values()) == {float(f"{number:.6g}")}
+    assert spread.min == spread.max == number
+    assert {spread.q25, spread.median, spread.q75, spread.mean} == {float(f"{number:.6g}")}
+
+
+def test_identifiers_and_amounts_keep_their_digits(tmp_path: Path) -> None:
+    """A smallest id that no row has would be a wrong answer."""
+    rows = [{"id": 1234567 + n, "at": 1760000123 + n, "paid": 1234567.89} for n in range(5)]
+    found = {column.name: column.numbers for column in summary(objects(tmp_path, *rows)).columns}
+
+    assert found["id"] == Distribution(
+        min=1234567, q25=1234568, median=1234569, q75=1234570, max=1234571, mean=1234569
+    )
+    assert found["at"]
+    assert (found["at"].min, found["at"].median) == (1760000123, 1760000125)
+    assert found["paid"]
+    assert found["paid"].mean == 1234567.89
 
 
 def test_integers_too_large_for_a_number_are_counted(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ async def test_without_consent_it_previews_and_sends_nothing(chat: Talk) -> None
     assert answer["status_before"] == "RUNNING"
     assert 0 < answer["rows_done"] < answer["num_rows"] == 5_000
     assert answer["cost_estimate_usd"] > 0
-    assert "a cancelled job has no results" in answer["message"]
+    assert "A cancelled job has no results" in answer["message"]
     assert "confirm=true" in answer["next"]
     assert cancels(chat) == []
     assert chat.emulator.job(job_id).status == "RUNNING"
@@ -52,6 +52,14 @@ async def test_a_preview_without_progress_says_that_it_does_not_know(chat: Talk,
     answer = await chat.call("cancel_job", job_id=chat.emulator.find(RUNNING))
     assert "rows_done" not in answer
     assert "not known" in answer["message"]
+
+
+async def test_a_cost_that_is_reported_is_shown(chat: Talk) -> None:
+    """Some deployments may know it early."""
+    job_id = chat.emulator.add_job(status="RUNNING", outputs=["x"], job_cost=1.25)
+    answer = await chat.call("cancel_job", job_id=job_id)
+    assert answer["cost_usd"] == 1.25
+    assert "not reported" not in answer["message"]
 
 
 async def test_with_consent_it_asks_once_and_reads_the_status_after(chat: Talk) -> None:
@@ -112,9 +120,9 @@ def _status(word: str) -> Callable[[str], bytes]:
     ("reply", "status", "outcome", "words"),
     [
         (Fault.dropped(), None, "requested", "being cancelled"),
-        (Fault.html(524), "RUNNING", "unknown", "reply was lost"),
+        (Fault.html(524), "RUNNING", "unknown", "No usable reply came"),
         (Fault.html(502), "CANCELLED", "confirmed", "is cancelled"),
-        (Fault.html(502), "broken", "unknown", "reply was lost"),
+        (Fault.html(502), "broken", "unknown", "No usable reply came"),
         (None, "SUCCEEDED", "refused", "ended as SUCCEEDED before"),
         (None, "FAILED", "refused", "ended as FAILED before"),
         (None, "RUNNING", "requested", "it still says RUNNING"),
@@ -198,7 +206,7 @@ async def test_allow_cancels_at_once_and_off_and_read_only_have_no_such_tool(emu
 async def test_the_text_says_the_same(chat: Talk) -> None:
     """Outcome, figures, and the name inside the fence."""
     preview = await chat.text("cancel_job", job_id=chat.emulator.find(RUNNING))
-    assert "preview, nothing was sent" in preview
+    assert "preview. This is a preview, nothing was sent." in preview
     assert "rows_done: " in preview
     assert f"name: {RUNNING}" in preview
     unnamed = chat.emulator.add_job(status="RUNNING", outputs=["x"], name=None)

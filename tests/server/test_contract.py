@@ -56,7 +56,7 @@ async def test_a_tool_is_what_its_snapshot_says(name: str) -> None:
 
 async def test_the_instructions_are_what_their_snapshot_says() -> None:
     """Under 1,500 characters, constant, and naming only tools that exist."""
-    text = instructions()
+    text = instructions(Settings())
     assert len(text) < 1_500
     _check("instructions.md", text + "\n")
 
@@ -84,12 +84,12 @@ async def test_what_a_model_pays_before_it_asks_stays_small() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_every_hint_is_explicit_and_true_to_the_effect(name: str) -> None:
-    """Only cancel_job changes anything."""
+    """Two tools change something: cancel_job ends a job, export_job_results may replace a file."""
     hints = (await tool_named(name)).annotations
     assert hints is not None
-    ends_something = name == "cancel_job"
-    assert hints.read_only_hint is not ends_something
-    assert hints.destructive_hint is ends_something
+    changes_something = name in ("cancel_job", "export_job_results")
+    assert hints.read_only_hint is not changes_something
+    assert hints.destructive_hint is changes_something
     assert (hints.idempotent_hint, hints.open_world_hint) == (True, True)
 
 

@@ -134,7 +134,7 @@ async def test_every_route_gives_the_same_rows(reading: Reading) -> None:
 
 
 WITHOUT_RESULTS: list[tuple[str, list[str]]] = [
-    ("catalogue-copy-refresh", ["has not finished", "RUNNING", "get_job_status"]),
+    ("catalogue-copy-refresh", ["has not finished", "RUNNING", "wait_for_job"]),
     ("legal-clause-tagging", ["has not finished", "QUEUED"]),
     ("forum-moderation-backfill", ["CANCELLING"]),
     ("contract-summaries", ["FAILED", "Worker lost", "get_job"]),
@@ -185,6 +185,17 @@ async def test_a_job_that_never_says_its_size_is_summarised_all_the_same(chat: T
     job_id = chat.emulator.add_job(status="SUCCEEDED", outputs=["a"] * 10)
     chat.emulator.job(job_id).overrides["num_rows"] = None
     assert "10 rows." in await chat.text("get_job_results", job_id=job_id)
+
+
+async def test_a_job_of_no_rows_has_results_without_any(chat: Talk) -> None:
+    """Both views say so, and neither invents one."""
+    job_id = chat.emulator.add_job(status="SUCCEEDED", outputs=[])
+    summary = await chat.text("get_job_results", job_id=job_id)
+    assert "0 rows (the job says the same). Outputs: none, there are no rows." in summary
+    assert "samples" not in summary
+    page = await chat.call("get_job_results", job_id=job_id, view="rows")
+    assert (page["rows"], page["row_count"]) == ([], 0)
+    assert f"{job_id}: 0 rows." in await chat.text("get_job_results", job_id=job_id, view="rows")
 
 
 async def test_a_damaged_artifact_is_an_error_and_the_next_call_works(chat: Talk) -> None:

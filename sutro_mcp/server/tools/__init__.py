@@ -3,18 +3,31 @@
 from sutro_mcp.server.define import Tool
 from sutro_mcp.settings import Settings
 
-from .cancel import cancel_job
+from .cancel import ACTS_AT_ONCE, cancel_job
+from .export import export_job_results
 from .jobs import get_job, get_job_status, list_jobs, summarize_jobs
+from .query import query_job_results
 from .results import get_job_results
+from .wait import wait_for_job
 
 CATALOGUE: tuple[Tool, ...] = (
     list_jobs,
     summarize_jobs,
     get_job,
     get_job_status,
+    wait_for_job,
     get_job_results,
+    query_job_results,
+    export_job_results,
     cancel_job,
 )
+
+
+def description_of(tool: Tool, settings: Settings) -> str:
+    """What the model reads of a tool: its docstring, unless the settings make that untrue."""
+    if tool is cancel_job and settings.cancel == "allow":
+        return ACTS_AT_ONCE
+    return tool.description
 
 
 def tools_for(settings: Settings) -> list[Tool]:

@@ -5,6 +5,7 @@ status), and the words are exact: "requested" is not "confirmed", and a lost rep
 read says more.
 """
 
+from contextlib import aclosing, suppress
 from typing import Annotated
 
 import anyio
@@ -12,14 +13,26 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.client import ApiClient, CancelReply, Job, Status
-from sutro_mcp.errors import SutroError, TemporaryError
+from sutro_mcp.errors import (
+    RateLimitedError,
+    SutroError,
+    TemporaryError,
+    UnexpectedReplyError,
+    WrongDeploymentError,
+)
 from sutro_mcp.server import text
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.define import destructive_tool, reply
+from sutro_mcp.server.job_outputs import brief
 from sutro_mcp.server.outputs import CancelAnswer, Outcome
 from sutro_mcp.server.params import JobId
 from sutro_mcp.untrusted import quote
 
+ACTS_AT_ONCE = """Ask Sutro to stop one job, at once. It cannot be undone, and finished rows may be billed.
+
+This server is set up to act without a preview, so ask the user before the call. Cancelling takes a while:
+outcome "requested" is not yet "confirmed".
+"""
 # A preview is worth a short look at the progress stream, not a wait.
 _PROGRESS_SECONDS = 2.0
 
@@ -57,7 +70,7 @@ def _finished(job: Job) -> CancelAnswer:
         outcome="refused",
         status_before=job.status.value,
         status_after=job.status.value,
-        name=job.name,
+        name=job.name and brief(job.name, 200),
         message=f"The job had already ended as {job.status.value}; no request was sent.",
         next="Read its results with get_job_results." if has_results else "Nothing to do.",
     )
@@ -69,7 +82,7 @@ def _already(job: Job) -> CancelAnswer:
         outcome="requested",
         status_before=job.status.value,
         status_after=job.status.value,
-        name=job.name,
+        name=job.name and brief(job.name, 200),
         message="Cancellation was asked for before; no second request was sent.",
         next="Call get_job_status until it says CANCELLED or another final state.",
     )
@@ -77,14 +90,17 @@ def _already(job: Job) -> CancelAnswer:
 
 async def _preview(client: ApiClient, job: Job) -> CancelAnswer:
     done = await _rows_done(client, job)
-    message = "How many rows are done is not known." if done is None else f"{done:,} rows are done."
-    message += " They may still be billed, and are lost: a cancelled job has no results."
+    message = "This is a preview, nothing was sent. "
+    message += "How many rows are done is not known." if done is None else f"{done:,} rows are done."
+    if done != 0:
+        message += " They may still be billed, and are lost."
+    message += " A cancelled job has no results."
     if job.job_cost is None:
         message += " The cost so far is not reported while a job runs."
     return CancelAnswer(
         job_id=job.job_id,
         status_before=job.status.value,
-        name=job.name,
+        name=job.name and brief(job.name, 200),
         rows_done=done,
         num_rows=job.num_rows,
         cost_usd=job.job_cost,
@@ -97,8 +113,11 @@ async def _preview(client: ApiClient, job: Job) -> CancelAnswer:
 async def _cancel(client: ApiClient, job: Job) -> CancelAnswer:
     try:
         sent: CancelReply | None = await client.cancel_job(job.job_id)
-    except TemporaryError:
-        # The request may or may not have arrived: only the status can tell, and it is never sent twice.
+    except RateLimitedError:
+        # A refusal that says when to come back: nothing was done.
+        raise
+    except (TemporaryError, UnexpectedReplyError, WrongDeploymentError):
+        # It may or may not have been carried out: only the status can tell, and it is not sent again.
         sent = None
     after = await _status_after(client, job.job_id)
     outcome, message, next_step = _judge(sent, after)
@@ -107,7 +126,7 @@ async def _cancel(client: ApiClient, job: Job) -> CancelAnswer:
         outcome=outcome,
         status_before=job.status.value,
         status_after=after.value if after else None,
-        name=job.name,
+        name=job.name and brief(job.name, 200),
         num_rows=job.num_rows,
         message=message,
         next=next_step,
@@ -134,7 +153,7 @@ def _judge(sent: CancelReply | None, after: Status | None) -> tuple[Outcome, str
     if sent is None:
         return (
             "unknown",
-            "The reply was lost, so it is not known whether the request arrived.",
+            "No usable reply came, so it is not known whether the request was carried out.",
             "Call get_job_status; if the job still runs in a minute, call cancel_job again.",
         )
     seen = "its status could not be read afterwards" if after is None else f"it still says {after.value}"
@@ -152,11 +171,11 @@ async def _rows_done(client: ApiClient, job: Job) -> int | None:
     """Rows done according to the progress stream, if it tells at once. Never an error: this is a courtesy."""
     if job.status is Status.QUEUED:
         return 0
-    with anyio.move_on_after(_PROGRESS_SECONDS):
-        try:
-            async for event in client.stream_job_progress(job.job_id):
-                if event.rows_done is not None:
-                    return event.rows_done
-        except SutroError:
-            return None
-    return None
+    done: int | None = None
+    with anyio.move_on_after(_PROGRESS_SECONDS), suppress(SutroError):
+        async with aclosing(client.stream_job_progress(job.job_id)) as events:
+            async for event in events:
+                done = event.rows_done
+                if done is not None:
+                    break
+    return done

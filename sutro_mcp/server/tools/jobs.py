@@ -9,18 +9,19 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.client import Job
+from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.server import text
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.define import read_tool, reply
 from sutro_mcp.server.job_outputs import JobDetails, JobGroup, JobList, JobsSummary, StatusAnswer, iso
 from sutro_mcp.server.params import After, Before, JobId, Model, Search, Statuses, parse_time
-from sutro_mcp.server.scan import JobFilter, find_jobs
+from sutro_mcp.server.scan import PAST_RUN, JobFilter, find_jobs
 
 GroupBy = Literal["status", "model", "day", "priority"]
 
 # A hundred requests at most; an account with more jobs is summarised by dates.
 _SUMMARY_JOBS = 10_000
-_SUMMARY_GROUPS = 60
+_SUMMARY_GROUPS = 40
 
 
 def job_filter(
@@ -31,13 +32,13 @@ def job_filter(
     created_before: str = "",
 ) -> tuple[JobFilter, str]:
     """The filter, and the same as written, to bind a cursor to."""
-    wanted = JobFilter(
-        tuple(status),
-        model,
-        search,
-        parse_time("created_after", created_after),
-        parse_time("created_before", created_before),
-    )
+    after = parse_time("created_after", created_after)
+    before = parse_time("created_before", created_before)
+    if after and before and after >= before:
+        raise InvalidArgumentError(
+            "filter by these times", "created_after is not before created_before", "Swap or widen them"
+        )
+    wanted = JobFilter(tuple(status), model, search, after, before)
     return wanted, json.dumps([sorted(status), model, search, created_after, created_before])
 
 
@@ -80,14 +81,16 @@ async def summarize_jobs(
     """
     wanted, _ = job_filter(status, model, search, created_after, created_before)
     groups: defaultdict[str, list[Job]] = defaultdict(list)
-    looked_at, complete = 0, True
+    looked_at, undated, past, complete = 0, 0, 0, True
     async for job in app_of(ctx).client.iter_jobs():
-        if wanted.is_past(job):
+        past = past + 1 if wanted.is_past(job) else 0
+        if past == PAST_RUN:
             break
         if looked_at == _SUMMARY_JOBS:
             complete = False
             break
         looked_at += 1
+        undated += wanted.cannot_judge(job)
         if wanted.wants(job):
             groups[_group(job, group_by)].append(job)
     jobs = [job for members in groups.values() for job in members]
@@ -101,6 +104,7 @@ async def summarize_jobs(
         group_by=group_by,
         complete=complete,
         looked_at=looked_at,
+        undated=undated or None,
         oldest=iso(times[0]) if times else None,
         newest=iso(times[-1]) if times else None,
         total=JobGroup.of("total", jobs),
