@@ -107,3 +107,14 @@ def test_importing_loads_nothing_it_does_not_need(statement: str, absent: list[s
     code = f"import sys; {statement}; print(*[m for m in {absent!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_package_has_the_names_it_says_and_no_other() -> None:
+    """`SutroClient` comes when asked for."""
+    import sutro_mcp
+    from sutro_mcp.library import SutroClient
+
+    assert sutro_mcp.__all__ == ["SutroClient"]
+    assert sutro_mcp.SutroClient is SutroClient
+    with pytest.raises(AttributeError):
+        _ = sutro_mcp.SutroServer  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportUnknownVariableType]

@@ -151,7 +151,8 @@ def test_every_format_reads_back_as_the_frame(
             rows, schema={"outputs": pl.String, "number": pl.Int64, "share": pl.Float64}, orient="row"
         ),
     )
-    if name in ("number", "share", "outputs"):
+    # Without a row to read after it, polars' reader of CSV leaves the quotes of a quoted name doubled.
+    if name in ("number", "share", "outputs") or (not rows and '"' in name):
         name = "inference_result"
     expected = frame_of(artifact, unpack_json=False, output_column=name)
     export(folder, artifact, form=form, unpack_json=False, output_column=name, overwrite=True)

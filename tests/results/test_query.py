@@ -257,6 +257,15 @@ def test_what_polars_says_is_cut_and_made_visible(reviews: ArtifactRef) -> None:
     assert len(happened) < 320
 
 
+def test_a_file_that_cannot_be_opened_is_refused_without_a_word_about_it(
+    reviews: ArtifactRef, tmp_path: Path
+) -> None:
+    """Whether it is not there or may not be read would be an answer."""
+    sql = f"FROM read_csv('{tmp_path / 'none'}')"
+    happened = refusal(reviews, sql, checked=False).happened
+    assert happened == "SQL can read the table results and nothing else"
+
+
 def test_a_panic_of_polars_is_a_refusal(reviews: ArtifactRef, monkeypatch: pytest.MonkeyPatch) -> None:
     """It derives from BaseException, and its text is about polars' own source."""
 
@@ -281,6 +290,14 @@ def test_a_single_row_may_have_long_cells(tmp_path: Path) -> None:
     assert alone.rows == [["x" * 6_000]]
     many = query(artifact, "SELECT inference_result FROM results", max_chars=50_000)
     assert many.shortened == "20 cells cut to 500 characters (select fewer rows or columns)"
+
+
+def test_rows_that_do_not_fit_are_counted_with_those_beyond_the_limit(tmp_path: Path) -> None:
+    """A page ends at a whole row rather than pass its budget."""
+    artifact = outputs(tmp_path, *["x" * 90] * 60)
+    page = query(artifact, "SELECT inference_result FROM results", max_chars=1_000)
+    assert (len(page.rows), page.row_count) == (10, 60)
+    assert page.shortened == "50 rows not shown (raise limit, or use OFFSET)"
 
 
 def test_columns_that_do_not_fit_are_counted(tmp_path: Path) -> None:

@@ -95,8 +95,7 @@ async def _preview(client: ApiClient, job: Job) -> CancelAnswer:
     if done != 0:
         message += " They may still be billed, and are lost."
     message += " A cancelled job has no results."
-    if job.job_cost is None:
-        message += " The cost so far is not reported while a job runs."
+    message += " The cost so far is not reported while a job runs." if job.job_cost is None else ""
     return CancelAnswer(
         job_id=job.job_id,
         status_before=job.status.value,
@@ -174,8 +173,6 @@ async def _rows_done(client: ApiClient, job: Job) -> int | None:
     done: int | None = None
     with anyio.move_on_after(_PROGRESS_SECONDS), suppress(SutroError):
         async with aclosing(client.stream_job_progress(job.job_id)) as events:
-            async for event in events:
-                done = event.rows_done
-                if done is not None:
-                    break
+            counts = (event.rows_done async for event in events if event.rows_done is not None)
+            done = await anext(counts, None)
     return done
