@@ -63,9 +63,11 @@ def is_loopback(host: str) -> bool:
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    # From Python 3.13 on an IPv4 address in an IPv6 one counts too; nobody writes loopback that way honestly.
+    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
 def job_segment(job_id: str) -> str:
