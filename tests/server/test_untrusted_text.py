@@ -78,7 +78,8 @@ async def test_no_answer_holds_an_unseen_character_or_an_unmarked_text(era: Any)
             fenced = text[nonce.end() : text.index(f"</data {nonce[1]}>")]
             outside = text.replace(fenced, "")
             assert "Ignore previous" not in outside, tool
-            assert "Ignore previous" in fenced or "[8" in fenced, tool
+            # A group's name is cut before the payload's last words.
+            assert ("m A\\u{202E}B" if tool == "summarize_jobs" else "Ignore previous") in fenced, tool
 
 
 async def test_two_answers_do_not_share_a_fence(chat: Talk) -> None:
