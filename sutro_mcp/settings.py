@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sutro_mcp.errors import ConfigurationError
 
@@ -57,8 +57,22 @@ class Settings(BaseModel):
     ] = "WARNING"
     export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""
+    cache_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/.cache/sutro-mcp")
+    """Where fetched results are kept for the next call and the next server process."""
+    cache_max_bytes: Annotated[int, Field(ge=0)] = 5 * 1024**3
+    """The most that is kept there; 0 keeps nothing from one process to the next."""
     demo: bool = False
     """Serve the embedded emulator instead of a deployment."""
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """`cache_dir` with the home folder filled in; None where nothing is kept, or there is no home."""
+        if not self.cache_max_bytes or self.demo:
+            return None
+        try:
+            return _home(self.cache_dir)
+        except ValueError:
+            return None
 
     @property
     def export_folder(self) -> Path:

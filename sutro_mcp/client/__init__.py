@@ -14,6 +14,7 @@ from ._models import (
     Status,
 )
 from ._paging import EMPTY_PAGES
+from ._ranges import RemoteArtifact
 from ._results import Artifact
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "JobStatus",
     "ProgressEvent",
     "Quota",
+    "RemoteArtifact",
     "Status",
     "resolve_connection",
 ]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -37,6 +38,7 @@ from ._models import (
 )
 from ._paging import every_job
 from ._progress import ProgressEvent, events
+from ._ranges import RemoteArtifact
 from ._replies import RouteUnknownError
 from ._results import Artifact, Results, Wanted
 from ._routes import (
@@ -158,6 +160,22 @@ class ApiClient:
                 f"{error.happened}, so the outcome is UNKNOWN: the job may or may not be cancelled",
                 "Call get_job_status to see; do not assume either",
             ) from error
+
+    @property
+    def cache_identity(self) -> str:
+        """Stands for deployment and key, and reveals neither; the same in every process."""
+        parts = f"{self.connection.base_url}\n{self.connection.key.reveal()}"
+        return sha256(parts.encode()).hexdigest()
+
+    async def open_results(
+        self, job_id: str, *, include_inputs: bool = False, include_cumulative_logprobs: bool = False
+    ) -> RemoteArtifact | None:
+        """The results of a job for reading in parts, after one request.
+
+        None where the deployment has no link to them, or does not say how long they are: `fetch_results`
+        then tries every route, and says what is wrong if none delivers.
+        """
+        return await self._results.open(Wanted(_checked(job_id), include_inputs, include_cumulative_logprobs))
 
     async def fetch_results(
         self,

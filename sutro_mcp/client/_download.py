@@ -141,7 +141,10 @@ class Download:
             self._total = self._total if length is None else length
             self._part.restart(response.headers.get("etag"))
         else:
-            raise self._refusal(response.status_code)
+            if response.status_code == 416:
+                self._forget()
+                raise self._incomplete("the artifact changed while it was fetched")
+            raise refusal(response.status_code, self._doing)
 
     def _accept_rest(self, response: httpx.Response, start: int) -> None:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
@@ -158,24 +161,23 @@ class Download:
         self._part.restart()
         self._total = None
 
-    def _refusal(self, status: int) -> SutroError:
-        if status == 403:
-            return AccessDeniedError(
-                self._doing,
-                "the artifact store refused two download links in a row (403)",
-                "Check that this machine's clock is right and call again; if it stays, report it",
-            )
-        if status in (408, 429) or status >= 500:
-            return ServiceUnavailableError(
-                self._doing, f"the artifact store failed ({status})", "Wait a moment and call again"
-            )
-        if status == 416:
-            self._forget()
-            return self._incomplete("the artifact changed while it was fetched")
-        return self._unexpected(f"the artifact store answered {status} to a download")
-
     def _incomplete(self, happened: str) -> IncompleteReplyError:
         return IncompleteReplyError(self._doing, happened, _AGAIN)
 
     def _unexpected(self, happened: str) -> UnexpectedReplyError:
         return UnexpectedReplyError(self._doing, happened, _AGAIN)
+
+
+def refusal(status: int, doing: str) -> SutroError:
+    """What a status of the artifact store means that is no success."""
+    if status == 403:
+        return AccessDeniedError(
+            doing,
+            "the artifact store refused two download links in a row (403)",
+            "Check that this machine's clock is right and call again; if it stays, report it",
+        )
+    if status in (408, 429) or status >= 500:
+        return ServiceUnavailableError(
+            doing, f"the artifact store failed ({status})", "Wait a moment and call again"
+        )
+    return UnexpectedReplyError(doing, f"the artifact store answered {status} to a download", _AGAIN)

@@ -17,7 +17,7 @@ Format = Literal["parquet", "json", "csv"]
 _BUFFER = 1024 * 1024
 # An end-of-central-directory record with the longest comment.
 _ZIP_TAIL = 22 + 65535
-_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
+STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
 _AGAIN = "Call again; if it stays, report it"
 
 
@@ -58,7 +58,7 @@ class PartFile:
     def restart(self, etag: str | None = None) -> None:
         """Forgets all bytes; what follows belongs to `etag`."""
         self.cut(0)
-        self._etag = etag if etag and _STRONG_ETAG.fullmatch(etag) else None
+        self._etag = etag if etag and STRONG_ETAG.fullmatch(etag) else None
         if self._etag_path:
             with self._disk():
                 if self._etag:
@@ -133,7 +133,7 @@ class PartFile:
             text = self._etag_path.read_text() if self._etag_path else ""
         except (OSError, ValueError):
             return None
-        return text if _STRONG_ETAG.fullmatch(text) else None
+        return text if STRONG_ETAG.fullmatch(text) else None
 
     @contextmanager
     def _disk(self) -> Generator[None]:

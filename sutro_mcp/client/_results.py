@@ -24,11 +24,12 @@ from sutro_mcp.errors import (
 from sutro_mcp.untrusted import quote
 
 from ._bodies import chunks, content_length
-from ._download import Download, Offer, Progress, SignedUrl
+from ._download import SIZE_CAP, Download, Offer, Progress, SignedUrl
 from ._failures import deadline
 from ._files import Format, PartFile
 from ._http import Http
 from ._models import Job, Status, read_count, read_object, read_text
+from ._ranges import RemoteArtifact
 from ._replies import GoneError, RouteUnknownError
 from ._routes import GET_RESULTS, POST_RESULTS, RESULTS_URL, Route
 from ._urls import check_artifact_url, is_loopback
@@ -180,7 +181,26 @@ class Results:
             "Call wait_for_job to follow it",
         )
 
-    async def _from_link(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
+    async def open(self, wanted: Wanted) -> RemoteArtifact | None:
+        """The artifact of a link, for reading in parts; None where another route has to be tried."""
+        if RESULTS_URL in self._absent:
+            return None
+        try:
+            offer = await self._link(wanted)
+        except (JobNotFoundError, RouteUnknownError, GoneError):
+            return None
+        except RejectedError as error:
+            if error.status == 409:
+                await self._require_success(wanted)
+                raise _not_published(wanted) from error
+            if error.status not in (405, 501):
+                raise
+            return None
+        if not offer.size or offer.size > SIZE_CAP:
+            return None
+        return RemoteArtifact(self._http, lambda: self._link(wanted), offer, offer.size, wanted.job_id)
+
+    async def _link(self, wanted: Wanted) -> Offer:
         doing = wanted.doing
         api_on_loopback = is_loopback(httpx.URL(self._http.connection.base_url).host)
 
@@ -196,13 +216,13 @@ class Results:
             size = read_count((read_object(reply.get("artifact")) or {}).get("size_bytes"))
             return Offer(SignedUrl(url), size)
 
-        async def ask() -> Offer:
-            params = wanted.params | {"expires_in_seconds": str(_LINK_SECONDS)}
-            return await self._http.json(RESULTS_URL, doing, read, job_id=wanted.job_id, params=params)
+        params = wanted.params | {"expires_in_seconds": str(_LINK_SECONDS)}
+        return await self._http.json(RESULTS_URL, doing, read, job_id=wanted.job_id, params=params)
 
-        await Download(self._http, ask, part, doing, on_progress).run()
+    async def _from_link(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
+        await Download(self._http, lambda: self._link(wanted), part, wanted.doing, on_progress).run()
         if part.recognise() != "parquet":
-            raise _unexpected(doing, "the artifact is not Parquet")
+            raise _unexpected(wanted.doing, "the artifact is not Parquet")
 
     async def _from_get(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
         # The parameter that selects the format was renamed between generations; both are sent.

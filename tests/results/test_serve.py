@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from sutro_mcp.results import Page
 from sutro_mcp.results.__main__ import main, serve
+from sutro_mcp.results._channel import Pipe
 from sutro_mcp.results._models import PageRequest, SummaryRequest
 from sutro_mcp.results._tasks import TASKS
 from tests.results.support import outputs
@@ -21,7 +22,7 @@ from tests.results.support import outputs
 
 def framed(task: str, request: BaseModel | None = None) -> bytes:
     """A request as the supervisor writes it."""
-    raw = json.dumps({"task": task, "request": request.model_dump_json() if request else ""}).encode()
+    raw = json.dumps({"task": task, "request": request.model_dump() if request else ""}).encode()
     return struct.pack(">I", len(raw)) + raw
 
 
@@ -38,7 +39,7 @@ def unframed(raw: bytes) -> list[Any]:
 def ask(*requests: bytes) -> list[Any]:
     """What `serve` answers before its source ends."""
     sink = io.BytesIO()
-    serve(io.BytesIO(b"".join(requests)), sink)
+    serve(Pipe(io.BytesIO(b"".join(requests)), sink))
     return unframed(sink.getvalue())
 
 
