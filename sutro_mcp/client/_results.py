@@ -24,10 +24,11 @@ from sutro_mcp.errors import (
 from sutro_mcp.untrusted import quote
 
 from ._bodies import chunks, content_length
-from ._download import SIZE_CAP, Download, Offer, Progress, SignedUrl
+from ._download import Download, Progress
 from ._failures import deadline
 from ._files import Format, PartFile
 from ._http import Http
+from ._links import SIZE_CAP, Offer, SignedUrl
 from ._models import Job, Status, read_count, read_object, read_text
 from ._ranges import RemoteArtifact
 from ._replies import GoneError, RouteUnknownError
@@ -143,11 +144,7 @@ class Results:
                 gone = True
                 lacking.append(route)
             except RejectedError as error:
-                if error.status == 409:
-                    await self._require_success(wanted)
-                    raise _not_published(wanted) from error
-                if error.status not in (405, 501):
-                    raise
+                await self._require_lacking(wanted, error)
                 lacking.append(route)
             else:
                 self._absent.update(lacking)
@@ -190,15 +187,20 @@ class Results:
         except (JobNotFoundError, RouteUnknownError, GoneError):
             return None
         except RejectedError as error:
-            if error.status == 409:
-                await self._require_success(wanted)
-                raise _not_published(wanted) from error
-            if error.status not in (405, 501):
-                raise
+            await self._require_lacking(wanted, error)
+            self._absent.add(RESULTS_URL)
             return None
         if not offer.size or offer.size > SIZE_CAP:
             return None
         return RemoteArtifact(self._http, lambda: self._link(wanted), offer, offer.size, wanted.job_id)
+
+    async def _require_lacking(self, wanted: Wanted, error: RejectedError) -> None:
+        """Raises unless `error` says that the deployment has no such route."""
+        if error.status == 409:
+            await self._require_success(wanted)
+            raise _not_published(wanted) from error
+        if error.status not in (405, 501):
+            raise error
 
     async def _link(self, wanted: Wanted) -> Offer:
         doing = wanted.doing
@@ -214,7 +216,8 @@ class Results:
                 raise _unexpected(doing, "the deployment sent no download link")
             url = check_artifact_url(link, doing, api_on_loopback=api_on_loopback)
             size = read_count((read_object(reply.get("artifact")) or {}).get("size_bytes"))
-            return Offer(SignedUrl(url), size)
+            lifetime = read_count(reply.get("expires_in_seconds"))
+            return Offer(SignedUrl(url), size, _LINK_SECONDS if lifetime is None else lifetime)
 
         params = wanted.params | {"expires_in_seconds": str(_LINK_SECONDS)}
         return await self._http.json(RESULTS_URL, doing, read, job_id=wanted.job_id, params=params)

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,6 +21,8 @@ from sutro_mcp.errors import SutroError
 
 from ._channel import Channel, Pipe, StoppedError
 
+Task = Callable[[Any, Channel], BaseModel]
+
 
 def serve(pipe: Pipe) -> None:
     """Answer requests until they end."""
@@ -28,12 +30,12 @@ def serve(pipe: Pipe) -> None:
     from ._tasks import TASKS
 
     while (message := pipe.receive()) is not None:
-        pipe.send(_answer(TASKS[message["task"]], message["request"], pipe))
+        pipe.send(_answer(TASKS, message, pipe))
 
 
-def _answer(task: Callable[[Any, Channel], BaseModel], request: Any, pipe: Pipe) -> bytes:
+def _answer(tasks: Mapping[str, Task], message: dict[str, Any], pipe: Pipe) -> bytes:
     try:
-        answer = task(request, pipe)
+        answer = tasks[message["task"]](message["request"], pipe)
         return b'{"answer":' + answer.model_dump_json().encode() + b"}"
     except SutroError as error:
         parts = [error.doing, error.happened, error.next_step]

@@ -6,8 +6,9 @@ standard library; no knowledge of HTTP, of polars or of what the columns mean.
 """
 
 from ._errors import DamagedError, UnsupportedError
-from ._file import TAIL, Bytes, ParquetFile, open_parquet
+from ._file import TAIL, ParquetFile, open_parquet
 from ._footer import Span
+from ._rounds import Bytes
 from ._runs import Run
 from ._search import HEAD
 

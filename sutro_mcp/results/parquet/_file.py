@@ -1,14 +1,14 @@
 """A Parquet file of which only the needed bytes are fetched."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
 
 from ._errors import DamagedError, UnsupportedError
 from ._footer import Footer, Group, Span, read_footer
 from ._format import ENCRYPTED_MAGIC, MAGIC
+from ._rounds import Bytes, Rounds, Search, merge
 from ._runs import Cutter, Run
 from ._schema import Column
-from ._search import FlatChunk, Search, merge
+from ._search import FlatChunk
 
 TAIL = 64 << 10
 """The last bytes of a file, where a footer of usual size is."""
@@ -16,25 +16,6 @@ TAIL = 64 << 10
 MAX_FOOTER = 64 << 20
 RUN_BUDGET = 8 << 20
 _FRAME = 8  # length of the footer and magic
-
-Result = TypeVar("Result")
-
-
-class Bytes(Protocol):
-    """Where bytes of the file come from; a request for absent ones is expensive, however many it asks for."""
-
-    @property
-    def size(self) -> int:
-        """How long the file is."""
-        ...
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Exactly the bytes [start, stop); waits until they are there."""
-        ...
-
-    def want(self, spans: Sequence[Span]) -> None:
-        """Fetch what is absent of these spans together; waits until all are there."""
-        ...
 
 
 def open_parquet(source: Bytes) -> "ParquetFile":
@@ -46,7 +27,8 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     size = source.size
     if size < len(MAGIC) + _FRAME:
         raise DamagedError("the file is too short")
-    source.want([(max(0, size - TAIL), size)])
+    rounds = Rounds(source)
+    rounds.want([(max(0, size - TAIL), size)])
     frame = source.read(size - _FRAME, size)
     if frame[4:] == ENCRYPTED_MAGIC:
         raise UnsupportedError("the file is encrypted")
@@ -56,8 +38,8 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     start = size - _FRAME - length
     if start < len(MAGIC) or length > MAX_FOOTER:
         raise DamagedError("the footer is too long")
-    source.want([(start, size)])
-    return ParquetFile(source, read_footer(source.read(start, size - _FRAME), start))
+    rounds.want([(start, size)])
+    return ParquetFile(rounds, read_footer(source.read(start, size - _FRAME), start))
 
 
 class ParquetFile:
@@ -68,9 +50,9 @@ class ParquetFile:
     column has.
     """
 
-    def __init__(self, source: Bytes, footer: Footer) -> None:
+    def __init__(self, rounds: Rounds, footer: Footer) -> None:
         """Use `open_parquet`."""
-        self._source = source
+        self._rounds = rounds
         self._footer = footer
         self._columns = {column.name: column for column in footer.columns}
         self._cutters: dict[str, Cutter] = {}
@@ -130,7 +112,7 @@ class ParquetFile:
             for group in groups
         ]
         found: dict[str, list[Run]] = {column.name: [] for column in columns}
-        for runs in _together(self._source, searches):
+        for runs in self._rounds.together(searches):
             for run in runs:
                 found[run.name].append(run)
         return found
@@ -155,27 +137,10 @@ class ParquetFile:
             yield merge((chunk.start, chunk.stop) for chunk in chunks)
             return [cutter.nested(group)]
         known = self._known.setdefault((group.first_row, column.name), FlatChunk(chunks[0]))
-        pages = yield from known.search(self._source.read, start, stop)
+        pages = yield from known.search(self._rounds.source.read, start, stop)
         return list(cutter.from_pages(group, pages, RUN_BUDGET))
 
     def _cutter(self, column: Column) -> Cutter:
         if column.name not in self._cutters:
-            self._cutters[column.name] = Cutter.of(self._footer, column, self._source.read)
+            self._cutters[column.name] = Cutter.of(self._footer, column, self._rounds.source.read)
         return self._cutters[column.name]
-
-
-def _together(source: Bytes, searches: Sequence[Search[Result]]) -> list[Result]:
-    """The result of each search; in each round, what all of them need is wanted at once."""
-    results: dict[int, Result] = {}
-    while len(results) < len(searches):
-        needed: list[Span] = []
-        for number, search in enumerate(searches):
-            if number in results:
-                continue
-            try:
-                needed += next(search)
-            except StopIteration as done:
-                results[number] = done.value
-        if needed:
-            source.want(merge(needed))
-    return [results[number] for number in range(len(searches))]

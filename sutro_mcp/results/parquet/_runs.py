@@ -8,8 +8,8 @@ from ._errors import UnsupportedError
 from ._footer import Chunk, Footer, Group
 from ._mini import Part, write_mini
 from ._pages import Cursor, Page, Read
+from ._rounds import merge
 from ._schema import Column
-from ._search import merge
 
 MAX_RUN_ROWS = 262_144
 MAX_NESTED_SIZE = 256 << 20  # uncompressed; such a column is read a row group at a time

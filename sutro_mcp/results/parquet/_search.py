@@ -1,20 +1,16 @@
 """Which bytes hold some rows of a flat column, found in as few rounds of requests as possible.
 
-A search is a generator: it yields the spans that it needs next and goes on when they are there, so that the
-searches of several columns share each round.
+Where the file has a list of the pages, that says where they are. Where it has none, they are counted from the
+start of the chunk, and how far to fetch is guessed from the bytes per row.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterable
-from typing import TypeVar
 
 from ._errors import DamagedError
 from ._footer import Chunk, Span
 from ._index import MAX_INDEX_SIZE, Place, dictionary_at, header_at, read_index
 from ._pages import Cursor, Page, Read
-
-Found = TypeVar("Found")
-Search = Generator[list[Span], None, Found]
+from ._rounds import Search, merge
 
 HEAD = 896 << 10
 """The first bytes of a file are worth having at once with its end: the first rows of its first columns."""
@@ -108,14 +104,3 @@ class FlatChunk:
         else:
             page = _USUAL_PAGE * chunk.size / max(chunk.size, chunk.uncompressed)
         return position + int(rate * (stop - seen) + min(page, _USUAL_PAGE))
-
-
-def merge(spans: Iterable[Span]) -> list[Span]:
-    """The same bytes in file order, spans that touch or overlap made one."""
-    merged: list[Span] = []
-    for start, stop in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-        else:
-            merged.append((start, stop))
-    return merged

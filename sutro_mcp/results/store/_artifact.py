@@ -197,29 +197,39 @@ class PartialFile:
                 await anyio.to_thread.run_sync(self._entry.check, spans)
 
     async def _fetch_all(self, spans: list[Span]) -> None:
+        # At once, before anybody else can ask for the same.
+        coming = [_Coming(start, stop) for start, stop in spans]
+        self._coming.extend(coming)
         failures: list[SutroError] = []
 
-        async def fetch(start: int, stop: int) -> None:
+        async def fetch(each: _Coming) -> None:
             try:
-                await self._fetch(start, stop)
+                await self._fetch(each)
             except RangesUnsupportedError:
                 self._only_whole = True
             except SutroError as error:
                 failures.append(error)
                 group.cancel_scope.cancel()
 
-        async with anyio.create_task_group() as group:
-            for start, stop in spans:
-                group.start_soon(fetch, start, stop)
+        try:
+            async with anyio.create_task_group() as group:
+                for each in coming:
+                    group.start_soon(fetch, each)
+        finally:
+            for each in coming:
+                self._end(each)
         if failures:
             raise failures[0]
 
-    async def _fetch(self, start: int, stop: int) -> None:
-        coming = _Coming(start, stop)
-        self._coming.append(coming)
-        writer = self._entry.writer(start)
+    def _end(self, coming: _Coming) -> None:
+        if coming in self._coming:
+            self._coming.remove(coming)
+            self._tell()
+
+    async def _fetch(self, coming: _Coming) -> None:
+        writer = self._entry.writer(coming.at)
         try:
-            async with aclosing(self._remote.chunks(start, stop, self._entry.etag)) as chunks:
+            async with aclosing(self._remote.chunks(coming.at, coming.stop, self._entry.etag)) as chunks:
                 async for data in chunks:
                     self._agree()
                     writer.write(data)
@@ -232,8 +242,7 @@ class PartialFile:
             raise
         finally:
             writer.end()
-            self._coming.remove(coming)
-            self._tell()
+            self._end(coming)
         self._entry.note()
 
     def _agree(self) -> None:

@@ -28,7 +28,7 @@ class Batch:
     def rows_of(self, places: Sequence[int]) -> pl.Series:
         """All rows that hold these texts, in ascending order; `places` ascend."""
         if self._cells is None:
-            return self._rows if len(places) == len(self._rows) else self._rows.gather(places)
+            return self._rows if len(places) == len(self._rows) else self._rows.gather(list(places))
         if len(places) == len(self.texts):
             return self._cells["row"]
         wanted = pl.Series(places, dtype=pl.UInt32)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import compress
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import polars as pl
 
-from .._models import ColumnSummary, Distribution, TopValue
-from .._cells import cell, compact
+from sutro_mcp.results._cells import cell, compact
+from sutro_mcp.results._models import ColumnSummary, Distribution, TopValue
+
 from ._batch import Batch
 from ._numbers import Numbers, Tally
 from ._sketch import Budget, Sketch, Top, hashes
@@ -96,7 +97,7 @@ class Column:
             self._present += count
             self._nulls += count
             return
-        if kind is int and not (-(2**63) <= min(values) and max(values) < 2**63):
+        if kind is int and (min(values) < -(2**63) or max(values) >= 2**63):
             self._add_integers(batch, places, values)
             return
         if kind is list:
@@ -144,7 +145,7 @@ class Column:
         elif kind == "text":
             self._lengths.add(values.str.len_chars() if lengths is None else lengths)
         elif values.dtype.is_nested() and kind == "list":
-            self._items.add(cast("pl.Series", values.list.len()))
+            self._items.add(values.list.len())
         self._sketch(kind).add(cells if marks is None else cells.hstack(marks))
 
     def _add_numbers(self, rows: pl.Series, floats: pl.Series, least: float, most: float) -> None:
@@ -163,7 +164,7 @@ class Column:
         return self._present - self._nulls
 
     def top(self) -> list[Top]:
-        """Once the budget has settled: the values worth naming, most frequent first, by a row that holds each."""
+        """Once the budget has settled: the values worth naming, most frequent first."""
         # The share is what is shown, so the comparison is made with it and not with a product.
         found = [top for sketch in self._sketches.values() for top in sketch.top(_TOP)]
         found = [top for top in found if top.count / self.filled >= _TOP_SHARE]
@@ -175,7 +176,7 @@ class Column:
         texts = used.get("text")
         numbers = self._distribution()
         exact = all(sketch.complete for sketch in used.values())
-        estimates = [] if exact else ["distinct"]
+        estimates: list[Literal["distinct", "quartiles", "top"]] = [] if exact else ["distinct"]
         if numbers and not all(sketch.complete for kind, sketch in used.items() if kind in _NUMERIC):
             estimates.append("quartiles")
         if not all(item.exact for item in top):

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
+from sutro_mcp.results._models import ColumnSummary, Summary, TopValue
 from sutro_mcp.untrusted import shorten
-
-from .._models import ColumnSummary, Summary, TopValue
 
 # Columns and fields beyond these are never shown.
 MOST_COLUMNS = 40

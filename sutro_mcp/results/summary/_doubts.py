@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import polars as pl
 
+from sutro_mcp.results._models import Suspicion
 from sutro_mcp.untrusted import visible
 
-from .._models import Suspicion
 from ._objects import DEPTH, ENVELOPE, Path, at, is_envelope
 from ._sketch import Budget, Sketch
 
@@ -20,7 +20,8 @@ REFUSAL = (
     r"(?i)^\W*(?:"
     r"(?:i['\u{2019}]?m|i am) (?:really |very )?sorry\b"
     r"|sorry, (?:but )?i\b"
-    r"|(?:unfortunately, )?i (?:cannot|can['\u{2019}]?t|am unable to|am not able to|won['\u{2019}]?t be able to)\b"
+    r"|(?:unfortunately, )?i (?:cannot|can['\u{2019}]?t)\b"
+    r"|(?:unfortunately, )?i (?:am unable|am not able|won['\u{2019}]?t be able) to\b"
     r"|as an ai\b"
     r")"
 )
@@ -64,13 +65,16 @@ class Repeats(Sketch):
         super().__init__(budget)
         self._rows: list[int] = []
 
-    def merging(self, cells: pl.DataFrame, merged: pl.DataFrame) -> None:
+    def merging(self, cells: pl.DataFrame, fresh: pl.DataFrame, kept: pl.DataFrame) -> None:
         """Keeps the first rows of repeated texts: those of a text that was repeated before are known."""
-        again = merged.filter(pl.col("long") & (pl.col("of") > 1)).bottom_k(_EXAMPLES, by="row")
-        if again.height:
-            # Each of these texts has a row before those of any other: the first rows are among theirs.
-            found = cells.filter(pl.col("h").is_in(again["h"].implode())).get_column("row")
-            self._rows = sorted({*self._rows, *found.bottom_k(_EXAMPLES).to_list()})[:_EXAMPLES]
+        known = kept.filter("long").join(fresh, on="h", how="semi").select("h", "row")
+        again = pl.concat([known, fresh.filter(pl.col("long") & (pl.col("n") > 1)).select("h", "row")])
+        if not again.height:
+            return
+        # By first row, each text at most twice: no row of any other is among the first.
+        first = again.bottom_k(2 * _EXAMPLES, by="row")["h"].implode()
+        rows = pl.concat([each.filter(pl.col("h").is_in(first))["row"] for each in (known, cells)])
+        self._rows = sorted({*self._rows, *rows.bottom_k(_EXAMPLES).to_list()})[:_EXAMPLES]
 
     def suspicion(self) -> tuple[Suspicion | None, int]:
         """The repeated rows, and how many of them are not suspicious as refusals already."""

@@ -6,7 +6,8 @@ from typing import cast
 
 import polars as pl
 
-from .._models import Distribution
+from sutro_mcp.results._models import Distribution
+
 from ._sketch import Budget, hashes
 
 _WAITING = 131_072
@@ -97,8 +98,8 @@ def mean(values: pl.Series, counts: pl.Series) -> float:
     # Scaled before they are added: the sum of finite numbers need not be finite.
     scale = _scale(values)
     scaled = cast("list[float]", (values / scale).to_list())
-    average = math.fsum(value * n for value, n in zip(scaled, counts, strict=True)) / counts.sum()
-    return min(max(average, min(scaled)), max(scaled)) * scale
+    total = math.fsum(value * n for value, n in zip(scaled, counts, strict=True))
+    return min(max(total / int(counts.sum()), min(scaled)), max(scaled)) * scale
 
 
 def _scale(values: pl.Series) -> float:

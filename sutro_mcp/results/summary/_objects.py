@@ -9,8 +9,8 @@ from itertools import islice
 from secrets import randbits
 from typing import Any, cast
 
-from .._artifact import parse_json
-from .._cells import parse_object
+from sutro_mcp.results._artifact import parse_json
+from sutro_mcp.results._cells import parse_object
 
 Path = tuple[str, ...]
 # One field: the places of the objects that have it, and its value in each.
@@ -55,14 +55,9 @@ def _parse_together(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     except (ValueError, RecursionError):
         return None
     objects = found[::2]
-    # A text of two values, or of a part of one, would leave no mark between it and the next.
-    if (
-        len(objects) == len(texts)
-        and found[1::2].count(_NUMBER) == len(texts) - 1
-        and set(map(type, objects)) == {dict}
-    ):
-        return objects
-    return None
+    # A text of two values, or of a part of one, leaves no mark between it and the next.
+    is_marked = len(found) == 2 * len(texts) - 1 and found[1::2].count(_NUMBER) == len(texts) - 1
+    return objects if is_marked and set(map(type, objects)) == {dict} else None
 
 
 def unwrap_all(

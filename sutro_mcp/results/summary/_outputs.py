@@ -4,13 +4,14 @@ Whether they count as objects is known at the end only, so both views are kept u
 other much: texts that do not start as an object does are not parsed.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
+from sutro_mcp.results._models import Suspicion
 from sutro_mcp.untrusted import visible
 
-from .._models import Suspicion
 from ._batch import Batch
 from ._column import Column
 from ._detail import MOST_COLUMNS
@@ -103,8 +104,8 @@ class Outputs:
         broken = rows.filter(~rows.is_in(found.implode())) if len(found) < len(rows) else rows.clear()
         return broken, self._enums.kinds({path: batch.rows_of(at) for path, at in outside.items()})
 
-    def _register(self, objects: list[dict[str, Any]], new: set[Path]) -> None:
-        """Paths seen for the first time, in the order of the objects; more than can be shown are only named."""
+    def _register(self, objects: Sequence[dict[str, Any]], new: set[Path]) -> None:
+        """Paths seen for the first time, in the order of the objects; only so many can be shown."""
         for path in (path for found in objects for path in paths(found)):
             if not new:
                 return

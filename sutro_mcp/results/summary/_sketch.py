@@ -1,7 +1,7 @@
 """Distinct values and their counts by hash, in bounded memory.
 
-A column is fed batch by batch and only numbers stay: a value's hash, its count and the first row that holds it.
-Whoever wants to show the value itself reads that row again.
+A column is fed batch by batch and only numbers stay: a value's hash, its count and the first row that holds
+it. Whoever wants to show the value itself reads that row again.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ._frequent import Frequent
 _MOST = 262_144
 _LEAST = 16_384
 _ALL = 1_048_576
-_WAITING = (4_096, 65_536)
+_WAITING = (4_096, 131_072)
 _SAMPLED = (4_096, 65_536)
 _HASHES = 2.0**64
 
@@ -91,11 +91,11 @@ class Sketch:
         self._frequent: Frequent | None = None
 
     def add(self, cells: pl.DataFrame) -> None:
-        """Cells that are not null: `h` (hash), `row`, and what else belongs to a value, the same each time."""
+        """Cells that are not null: `h` (hash), `row`, and what else belongs to a value."""
         if self._threshold is not None:
             if self._frequent is not None:
                 self._frequent.add(cells)
-            cells = cells.filter(pl.col("h") <= self._threshold)
+            cells = cells.filter(_held(self._threshold))
         self._fresh.append(cells)
         self._waiting += cells.height
         # Merged rarely, so that the cost of a merge is shared by many batches.
@@ -131,13 +131,13 @@ class Sketch:
         if self._kept is None:
             return 0
         held = self._kept.filter(condition)
-        if self._frequent is None:
+        if self._threshold is None or self._frequent is None:
             return _total(held)
         # What is frequent is counted; only the rest is told from the sample, where a value may be missing.
         frequent = self._frequent.values()
         rare = held.join(frequent, on="h", how="anti")
         counted = held.join(frequent, on="h", how="semi")
-        unheld = frequent.filter(condition, pl.col("h") > self._threshold)
+        unheld = frequent.filter(condition, ~_held(self._threshold))
         return _total(counted) + _total(unheld) + round(_total(rare) / self.share)
 
     def top(self, limit: int) -> list[Top]:
@@ -145,35 +145,39 @@ class Sketch:
         if self._kept is None:
             return []
         found = self._kept.select("n", "row", pl.lit(True).alias("whole"))
-        if self._frequent is not None:
-            unheld = self._frequent.values().filter(pl.col("h") > self._threshold)
+        if self._threshold is not None and self._frequent is not None:
+            unheld = self._frequent.values().filter(~_held(self._threshold))
             found = pl.concat([found, unheld.select("n", "row", "whole")])
         found = found.filter(pl.col("n") > 1)
         found = found.sort("n", "row", descending=[True, False]).head(limit)
         return [Top(row, n, exact) for n, row, exact in found.iter_rows()]
 
-    def merging(self, cells: pl.DataFrame, merged: pl.DataFrame) -> None:
-        """Called with what a merge makes, and of what: each new cell, and a row for each value held before.
-
-        `merged` tells in `of` how many of `cells` each value is made of.
-        """
+    def merging(self, cells: pl.DataFrame, fresh: pl.DataFrame, kept: pl.DataFrame) -> None:
+        """Called before values already `kept` are joined by `fresh` ones, counted from `cells`."""
 
     def merge(self) -> None:
         """Counts the cells that wait, and drops what the budget has no room for."""
         if self._fresh:
-            cells = pl.concat(self._fresh).with_columns(n=pl.lit(1, pl.UInt32))
+            cells = pl.concat(self._fresh)
             self._fresh, self._waiting = [], 0
-            if self._kept is not None:
-                cells = pl.concat([self._kept, cells.select(self._kept.columns)])
-            rest = (pl.col(name).first() for name in cells.columns if name not in ("h", "n", "row"))
-            merged = cells.group_by("h").agg(pl.col("n").sum(), pl.col("row").min(), *rest, of=pl.len())
-            self.merging(cells, merged)
-            self._kept = merged.drop("of")
+            rest = (pl.col(name).first() for name in cells.columns if name not in ("h", "row"))
+            count = pl.len().cast(pl.UInt32)
+            fresh = cells.group_by("h").agg(pl.col("row").min(), *rest, n=count)
+            kept = fresh.clear() if self._kept is None else self._kept
+            self.merging(cells, fresh, kept)
+            # A join takes half the memory of counting all again. No fresh row is before one that is kept.
+            more = kept.join(fresh.select("h", more="n"), on="h", how="left")
+            more = more.with_columns(pl.col("n") + pl.col("more").fill_null(0)).drop("more")
+            self._kept = pl.concat([more, fresh.join(kept, on="h", how="anti")])
         if self._kept is not None and self._kept.height > (room := self._budget.held):
             if self._threshold is None:
                 self._frequent = Frequent(self._kept)
             self._threshold = int(self._kept["h"].sort()[room - 1])
-            self._kept = self._kept.filter(pl.col("h") <= self._threshold)
+            self._kept = self._kept.filter(_held(self._threshold))
+
+
+def _held(threshold: int) -> pl.Expr:
+    return pl.col("h") <= pl.lit(threshold, pl.UInt64)
 
 
 def _total(entries: pl.DataFrame) -> int:

@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
+from sutro_mcp.results._cells import cell, parse_object
+from sutro_mcp.results._models import Sample, Summary
 from sutro_mcp.untrusted import visible
 
-from .._models import Sample, Summary
-from .._cells import cell, parse_object
 from ._column import Column
 from ._detail import MOST_COLUMNS, fit_summary
 from ._objects import Path, at, unwrap
@@ -133,7 +133,7 @@ class Summariser:
         return fit_summary(summary, max_chars, unshown=unshown, more=more)
 
     def _columns(self) -> tuple[list[tuple[str, Path | None, Column]], int, bool]:
-        """What is shown: columns, or fields of the output by path; how many more there are, or at least are."""
+        """Columns and fields to show, how many are not, and whether there are still more."""
         outputs = self._outputs
         columns: list[tuple[str, Path | None, Column]] = [(self._output, None, outputs.text)]
         unshown, more = self._unshown, False

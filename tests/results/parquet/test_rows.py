@@ -87,13 +87,11 @@ def wide() -> pl.DataFrame:
     return pl.DataFrame({"id": range(ROWS), "words": words, "mixed": mixed, "more": words[::-1]})
 
 
+CODECS = ("snappy", "uncompressed", "gzip", "lz4", "brotli")
 VARIANTS = [
-    ("zstd", version, dictionary, index) for version in "12" for dictionary in (1, 0) for index in (1, 0)
-]
-VARIANTS += [
-    (codec, *rest)
-    for codec in ("snappy", "uncompressed", "gzip", "lz4", "brotli")
-    for rest in (("1", 1, 0), ("2", 0, 1))
+    *(("zstd", version, dictionary, index) for version in "12" for dictionary in (1, 0) for index in (1, 0)),
+    *((codec, "1", 1, 0) for codec in CODECS),
+    *((codec, "2", 0, 1) for codec in CODECS),
 ]
 FILES: dict[str, Writer] = {
     f"arrow {codec} v{version} {'dictionary' if dictionary else 'plain'}{' index' if index else ''}": (
@@ -128,16 +126,22 @@ FILES: dict[str, Writer] = {
     "polars small": lambda: polars_file(polars_only(), row_group_size=700, data_page_size=2048),
     "polars tiny groups": lambda: polars_file(plain(), row_group_size=40),
     "polars uncompressed": lambda: polars_file(plain(), compression="uncompressed"),
-    "wide arrow": lambda: arrow_file(wide(), data_page_size=32_768),
-    "wide arrow index": lambda: arrow_file(wide(), data_page_size=32_768, write_page_index=True),
+    "wide arrow": lambda: arrow_file(wide(), data_page_size=32_768, write_batch_size=40),
+    "wide arrow index": lambda: arrow_file(
+        wide(), data_page_size=32_768, write_batch_size=40, write_page_index=True
+    ),
     "wide arrow large dictionary index": lambda: arrow_file(
-        wide(), data_page_size=32_768, write_page_index=True, dictionary_pagesize_limit=400_000
+        wide(),
+        data_page_size=32_768,
+        write_batch_size=40,
+        write_page_index=True,
+        dictionary_pagesize_limit=400_000,
     ),
     "wide arrow plain v2": lambda: arrow_file(
-        wide(), data_page_size=32_768, use_dictionary=False, data_page_version="2.0"
+        wide(), data_page_size=32_768, write_batch_size=40, use_dictionary=False, data_page_version="2.0"
     ),
     "wide arrow plain index": lambda: arrow_file(
-        wide(), data_page_size=32_768, use_dictionary=False, write_page_index=True
+        wide(), data_page_size=32_768, write_batch_size=40, use_dictionary=False, write_page_index=True
     ),
     "wide polars": lambda: polars_file(wide(), data_page_size=32_768),
     "wide polars groups": lambda: polars_file(wide(), data_page_size=32_768, row_group_size=1700),
@@ -177,7 +181,9 @@ def test_the_runs_together_are_every_column(name: str, budget: int) -> None:
 
 def test_runs_come_in_the_order_of_the_file_and_are_as_small_as_asked() -> None:
     """So that they can be taken while the file arrives, and decoded in little memory."""
-    data = arrow_file(wide(), data_page_size=32_768, row_group_size=1500, use_dictionary=False)
+    data = arrow_file(
+        wide(), data_page_size=32_768, write_batch_size=40, row_group_size=1500, use_dictionary=False
+    )
     file = open_parquet(local(data))
     runs = list(file.runs(["more", "words"], 200_000))
     places = [(run.first_row // 1500, run.name == "more", run.first_row) for run in runs]
