@@ -1,6 +1,8 @@
 """Memory and CPU of a process and everything below it, from /proc."""
 
+import contextlib
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +27,26 @@ class Meter:
         for pid in _tree(root):
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
         self._before = sum(_status(pid, "VmRSS") for pid in _tree(root))
+        self._most = self._before
         self._cpu = _cpu(root)
         self._start = time.perf_counter()
+        self._done = threading.Event()
+        # A process that ends before the end would not be counted otherwise.
+        self._watch = threading.Thread(target=self._sample, daemon=True)
+        self._watch.start()
+
+    def _sample(self) -> None:
+        while not self._done.wait(0.02):
+            with contextlib.suppress(OSError):
+                self._most = max(self._most, sum(_status(pid, "VmRSS") for pid in _tree(self._root)))
 
     def read(self) -> Usage:
         """What has been used since. Peaks of several processes are added, which is at least the peak of all."""
         wall = time.perf_counter() - self._start
+        self._done.set()
+        self._watch.join()
         peak = sum(_status(pid, "VmHWM") for pid in _tree(self._root))
-        return Usage(max(peak - self._before, 0), _cpu(self._root) - self._cpu, wall)
+        return Usage(max(peak, self._most) - self._before, _cpu(self._root) - self._cpu, wall)
 
 
 def children(pid: int) -> list[int]:

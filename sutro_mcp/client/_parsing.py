@@ -15,6 +15,7 @@ _REPORT = "Call again; if it stays, report it"
 
 
 def read_list(reply: dict[str, object], name: str, doing: str) -> list[object]:
+    """The list under `name`; a reply without it is an error."""
     value = reply.get(name)
     if not isinstance(value, list):
         raise UnexpectedReplyError(doing, f"the reply has no list of {name}", _REPORT)
@@ -22,6 +23,7 @@ def read_list(reply: dict[str, object], name: str, doing: str) -> list[object]:
 
 
 def read_page(reply: dict[str, object]) -> JobPage:
+    """Jobs, and where the next ones are."""
     jobs = tuple(read_job(job, "list jobs") for job in read_list(reply, "jobs", "list jobs"))
     return JobPage(
         jobs=jobs, next_cursor=read_text(reply.get("next_cursor")), message=read_text(reply.get("message"))
@@ -29,6 +31,7 @@ def read_page(reply: dict[str, object]) -> JobPage:
 
 
 def read_job(value: object, doing: str) -> Job:
+    """A job object."""
     try:
         return Job.model_validate(value)
     except ValidationError:
@@ -38,6 +41,7 @@ def read_job(value: object, doing: str) -> Job:
 
 
 def read_status(reply: dict[str, object], job_id: str, doing: str) -> JobStatus:
+    """Where `job_id` stands, said as a word or as a map from ids to words."""
     if "job_status" not in reply:
         raise UnexpectedReplyError(doing, "the reply has no job_status", _REPORT)
     word = reply["job_status"]
@@ -58,4 +62,5 @@ def read_status(reply: dict[str, object], job_id: str, doing: str) -> JobStatus:
 
 
 def is_authenticated(reply: dict[str, object]) -> bool:
+    """Whether the reply says so in the one way that counts."""
     return reply.get("authenticated") is True

@@ -133,8 +133,8 @@ class ColumnSummary(_Model):
 
     `present` counts the rows that have the field at all (null or not); `nulls` those where it is null.
     `lengths` (of texts, in characters) is left out where the values are few and `top` shows them.
-    Everything is exact but what `estimates` names, as there may be of more than 16,384 distinct values:
-    `distinct` (within 2.5 %), the quartiles in `numbers`, or counts in `top`, which are then at least so high.
+    All is exact but what `estimates` names, as it may where there are more than 16,384 distinct values:
+    `distinct` (within 2.5 %), the quartiles in `numbers`, the counts in `top` (then at least so high).
     """
 
     name: str

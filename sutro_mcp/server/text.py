@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sutro_mcp.results import ColumnSummary, Distribution, Summary
+from sutro_mcp.results import ColumnSummary, Distribution, Summary, Suspicion
 from sutro_mcp.untrusted import Fence
 
 from .job_outputs import FailureInfo, JobDetails, JobList, JobsSummary, StatusAnswer
@@ -203,11 +203,7 @@ def _summary(job_id: str, summary: Summary) -> str:
         about = "about " if any(item.estimate for item in summary.suspicious) else ""
         total = f"{about}{summary.suspicious_rows:,}"
         parts.append(f"suspicious rows: {total} (view rows, offset, limit=1 shows one)")
-        parts.extend(
-            f"- {item.kind}: {'about ' if item.estimate else ''}{item.count:,} (rows {', '.join(map(str, item.rows))}"
-            + (", …)" if item.count > len(item.rows) else ")")
-            for item in summary.suspicious
-        )
+        parts.extend(map(_suspicion, summary.suspicious))
     if summary.samples:
         with_input = any(sample.input is not None for sample in summary.samples)
         parts.append("samples:")
@@ -221,6 +217,12 @@ def _summary(job_id: str, summary: Summary) -> str:
             )
         )
     return f"{head}\n{Fence().around(chr(10).join(parts))}"
+
+
+def _suspicion(item: Suspicion) -> str:
+    count = f"{'about ' if item.estimate else ''}{item.count:,}"
+    rows = ", ".join([*map(str, item.rows), *(["…"] if item.count > len(item.rows) else [])])
+    return f"- {item.kind}: {count} (rows {rows})"
 
 
 def _column(column: ColumnSummary) -> str:

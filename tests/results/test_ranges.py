@@ -1,5 +1,6 @@
 """Large results: what is asked of the deployment and its store for a page or a summary, counted exactly."""
 
+import importlib
 import io
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -9,7 +10,6 @@ from typing import Any, Literal
 
 import anyio
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
 
 from sutro_mcp.client import ApiClient, resolve_connection
@@ -18,6 +18,9 @@ from sutro_mcp.errors import StillWorkingError
 from sutro_mcp.results import Page, Promise, ResultsEngine, Summary, Variant, results_engine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+
+# Its types are unknown.
+pq: Any = importlib.import_module("pyarrow.parquet")
 
 ROWS = 60_000
 MB = 1_000_000

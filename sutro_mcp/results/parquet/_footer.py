@@ -8,6 +8,7 @@ What is never needed (statistics, bloom filters, indexes of values) is not kept.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from operator import length_hint
 
 from ._errors import DamagedError, UnsupportedError
 from ._format import (
@@ -131,16 +132,16 @@ def _metadata(reader: Reader, kind: int) -> dict[bytes, bytes]:
 def _groups(reader: Reader, kind: int, columns: tuple[Column, ...], data_stop: int) -> Iterator[Group]:
     leaves = [leaf for column in columns for leaf in column.leaves]
     flat = [column.flat for column in columns for _ in column.leaves]
-    first_row = seen = 0
-    for item in reader.items(kind):
+    items = reader.items(kind)
+    if length_hint(items) * len(leaves) > MAX_CHUNKS:
+        raise UnsupportedError("the file has too many row groups")
+    first_row = 0
+    for item in items:
         rows = -1
         chunks: tuple[Chunk, ...] = ()
         for field, inner in reader.struct(item):
             match field:
                 case RowGroup.COLUMNS:
-                    seen += len(leaves)
-                    if seen > MAX_CHUNKS:
-                        raise UnsupportedError("the file has too many row groups")
                     chunks = tuple(_chunks(reader, inner, leaves))
                 case RowGroup.NUM_ROWS:
                     rows = reader.integer(inner)

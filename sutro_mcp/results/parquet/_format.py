@@ -128,6 +128,7 @@ class PageType:
     """The kinds of page."""
 
     DATA_PAGE = 0
+    INDEX_PAGE = 1
     DICTIONARY_PAGE = 2
     DATA_PAGE_V2 = 3
 

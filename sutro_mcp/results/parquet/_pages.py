@@ -21,7 +21,7 @@ from ._thrift import EndOfDataError, Kind, Reader
 
 MAX_PAGE_SIZE = 256 << 20  # uncompressed; writers aim at 1 MiB
 MAX_PAGE_VALUES = 1 << 24
-MAX_PAGES = 1 << 18  # in one chunk
+MAX_PAGES = 1 << 16  # in one chunk
 MAX_HEADER = 1 << 20  # a header may hold the smallest and the largest value
 _WINDOW = 16 << 10
 
@@ -166,9 +166,9 @@ def read_header(data: bytes, position: int) -> Header:
                 levels = _levels(found)
             case _:
                 reader.skip(inner)
-    if kind not in (PageType.DATA_PAGE, PageType.DICTIONARY_PAGE, PageType.DATA_PAGE_V2):
+    if kind > PageType.DATA_PAGE_V2 or kind == PageType.INDEX_PAGE:
         raise UnsupportedError("a page is of a kind that is not known")
-    if min(uncompressed, compressed, values) < 0 or not 0 <= levels <= min(uncompressed, compressed):
+    if min(kind, uncompressed, compressed, values) < 0 or not 0 <= levels <= min(uncompressed, compressed):
         raise DamagedError("the header of a page is wrong")
     if uncompressed > MAX_PAGE_SIZE:
         raise DamagedError("a page is too large")

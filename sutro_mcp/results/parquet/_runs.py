@@ -107,8 +107,7 @@ def _batches(pages: Iterable[Page], chunk: Chunk, budget: int) -> Iterator[list[
         batch.append(page)
         size += expanded
         rows += page.values
-    if batch:
-        yield batch
+    yield batch
 
 
 def _expanded(page: Page, chunk: Chunk) -> int:

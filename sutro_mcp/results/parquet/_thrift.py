@@ -6,6 +6,7 @@ Thrift.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Final
 
 from ._errors import DamagedError
@@ -54,11 +55,10 @@ class Reader:
             field = field + delta if delta else self._zigzag()
             yield field, head & 15
 
-    def items(self, kind: int) -> Iterator[int]:
-        """The kind of each item of a list, once per item; read or skip each before taking the next."""
+    def items(self, kind: int) -> "repeat[int]":
+        """The kind of the items of a list, once per item; read or skip each before taking the next."""
         count, item = self._list(kind)
-        for _ in range(count):
-            yield item
+        return repeat(item, count)
 
     def integer(self, kind: int) -> int:
         """A whole number of any width."""

@@ -78,7 +78,7 @@ class WholeFile:
 
     def __init__(self, path: Path, kind: Format) -> None:
         self.path = path
-        self.format = kind
+        self.format: Format = kind
         self.is_whole = True
         stat = path.stat()
         self.size = stat.st_size

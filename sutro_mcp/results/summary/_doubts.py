@@ -112,12 +112,14 @@ class Enums:
 
     def kinds(self, found: Mapping[Path, pl.Series]) -> dict[str, pl.Series]:
         """Rows by kind of doubt, in the order of the schema."""
-        known = dict.fromkeys((*self._plain, *self._inside))
-        return {
-            f"outside the schema's enum: {visible('.'.join(path))}": found[path]
-            for path in known
-            if path in found
-        }
+        kinds: dict[str, list[pl.Series]] = {}
+        for path in dict.fromkeys((*self._plain, *self._inside)):
+            if path in found:
+                # A dot in a name may make two paths look alike.
+                kinds.setdefault(f"outside the schema's enum: {visible('.'.join(path))}", []).append(
+                    found[path]
+                )
+        return {kind: pl.concat(rows).unique().sort() for kind, rows in kinds.items()}
 
 
 def _enums(schema: dict[str, Any], path: Path) -> dict[Path, list[Any]]:

@@ -93,7 +93,8 @@ class Outputs:
                     for path in self._enums.outside(each, unwrapped):
                         outside.setdefault(path, []).append(place)
             spread(objects, places, fields)
-            self._register(objects, fields.keys() - self._paths.keys())
+            if not self._more:
+                self._register(objects, fields.keys() - self._paths.keys())
         for path, (places, values) in fields.items():
             if path in self.fields:
                 self.fields[path].add_json(batch, places, values)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sutro_mcp.results.parquet import _format as names
-from sutro_mcp.results.parquet._thrift import Kind, Value, array, binary, integer, integers, struct
+from sutro_mcp.results.parquet._thrift import Kind, Value, array, binary, integers, struct
 
 Fields = Mapping[int, Value | None]
 INT32 = 1
