@@ -8,6 +8,7 @@ from typing import Any, Literal
 import anyio
 import httpx
 from mcp import Client
+from mcp.client.session import ElicitationFnT
 from mcp.types import CallToolResult, TextContent, TextResourceContents
 
 from sutro_mcp.client import ApiClient, resolve_connection
@@ -83,13 +84,14 @@ async def talk(
     settings: Settings = Settings(),  # noqa: B008 - frozen
     key: str = DEMO_KEY,
     transport: httpx.AsyncBaseTransport | None = None,
+    person: ElicitationFnT | None = None,
     **options: Any,
 ) -> AsyncGenerator[Talk]:
-    """A conversation in `era`; `transport` stands between the client and the emulator."""
+    """A conversation in `era`; `transport` stands between the client and the emulator, `person` answers."""
     transport = transport or httpx.ASGITransport(app=emulator.app)
 
     def connect() -> ApiClient:
         return ApiClient(resolve_connection(emulator.api_origin, key, env={}), transport=transport, **options)
 
-    async with Client(build_server(settings, connect), mode=era) as client:
+    async with Client(build_server(settings, connect), mode=era, elicitation_callback=person) as client:
         yield Talk(client, emulator)
