@@ -17,7 +17,9 @@ from typing import Any, Final
 from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Extension, MethodBinding, require_client_extension
+from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp.types import (
+    HEADER_MISMATCH,
     INTERNAL_ERROR,
     INVALID_PARAMS,
     CallToolRequestParams,
@@ -112,6 +114,10 @@ class Tasks(Extension):
     async def _look_up(self, ctx: Request, task_id: str) -> tuple[int, JobStatus]:
         """When the waiting began, in milliseconds since 1970, and how the job stands."""
         require_client_extension(ctx, self.identifier)
+        # Over HTTP the header repeats the id for routers; the SDK compares it for methods of its own only.
+        headers = getattr(ctx.request, "headers", None)
+        if headers is not None and decode_header_value(headers.get(MCP_NAME_HEADER)) != task_id:
+            raise MCPError(code=HEADER_MISMATCH, message="The header Mcp-Name is not the taskId of the body.")
         match = _TASK_ID.fullmatch(task_id)
         if match is None:
             raise MCPError(

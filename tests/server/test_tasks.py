@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import anyio
+import httpx
 import pytest
 from mcp import MCPError
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
@@ -11,7 +12,10 @@ from mcp.client.session import ClientSession
 from mcp.types import CallToolResult, Request, RequestParams, Result
 from pydantic import BaseModel, ConfigDict
 
-from sutro_mcp.emulator import Emulator, Fault
+from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
+from sutro_mcp.server.build import build_server
+from sutro_mcp.settings import Settings
 from tests.support import Era, Talk, talk
 
 from .test_refusals import BAD_IDS
@@ -268,3 +272,36 @@ async def test_a_host_that_did_not_declare_tasks_is_told_so(
     assert caught.value.code == -32021
     assert caught.value.error.data == {"requiredCapabilities": {"extensions": {TASKS: {}}}}
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("right", 200), ("wait-1234567890123-job-other", 400), (None, 400)],
+    ids=["same", "other", "none"],
+)
+async def test_over_http_the_header_names_the_task_of_the_body(
+    emulator: Emulator, header: str | None, status: int
+) -> None:
+    """Or a router in between sends it elsewhere."""
+
+    def connect() -> ApiClient:
+        connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
+        return ApiClient(connection, transport=httpx.ASGITransport(app=emulator.app))
+
+    server = build_server(Settings(), connect)
+    app = server.streamable_http_app()
+    task_id = f"wait-1234567890123-{emulator.find(RUNNING)}"
+    headers = {"Mcp-Method": "tasks/get", "MCP-Protocol-Version": "2026-07-28"}
+    headers["Accept"] = "application/json, text/event-stream"
+    if header is not None:
+        headers["Mcp-Name"] = task_id if header == "right" else header
+    meta: dict[str, Any] = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}},
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tasks/get", "params": {"taskId": task_id, "_meta": meta}}
+    host = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1:8000")
+    async with server.session_manager.run(), host:
+        reply = await host.post("/mcp", json=body, headers=headers)
+    assert reply.status_code == status, reply.text
+    assert ("-32020" in reply.text) is (status == 400)
