@@ -206,6 +206,14 @@ async def test_under_elicit_the_assistants_word_counts_for_nothing(emulator: Emu
     assert len(person.shown) == 2
 
 
+async def test_under_allow_nobody_is_asked(emulator: Emulator, era: Era) -> None:
+    """Also in a host that could."""
+    person = Person(NO)
+    async with talk(emulator, era, settings=Settings(cancel="allow"), person=person) as chat:
+        assert (await chat.call("cancel_job", job_id=emulator.find(RUNNING)))["outcome"] == "requested"
+    assert person.shown == []
+
+
 @pytest.mark.parametrize("confirm", [True, False])
 async def test_under_elicit_a_host_that_cannot_ask_is_refused_with_the_reason(
     emulator: Emulator, era: Era, confirm: bool
