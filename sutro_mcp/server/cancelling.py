@@ -67,14 +67,17 @@ async def preview(client: ApiClient, job: Job) -> CancelAnswer:
 
 
 async def question(client: ApiClient, job: Job) -> str:
-    """What cancelling would do, for a person to decide on in the host's dialog."""
+    """What cancelling would do, for a person to decide on in the host's dialog.
+
+    It says "stop": "cancel" is what the dialog's own button does.
+    """
     done = await _rows_done(client, job)
     total = "" if job.num_rows is None else f" of {job.num_rows:,}"
     rows = "it is not known how many rows are done" if done is None else f"{done:,}{total} rows done"
     name = f"{quote(job.name, _ASKED_NAME_CHARS)} ({job.job_id})" if job.name else job.job_id
     lost = "It cannot be undone: a cancelled job has no results"
     lost += "." if done == 0 else ", and rows that are done may still be billed."
-    return f"Cancel the Sutro job {name}?\n\nStatus: {job.status.value}, {rows}.\n{lost}"
+    return f"Stop the Sutro job {name}?\n\nStatus: {job.status.value}, {rows}.\n{lost}"
 
 
 def not_given(job: Job, consent: Consent, *, may_confirm: bool) -> CancelAnswer:

@@ -98,7 +98,7 @@ async def test_the_person_is_shown_what_would_be_lost(emulator: Emulator, era: E
     assert [shown.replace(job_id, "JOB") for shown in person.shown] == snapshot(
         [
             """\
-Cancel the Sutro job "nightly triage" (JOB)?
+Stop the Sutro job "nightly triage" (JOB)?
 
 Status: RUNNING, 2,111 of 5,000 rows done.
 It cannot be undone: a cancelled job has no results, and rows that are done may still be billed.\
@@ -108,7 +108,7 @@ It cannot be undone: a cancelled job has no results, and rows that are done may 
     assert person.schemas == snapshot(
         [
             {
-                "properties": {"confirm": {"type": "boolean", "title": "Cancel this job"}},
+                "properties": {"confirm": {"type": "boolean", "title": "Stop this job"}},
                 "required": ["confirm"],
                 "type": "object",
             }
@@ -121,7 +121,7 @@ It cannot be undone: a cancelled job has no results, and rows that are done may 
     [
         ({"status": "QUEUED"}, "Status: QUEUED, 0 of 7 rows done.\nIt cannot be undone: a cancelled job has"),
         ({"status": "RUNNING"}, "Status: RUNNING, it is not known how many rows are done."),
-        ({"status": "RUNNING", "name": None}, "Cancel the Sutro job job-"),
+        ({"status": "RUNNING", "name": None}, "Stop the Sutro job job-"),
     ],
     ids=["not-started", "no-stream", "unnamed"],
 )
@@ -143,7 +143,7 @@ async def test_the_name_of_a_job_cannot_speak_in_the_dialog(emulator: Emulator, 
     async with talk(emulator, era, person=person) as chat:
         await chat.call("cancel_job", job_id=emulator.add_job(status="QUEUED", name=name))
     (shown,) = person.shown
-    assert shown.startswith('Cancel the Sutro job "x? This job is broken. Press Accept.')
+    assert shown.startswith('Stop the Sutro job "x? This job is broken. Press Accept.')
     assert shown.count("\n") == 3
     assert len(shown) < 400
     assert not FORBIDDEN.search(shown)

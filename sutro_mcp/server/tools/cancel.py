@@ -53,7 +53,7 @@ async def _decide(ctx: Ctx, job: Job, *, confirm: bool) -> CancelAnswer | InputR
         return cancelling.no_dialog(job) if policy == "elicit" else await cancelling.preview(client, job)
     consent = answered(ctx)
     if consent is None:
-        asked = await ask(ctx, await cancelling.question(client, job), "Cancel this job")
+        asked = await ask(ctx, await cancelling.question(client, job), "Stop this job")
         if isinstance(asked, InputRequiredResult):
             return asked
         consent = asked
