@@ -5,10 +5,11 @@ is not "confirmed", and a lost reply is "unknown" until a status read says more.
 """
 
 from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
 
 import anyio
 
-from sutro_mcp.client import ApiClient, CancelReply, Job, Status
+from sutro_mcp.client import CancelReply, Job, Status
 from sutro_mcp.errors import (
     RateLimitedError,
     SutroError,
@@ -21,6 +22,9 @@ from sutro_mcp.untrusted import quote
 from .consent import Consent
 from .job_outputs import brief
 from .outputs import CancelAnswer, Outcome
+
+if TYPE_CHECKING:
+    from sutro_mcp.client import ApiClient  # loads the HTTP library
 
 # The facts are worth a short look at the progress stream, not a wait.
 _PROGRESS_SECONDS = 2.0
@@ -52,7 +56,7 @@ def settled(job: Job) -> CancelAnswer | None:
     return None
 
 
-async def preview(client: ApiClient, job: Job) -> CancelAnswer:
+async def preview(client: "ApiClient", job: Job) -> CancelAnswer:
     """What cancelling would do, for an assistant to show."""
     done = await _rows_done(client, job)
     message = "This is a preview, nothing was sent. "
@@ -66,7 +70,7 @@ async def preview(client: ApiClient, job: Job) -> CancelAnswer:
     return answer.model_copy(update=facts)
 
 
-async def question(client: ApiClient, job: Job) -> str:
+async def question(client: "ApiClient", job: Job) -> str:
     """What cancelling would do, for a person to decide on in the host's dialog.
 
     It says "stop": "cancel" is what the dialog's own button does.
@@ -99,7 +103,7 @@ def no_dialog(job: Job) -> CancelAnswer:
     return _answer(job, "refused", message, f"Tell the user. {_ELSEWHERE}")
 
 
-async def send(client: ApiClient, job: Job) -> CancelAnswer:
+async def send(client: "ApiClient", job: Job) -> CancelAnswer:
     """Ask the deployment once to stop `job`, and read what came of it."""
     try:
         sent: CancelReply | None = await client.cancel_job(job.job_id)
@@ -159,14 +163,14 @@ def _answer(
     )
 
 
-async def _status_after(client: ApiClient, job_id: str) -> Status | None:
+async def _status_after(client: "ApiClient", job_id: str) -> Status | None:
     try:
         return (await client.get_job_status(job_id)).status
     except SutroError:
         return None
 
 
-async def _rows_done(client: ApiClient, job: Job) -> int | None:
+async def _rows_done(client: "ApiClient", job: Job) -> int | None:
     """Rows done according to the progress stream, if it tells at once. Never an error: this is a courtesy."""
     if job.status is Status.QUEUED:
         return 0
