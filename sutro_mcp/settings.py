@@ -49,8 +49,9 @@ class Settings(BaseModel):
 
     read_only: bool = False
     """Without the tools that change something: they are neither listed nor callable."""
-    cancel: Annotated[Literal["off", "confirm", "allow"], BeforeValidator(_lower)] = "confirm"
-    """`off`: never; `confirm`: a preview first, then `confirm`; `allow`: at once."""
+    cancel: Annotated[Literal["off", "confirm", "elicit", "allow"], BeforeValidator(_lower)] = "confirm"
+    """Whose word `cancel_job` takes: nobody's (`off`), a person's through the host or the assistant's
+    (`confirm`), only a person's (`elicit`); with `allow` it needs none."""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         BeforeValidator(_upper),
