@@ -15,6 +15,7 @@ from ._models import (
 )
 from ._paging import EMPTY_PAGES
 from ._results import Artifact
+from ._urls import job_segment
 
 __all__ = [
     "EMPTY_PAGES",
@@ -31,5 +32,6 @@ __all__ = [
     "ProgressEvent",
     "Quota",
     "Status",
+    "job_segment",
     "resolve_connection",
 ]
