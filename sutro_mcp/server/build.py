@@ -20,6 +20,7 @@ from .protocol import SutroServer, refuse_cursors
 from .resources import add_resources
 from .subscriptions import Subscribers, promise_no_list_changes
 from .tools import CATALOGUE, description_of, tools_for
+from .watching import Beat
 
 # What is the same for everybody until the next version, and what is somebody's and moves.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
@@ -32,15 +33,19 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "resources/read": CacheHint(ttl_ms=2_000, scope="private"),
 }
 
+_BEAT = Beat()
 
-def build_server(settings: Settings, connect: Connect) -> SutroServer:
-    """A server that calls `connect` for its API client when a request first needs it."""
 
+def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) -> SutroServer:
+    """A server that calls `connect` for its API client when a request first needs it.
+
+    `beat` is how often watched jobs are read.
+    """
     subscribers = Subscribers()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
-        async with open_context(settings, connect, subscribers.publish) as app:
+        async with open_context(settings, connect, subscribers.publish, beat) as app:
             yield app
 
     server = SutroServer(

@@ -11,7 +11,7 @@ from sutro_mcp.client import ApiClient, Status
 from sutro_mcp.results import ResultsEngine, results_engine
 from sutro_mcp.settings import Settings
 
-from .watching import Publish, Watcher
+from .watching import Beat, Publish, Watcher
 
 Connect = Callable[[], ApiClient]
 
@@ -52,13 +52,15 @@ def app_of(ctx: Ctx) -> AppContext:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, connect: Connect, publish: Publish) -> AsyncGenerator[AppContext]:
+async def open_context(
+    settings: Settings, connect: Connect, publish: Publish, beat: Beat
+) -> AsyncGenerator[AppContext]:
     """The context of a server until the block ends; `publish` is told of watched jobs that changed."""
     async with results_engine() as results:
         app = AppContext(settings, results, connect)
         try:
             async with anyio.create_task_group() as tasks:
-                app.watcher = Watcher(tasks, app.read_status, publish)
+                app.watcher = Watcher(tasks, app.read_status, publish, beat)
                 yield app
                 tasks.cancel_scope.cancel()
         finally:

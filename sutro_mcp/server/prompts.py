@@ -63,8 +63,8 @@ What did my Sutro batch jobs cost since {since}? (An age counts back from now; t
 3. Call list_jobs with the same created_after and limit 100, for the dearest jobs. Follow next_cursor twice at
    most.
 4. Answer with: the total in USD; a table by model (jobs, rows, tokens, USD, share); days that stand out; the
-   three dearest jobs. Only jobs that report a cost are in these sums: give the number of those that do not. If
-   complete is false or a cursor is left, say what is missing."""
+   three dearest jobs. Only jobs that report a cost are in these sums: give the number of those that do not.
+   If complete is false or a cursor is left, say what is missing."""
 
 
 def add_prompts(server: MCPServer[AppContext]) -> None:

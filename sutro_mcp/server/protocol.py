@@ -20,7 +20,14 @@ from mcp.server.mcpserver.exceptions import (
     UnexpectedResourceError,
     UnexpectedToolError,
 )
-from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
+from mcp.types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    ResourceLink,
+)
 from mcp.types import Tool as WireTool
 from pydantic import AnyUrl, BaseModel, ValidationError
 
@@ -34,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 Params = TypeVar("Params", bound=BaseModel)
 
+# Clients of these know no such block, and may refuse the whole answer for it.
+_WITHOUT_LINKS = ("2024-11-05", "2025-03-26")
 _ONE_PAGE = ("tools/list", "prompts/list", "resources/templates/list")
 _SHOWN_VALUE = 60
 _SHOWN_URI = 200
@@ -72,7 +81,10 @@ class SutroServer(MCPServer[AppContext]):
         # Hosts send "" or null for an optional argument that was left blank.
         given = {key: value for key, value in arguments.items() if key in required or value not in ("", None)}
         try:
-            return await super().call_tool(name, given, context)
+            result = await super().call_tool(name, given, context)
+            if isinstance(result, CallToolResult) and context and context.protocol_version in _WITHOUT_LINKS:
+                result.content = [block for block in result.content if not isinstance(block, ResourceLink)]
+            return result
         except UnexpectedToolError as error:
             if isinstance(error.__cause__, SutroError):
                 logger.info("%s: %s", name, type(error.__cause__).__name__)

@@ -48,6 +48,10 @@ class Beat:
     slowest: float = 30.0
     """What pauses grow to while nothing changes."""
 
+    def after(self, pause: float, asked_to_wait: float = 0.0) -> float:
+        """The pause after one that brought no change; `asked_to_wait` is what the deployment demands."""
+        return max(min(pause * _BACKOFF, self.slowest), asked_to_wait)
+
 
 @dataclass
 class _Watched:
@@ -68,7 +72,7 @@ class Watcher:
     `publish` is called with a URI once for each change, however often that URI is watched.
     """
 
-    def __init__(self, tasks: TaskGroup, read: ReadStatus, publish: Publish, beat: Beat = Beat()) -> None:
+    def __init__(self, tasks: TaskGroup, read: ReadStatus, publish: Publish, beat: Beat) -> None:
         self._tasks = tasks
         self._read = read
         self._publish = publish
@@ -129,7 +133,7 @@ class Watcher:
                     await self._tell(watched, is_end=True)
                     return
                 if status is watched.status:
-                    pause = max(min(pause * _BACKOFF, self._beat.slowest), asked_to_wait)
+                    pause = self._beat.after(pause, asked_to_wait)
                     continue
                 pause = self._beat.first
                 watched.status = status
