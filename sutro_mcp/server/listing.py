@@ -31,22 +31,20 @@ from .scan import Found, JobFilter, find_jobs
 
 # Up to three resources each.
 _PAGE_JOBS = 25
-# What a host that connects should have to wait for.
-_SECONDS = 10.0
 _NAME_CHARS = 70
 _MODEL_CHARS = 50
 _FAILURE_CHARS = 90
 
 
-def serve_listing(server: SutroServer) -> None:
-    """Register the request."""
+def serve_listing(server: SutroServer, seconds: float = 10.0) -> None:
+    """Register the request; `seconds` is what a host that connects may have to wait for Sutro."""
 
     async def list_resources(
         ctx: ServerRequestContext[AppContext, Any], params: PaginatedRequestParams
     ) -> ListResourcesResult:
         cursor = params.cursor or ""
         try:
-            found = await _jobs(ctx.lifespan_context, cursor)
+            found = await _jobs(ctx.lifespan_context, cursor, seconds)
         except InvalidCursorError as error:
             message = (
                 "Cannot continue the list of resources: this is none of its cursors, or its place is gone."
@@ -68,11 +66,11 @@ def serve_listing(server: SutroServer) -> None:
     server.handle("resources/list", PaginatedRequestParams, list_resources)
 
 
-async def _jobs(app: AppContext, cursor: str) -> Found:
-    with anyio.move_on_after(_SECONDS):
+async def _jobs(app: AppContext, cursor: str, seconds: float) -> Found:
+    with anyio.move_on_after(seconds):
         return await find_jobs(app.client, JobFilter(), _PAGE_JOBS, cursor, "resources/list")
     raise DeadlineExceededError(
-        "list jobs", f"the deployment took longer than {_SECONDS:g} seconds", "List the resources again"
+        "list jobs", f"the deployment took longer than {seconds:g} seconds", "List the resources again"
     )
 
 
@@ -89,7 +87,7 @@ def resources_of(job: Job) -> Iterable[Resource]:
     uris = JobUris.of(job.job_id)
     label = brief(" ".join((job.name or job.job_id).split()), _NAME_CHARS)
     changed = iso(job.datetime_completed or job.datetime_started or job.datetime_created)
-    rows = "?" if job.num_rows is None else f"{job.num_rows:,}"
+    rows = "rows" if job.num_rows is None else f"{job.num_rows:,} rows"
 
     def resource(uri: str, what: str, title: str, description: str) -> Resource:
         return Resource(
@@ -106,17 +104,17 @@ def resources_of(job: Job) -> Iterable[Resource]:
         told = "Where the job stands. Subscribe to be told when that changes."
         yield resource(uris.status, " status", ": status", told)
     if job.status is Status.SUCCEEDED:
-        whole = f"What came out of all {rows} rows: values, shares, lengths, what looks wrong."
+        whole = f"What came out of all {rows}: values, shares, lengths, what looks wrong."
         yield resource(uris.summary, " results summary", ": results, summarised", whole)
-        first = f"The first 20 of {rows} rows; ?offset= and ?limit= give others."
-        yield resource(uris.results, " results", ": results", first)
+        some = f"The {rows}, 20 at a time; ?offset= and ?limit= choose which."
+        yield resource(uris.results, " results", ": results", some)
 
 
 def _details(job: Job, rows: str) -> str:
     facts = [
         f"Job {job.job_id}",
         f"model {quote(job.model, _MODEL_CHARS)}" if job.model else None,
-        f"{rows} rows",
+        rows if job.num_rows is not None else None,
         f"created {iso(job.datetime_created)}" if job.datetime_created else None,
         f"failed: {quote(job.failure_reason.message, _FAILURE_CHARS)}" if job.failure_reason else None,
     ]

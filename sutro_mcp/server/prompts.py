@@ -11,6 +11,7 @@ from pydantic import Field
 from sutro_mcp.client import job_segment
 
 from .context import AppContext
+from .job_outputs import iso
 from .params import parse_time
 
 
@@ -53,8 +54,7 @@ async def spend_report(
     ] = "7d",
 ) -> str:
     """Report what jobs cost since a time, by model and by day."""
-    parse_time("period", period)
-    since = period.strip()
+    since = _written("period", period)
     return f"""\
 What did my Sutro batch jobs cost since {since}? (An age counts back from now; times are UTC.)
 
@@ -65,6 +65,12 @@ What did my Sutro batch jobs cost since {since}? (An age counts back from now; t
 4. Answer with: the total in USD; a table by model (jobs, rows, tokens, USD, share); days that stand out; the
    three dearest jobs. Only jobs that report a cost are in these sums: give the number of those that do not.
    If complete is false or a cursor is left, say what is missing."""
+
+
+def _written(name: str, time: str) -> str:
+    """An age as it came, a time in one form: ISO text may hold any character between date and clock."""
+    moment = parse_time(name, time)
+    return time if time.isalnum() else iso(moment) or time
 
 
 def add_prompts(server: MCPServer[AppContext]) -> None:

@@ -5,6 +5,7 @@ older one subscribes to resources singly and hears of them on its connection, un
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,8 +48,7 @@ class _Subscriber:
         """End one subscription, if there is one."""
         if uri in self.uris:
             self.uris.remove(uri)
-            if is_watchable(uri):
-                self.watcher.unwatch(uri)
+            _release(self.watcher, [uri])
 
     def forget_all(self) -> None:
         """End every subscription."""
@@ -103,8 +103,7 @@ class Subscribers:
             notifications = params.notifications.model_copy(update=honoured)
             return await self._stream(ctx, params.model_copy(update={"notifications": notifications}))
         finally:
-            for uri in filter(is_watchable, held):
-                watcher.unwatch(uri)
+            _release(watcher, held)
 
     async def _subscribe(self, ctx: RequestContext, params: SubscribeRequestParams) -> EmptyResult:
         watcher = ctx.lifespan_context.watcher
@@ -119,11 +118,10 @@ class Subscribers:
                 await self._watch(watcher, uri)
             except SutroError as error:
                 raise refusal(error, uri) from error
-            if uri not in subscriber.uris:
-                subscriber.uris.add(uri)
-            elif is_watchable(uri):
+            if uri in subscriber.uris:
                 # The same request again was faster.
-                watcher.unwatch(uri)
+                _release(watcher, [uri])
+            subscriber.uris.add(uri)
         return EmptyResult()
 
     async def _unsubscribe(self, ctx: RequestContext, params: UnsubscribeRequestParams) -> EmptyResult:
@@ -139,6 +137,12 @@ class Subscribers:
         """Watch a job. Other resources that are listed stay as they are: there is nothing to watch."""
         if is_watchable(uri) or uri not in {resource.uri for resource in await self._server.list_resources()}:
             await watcher.watch(uri)
+
+
+def _release(watcher: Watcher, uris: Iterable[str]) -> None:
+    """Undo `_watch` once for each."""
+    for uri in filter(is_watchable, uris):
+        watcher.unwatch(uri)
 
 
 async def promise_no_list_changes(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from mcp import MCPError
+from mcp.types import ResourceLink
 
 from sutro_mcp.emulator import Fault
 from tests.support import Era, Talk
@@ -122,3 +123,23 @@ async def test_a_bug_in_a_resource_is_masked(chat: Talk, monkeypatch: pytest.Mon
     assert str(caught.value) == (
         "Reading this resource failed because of an error in sutro-mcp itself. Its log (stderr) says more."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("support-ticket-triage", ["", "/results", "/results/summary"]),
+        ("nightly-email-classify", ["", "/status"]),
+        ("contract-summaries", [""]),
+    ],
+)
+async def test_a_job_links_what_can_be_read_of_it(chat: Talk, name: str, kinds: list[str]) -> None:
+    """A host can attach it without another question; the structured part has the same URIs."""
+    job_id = chat.emulator.find(name)
+    result = await chat.result("get_job", job_id=job_id)
+    links = [block for block in result.content if isinstance(block, ResourceLink)]
+    assert [link.uri for link in links] == [f"sutro://jobs/{job_id}{kind}" for kind in kinds]
+    assert result.structured_content is not None
+    assert {link.uri for link in links} <= set(result.structured_content["uris"].values())
+    for link in links:
+        assert await chat.read(link.uri)

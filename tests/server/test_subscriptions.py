@@ -1,14 +1,28 @@
 """Being told of a watched job, in both eras: each change once, and not a request when nobody watches."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
 import httpx
 import pytest
-from mcp import MCPError
-from mcp.types import EmptyResult, SubscribeRequest, SubscribeRequestParams
+from mcp import Client, MCPError
+from mcp.server.lowlevel import Server
+from mcp.types import (
+    EmptyResult,
+    SubscribeRequest,
+    SubscribeRequestParams,
+    UnsubscribeRequest,
+    UnsubscribeRequestParams,
+)
 
-from sutro_mcp.emulator import Emulator, Fault
+from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
+from sutro_mcp.server.build import build_server
+from sutro_mcp.server.context import AppContext
+from sutro_mcp.server.watching import Beat
+from sutro_mcp.settings import Settings
 from tests.support import Era, Talk, talk
 from tests.updates import Updates
 
@@ -18,7 +32,9 @@ pytestmark = pytest.mark.anyio
 class Counting(httpx.AsyncBaseTransport):
     """The emulator, and a way to wait for requests to it."""
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Emulator, together: int = 1) -> None:
+        """The first `together` requests go on when all have come."""
+        self._together = together
         self._emulator = httpx.ASGITransport(app=emulator.app)
         self.seen: list[str] = []
         self._change = anyio.Event()
@@ -28,6 +44,8 @@ class Counting(httpx.AsyncBaseTransport):
         self.seen.append(request.url.path.rpartition("/")[2])
         self._change.set()
         self._change = anyio.Event()
+        while len(self.seen) < self._together:
+            await self._change.wait()
         return await self._emulator.handle_async_request(request)
 
     async def until_read(self, job_id: str, times: int) -> None:
@@ -47,6 +65,18 @@ def queued() -> tuple[Emulator, str]:
 def travel(emulator: Emulator, job_id: str, journey: float) -> None:
     """Move the job: 0.15 is STARTING, 0.5 RUNNING, 1 SUCCEEDED."""
     emulator.job(job_id).travel(journey, datetime.now(UTC))
+
+
+async def subscribe(chat: Talk, uri: str) -> None:
+    """As a client before 2026 does."""
+    request = SubscribeRequest(params=SubscribeRequestParams(uri=uri))
+    await chat.client.session.send_request(request, EmptyResult)
+
+
+async def unsubscribe(chat: Talk, uri: str) -> None:
+    """The same, to end it."""
+    request = UnsubscribeRequest(params=UnsubscribeRequestParams(uri=uri))
+    await chat.client.session.send_request(request, EmptyResult)
 
 
 async def test_a_job_that_starts_runs_and_succeeds_is_told_of_three_times(era: Era) -> None:
@@ -174,12 +204,11 @@ async def test_a_deployment_in_trouble_does_not_keep_anyone_from_watching(era: E
 async def test_the_same_subscription_made_twice_at_once_is_one() -> None:
     """Both are answered, and one farewell ends it."""
     emulator, job_id = queued()
-    transport, updates, uri = Counting(emulator), Updates(), f"sutro://jobs/{job_id}"
+    transport, updates, uri = Counting(emulator, together=2), Updates(), f"sutro://jobs/{job_id}"
     async with talk(emulator, "legacy", transport=transport, updates=updates) as chat:
-        request = SubscribeRequest(params=SubscribeRequestParams(uri=uri))
         async with anyio.create_task_group() as tasks:
             for _ in range(2):
-                tasks.start_soon(chat.client.session.send_request, request, EmptyResult)
+                tasks.start_soon(subscribe, chat, uri)
         async with updates.watching(chat.client, uri):
             travel(emulator, job_id, 0.5)
             assert await updates.next() == uri
@@ -188,6 +217,64 @@ async def test_the_same_subscription_made_twice_at_once_is_one() -> None:
             reads = transport.seen.count(job_id)
             await transport.until_read(other, 5)
             assert transport.seen.count(job_id) == reads
+    assert updates.waiting == 0
+
+
+async def test_an_end_without_a_beginning_is_no_error() -> None:
+    """Whether something else is subscribed to or nothing at all."""
+    emulator, job_id = queued()
+    async with talk(emulator, "legacy") as chat:
+        await unsubscribe(chat, "sutro://jobs/job-1")
+        await subscribe(chat, f"sutro://jobs/{job_id}")
+        await unsubscribe(chat, "sutro://jobs/job-1")
+
+
+async def test_a_connection_that_goes_takes_its_subscriptions_along() -> None:
+    """The other one is told, and the deployment is asked for its job alone."""
+    emulator, job_id = queued()
+    other = emulator.add_job(status="QUEUED")
+    transport, updates = Counting(emulator), Updates()
+    connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
+    server = build_server(
+        Settings(), lambda: ApiClient(connection, transport=transport), beat=Beat(0.01, 0.02)
+    )
+    low = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
+    async with low.lifespan(low) as state:
+
+        @asynccontextmanager
+        async def shared(_: Server[AppContext]) -> AsyncGenerator[AppContext]:
+            yield state
+
+        # As over HTTP, where many connections share one.
+        low.lifespan = shared
+        async with Client(server, mode="legacy", message_handler=updates) as stays:
+            async with Client(server, mode="legacy", message_handler=updates) as goes:
+                for uri in (f"sutro://jobs/{job_id}", f"sutro://jobs/{job_id}/results"):
+                    await subscribe(Talk(goes, emulator), uri)
+                await subscribe(Talk(stays, emulator), f"sutro://jobs/{other}")
+                travel(emulator, other, 0.5)
+                assert await updates.next() == f"sutro://jobs/{other}"
+                await transport.until_read(job_id, 2)
+            async with updates.watching(stays, f"sutro://jobs/{other}"):
+                travel(emulator, job_id, 1.0)
+                reads = transport.seen.count(job_id)
+                await transport.until_read(other, 5)
+                assert transport.seen.count(job_id) == reads
+                travel(emulator, other, 1.0)
+                assert await updates.next() == f"sutro://jobs/{other}"
+    assert updates.waiting == 0
+
+
+async def test_a_resource_that_never_changes_may_be_watched(era: Era) -> None:
+    """It is there, so it is no error; and it costs nothing."""
+    server = build_server(Settings(), lambda: ApiClient(resolve_connection(env={})))
+    server.resource("test://fixed", name="fixed")(lambda: "text")
+    updates = Updates()
+    async with Client(server, mode=era, message_handler=updates) as client:
+        async with updates.watching(client, "test://fixed") as agreed:
+            assert agreed == ["test://fixed"]
+        if era == "legacy":
+            await subscribe(Talk(client, Emulator(seed_jobs=False)), "test://fixed")
     assert updates.waiting == 0
 
 
