@@ -47,7 +47,7 @@ _ONE_PAGE = ("tools/list", "prompts/list", "resources/templates/list")
 _SHOWN_VALUE = 60
 _SHOWN_URI = 200
 # What versions before 2026 say of a resource that is not there; 2026 says INVALID_PARAMS.
-_RESOURCE_NOT_FOUND = -32002
+RESOURCE_NOT_FOUND = -32002
 _FIRST_MODERN = "2026"
 _OWN_FAULT = "failed because of an error in sutro-mcp itself. Its log (stderr) says more."
 # Titles cost tokens and say nothing; defaults are refused by strict hosts and stand in the description;
@@ -101,7 +101,7 @@ class SutroServer(MCPServer[AppContext]):
         """Read a resource; every failure that the caller can act on carries text of ours."""
         shown = str(uri)
         is_modern = context is not None and (context.protocol_version or "") >= _FIRST_MODERN
-        not_found = INVALID_PARAMS if is_modern else _RESOURCE_NOT_FOUND
+        not_found = INVALID_PARAMS if is_modern else RESOURCE_NOT_FOUND
         try:
             self._check_query(shown)
             return await super().read_resource(uri, context)

@@ -25,7 +25,7 @@ from mcp.types import (
 from sutro_mcp.errors import SutroError
 
 from .context import AppContext
-from .protocol import SutroServer, refusal
+from .protocol import RESOURCE_NOT_FOUND, SutroServer, refusal
 from .watching import Watcher, is_watchable
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Subscribers:
             try:
                 await self._watch(watcher, uri)
             except SutroError as error:
-                raise refusal(error, uri) from error
+                raise refusal(error, uri, RESOURCE_NOT_FOUND) from error
             if uri in subscriber.uris:
                 # The same request again was faster.
                 _release(watcher, [uri])

@@ -47,6 +47,8 @@ class Beat:
     """The pause after a change, and at the start."""
     slowest: float = 30.0
     """What pauses grow to while nothing changes."""
+    lost: float = 300.0
+    """The pause once a job can no longer be read, which waiting alone does not mend."""
 
     def after(self, pause: float, asked_to_wait: float = 0.0) -> float:
         """The pause after one that brought no change; `asked_to_wait` is what the deployment demands."""
@@ -55,7 +57,7 @@ class Beat:
 
 @dataclass
 class _Watched:
-    """A job, the status last seen (None: it could not be read yet), and how often each URI is watched."""
+    """A job, the status last seen (None: it cannot be read), and how often each URI is watched."""
 
     status: Status | None
     uris: Counter[str] = field(default_factory=Counter[str])
@@ -128,16 +130,18 @@ class Watcher:
                     status = watched.status
                 except Exception as error:
                     # The job is gone, or the key no longer counts. Reading the resource says which.
-                    level = logging.INFO if isinstance(error, SutroError) else logging.ERROR
-                    logger.log(level, "a watched job is given up", exc_info=level == logging.ERROR)
-                    await self._tell(watched, is_end=True)
-                    return
+                    if watched.status is not None:
+                        is_bug = not isinstance(error, SutroError)
+                        level = logging.ERROR if is_bug else logging.INFO
+                        logger.log(level, "a watched job can no longer be read", exc_info=is_bug)
+                    asked_to_wait = self._beat.lost
+                    status = None
                 if status is watched.status:
                     pause = self._beat.after(pause, asked_to_wait)
                     continue
-                pause = self._beat.first
+                pause = max(self._beat.first, asked_to_wait)
                 watched.status = status
-                await self._tell(watched, is_end=watched.has_ended)
+                await self._tell(watched, is_end=status is None or watched.has_ended)
 
     async def _tell(self, watched: _Watched, *, is_end: bool) -> None:
         for uri in list(watched.uris):

@@ -17,6 +17,7 @@ from sutro_mcp.server.watching import Beat, Watcher
 
 pytestmark = pytest.mark.anyio
 
+FAST = Beat(first=0.001, slowest=0.002, lost=0.001)
 JOB = "sutro://jobs/job-1"
 QUEUED, RUNNING, SUCCEEDED, FAILED = Status.QUEUED, Status.RUNNING, Status.SUCCEEDED, Status.FAILED
 DOWN = ConnectionFailedError("read", "it broke", "Call again")
@@ -65,7 +66,7 @@ class Deployment:
 async def watcher(deployment: Deployment) -> AsyncGenerator[Watcher]:
     """A watcher in a hurry, until the block ends."""
     async with anyio.create_task_group() as tasks:
-        yield Watcher(tasks, deployment.read, deployment.publish, Beat(0.001, 0.002))
+        yield Watcher(tasks, deployment.read, deployment.publish, FAST)
         tasks.cancel_scope.cancel()
 
 
@@ -73,7 +74,7 @@ async def ended(deployment: Deployment, *uris: str) -> list[str]:
     """What was told by the time that the watcher has nothing left to do."""
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            watching = Watcher(tasks, deployment.read, deployment.publish, Beat(0.001, 0.002))
+            watching = Watcher(tasks, deployment.read, deployment.publish, FAST)
             for uri in uris:
                 await watching.watch(uri)
     return deployment.told
@@ -116,13 +117,29 @@ async def test_a_first_reading_that_failed_makes_the_next_a_change() -> None:
     assert await ended(deployment, JOB) == [JOB, JOB]
 
 
-@pytest.mark.parametrize("error", [GONE, RuntimeError("a bug")], ids=["gone", "bug"])
-async def test_a_job_that_cannot_be_read_any_more_is_told_and_given_up(error: Exception) -> None:
-    """Reading the resource says why; other jobs go on."""
-    deployment = Deployment(job_1=[RUNNING, error], job_2=[QUEUED, QUEUED, QUEUED, RUNNING, FAILED])
-    other = "sutro://jobs/job-2"
-    assert await ended(deployment, f"{JOB}/results", other) == [f"{JOB}/results", other, other]
-    assert deployment.reads.count("job-1") == 2
+@pytest.mark.parametrize(
+    ("error", "logged"), [(GONE, "INFO"), (RuntimeError("a bug"), "ERROR")], ids=["gone", "bug"]
+)
+async def test_a_job_that_can_no_longer_be_read_is_told_once_and_again_when_it_can(
+    error: Exception, logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reading the resource says why; a bug does not end the watching of other jobs."""
+    caplog.set_level("INFO", "sutro_mcp")
+    deployment = Deployment(job_1=[RUNNING, error, error, error, RUNNING, FAILED])
+    assert await ended(deployment, JOB, f"{JOB}/results") == [
+        JOB,
+        f"{JOB}/results",
+        JOB,
+        JOB,
+        f"{JOB}/results",
+    ]
+    assert [record.levelname for record in caplog.records] == [logged]
+
+
+async def test_a_job_that_is_lost_is_read_rarely() -> None:
+    """A refused key is not tried every few seconds."""
+    beat = Beat()
+    assert beat.after(beat.slowest, beat.lost) == beat.lost == 300.0
 
 
 async def test_a_job_that_is_not_there_is_not_watched() -> None:
@@ -157,7 +174,7 @@ async def test_two_who_come_at_once_share_one_reader() -> None:
     deployment = Deployment(job_1=[QUEUED, QUEUED, RUNNING, SUCCEEDED])
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            watching = Watcher(tasks, deployment.read, deployment.publish, Beat(0.001, 0.002))
+            watching = Watcher(tasks, deployment.read, deployment.publish, FAST)
             tasks.start_soon(watching.watch, JOB)
             tasks.start_soon(watching.watch, f"{JOB}/status")
     assert deployment.told == [JOB, f"{JOB}/status"] * 2
