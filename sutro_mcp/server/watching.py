@@ -80,6 +80,7 @@ class Watcher:
         self._publish = publish
         self._beat = beat
         self._jobs: dict[str, _Watched] = {}
+        self._arriving: set[str] = set()
 
     async def watch(self, uri: str) -> None:
         """Tell of changes from now on, until `unwatch` was called as often as this.
@@ -92,15 +93,19 @@ class Watcher:
         """
         job_id = _job_of(uri)
         if job_id not in self._jobs:
-            if len(self._jobs) >= _MOST_JOBS:
+            if len({*self._jobs, *self._arriving, job_id}) > _MOST_JOBS:
                 raise InvalidArgumentError(
                     "watch this job",
                     f"{_MOST_JOBS} jobs are watched already",
                     "Stop watching one of them first",
                 )
             status = None
-            with anyio.move_on_after(_FIRST_SECONDS), suppress(*_PASSING):
-                status = await self._read(job_id)
+            self._arriving.add(job_id)
+            try:
+                with anyio.move_on_after(_FIRST_SECONDS), suppress(*_PASSING):
+                    status = await self._read(job_id)
+            finally:
+                self._arriving.discard(job_id)
             # Somebody else may have been as far meanwhile.
             if job_id not in self._jobs:
                 self._jobs[job_id] = _Watched(status)

@@ -221,3 +221,24 @@ async def test_there_is_a_limit_to_how_many_jobs_are_watched() -> None:
             await watching.watch("sutro://jobs/job-100")
         watching.unwatch("sutro://jobs/job-3")
         await watching.watch("sutro://jobs/job-100")
+
+
+async def test_the_limit_holds_for_those_who_come_at_once() -> None:
+    """Two resources of a job count as one, and refusals do not depend on who is faster."""
+    deployment = Deployment(**{f"job_{n}": [QUEUED] for n in range(150)})
+    refused: list[str] = []
+
+    async with watcher(deployment) as watching:
+
+        async def arrive(uri: str) -> None:
+            try:
+                await watching.watch(uri)
+            except InvalidArgumentError:
+                refused.append(uri)
+
+        async with anyio.create_task_group() as tasks:
+            for n in range(150):
+                tasks.start_soon(arrive, f"sutro://jobs/job-{n}")
+                tasks.start_soon(arrive, f"sutro://jobs/job-{n}/status")
+    assert len(set(deployment.reads)) == 100
+    assert len(refused) == 100
