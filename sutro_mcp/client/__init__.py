@@ -16,6 +16,7 @@ from ._models import (
 from ._paging import EMPTY_PAGES
 from ._ranges import RemoteArtifact
 from ._results import Artifact
+from ._urls import job_segment
 
 __all__ = [
     "EMPTY_PAGES",
@@ -33,5 +34,6 @@ __all__ = [
     "Quota",
     "RemoteArtifact",
     "Status",
+    "job_segment",
     "resolve_connection",
 ]

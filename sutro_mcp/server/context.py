@@ -4,11 +4,14 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import anyio
 from mcp.server.mcpserver import Context
 
-from sutro_mcp.client import ApiClient
+from sutro_mcp.client import ApiClient, Status
 from sutro_mcp.results import ResultsEngine, results_engine
 from sutro_mcp.settings import Settings
+
+from .watching import Beat, Publish, Watcher
 
 # What may lie in a folder that is removed with the process.
 _UNKEPT = 5 * 1024**3
@@ -18,11 +21,12 @@ Connect = Callable[[], ApiClient]
 
 @dataclass
 class AppContext:
-    """One server's client, results and settings."""
+    """One server's client, results, watched jobs and settings."""
 
     settings: Settings
     results: ResultsEngine
     connect: Connect
+    watcher: Watcher = field(init=False)
     _client: ApiClient | None = field(default=None, repr=False)
 
     @property
@@ -31,6 +35,10 @@ class AppContext:
         if self._client is None:
             self._client = self.connect()
         return self._client
+
+    async def read_status(self, job_id: str) -> Status:
+        """Where a job stands."""
+        return (await self.client.get_job_status(job_id)).status
 
     async def aclose(self) -> None:
         """Close the client, if one was made."""
@@ -47,11 +55,16 @@ def app_of(ctx: Ctx) -> AppContext:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, connect: Connect) -> AsyncGenerator[AppContext]:
-    """The context of a server that runs until the block ends."""
+async def open_context(
+    settings: Settings, connect: Connect, publish: Publish, beat: Beat
+) -> AsyncGenerator[AppContext]:
+    """The context of a server until the block ends; `publish` is told of watched jobs that changed."""
     async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
         app = AppContext(settings, results, connect)
         try:
-            yield app
+            async with anyio.create_task_group() as tasks:
+                app.watcher = Watcher(tasks, app.read_status, publish, beat)
+                yield app
+                tasks.cancel_scope.cancel()
         finally:
             await app.aclose()

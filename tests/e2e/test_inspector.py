@@ -1,4 +1,4 @@
-"""MCP Inspector, as a judge of the protocol: every method, every tool, every resource, in both eras."""
+"""MCP Inspector, as a judge of the protocol: every method, tool, resource and prompt, in both eras."""
 
 import json
 import os
@@ -73,6 +73,14 @@ def test_the_inspector_can_use_everything(sutro: Emulator, era: str) -> None:
         f"{base}/results/summary",
     ):
         calls[uri] = ["--method", "resources/read", "--uri", uri]
+    prompts = {
+        "triage_failed_jobs": [],
+        "review_job_results": [f"job_id={done}"],
+        "spend_report": ["period=30d"],
+    }
+    for name, arguments in prompts.items():
+        calls[name] = ["--method", "prompts/get", "--prompt-name", name]
+        calls[name] += [part for argument in arguments for part in ("--prompt-args", argument)]
     with ThreadPoolExecutor(4) as pool:
         pending = {what: pool.submit(inspect, sutro, era, *call) for what, call in calls.items()}
         answers = {what: future.result() for what, future in pending.items()}
@@ -81,9 +89,13 @@ def test_the_inspector_can_use_everything(sutro: Emulator, era: str) -> None:
         if what in tools:
             assert result["structuredContent"], what
             assert result["content"][0]["text"], what
+        elif what in prompts:
+            assert result["messages"][0]["content"]["text"], what
         elif what.startswith("sutro://"):
             assert json.loads(result["contents"][0]["text"]), what
     assert len(answers["tools"][1]["tools"]) == len(tools)
+    assert len(answers["resources"][1]["resources"]) > 25
+    assert len(answers["prompts"][1]["prompts"]) == len(prompts)
     assert len(answers["resourceTemplates"][1]["resourceTemplates"]) == 5
 
 

@@ -6,7 +6,6 @@ import os
 import runpy
 import struct
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,6 @@ from sutro_mcp.results._channel import Channel, Pipe
 from sutro_mcp.results._models import PageRequest, SummaryRequest
 from sutro_mcp.results._tasks import TASKS
 from tests.results.support import outputs
-
-if sys.platform != "win32":
-    import resource
-
-
-@pytest.fixture(autouse=True)
-def memory_limit() -> Iterator[None]:
-    """What the worker's process does to itself is undone in this one."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def framed(task: str, request: BaseModel | None = None) -> bytes:

@@ -92,9 +92,8 @@ class Sketch:
 
     def add(self, cells: pl.DataFrame) -> None:
         """Cells that are not null: `h` (hash), `row`, and what else belongs to a value."""
-        if self._threshold is not None:
-            if self._frequent is not None:
-                self._frequent.add(cells)
+        if self._threshold is not None and self._frequent is not None:
+            self._frequent.add(cells)
             cells = cells.filter(_held(self._threshold))
         self._fresh.append(cells)
         self._waiting += cells.height

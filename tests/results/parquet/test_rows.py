@@ -209,7 +209,7 @@ def test_a_run_is_a_file_for_any_reader() -> None:
     data = polars_file(plain(), row_group_size=700, data_page_size=2048)
     file = open_parquet(local(data))
     whole = plain().to_pandas()
-    for name in ("text", "nullable", "double", "struct"):
+    for name in ("text", "nullable", "double", "int"):
         runs = [pd.read_parquet(io.BytesIO(run.parquet)) for run in file.runs([name], 1 << 14)]
         assert len(runs) > 4
         assert pd.concat(runs, ignore_index=True)[name].equals(whole[name])
