@@ -28,9 +28,10 @@ def memory_limit() -> Iterator[None]:
         return
     import resource
 
-    before = resource.getrlimit(resource.RLIMIT_AS)
+    # Kept, as a test may put something else in its place.
+    restore, before = resource.setrlimit, resource.getrlimit(resource.RLIMIT_AS)
     yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    restore(resource.RLIMIT_AS, before)
 
 
 @pytest.fixture(scope="module")

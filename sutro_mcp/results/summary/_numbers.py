@@ -88,7 +88,7 @@ class Numbers:
 
     def _cut(self) -> None:
         self._sample = self._sample.bottom_k(self._budget.sampled, by="r")
-        self._threshold = int(self._sample["r"].max())  # pyright: ignore[reportArgumentType]
+        self._threshold = cast("int", self._sample["r"].max())
 
 
 def mean(values: pl.Series, counts: pl.Series) -> float:

@@ -5,6 +5,7 @@ it. Whoever wants to show the value itself reads that row again.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import polars as pl
 
@@ -171,7 +172,7 @@ class Sketch:
         if self._kept is not None and self._kept.height > (room := self._budget.held):
             if self._threshold is None:
                 self._frequent = Frequent(self._kept)
-            self._threshold = int(self._kept["h"].sort()[room - 1])
+            self._threshold = cast("int", self._kept["h"].sort()[room - 1])
             self._kept = self._kept.filter(_held(self._threshold))
 
 

@@ -56,21 +56,21 @@ def test_batches_may_be_cut_anywhere(
     assert summarise(table, cuts, **options) == summarise(table, **options)
 
 
-@pytest.mark.parametrize("step", [1, 7, 250, 1_000])
+@pytest.mark.parametrize("step", [1, 7, 50, 200])
 def test_rows_that_repeat_are_parsed_once_and_counted_each(step: int) -> None:
     """Texts of a few kinds only, some of them broken: each row is in its kind, under its own number."""
     kinds = ['{"label": "good", "n": 1}', '{"n": 2, "label": "bad"}', '{"label": null}', '{"label": "go']
-    texts = [kinds[row % 4] for row in range(1_000)]
+    texts = [kinds[row % 4] for row in range(200)]
 
-    answer = summarise(pl.Series(texts), range(0, 1_000, step), json_schema=SCHEMA)
+    answer = summarise(pl.Series(texts), range(0, 200, step), json_schema=SCHEMA)
 
     assert suspicions(answer) == {
-        "outside the schema's enum: label": (250, [1, 5, 9, 13, 17]),
-        "JSON cut off or broken": (250, [3, 7, 11, 15, 19]),
+        "outside the schema's enum: label": (50, [1, 5, 9, 13, 17]),
+        "JSON cut off or broken": (50, [3, 7, 11, 15, 19]),
     }
     label = column(answer, "label")
-    assert (label.present, label.nulls, label.distinct) == (750, 250, 2)
-    assert [(top.value, top.count, top.share) for top in label.top] == [("good", 250, 0.5), ("bad", 250, 0.5)]
+    assert (label.present, label.nulls, label.distinct) == (150, 50, 2)
+    assert [(top.value, top.count, top.share) for top in label.top] == [("good", 50, 0.5), ("bad", 50, 0.5)]
     assert column(answer, "n").numbers == Distribution(min=1, q25=1, median=1.5, q75=2, max=2, mean=1.5)
 
 
