@@ -28,7 +28,8 @@ from ._models import (
     SummaryRequest,
 )
 from ._worker import Worker
-from .store import HEAD, TAIL, Artifact, ArtifactSource, ArtifactStore, Variant, private_folder
+from .parquet import HEAD, TAIL
+from .store import Artifact, ArtifactSource, ArtifactStore, Variant, private_folder
 
 T = TypeVar("T")
 
