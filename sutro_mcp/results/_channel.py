@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ._models import ArtifactRef
-from .store import Span, Spans
+from ._spans import Span, Spans
 
 
 class StoppedError(BaseException):

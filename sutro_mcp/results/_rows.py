@@ -43,6 +43,10 @@ class Rows(Protocol):
         """
         ...
 
+    def size(self, names: Sequence[str]) -> int:
+        """About how many bytes these columns take in memory."""
+        ...
+
     def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
         """Values of a column to look something up in, and whether they are all of them."""
         ...
@@ -89,6 +93,9 @@ class FrameRows:
     def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
         for name in names:
             yield name, 0, self._frame.get_column(name)
+
+    def size(self, names: Sequence[str]) -> int:
+        return sum(self._frame.get_column(name).estimated_size() for name in names)
 
     def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
         return iter([self._frame.get_column(name)]), True
@@ -170,6 +177,9 @@ class ParquetRows:
             self._opened.source.ahead(file.spans(tuple(shown)))
             for run in file.runs(tuple(shown)):
                 yield shown[run.name], run.first_row, decode(run)
+
+    def size(self, names: Sequence[str]) -> int:
+        return self._opened.file.uncompressed([self._stored[name] for name in names])
 
     def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
         stored = self._stored[name]

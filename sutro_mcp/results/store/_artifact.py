@@ -11,9 +11,9 @@ from typing import Literal, Protocol
 import anyio
 
 from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, SutroError
+from sutro_mcp.results._spans import Span, Spans, merged
 
 from ._entry import Entry
-from ._spans import Span, Spans, merged
 
 Progress = Callable[[int, int | None], None]
 Format = Literal["parquet", "json", "csv"]
