@@ -69,6 +69,10 @@ class PublicTransport(httpx.AsyncBaseTransport):
         while self._transports:
             await self._transports.popitem()[1].aclose()
 
+    def allows(self, address: str) -> bool:
+        """Whether a connection to `address` may be made."""
+        return is_public(address) or (self._loopback and is_loopback(address))
+
     def _transport(self, host: str) -> httpx.AsyncHTTPTransport:
         if host not in self._transports:
             self._transports[host] = httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False)
@@ -83,7 +87,7 @@ class PublicTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("the name was not resolved in time") from None
         except OSError as error:
             raise httpx.ConnectError("the name could not be resolved") from error
-        if not all(is_public(each) or (self._loopback and is_loopback(each)) for each in found):
+        if not all(map(self.allows, found)):
             raise PrivateAddressError
         return found
 

@@ -208,7 +208,7 @@ class ResultsEngine:
                 overwrite=overwrite,
             )
             try:
-                return await self._long.run("export", request, ExportReport, doing, artifact)
+                return await self._long.run("export", request, ExportReport, doing, artifact, rows_to(report))
             except BaseException as error:
                 # A worker that was stopped half way could not tidy up itself.
                 discard(folder, request.temporary)

@@ -95,7 +95,7 @@ class FrameRows:
             yield name, 0, self._frame.get_column(name)
 
     def size(self, names: Sequence[str]) -> int:
-        return sum(self._frame.get_column(name).estimated_size() for name in names)
+        return sum(int(self._frame.get_column(name).estimated_size()) for name in names)
 
     def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
         return iter([self._frame.get_column(name)]), True

@@ -70,7 +70,11 @@ class StreamedFrame:
         if original is not None:
             carried = carried_names(names, ref, output_column)
             check_join(
-                original, [*kept, *fields], self.height, carried, lambda name: self._is_same(name, types[name])
+                original,
+                [*kept, *fields],
+                self.height,
+                carried,
+                lambda name: self._is_same(name, types[name]),
             )
         self._kept = {name: types[name] for name in kept if name not in self._original.columns}
         self.schema: dict[str, pl.DataType] = {**self._original.schema, **self._kept, **fields}
@@ -140,7 +144,8 @@ class StreamedFrame:
         """The first reading: number of the first row and values, at most `step` of them."""
         done = 0
         for column in self._batches(name):
-            for values in column.iter_slices(self._step):
+            for start in range(0, len(column), self._step):
+                values = column.slice(start, self._step)
                 yield done, values
                 done += len(values)
                 # The second reading is the other half of the work.
@@ -149,7 +154,7 @@ class StreamedFrame:
     def _aligned(self, names: Sequence[str]) -> Iterator[list[pl.Series]]:
         """The same rows of all these columns, each of which comes in batches of its own length."""
         sources = [self._batches(name) for name in names]
-        rests = [pl.Series() for _ in names]
+        rests: list[pl.Series] = [pl.Series([]) for _ in names]
         done = 0
         while done < self.height:
             for place, source in enumerate(sources):
@@ -206,7 +211,9 @@ class JsonTypes:
         if self._others:
             first = f"the first of them row {self._first_other:,} (counted from 0)"
             return f"{self._others:,} rows hold no JSON object, {first}"
-        return "the objects have no fields, or one field holds objects in some rows and other values elsewhere"
+        return (
+            "the objects have no fields, or one field holds objects in some rows and other values elsewhere"
+        )
 
     def add(self, first_row: int, texts: pl.Series) -> None:
         """The next texts. Once they cannot be unpacked, objects are only told from other texts."""
@@ -217,12 +224,12 @@ class JsonTypes:
                     self._count(row, is_object=parse_object(text) is not None)
 
     def _merge(self, texts: pl.Series) -> bool:
-        before = [] if self._fields is None else [json.dumps(_example(self._fields))]
         try:
+            before = [] if self._fields is None else [json.dumps(_example(self._fields))]
             found = pl.concat([pl.Series(before, dtype=pl.String), texts]).str.json_decode(
                 infer_schema_length=None
             )
-        except pl.exceptions.PolarsError:
+        except (pl.exceptions.PolarsError, RecursionError):
             return False
         if isinstance(found.dtype, pl.Struct):
             self._fields = found.dtype
@@ -250,7 +257,7 @@ def _types(fields: pl.Struct) -> dict[str, pl.DataType]:
 def _may_not_fit(dtype: pl.DataType) -> bool:
     if isinstance(dtype, pl.List | pl.Array):
         return _may_not_fit(cast("pl.DataType", dtype.inner))
-    return dtype in _LARGE
+    return isinstance(dtype, _LARGE)
 
 
 def _example(dtype: pl.DataType) -> Any:

@@ -150,6 +150,14 @@ async def test_a_name_with_any_address_that_is_not_public_is_not_connected_to(ad
             await http.get(f"https://{NAME}/")
 
 
+@pytest.mark.parametrize("loopback", [False, True])
+def test_public_addresses_are_allowed_everywhere(loopback: bool) -> None:
+    """Where stores usually are."""
+    transport = PublicTransport(ssl.create_default_context(), loopback=loopback)
+    assert [transport.allows(each) for each in ("93.184.216.34", "2606:4700::1111")] == [True, True]
+    assert [transport.allows(each) for each in ("127.0.0.1", "::1")] == [loopback, loopback]
+
+
 async def test_loopback_is_allowed_where_the_deployment_is_there_and_nothing_else() -> None:
     """An emulator has its store on this machine, not in this network."""
     async with socket_server(OK) as (origin, asked), guarded(Resolver("127.0.0.1")) as http:
