@@ -5,6 +5,7 @@ import os
 import struct
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -73,7 +74,7 @@ class FileBytes:
         self.size = Path(ref.path).stat().st_size
         self._path = Path(ref.path)
         self._there = Spans([(0, self.size)] if ref.is_whole else [])
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._channel: Channel = Deaf()
 
     @contextmanager
@@ -82,7 +83,8 @@ class FileBytes:
 
         Not longer, or a file that was removed to make room would still take it.
         """
-        with self._path.open("rb") as file:
+        # Without a buffer, which would hold what was there before the bytes came.
+        with self._path.open("rb", buffering=0) as file:
             if inode not in (None, os.fstat(file.fileno()).st_ino):
                 raise StoppedError
             self._file, self._channel = file, channel
