@@ -3,17 +3,21 @@
 It speaks frames over its own stdin and stdout: four bytes of length, then JSON. A request is
 `{"task", "request"}`, a reply `{"answer"}` or `{"error": {"type", "parts"}}` with an error of
 `sutro_mcp.errors`; anything else that goes wrong is `{"crash": class name}` with the traceback on stderr.
-The process ends when its stdin does, so it never outlives the server.
+The process ends when its stdin does or its parent is gone, so it never outlives the server, busy or not.
 """
 
 import json
 import os
 import struct
 import sys
+import threading
+import time
 import traceback
 from typing import BinaryIO
 
 from sutro_mcp.errors import SutroError
+
+_PARENT_POLL_SECONDS = 1.0
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -43,9 +47,17 @@ def _answer(message: dict[str, str]) -> bytes:
 
 def main() -> None:
     """Keep the pipe for frames: whatever a library prints goes to stderr."""
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
         serve(sys.stdin.buffer, sink)
+
+
+def _leave_with(parent: int) -> None:
+    # A server that was killed cannot say so, and a busy worker does not read.
+    while os.getppid() == parent:
+        time.sleep(_PARENT_POLL_SECONDS)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from mcp.server.mcpserver import MCPServer
 from sutro_mcp.settings import Settings
 
 from .context import AppContext, Connect, open_context
+from .outbound import outbound
 from .protocol import SutroServer
 from .resources import add_resources
 from .tools import CATALOGUE, description_of, tools_for
@@ -33,6 +34,7 @@ def build_server(settings: Settings, connect: Connect) -> SutroServer:
         website_url="https://sutro.sh",
         lifespan=lifespan,
         log_level=settings.log_level,
+        middleware=[outbound],
         # Nothing announces changes yet, so none are promised.
         subscriptions=False,
     )

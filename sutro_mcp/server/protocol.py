@@ -7,6 +7,7 @@ for bad ones, and masks every exception that is not its own ToolError.
 import difflib
 import logging
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, cast
 
 from mcp import MCPError
@@ -28,10 +29,13 @@ from sutro_mcp.untrusted import shorten, visible
 
 from .context import AppContext
 from .define import fail
+from .gate import Gate
+from .outbound import is_failure, scrub_result
 
 logger = logging.getLogger(__name__)
 
 _SHOWN_VALUE = 60
+_OUR_FAULT = "{} failed because of an error in sutro-mcp itself. Its log (stderr) says more."
 # Titles cost tokens and say nothing; defaults are refused by strict hosts and stand in the description;
 # lengths are caps against abuse that no honest call meets.
 _DROPPED_KEYS = frozenset({"title", "default", "maxLength", "maxItems"})
@@ -39,6 +43,15 @@ _DROPPED_KEYS = frozenset({"title", "default", "maxLength", "maxItems"})
 
 class SutroServer(MCPServer[AppContext]):
     """The product's server object, whatever the transport."""
+
+    @cached_property
+    def _gate(self) -> Gate:
+        return Gate()
+
+    @cached_property
+    def _waits(self) -> Gate:
+        """Waits have turns of their own: they take minutes, in which they do next to nothing."""
+        return Gate(running=256, queued=0)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[AppContext, Any] | None = None
@@ -53,24 +66,40 @@ class SutroServer(MCPServer[AppContext]):
         required = cast("list[str]", schemas[name].get("required", []))
         # Hosts send "" or null for an optional argument that was left blank.
         given = {key: value for key, value in arguments.items() if key in required or value not in ("", None)}
+        gate = self._waits if name == "wait_for_job" else self._gate
         try:
-            return await super().call_tool(name, given, context)
+            async with gate.turn(f"call {name}"):
+                result = await super().call_tool(name, given, context)
+            return scrub_result(result) if isinstance(result, CallToolResult) else result
+        except SutroError as error:
+            return fail(str(error))
         except UnexpectedToolError as error:
             if isinstance(error.__cause__, SutroError):
                 logger.info("%s: %s", name, type(error.__cause__).__name__)
                 return fail(str(error.__cause__))
             logger.exception("%s failed", name)
-            return fail(f"{name} failed because of an error in sutro-mcp itself. Its log (stderr) says more.")
+            return fail(_OUR_FAULT.format(name))
         except ToolError as error:
             # Tools raise errors of ours only, so what is left is the SDK's about the arguments.
             return fail(_explain(name, error))
+        except MCPError:
+            raise
+        except BaseException as error:
+            # A panic in a native library is none of Exception's, and would end the connection.
+            if not is_failure(error):
+                raise
+            logger.exception("%s failed", name)
+            return fail(_OUR_FAULT.format(name))
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[AppContext, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
         """Read a resource; every failure that the caller can act on carries text of ours."""
         try:
-            return await super().read_resource(uri, context)
+            async with self._gate.turn("read this resource"):
+                return await super().read_resource(uri, context)
+        except SutroError as error:
+            raise ResourceError(str(error)) from error
         except UnexpectedResourceError as error:
             cause = error.__cause__
             if isinstance(cause, JobNotFoundError):
