@@ -1,6 +1,6 @@
 """The product's stdio server with tools that do what none of the product's should; the guards are its own.
 
-Run as a program; the key is the one given in the environment.
+Run as a program with a log level; the key is the one given in the environment.
 """
 
 import logging
@@ -66,7 +66,6 @@ async def leak(ctx: Context[Any]) -> CallToolResult:
         raise ValueError(f"traceback: {key}")
     except ValueError:
         logging.getLogger("leak").exception("caught")
-    print(f"print: {SIGNED}", file=sys.stderr) if os.environ.get("PRINTED") else None  # noqa: T201
     await ctx.report_progress(1, 2, f"progress: {key} {SIGNED} {PLAIN_HALF}")
     await reporter(ctx)(2, 2, f"progress: {key} {SIGNED} {PLAIN_HALF}")
     return CallToolResult(
@@ -90,47 +89,40 @@ class Parking:
 
     def __init__(self) -> None:
         self._leave = anyio.Event()
-        self._parked = self.most = 0
+        self.parked = self.most = 0
 
     async def park(self) -> str:
         """Stay."""
-        self._parked += 1
-        self.most = max(self.most, self._parked)
+        self.parked += 1
+        self.most = max(self.most, self.parked)
         try:
             await self._leave.wait()
         finally:
-            self._parked -= 1
+            self.parked -= 1
         return "left"
-
-    async def parked(self) -> str:
-        """How many there are; not a tool, as it would need a turn itself."""
-        return f"{self._parked}"
 
     def let_go(self) -> None:
         """Let all go."""
         self._leave.set()
 
 
-def odd_server(parking: Parking | None = None) -> SutroServer:
-    """The product's server and the tools above."""
-    server = build_server(Settings(log_level="DEBUG"), lambda: ApiClient(resolve_connection()))
-    for tool in (panic, panic_in_a_group, exhaust, leak_in_a_crash):
+def odd_server(parking: Parking) -> SutroServer:
+    """The product's server and the tools above; what it knows of a deployment comes from the environment."""
+    connection = resolve_connection()
+    server = build_server(Settings(log_level="DEBUG"), lambda: ApiClient(connection))
+    for tool in (panic, panic_in_a_group, exhaust, leak_in_a_crash, parking.park):
         server.add_tool(tool)
     for tool in (half_a_pair, half_a_pair_in_an_error, leak):
         server.add_tool(tool, structured_output=False)
     server.prompt("crash")(crash_prompt)
-    if parking is not None:
-        server.add_tool(parking.park)
     return server
 
 
 def main() -> int:
     """As `sutro-mcp serve` does it."""
     parent = os.getppid()
-    guard_process("DEBUG")
-    resolved = resolve_connection()
-    code = run_stdio(odd_server(), parent)
-    return code if resolved else 1
+    guard_process(sys.argv[1])
+    return run_stdio(odd_server(Parking()), parent)
 
 
 if __name__ == "__main__":

@@ -199,9 +199,9 @@ async def test_what_a_refusal_says() -> None:
             "Invalid request: this is not a JSON-RPC 2.0 message",
             "Invalid request: an id is a string or a whole number",
             (
-                "Invalid request: the line holds a number, a nesting or a text that JSON between systems may not "
-                "have (thousands of digits, hundreds of levels, NaN, half a surrogate pair, bytes that are not "
-                "UTF-8)"
+                "Invalid request: the line holds a number, a nesting or a text that JSON between systems may "
+                "not have (thousands of digits, hundreds of levels, NaN, half a surrogate pair, bytes that "
+                "are not UTF-8)"
             ),
         ]
     )
