@@ -20,7 +20,7 @@ import httpx
 from mcp import Client
 
 from sutro_mcp.client import ApiClient, resolve_connection
-from sutro_mcp.emulator import DEMO_KEY, Emulator
+from sutro_mcp.emulator import Emulator
 from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings
 from tests.support import Era, Talk
@@ -233,7 +233,9 @@ async def conversation(
     """A conversation with the product's server about this upstream, over its sockets."""
 
     def connect() -> ApiClient:
-        connection = resolve_connection(origin or upstream.emulator.api_origin, DEMO_KEY, env={})
+        connection = resolve_connection(
+            origin or upstream.emulator.api_origin, upstream.emulator.api_key, env={}
+        )
         return ApiClient(connection, **options)
 
     async with Client(build_server(Settings(), connect), mode=era) as client:
