@@ -194,11 +194,14 @@ async def test_a_process_shows_neither_on_stdout_nor_stderr_nor_to_its_children(
             await _call(server, "get_job_results", job_id=job_id, view="rows"),
             await _call(server, "query_job_results", job_id=job_id, sql="SELECT * FROM results"),
         ]
+        limits = Path(f"/proc/{server.process.pid}/limits").read_text()  # noqa: ASYNC240
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
         assert not any(KEY in environment for environment in _environments_of_children(server.process.pid))
         await server.close_stdin()
         assert await server.exit_code() == 0
     everything = "".join(shown)
     assert "you sent Authorization: Key [redacted]" in everything
+    assert "DEBUG sutro_mcp.server.outbound: tools/call get_job done in" in everything
     for secret in {KEY, SIGNATURE, *_signatures(upstream)}:
         assert secret not in everything
 
