@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,13 +122,15 @@ def _signatures(upstream: Upstream) -> list[str]:
 
 @pytest.mark.parametrize("path", [API, STORE, "results-url"])
 async def test_no_failure_shows_key_or_signature_anywhere(
-    upstream: Upstream, sinks: Sinks, path: str
+    upstream: Upstream, sinks: Sinks, path: str, record_property: Callable[[str, object], None]
 ) -> None:
     """Answers, structured content, errors, their repr, and the log."""
+    faults = [*(case.fault for case in CASES.values()), *ECHOES.values()]
+    record_property("tries", len(faults))
     job_id = upstream.emulator.add_job(status="SUCCEEDED", outputs=["a", ECHO], name="quiet")
     async with conversation(upstream) as chat:
         with anyio.fail_after(100):
-            for fault in [*(case.fault for case in CASES.values()), *ECHOES.values()]:
+            for fault in faults:
                 upstream.add(fault, path=path)
                 upstream.add(fault, path=path)
                 if path == API:
