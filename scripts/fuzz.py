@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import stamina
 
+from sutro_mcp.redaction import guard_process
 from tests.faults.messages import run_ids, run_messages
 from tests.faults.schedules import run_schedules
 
@@ -75,6 +76,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
+    guard_process("ERROR")  # each retry would be a line otherwise
     return anyio.run(fuzz, options.minutes, options.seed)
 
 
