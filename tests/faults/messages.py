@@ -107,7 +107,8 @@ class Generator:
         method = self._method(self._dice.choice(METHODS))
         params: Any = self._params(method) if self._dice.random() < 0.9 else self._value()
         if isinstance(params, dict) and self._modern and self._dice.random() < 0.9:
-            params["_meta"] = ENVELOPE if self._dice.random() < 0.9 else {**ENVELOPE, "x": self._value()}
+            meta = ENVELOPE if self._dice.random() < 0.9 else {**ENVELOPE, "x": self._value()}
+            params = {**params, "_meta": meta}
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": request_id, "method": method}
         if self._dice.random() < 0.95:
             message["params"] = params
