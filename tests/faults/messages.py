@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count as counter
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -108,7 +108,7 @@ class Generator:
         params: Any = self._params(method) if self._dice.random() < 0.9 else self._value()
         if isinstance(params, dict) and self._modern and self._dice.random() < 0.9:
             meta = ENVELOPE if self._dice.random() < 0.9 else {**ENVELOPE, "x": self._value()}
-            params = {**params, "_meta": meta}
+            params = {**cast("dict[str, Any]", params), "_meta": meta}
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": request_id, "method": method}
         if self._dice.random() < 0.95:
             message["params"] = params
