@@ -19,7 +19,7 @@ from ._rows import Rows
 from .frames import as_json_type, carried_names, check_fields, check_join, json_dtype
 from .parquet import UnsupportedError
 
-_STEP = 16_384
+STEP = 16_384
 # The only ones with values beyond those of Int64, which is what a JSON reply has.
 _LARGE = (pl.UInt64, pl.Int128, pl.UInt128)
 # JSON of which polars infers the type.
@@ -45,7 +45,7 @@ class StreamedFrame:
         original: pl.DataFrame | None = None,
         output_column: str = "inference_result",
         unpack_json: bool = True,
-        step: int = _STEP,
+        step: int = STEP,
     ) -> None:
         """Read what tells the types; `step` is how many rows are looked at together, at most.
 
