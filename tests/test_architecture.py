@@ -20,7 +20,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "library": ({"client", "results"}, {"anyio", "polars", "pandas"}),
     "server": (
         {"client", "results", "settings", "errors", "untrusted"},
-        {"mcp", "pydantic", "pydantic_core", "anyio"},
+        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "uvicorn"},
     ),
     "emulator": (set(), {"starlette", "polars", "uvicorn"}),
     "demo": (set(), {"mcp", "anyio"}),
