@@ -81,10 +81,14 @@ def result_of(reply: httpx.Response) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def http_process(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncGenerator[HttpProcess]:
+async def http_process(
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    command: tuple[str, ...] = (*COMMAND, "serve", "--transport", "http", "--port", "0"),
+) -> AsyncGenerator[HttpProcess]:
     """`sutro-mcp serve --transport http` on a free port, gone when the block ends."""
     process = await anyio.open_process(
-        [*COMMAND, "serve", "--transport", "http", "--port", "0", *arguments],
+        [*command, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
