@@ -19,7 +19,7 @@ from sutro_mcp.errors import SutroError
 from sutro_mcp.hosts import HOSTS, KEY_PLACEHOLDER, Launch
 
 if TYPE_CHECKING:
-    from sutro_mcp.client import Connection
+    from sutro_mcp.client import ApiClient, Connection
     from sutro_mcp.settings import Settings
 
 _FLAGS = ("-h", "--help", "--version")
@@ -115,11 +115,10 @@ def _serve(options: argparse.Namespace) -> int:
         # Started first, so that it comes up while the server is being imported.
         emulator = stack.enter_context(_emulator_process()) if settings.demo else None
 
-        from sutro_mcp.client import ApiClient, resolve_connection
         from sutro_mcp.server.build import build_server
 
         connection = _announced(emulator) if emulator else None
-        server = build_server(settings, lambda: ApiClient(connection or resolve_connection()))
+        server = build_server(settings, lambda: _connect(connection))
         if settings.transport == "http":
             from sutro_mcp.server.http import run_http
 
@@ -127,6 +126,12 @@ def _serve(options: argparse.Namespace) -> int:
         from sutro_mcp.server.stdio import run_stdio
 
         return run_stdio(server, parent)
+
+
+def _connect(connection: "Connection | None") -> "ApiClient":
+    from sutro_mcp.client import ApiClient, resolve_connection
+
+    return ApiClient(connection or resolve_connection())
 
 
 def _say_where(url: str) -> None:

@@ -3,14 +3,17 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mcp.server.mcpserver import Context
 
-from sutro_mcp.client import ApiClient
 from sutro_mcp.results import ResultsEngine, results_engine
 from sutro_mcp.settings import Settings
 
-Connect = Callable[[], ApiClient]
+if TYPE_CHECKING:
+    from sutro_mcp.client import ApiClient  # loads the HTTP library
+
+Connect = Callable[[], "ApiClient"]
 
 
 @dataclass
@@ -20,10 +23,10 @@ class AppContext:
     settings: Settings
     results: ResultsEngine
     connect: Connect
-    _client: ApiClient | None = field(default=None, repr=False)
+    _client: "ApiClient | None" = field(default=None, repr=False)
 
     @property
-    def client(self) -> ApiClient:
+    def client(self) -> "ApiClient":
         """The API client, made when first needed. Raises ConfigurationError without a usable key and URL."""
         if self._client is None:
             self._client = self.connect()

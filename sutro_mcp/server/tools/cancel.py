@@ -6,13 +6,13 @@ read says more.
 """
 
 from contextlib import aclosing, suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from sutro_mcp.client import ApiClient, CancelReply, Job, Status
+from sutro_mcp.client import CancelReply, Job, Status
 from sutro_mcp.errors import (
     RateLimitedError,
     SutroError,
@@ -27,6 +27,9 @@ from sutro_mcp.server.job_outputs import brief
 from sutro_mcp.server.outputs import CancelAnswer, Outcome
 from sutro_mcp.server.params import JobId
 from sutro_mcp.untrusted import quote
+
+if TYPE_CHECKING:
+    from sutro_mcp.client import ApiClient  # loads the HTTP library
 
 ACTS_AT_ONCE = """Ask Sutro to stop one job, at once. It cannot be undone, and finished rows may be billed.
 
@@ -88,7 +91,7 @@ def _already(job: Job) -> CancelAnswer:
     )
 
 
-async def _preview(client: ApiClient, job: Job) -> CancelAnswer:
+async def _preview(client: "ApiClient", job: Job) -> CancelAnswer:
     done = await _rows_done(client, job)
     message = "This is a preview, nothing was sent. "
     message += "How many rows are done is not known." if done is None else f"{done:,} rows are done."
@@ -109,7 +112,7 @@ async def _preview(client: ApiClient, job: Job) -> CancelAnswer:
     )
 
 
-async def _cancel(client: ApiClient, job: Job) -> CancelAnswer:
+async def _cancel(client: "ApiClient", job: Job) -> CancelAnswer:
     try:
         sent: CancelReply | None = await client.cancel_job(job.job_id)
     except RateLimitedError:
@@ -159,14 +162,14 @@ def _judge(sent: CancelReply | None, after: Status | None) -> tuple[Outcome, str
     return "requested", f"The deployment accepted the request; {seen}.", follow
 
 
-async def _status_after(client: ApiClient, job_id: str) -> Status | None:
+async def _status_after(client: "ApiClient", job_id: str) -> Status | None:
     try:
         return (await client.get_job_status(job_id)).status
     except SutroError:
         return None
 
 
-async def _rows_done(client: ApiClient, job: Job) -> int | None:
+async def _rows_done(client: "ApiClient", job: Job) -> int | None:
     """Rows done according to the progress stream, if it tells at once. Never an error: this is a courtesy."""
     if job.status is Status.QUEUED:
         return 0
