@@ -30,6 +30,11 @@ class HttpProcess:
     def origin(self) -> str:
         return self.url.removesuffix("/mcp")
 
+    async def next_line(self) -> str:
+        """The next line of stderr."""
+        with anyio.fail_after(20):
+            return (await self._stderr.receive_until(b"\n", 10_000)).decode()
+
     async def exit_code(self, seconds: float = 4) -> int:
         """Its exit code; the test fails if it is still there after so many seconds."""
         with anyio.fail_after(seconds):

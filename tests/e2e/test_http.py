@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +253,41 @@ async def test_a_call_that_is_nearly_done_is_answered_before_it_ends(
             await _until_asked(sutro)
             server.process.terminate()
         assert await server.exit_code() == 143
+
+
+STUBBORN = """
+import sys, anyio
+from sutro_mcp.server.build import build_server
+from sutro_mcp.server.http import run_http
+from sutro_mcp.settings import Settings
+
+async def stay() -> str:
+    "Does not let itself be cancelled."
+    print("staying", file=sys.stderr, flush=True)
+    with anyio.CancelScope(shield=True):
+        await anyio.sleep_forever()
+
+settings = Settings(transport="http", port=0)
+server = build_server(settings, lambda: None)
+server.add_tool(stay)
+run_http(server, settings, lambda url: print(f"Serving MCP at {url}. ", file=sys.stderr, flush=True))
+"""
+
+
+async def test_work_that_refuses_to_end_is_left_behind() -> None:
+    """Nothing holds a server that was told to stop."""
+    async with http_process(command=(sys.executable, "-c", STUBBORN)) as server:
+        call = modern("tools/call", {"name": "stay", "arguments": {}})
+        async with anyio.create_task_group() as tasks:
+
+            async def call_it() -> None:
+                with suppress(httpx.RemoteProtocolError):
+                    await server.client.post(server.url, **call)
+
+            tasks.start_soon(call_it)
+            assert await server.next_line() == "staying"
+            server.process.terminate()
+            assert await server.exit_code() == 143
 
 
 async def test_idle_connections_do_not_keep_it() -> None:

@@ -6,15 +6,22 @@ Upstream is a transport handler that never answers: the emulator cannot say when
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
+from mcp import MCPError
+from mcp.server.context import ServerRequestContext
+from mcp.server.session import ServerSession
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
 from sutro_mcp.client import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY
 from sutro_mcp.server.build import build_server
+from sutro_mcp.server.exchanges import Exchanges, drop_with_the_client
 from sutro_mcp.server.http import HttpServer, http_app
 from sutro_mcp.server.protocol import SutroServer
 from sutro_mcp.settings import Settings
@@ -108,3 +115,38 @@ async def test_a_server_that_takes_no_more_sessions_is_not_well() -> None:
             opened += 1
         assert opened == 500
         assert (await client.get(health)).status_code == 503
+
+
+async def test_work_does_not_begin_for_a_client_that_has_left_already() -> None:
+    """It may hang up while its request waits in a queue."""
+    begun: list[str] = []
+    refusals: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, _: Send) -> None:
+        assert (await receive())["type"] == "http.disconnect"
+
+        async def call_next(ctx: ServerRequestContext[Any, Any]) -> None:
+            await anyio.lowlevel.checkpoint()
+            begun.append(ctx.method)
+
+        ctx = ServerRequestContext[Any, Any](
+            session=cast("ServerSession", None),
+            lifespan_context=None,
+            protocol_version="2025-11-25",
+            method="tools/call",
+            request=Request(scope),
+        )
+        try:
+            await drop_with_the_client(ctx, call_next)
+        except MCPError as error:
+            refusals.append(str(error))
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        """Nobody listens."""
+
+    await Exchanges(app)({"type": "http"}, receive, send)
+    assert begun == []
+    assert refusals == ["Request cancelled: the client hung up."]
