@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--demo", action="store_true", default=None, help="serve demo jobs: no key, no network"
     )
     serve.add_argument("--read-only", action="store_true", default=None, help="without cancel and export")
-    serve.add_argument("--cancel", choices=["off", "confirm", "allow"], help="when cancel_job acts")
+    serve.add_argument("--cancel", choices=["off", "confirm", "elicit", "allow"], help="when cancel_job acts")
     serve.add_argument("--export-dir", metavar="DIR", help="folder of export_job_results (~/sutro-exports)")
     serve.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="what stderr gets")
     serve.set_defaults(run=_serve)

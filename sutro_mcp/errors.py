@@ -18,10 +18,13 @@
     │   ├── RateLimitedError         too many requests (429); `retry_after` in seconds
     │   ├── ServiceUnavailableError  5xx, or a gateway gave up (524)
     │   ├── ConnectionFailedError    no connection, or it broke
-    │   └── DeadlineExceededError    no complete answer in time
+    │   ├── DeadlineExceededError    no complete answer in time
+    │   ├── StillWorkingError        it takes long, and goes on: the same call joins it
+    │   └── ArtifactChangedError     results were replaced while they were read
     └── UnexpectedReplyError         report it
         ├── IncompleteReplyError     a body ended early, or does not match its own length or checksum
         ├── ReplyTooLargeError       a body passed its cap
+        ├── RangesUnsupportedError   only the whole of an artifact can be had, not a part
         └── WorkerError              the process that reads results died or ran out of memory or time
 
 A message has three parts: what we were doing, what happened, what to do next. It holds no URL of ours or of
@@ -120,6 +123,14 @@ class DeadlineExceededError(TemporaryError):
     """No complete answer arrived within the time allowed for the call."""
 
 
+class StillWorkingError(TemporaryError):
+    """Work takes longer than a host waits. It goes on, and the same call joins it."""
+
+
+class ArtifactChangedError(TemporaryError):
+    """An artifact is not the one that was read so far: neither part is worth anything beside the other."""
+
+
 class UnexpectedReplyError(SutroError):
     """The deployment answered with something that the contract does not allow."""
 
@@ -130,6 +141,10 @@ class IncompleteReplyError(UnexpectedReplyError):
 
 class ReplyTooLargeError(UnexpectedReplyError):
     """A body is larger than what this kind of reply may be."""
+
+
+class RangesUnsupportedError(UnexpectedReplyError):
+    """The artifact store does not give parts, or does not say of what. The whole can still be had."""
 
 
 class WorkerError(UnexpectedReplyError):

@@ -4,8 +4,6 @@ It composes `client` and `results`, which know nothing of each other. polars is 
 first asked for.
 """
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sutro_mcp.client import ApiClient, resolve_connection
@@ -14,6 +12,9 @@ from sutro_mcp.results import ArtifactRef, ArtifactStore, Variant
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+
+_CAPACITY = 5 * 1024**3
 
 
 class SutroClient(ApiClient):
@@ -26,13 +27,12 @@ class SutroClient(ApiClient):
     def __init__(self, api_key: str | None = None, api_url: str | None = None, **options: Any) -> None:
         """`options` are those of `ApiClient`: `transport`, `timeout`, `results_timeout`."""
         super().__init__(resolve_connection(api_url, api_key), **options)
-        self._folder = tempfile.TemporaryDirectory(prefix="sutro-mcp-", ignore_cleanup_errors=True)
-        self._store = ArtifactStore(Path(self._folder.name))
+        self._store = ArtifactStore(None, _CAPACITY)
 
     async def aclose(self) -> None:
         """Close connections and remove fetched artifacts."""
         await super().aclose()
-        self._folder.cleanup()
+        self._store.close()
 
     async def get_job_results(
         self,
@@ -59,6 +59,7 @@ class SutroClient(ApiClient):
 
         variant = Variant(job_id, include_inputs, include_cumulative_logprobs)
         async with self._store.artifact(self, variant, fresh=disable_cache) as artifact:
+            await artifact.want([(0, artifact.size)])
             ref = ArtifactRef(
                 path=str(artifact.path),
                 format=artifact.format,

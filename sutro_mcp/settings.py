@@ -63,14 +63,19 @@ class Settings(BaseModel):
 
     read_only: bool = False
     """Without the tools that change something: they are neither listed nor callable."""
-    cancel: Annotated[Literal["off", "confirm", "allow"], BeforeValidator(_lower)] = "confirm"
-    """`off`: never; `confirm`: a preview first, then `confirm`; `allow`: at once."""
+    cancel: Annotated[Literal["off", "confirm", "elicit", "allow"], BeforeValidator(_lower)] = "confirm"
+    """Whose word `cancel_job` takes: nobody's (`off`), a person's through the host or the assistant's
+    (`confirm`), only a person's (`elicit`); with `allow` it needs none."""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         BeforeValidator(_upper),
     ] = "WARNING"
     export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""
+    cache_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/.cache/sutro-mcp")
+    """Where fetched results are kept for the next call and the next server process."""
+    cache_max_bytes: Annotated[int, Field(ge=0)] = 5 * 1024**3
+    """The most that is kept there; 0 keeps nothing from one process to the next."""
     demo: bool = False
     """Serve the embedded emulator instead of a deployment."""
     transport: Annotated[Literal["stdio", "http"], BeforeValidator(_lower)] = "stdio"
@@ -78,6 +83,16 @@ class Settings(BaseModel):
     """Where `http` listens: a loopback address, as nobody is asked who they are."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Where `http` listens; 0 takes a free one."""
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """`cache_dir` with the home folder filled in; None where nothing is kept, or there is no home."""
+        if not self.cache_max_bytes or self.demo:
+            return None
+        try:
+            return _home(self.cache_dir)
+        except ValueError:
+            return None
 
     @property
     def export_folder(self) -> Path:

@@ -1,6 +1,6 @@
 """A conversation with the product's server: the SDK's client in memory, the emulator at the wire."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -8,6 +8,8 @@ from typing import Any, Literal
 import anyio
 import httpx
 from mcp import Client
+from mcp.client.extension import ClientExtension
+from mcp.client.session import ElicitationFnT
 from mcp.types import CallToolResult, TextContent, TextResourceContents
 
 from sutro_mcp.client import ApiClient, resolve_connection
@@ -83,13 +85,19 @@ async def talk(
     settings: Settings = Settings(),  # noqa: B008 - frozen
     key: str = DEMO_KEY,
     transport: httpx.AsyncBaseTransport | None = None,
+    person: ElicitationFnT | None = None,
+    extensions: Sequence[ClientExtension] = (),
     **options: Any,
 ) -> AsyncGenerator[Talk]:
-    """A conversation in `era`; `transport` stands between the client and the emulator."""
+    """A conversation in `era` with a host that has `extensions` and a `person` to ask.
+
+    `transport` stands between the server's client and the emulator.
+    """
     transport = transport or httpx.ASGITransport(app=emulator.app)
 
     def connect() -> ApiClient:
         return ApiClient(resolve_connection(emulator.api_origin, key, env={}), transport=transport, **options)
 
-    async with Client(build_server(settings, connect), mode=era) as client:
+    server = build_server(settings, connect)
+    async with Client(server, mode=era, elicitation_callback=person, extensions=extensions) as client:
         yield Talk(client, emulator)

@@ -26,6 +26,12 @@ def test_a_flag_beats_a_variable() -> None:
     assert (settings.cancel, settings.log_level) == ("allow", "ERROR")
 
 
+@pytest.mark.parametrize("policy", ["off", "confirm", "elicit", "allow"])
+def test_the_policies_of_cancelling_are_four(policy: str) -> None:
+    """By variable."""
+    assert load_settings({"SUTRO_MCP_CANCEL": policy}).cancel == policy
+
+
 @pytest.mark.parametrize("blank", ["", "  ", "${user_config.cancel}"])
 def test_blank_counts_as_unset(blank: str) -> None:
     """Also the literal that desktop bundles pass for an unfilled field."""

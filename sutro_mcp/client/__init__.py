@@ -23,6 +23,7 @@ from ._paging import EMPTY_PAGES
 if TYPE_CHECKING:
     from ._client import ApiClient
     from ._credentials import ApiKey, Connection, resolve_connection
+    from ._ranges import RemoteArtifact
     from ._results import Artifact
 
 _LATER = {
@@ -30,6 +31,7 @@ _LATER = {
     "ApiKey": "_credentials",
     "Artifact": "_results",
     "Connection": "_credentials",
+    "RemoteArtifact": "_ranges",
     "resolve_connection": "_credentials",
 }
 
@@ -47,6 +49,7 @@ __all__ = [
     "JobStatus",
     "ProgressEvent",
     "Quota",
+    "RemoteArtifact",
     "Status",
     "resolve_connection",
 ]

@@ -1,14 +1,12 @@
 """The Sutro API as one typed method per endpoint."""
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import anyio
 import httpx
-from pydantic import ValidationError
 
 from sutro_mcp.errors import (
     ConnectionFailedError,
@@ -23,20 +21,11 @@ from sutro_mcp.errors import (
 from ._credentials import Connection
 from ._failures import NEVER_SENT
 from ._http import Http, T
-from ._models import (
-    AuthReply,
-    CancelReply,
-    Failure,
-    Job,
-    JobPage,
-    JobStatus,
-    Quota,
-    Status,
-    read_object,
-    read_text,
-)
+from ._models import AuthReply, CancelReply, Job, JobPage, JobStatus, Quota, read_object, read_text
 from ._paging import every_job
+from ._parsing import is_authenticated, read_job, read_list, read_page, read_status
 from ._progress import ProgressEvent, events
+from ._ranges import RemoteArtifact
 from ._replies import RouteUnknownError
 from ._results import Artifact, Results, Wanted
 from ._routes import (
@@ -53,8 +42,6 @@ from ._routes import (
 )
 from ._urls import job_segment
 
-# What the service itself issues. Documentation and emulators use other ids as well.
-_REAL_ID = re.compile(r"job-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REPORT = "Call again; if it stays, report it"
 
 
@@ -93,14 +80,14 @@ class ApiClient:
 
     async def list_jobs(self) -> list[Job]:
         """All jobs, newest first, in one request."""
-        return list((await self._http.json(LIST_JOBS, "list jobs", _read_page)).jobs)
+        return list((await self._http.json(LIST_JOBS, "list jobs", read_page)).jobs)
 
     async def list_jobs_page(self, limit: int = 100, cursor: str | None = None) -> JobPage:
         """Up to `limit` jobs (1 to 100), newest first, from `cursor` on."""
         if not 1 <= limit <= 100:
             raise InvalidArgumentError("list jobs", "a page has 1 to 100 jobs", "Change limit")
         params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
-        return await self._http.json(LIST_JOBS, "list jobs", _read_page, params=params)
+        return await self._http.json(LIST_JOBS, "list jobs", read_page, params=params)
 
     def iter_jobs(self, page_size: int = 100) -> AsyncIterator[Job]:
         """All jobs, newest first, page by page, each once."""
@@ -111,7 +98,7 @@ class ApiClient:
         doing = f"read job {_checked(job_id)}"
 
         def read(reply: dict[str, object]) -> Job:
-            job = _read_job(reply.get("job"), doing)
+            job = read_job(reply.get("job"), doing)
             if job.job_id != job_id:
                 raise UnexpectedReplyError(doing, "the deployment answered for another job", _REPORT)
             return job
@@ -122,7 +109,7 @@ class ApiClient:
         """Where a job stands."""
         doing = f"read the status of {_checked(job_id)}"
         return await self._about_job(
-            JOB_STATUS, doing, job_id, lambda reply: _read_status(reply, job_id, doing)
+            JOB_STATUS, doing, job_id, lambda reply: read_status(reply, job_id, doing)
         )
 
     async def cancel_job(self, job_id: str) -> CancelReply:
@@ -158,6 +145,21 @@ class ApiClient:
                 f"{error.happened}, so the outcome is UNKNOWN: the job may or may not be cancelled",
                 "Call get_job_status to see; do not assume either",
             ) from error
+
+    @property
+    def cache_identity(self) -> str:
+        """What results are kept under: `Connection.identity`."""
+        return self.connection.identity
+
+    async def open_results(
+        self, job_id: str, *, include_inputs: bool = False, include_cumulative_logprobs: bool = False
+    ) -> RemoteArtifact | None:
+        """The results of a job for reading in parts, after one request.
+
+        None where the deployment has no link to them, or does not say how long they are: `fetch_results`
+        then tries every route, and says what is wrong if none delivers.
+        """
+        return await self._results.open(Wanted(_checked(job_id), include_inputs, include_cumulative_logprobs))
 
     async def fetch_results(
         self,
@@ -207,9 +209,9 @@ class ApiClient:
         """Whether the deployment accepts the key; a refusal by status is an `AuthenticationError`."""
         doing = "check the API key"
         try:
-            accepted = await self._http.json(AUTH_CHECK, doing, _is_authenticated)
+            accepted = await self._http.json(AUTH_CHECK, doing, is_authenticated)
         except RouteUnknownError:
-            accepted = await self._http.json(TRY_AUTHENTICATION, doing, _is_authenticated)
+            accepted = await self._http.json(TRY_AUTHENTICATION, doing, is_authenticated)
             return AuthReply(authenticated=accepted, endpoint="try-authentication")
         return AuthReply(authenticated=accepted, endpoint="auth/check")
 
@@ -218,7 +220,7 @@ class ApiClient:
         doing = "read quotas"
 
         def read(reply: dict[str, object]) -> tuple[Quota, ...]:
-            entries = [read_object(entry) or {} for entry in _list(reply, "quotas", doing)]
+            entries = [read_object(entry) or {} for entry in read_list(reply, "quotas", doing)]
             # Before priorities were named, the position in the list was the priority.
             return tuple(Quota.model_validate({"priority": at} | entry) for at, entry in enumerate(entries))
 
@@ -248,50 +250,3 @@ def _checked(job_id: str) -> str:
     """The id, once it is known to be safe to send and to repeat in a sentence."""
     job_segment(job_id)
     return job_id
-
-
-def _list(reply: dict[str, object], name: str, doing: str) -> list[object]:
-    value = reply.get(name)
-    if not isinstance(value, list):
-        raise UnexpectedReplyError(doing, f"the reply has no list of {name}", _REPORT)
-    return cast("list[object]", value)
-
-
-def _read_page(reply: dict[str, object]) -> JobPage:
-    jobs = tuple(_read_job(job, "list jobs") for job in _list(reply, "jobs", "list jobs"))
-    return JobPage(
-        jobs=jobs, next_cursor=read_text(reply.get("next_cursor")), message=read_text(reply.get("message"))
-    )
-
-
-def _read_job(value: object, doing: str) -> Job:
-    try:
-        return Job.model_validate(value)
-    except ValidationError:
-        raise UnexpectedReplyError(
-            doing, "the reply describes a job without an id, or not as an object", _REPORT
-        ) from None
-
-
-def _read_status(reply: dict[str, object], job_id: str, doing: str) -> JobStatus:
-    if "job_status" not in reply:
-        raise UnexpectedReplyError(doing, "the reply has no job_status", _REPORT)
-    word = reply["job_status"]
-    by_job = read_object(word)
-    if by_job is not None:
-        only = next(iter(by_job)) if len(by_job) == 1 else job_id
-        if only != job_id and _REAL_ID.fullmatch(only):
-            raise UnexpectedReplyError(doing, "the deployment answered for another job", _REPORT)
-        word = by_job.get(job_id, by_job.get(only))
-    metadata = read_object(reply.get("metadata")) or {}
-    return JobStatus(
-        job_id=job_id,
-        status=Status.read(word),
-        raw_status=read_text(word),
-        message=read_text(reply.get("message")),
-        failure=Failure.read(metadata.get("failure_reason"), metadata.get("additional_context")),
-    )
-
-
-def _is_authenticated(reply: dict[str, object]) -> bool:
-    return reply.get("authenticated") is True

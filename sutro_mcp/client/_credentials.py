@@ -8,6 +8,7 @@ variable as set; there it hides the file.)
 """
 
 import hashlib
+import hmac
 import json
 import os
 import re
@@ -86,6 +87,14 @@ class Connection:
     def origin(self) -> str:
         """`scheme://host[:port]`, for showing."""
         return self.base_url.removesuffix("/v1")
+
+    @property
+    def identity(self) -> str:
+        """Hexadecimal digits that are the same for this pair in every process, and reveal neither half.
+
+        The whole key goes in, not its fingerprint: two keys must not share what is kept for one of them.
+        """
+        return hmac.digest(self.key.reveal().encode(), self.base_url.encode(), "sha256").hex()
 
 
 class _Value(NamedTuple):

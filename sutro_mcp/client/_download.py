@@ -1,59 +1,21 @@
-"""Fetching an artifact from its signed URL: no credentials, resumed where the store can prove it is the same.
-
-A signed URL is itself a credential. It is held in `SignedUrl`, which does not show it; no error, log line or
-file repeats it.
-"""
+"""Fetching a whole artifact into a file, resumed where the store can prove that it is the same."""
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import httpx
 
-from sutro_mcp.errors import (
-    AccessDeniedError,
-    IncompleteReplyError,
-    ReplyTooLargeError,
-    ServiceUnavailableError,
-    SutroError,
-    UnexpectedReplyError,
-)
+from sutro_mcp.errors import IncompleteReplyError, ReplyTooLargeError, UnexpectedReplyError
 
 from ._bodies import chunks, content_length
 from ._files import PartFile
 from ._http import Http
+from ._links import AGAIN, SIZE_CAP, Link, Offer, check_identity, refusal
 from ._retry import retrying
 
-SIZE_CAP = 8 * 1024**3
-
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
-_AGAIN = "Call again; if it stays, report it"
 
 Progress = Callable[[int, int | None], None]
-
-
-class SignedUrl:
-    """A URL whose query is a credential."""
-
-    __slots__ = ("_url",)
-
-    def __init__(self, url: httpx.URL) -> None:
-        self._url = url
-
-    def reveal(self) -> httpx.URL:
-        """The URL itself, for the request only."""
-        return self._url
-
-    def __repr__(self) -> str:
-        return "SignedUrl(…)"
-
-
-@dataclass(frozen=True)
-class Offer:
-    """Where an artifact can be fetched for some minutes, and its size if the deployment says it."""
-
-    url: SignedUrl
-    size: int | None
 
 
 class Download:
@@ -67,19 +29,19 @@ class Download:
         doing: str,
         on_progress: Progress | None,
     ) -> None:
-        """`ask` gets a signed URL; it is called again once if the store refuses the first."""
+        """`ask` gets a signed URL, and another one if the store refuses the first."""
         self._http = http
         self._ask = ask
         self._part = part
         self._doing = doing
         self._on_progress = on_progress
-        self._renewed = False
         self._total: int | None = None
 
     async def run(self) -> None:
         """Fills the file. A connection that breaks is resumed up to three times."""
-        self._offer = await self._ask()
-        self._total = self._offer.size
+        offer = await self._ask()
+        self._link = Link(self._http, self._ask, offer, self._doing)
+        self._total = offer.size
         if self._total is not None and self._total > SIZE_CAP:
             raise ReplyTooLargeError(
                 self._doing,
@@ -90,13 +52,9 @@ class Download:
 
     async def _pour(self) -> None:
         start = self._start()
-        response = await self._get(start)
-        if response.status_code == 403 and not self._renewed:
-            # Expired, most likely: links live for minutes and the first try may have taken that long.
-            await response.aclose()
-            self._renewed = True
-            self._offer = await self._ask()
-            response = await self._get(start)
+        response = await self._link.get(
+            {"Range": f"bytes={start}-", "If-Range": self._part.etag or ""} if start else {}
+        )
         try:
             self._accept(response, start)
             async for data in chunks(response, self._doing, SIZE_CAP, secret=True):
@@ -120,14 +78,9 @@ class Download:
             part.cut(part.size - 1)
         return part.size
 
-    async def _get(self, start: int) -> httpx.Response:
-        headers = {"Range": f"bytes={start}-", "If-Range": self._part.etag or ""} if start else {}
-        return await self._http.open_blob(self._offer.url.reveal(), headers, self._doing)
-
     def _accept(self, response: httpx.Response, start: int) -> None:
         """Checks that the reply is what was asked for, and prepares the file for it."""
-        if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-            raise self._unexpected("the artifact store sent the artifact compressed, which was not asked for")
+        check_identity(response, self._doing)
         if response.status_code == 206 and start:
             self._accept_rest(response, start)
         elif response.status_code == 200:
@@ -140,8 +93,11 @@ class Download:
                 )
             self._total = self._total if length is None else length
             self._part.restart(response.headers.get("etag"))
+        elif response.status_code == 416:
+            self._forget()
+            raise self._incomplete("the artifact changed while it was fetched")
         else:
-            raise self._refusal(response.status_code)
+            raise refusal(response.status_code, self._doing)
 
     def _accept_rest(self, response: httpx.Response, start: int) -> None:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
@@ -158,24 +114,8 @@ class Download:
         self._part.restart()
         self._total = None
 
-    def _refusal(self, status: int) -> SutroError:
-        if status == 403:
-            return AccessDeniedError(
-                self._doing,
-                "the artifact store refused two download links in a row (403)",
-                "Check that this machine's clock is right and call again; if it stays, report it",
-            )
-        if status in (408, 429) or status >= 500:
-            return ServiceUnavailableError(
-                self._doing, f"the artifact store failed ({status})", "Wait a moment and call again"
-            )
-        if status == 416:
-            self._forget()
-            return self._incomplete("the artifact changed while it was fetched")
-        return self._unexpected(f"the artifact store answered {status} to a download")
-
     def _incomplete(self, happened: str) -> IncompleteReplyError:
-        return IncompleteReplyError(self._doing, happened, _AGAIN)
+        return IncompleteReplyError(self._doing, happened, AGAIN)
 
     def _unexpected(self, happened: str) -> UnexpectedReplyError:
-        return UnexpectedReplyError(self._doing, happened, _AGAIN)
+        return UnexpectedReplyError(self._doing, happened, AGAIN)

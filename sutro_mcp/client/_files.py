@@ -21,6 +21,11 @@ _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
 _AGAIN = "Call again; if it stays, report it"
 
 
+def strong_etag(value: str | None) -> str | None:
+    """`value`, if it is an entity tag that only the very same bytes have."""
+    return value if value and _STRONG_ETAG.fullmatch(value) else None
+
+
 class PartFile:
     """Bytes as they arrive, in a file that only its owner can read.
 
@@ -58,7 +63,7 @@ class PartFile:
     def restart(self, etag: str | None = None) -> None:
         """Forgets all bytes; what follows belongs to `etag`."""
         self.cut(0)
-        self._etag = etag if etag and _STRONG_ETAG.fullmatch(etag) else None
+        self._etag = strong_etag(etag)
         if self._etag_path:
             with self._disk():
                 if self._etag:
@@ -133,7 +138,7 @@ class PartFile:
             text = self._etag_path.read_text() if self._etag_path else ""
         except (OSError, ValueError):
             return None
-        return text if _STRONG_ETAG.fullmatch(text) else None
+        return strong_etag(text)
 
     @contextmanager
     def _disk(self) -> Generator[None]:

@@ -29,6 +29,8 @@ Params = Mapping[str, str]
 
 # A pool of httpx slows down with its size: beyond eight, more requests at once mean fewer per second.
 _IN_FLIGHT = 8
+# More connections to one store gain nothing.
+_BLOBS_IN_FLIGHT = 4
 # A body above this is parsed in a thread, so that other calls go on.
 _PARSE_IN_THREAD = 1024 * 1024
 
@@ -49,6 +51,7 @@ class Http:
         self._timeout = timeout
         self._transport = transport
         self._blob_transport = blob_transport or transport
+        self.blob_slots = anyio.Semaphore(_BLOBS_IN_FLIGHT)
         # Results may take minutes to begin; a status must not wait for them.
         self._slots = {slow: anyio.Semaphore(_IN_FLIGHT) for slow in (False, True)}
 
@@ -166,7 +169,7 @@ class Http:
             verify=self._tls if transport is None else True,
             trust_env=False,
             follow_redirects=False,
-            timeout=httpx.Timeout(**_timeouts(60)),
+            timeout=httpx.Timeout(**_timeouts(30)),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 

@@ -24,11 +24,13 @@ from sutro_mcp.errors import (
 from sutro_mcp.untrusted import quote
 
 from ._bodies import chunks, content_length
-from ._download import Download, Offer, Progress, SignedUrl
+from ._download import Download, Progress
 from ._failures import deadline
 from ._files import Format, PartFile
 from ._http import Http
+from ._links import SIZE_CAP, Offer, SignedUrl
 from ._models import Job, Status, read_count, read_object, read_text
+from ._ranges import RemoteArtifact
 from ._replies import GoneError, RouteUnknownError
 from ._routes import GET_RESULTS, POST_RESULTS, RESULTS_URL, Route
 from ._urls import check_artifact_url, is_loopback
@@ -142,11 +144,7 @@ class Results:
                 gone = True
                 lacking.append(route)
             except RejectedError as error:
-                if error.status == 409:
-                    await self._require_success(wanted)
-                    raise _not_published(wanted) from error
-                if error.status not in (405, 501):
-                    raise
+                await self._require_lacking(wanted, error)
                 lacking.append(route)
             else:
                 self._absent.update(lacking)
@@ -180,7 +178,31 @@ class Results:
             "Call wait_for_job to follow it",
         )
 
-    async def _from_link(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
+    async def open(self, wanted: Wanted) -> RemoteArtifact | None:
+        """The artifact of a link, for reading in parts; None where another route has to be tried."""
+        if RESULTS_URL in self._absent:
+            return None
+        try:
+            offer = await self._link(wanted)
+        except (JobNotFoundError, RouteUnknownError, GoneError):
+            return None
+        except RejectedError as error:
+            await self._require_lacking(wanted, error)
+            self._absent.add(RESULTS_URL)
+            return None
+        if not offer.size or offer.size > SIZE_CAP:
+            return None
+        return RemoteArtifact(self._http, lambda: self._link(wanted), offer, offer.size, wanted.job_id)
+
+    async def _require_lacking(self, wanted: Wanted, error: RejectedError) -> None:
+        """Raises unless `error` says that the deployment has no such route."""
+        if error.status == 409:
+            await self._require_success(wanted)
+            raise _not_published(wanted) from error
+        if error.status not in (405, 501):
+            raise error
+
+    async def _link(self, wanted: Wanted) -> Offer:
         doing = wanted.doing
         api_on_loopback = is_loopback(httpx.URL(self._http.connection.base_url).host)
 
@@ -194,15 +216,16 @@ class Results:
                 raise _unexpected(doing, "the deployment sent no download link")
             url = check_artifact_url(link, doing, api_on_loopback=api_on_loopback)
             size = read_count((read_object(reply.get("artifact")) or {}).get("size_bytes"))
-            return Offer(SignedUrl(url), size)
+            lifetime = read_count(reply.get("expires_in_seconds"))
+            return Offer(SignedUrl(url), size, _LINK_SECONDS if lifetime is None else lifetime)
 
-        async def ask() -> Offer:
-            params = wanted.params | {"expires_in_seconds": str(_LINK_SECONDS)}
-            return await self._http.json(RESULTS_URL, doing, read, job_id=wanted.job_id, params=params)
+        params = wanted.params | {"expires_in_seconds": str(_LINK_SECONDS)}
+        return await self._http.json(RESULTS_URL, doing, read, job_id=wanted.job_id, params=params)
 
-        await Download(self._http, ask, part, doing, on_progress).run()
+    async def _from_link(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
+        await Download(self._http, lambda: self._link(wanted), part, wanted.doing, on_progress).run()
         if part.recognise() != "parquet":
-            raise _unexpected(doing, "the artifact is not Parquet")
+            raise _unexpected(wanted.doing, "the artifact is not Parquet")
 
     async def _from_get(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
         # The parameter that selects the format was renamed between generations; both are sent.

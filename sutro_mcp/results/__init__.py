@@ -5,6 +5,7 @@ Importing this package must not import polars: the server does, and there polars
 """
 
 from ._engine import ResultsEngine, results_engine
+from ._flights import OnProgress
 from ._models import (
     ArtifactRef,
     Cell,
@@ -13,12 +14,13 @@ from ._models import (
     ExportFormat,
     ExportReport,
     Page,
+    Promise,
     Sample,
     Summary,
     Suspicion,
     TopValue,
 )
-from ._store import ArtifactSource, ArtifactStore, FetchedArtifact, Progress, Variant
+from .store import ArtifactSource, ArtifactStore, FetchedArtifact, Progress, Variant
 
 __all__ = [
     "ArtifactRef",
@@ -30,8 +32,10 @@ __all__ = [
     "ExportFormat",
     "ExportReport",
     "FetchedArtifact",
+    "OnProgress",
     "Page",
     "Progress",
+    "Promise",
     "ResultsEngine",
     "Sample",
     "Summary",

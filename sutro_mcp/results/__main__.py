@@ -3,39 +3,47 @@
 It speaks frames over its own stdin and stdout: four bytes of length, then JSON. A request is
 `{"task", "request"}`, a reply `{"answer"}` or `{"error": {"type", "parts"}}` with an error of
 `sutro_mcp.errors`; anything else that goes wrong is `{"crash": class name}` with the traceback on stderr.
-The process ends when its stdin does, so it never outlives the server.
+Before its reply it may say `{"want": spans}` (answered by true or false: it then replies `{"stopped"}`),
+`{"ahead": spans}` and `{"rows": [done, total]}`. The process ends when its stdin does, so it never outlives
+the server.
 """
 
 import json
 import os
-import struct
 import sys
 import traceback
-from typing import BinaryIO
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
 
 from sutro_mcp.errors import SutroError
 
+from ._channel import Channel, Pipe, StoppedError
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer requests from `source` on `sink` until `source` ends."""
-    while len(head := source.read(4)) == 4:
-        raw = source.read(struct.unpack(">I", head)[0])
-        reply = _answer(json.loads(raw))
-        sink.write(struct.pack(">I", len(reply)) + reply)
-        sink.flush()
+Task = Callable[[Any, Channel], BaseModel]
 
 
-def _answer(message: dict[str, str]) -> bytes:
-    # Imported with the first request, so that the process can be started ahead of need.
+def serve(pipe: Pipe) -> None:
+    """Answer requests until they end."""
+    # Here, so that a process that is started ahead of need loads them ahead, too.
     from ._tasks import TASKS
 
+    while (message := pipe.receive()) is not None:
+        pipe.send(_answer(TASKS, message, pipe))
+
+
+def _answer(tasks: Mapping[str, Task], message: dict[str, Any], pipe: Pipe) -> bytes:
     try:
-        return b'{"answer":' + TASKS[message["task"]](message["request"]).model_dump_json().encode() + b"}"
+        answer = tasks[message["task"]](message["request"], pipe)
+        return b'{"answer":' + answer.model_dump_json().encode() + b"}"
     except SutroError as error:
         parts = [error.doing, error.happened, error.next_step]
         return json.dumps({"error": {"type": type(error).__name__, "parts": parts}}).encode()
     except (KeyboardInterrupt, SystemExit):
         raise
+    except StoppedError:
+        return b'{"stopped":true}'
     except BaseException as error:  # a panic in polars derives from BaseException
         traceback.print_exc()
         return json.dumps({"crash": type(error).__name__}).encode()
@@ -45,7 +53,7 @@ def main() -> None:
     """Keep the pipe for frames: whatever a library prints goes to stderr."""
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
-        serve(sys.stdin.buffer, sink)
+        serve(Pipe(sys.stdin.buffer, sink))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ artifact is not documented; `sutro-api.md` §7.4 gives the order in which candid
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,30 +26,31 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_artifact(ref: ArtifactRef, output_column: str) -> pl.DataFrame:
-    """The artifact as a frame: inputs, carried columns, `output_column`, logprobs, confidence.
+    """The whole artifact as a frame: inputs, carried columns, `output_column`, logprobs, confidence.
 
     Raises UnexpectedReplyError when the file cannot be read or its output column cannot be told, and
     InvalidArgumentError when `output_column` is the name of another column.
     """
     if ref.format == "csv":
-        raise _unreadable(ref, "they came as CSV although Parquet was asked for, and types cannot be told")
+        raise unreadable(ref, "they came as CSV although Parquet was asked for, and types cannot be told")
     frame = _read_json(ref) if ref.format == "json" else _read_parquet(ref)
-    return arrange(frame, ref, output_column)
+    # By name and not as a list, in which polars would give a name to a column that has the empty one.
+    stored = arrangement(frame.columns, ref, output_column)
+    return pl.DataFrame({name: frame.get_column(column) for name, column in stored.items()})
 
 
-def arrange(frame: pl.DataFrame, ref: ArtifactRef, output_column: str) -> pl.DataFrame:
-    """Rename the output column and order the rest as the official SDK (0.1.67) does."""
-    outputs = _find_outputs(frame.columns, ref)
-    if output_column != outputs and output_column in frame.columns:
+def arrangement(columns: Sequence[str], ref: ArtifactRef, output_column: str) -> dict[str, str]:
+    """The columns of an artifact by the names they get, in the order of the official SDK (0.1.67)."""
+    outputs = _find_outputs(columns, ref)
+    if output_column != outputs and output_column in columns:
         raise InvalidArgumentError(
             f"read the results of {ref.job_id}",
             f"they already carry a column named {quote(output_column, 60)}",
             "Choose another output_column",
         )
-    frame = frame.rename({outputs: output_column}) if outputs != output_column else frame
     wanted = {"inputs": ref.include_inputs, "cumulative_logprobs": ref.include_cumulative_logprobs}
     diagnostics = {"confidence_score", *(name for name, asked in wanted.items() if asked)}
-    carried = [c for c in frame.columns if c != output_column and c not in diagnostics]
+    carried = [c for c in columns if c != outputs and c not in diagnostics]
     order = [
         *(["inputs"] if wanted["inputs"] else []),
         *carried,
@@ -56,11 +58,11 @@ def arrange(frame: pl.DataFrame, ref: ArtifactRef, output_column: str) -> pl.Dat
         *(["cumulative_logprobs"] if wanted["cumulative_logprobs"] else []),
         "confidence_score",
     ]
-    # By name and not as a list, in which polars would give a name to a column that has the empty one.
-    return pl.DataFrame({c: frame.get_column(c) for c in order if c in frame.columns})
+    stored = {output_column: outputs, **{c: c for c in columns if c != outputs}}
+    return {name: stored[name] for name in order if name in stored}
 
 
-def _find_outputs(columns: list[str], ref: ArtifactRef) -> str:
+def _find_outputs(columns: Sequence[str], ref: ArtifactRef) -> str:
     for candidate in ("outputs", ref.job_id, "inference_result", "output"):
         if candidate in columns:
             return candidate
@@ -68,14 +70,14 @@ def _find_outputs(columns: list[str], ref: ArtifactRef) -> str:
     if len(rest) == 1:
         return rest[0]
     names = ", ".join(quote(c, 60) for c in columns[:10])
-    raise _unreadable(ref, f"none of its columns is known to hold the outputs ({names})")
+    raise unreadable(ref, f"none of its columns is known to hold the outputs ({names})")
 
 
 def _read_parquet(ref: ArtifactRef) -> pl.DataFrame:
     try:
         return pl.read_parquet(Path(ref.path), glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        raise _unreadable(ref, "the file is damaged or not Parquet") from error
+        raise unreadable(ref, "the file is damaged or not Parquet") from error
 
 
 def _read_json(ref: ArtifactRef) -> pl.DataFrame:
@@ -84,18 +86,18 @@ def _read_json(ref: ArtifactRef) -> pl.DataFrame:
     try:
         body: Any = parse_json(raw)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(ref, "the reply is not valid JSON") from error
+        raise unreadable(ref, "the reply is not valid JSON") from error
     if isinstance(body, dict) and "outputs" not in body and "results" in body:
         body = cast("dict[str, Any]", body)["results"]
     if isinstance(body, list):
         body = {"outputs": cast("list[Any]", body)}
     if not isinstance(body, dict):
-        raise _unreadable(ref, "the reply is not a table of columns")
+        raise unreadable(ref, "the reply is not a table of columns")
     columns = cast("dict[str, Any]", body)
     if not all(isinstance(values, list) for values in columns.values()):
-        raise _unreadable(ref, "the reply is not a table of columns")
+        raise unreadable(ref, "the reply is not a table of columns")
     if len({len(values) for values in columns.values()}) > 1:
-        raise _unreadable(ref, "its columns differ in length")
+        raise unreadable(ref, "its columns differ in length")
     return pl.DataFrame({name: _column(values) for name, values in columns.items()})
 
 
@@ -160,7 +162,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _unreadable(ref: ArtifactRef, happened: str) -> UnexpectedReplyError:
+def unreadable(ref: ArtifactRef, happened: str) -> UnexpectedReplyError:
     return UnexpectedReplyError(
         f"read the results of {ref.job_id}",
         happened,

@@ -6,30 +6,19 @@ threads and some gigabytes.
 """
 
 import importlib.util
-import json
-import os
-import signal
-import struct
-import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
-from subprocess import DEVNULL, PIPE
-from typing import Any, cast
+from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteSendStream, Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 from pydantic import BaseModel
 
 from sutro_mcp import errors
 
+from ._child import BROKEN, Child, answer_of
 from ._models import ArtifactRef, Page, QueryRequest
 from ._rights import unconfined
 
-# The same secrets to keep and the same ways to break as those of the worker.
-from ._worker import _BROKEN, _environment, _reason  # pyright: ignore[reportPrivateUsage]
-
-_MAX_REPLY = 1024 * 1024
 _LOADING = "Use get_job_results: the results may be too large for SQL, or damaged"
 _RUNNING = "It may need too much memory or time: filter or aggregate, and join only ON equal columns"
 
@@ -46,9 +35,11 @@ class QueryRunner:
     async def run(self, artifact: ArtifactRef, request: QueryRequest) -> Page:
         """The page. Raises what the query raises, or WorkerError when its process fails."""
         check_platform()
-        async with self._turn, _process(f"query the results of {artifact.job_id}") as process:
-            await process.ask(artifact, self._load_seconds, _LOADING)
-            return Page.model_validate(await process.ask(request, self._query_seconds, _RUNNING))
+        doing = f"query the results of {artifact.job_id}"
+        async with self._turn, _process(doing) as child:
+            await _ask(child, artifact, self._load_seconds, doing, _LOADING)
+            page = await _ask(child, request, self._query_seconds, doing, _RUNNING)
+        return Page.model_validate(page)
 
 
 def check_platform() -> None:
@@ -57,63 +48,29 @@ def check_platform() -> None:
         raise unconfined()
 
 
-class _Confined:
-    """One process, and the conversation with it."""
-
-    def __init__(self, process: Process, doing: str) -> None:
-        self._process = process
-        self._doing = doing
-        self._requests = cast("ByteSendStream", process.stdin)
-        self._replies = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
-
-    async def ask(self, request: BaseModel, seconds: float, advice: str) -> Any:
-        """The answer to `request` within `seconds`, or a WorkerError with `advice`."""
-        try:
-            with anyio.fail_after(seconds):
-                reply = await self._exchange(request.model_dump_json().encode())
-        except TimeoutError:
-            happened = f"it took more than {seconds:g} seconds"
-            raise errors.WorkerError(self._doing, happened, advice) from None
-        except _BROKEN:
-            # A process that dies can tell how.
-            with anyio.move_on_after(1):
-                await self._process.wait()
-            happened = f"its process stopped ({_reason(self._process.returncode)})"
-            raise errors.WorkerError(self._doing, happened, advice) from None
-        if "answer" in reply:
-            return reply["answer"]
-        if "error" in reply:
-            kind = cast("type[errors.SutroError]", getattr(errors, reply["error"]["type"]))
-            raise kind(*reply["error"]["parts"])
-        raise errors.WorkerError(self._doing, f"its process failed ({reply['crash']})", advice)
-
-    async def _exchange(self, raw: bytes) -> dict[str, Any]:
-        await self._requests.send(struct.pack(">I", len(raw)) + raw)
-        (size,) = struct.unpack(">I", await self._replies.receive_exactly(4))
-        if size > _MAX_REPLY:
-            raise ValueError("oversized reply")
-        return json.loads(await self._replies.receive_exactly(size))
+async def _ask(child: Child, request: BaseModel, seconds: float, doing: str, advice: str) -> Any:
+    """The answer to `request` within `seconds`, or a WorkerError with `advice`."""
+    try:
+        with anyio.fail_after(seconds):
+            await child.send(request.model_dump_json().encode())
+            reply = await child.receive()
+    except TimeoutError:
+        raise errors.WorkerError(doing, f"it took more than {seconds:g} seconds", advice) from None
+    except BROKEN:
+        end = await child.end(patience=1, whole_group=True)
+        raise errors.WorkerError(doing, f"its process stopped ({end})", advice) from None
+    return answer_of(reply, errors.WorkerError(doing, "its process failed", advice))
 
 
 @asynccontextmanager
-async def _process(doing: str) -> AsyncGenerator[_Confined]:
+async def _process(doing: str) -> AsyncGenerator[Child]:
     """A process that ends with the block, and whatever it may have started with it."""
     try:
-        process = await anyio.open_process(
-            [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.query_main"],
-            stdin=PIPE,
-            stdout=PIPE,
-            # A panic prints what it met, which may be a cell: not for a log.
-            stderr=DEVNULL,
-            env=_environment(),
-            start_new_session=True,
-        )
+        # A panic prints what it met, which may be a cell: not for a log.
+        child = await Child.start("sutro_mcp.results.query_main", is_alone=True)
     except OSError:
         raise errors.WorkerError(doing, "its process could not be started", _LOADING) from None
     try:
-        yield _Confined(process, doing)
+        yield child
     finally:
-        with anyio.CancelScope(shield=True):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.aclose()
+        await child.end(whole_group=True)

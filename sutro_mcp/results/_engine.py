@@ -1,16 +1,19 @@
-"""Results of jobs as pages and summaries: artifact store in front, worker process behind."""
+"""Results of jobs as pages, summaries, query answers and files: artifact store in front, workers behind."""
 
-import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import TypeVar
 
-from sutro_mcp.errors import WorkerError
+import anyio
+
+from sutro_mcp.errors import ArtifactChangedError, WorkerError
 
 from ._confined import QueryRunner, check_platform
 from ._file_names import export_name, joinable_name
+from ._flights import Flights, OnProgress, bytes_to, rows_to
 from ._folder import discard, real_path
 from ._models import (
     ArtifactRef,
@@ -19,22 +22,38 @@ from ._models import (
     ExportRequest,
     Page,
     PageRequest,
+    Promise,
     QueryRequest,
     Summary,
     SummaryRequest,
 )
-from ._store import ArtifactSource, ArtifactStore, FetchedArtifact, Progress, Variant
 from ._worker import Worker
+from .store import HEAD, TAIL, Artifact, ArtifactSource, ArtifactStore, Variant, private_folder
+
+T = TypeVar("T")
+
+# Hosts give up on a call after a minute.
+_PATIENCE = 45.0
+_SUMMARIES = 64
 
 
 class ResultsEngine:
-    """Reads artifacts of one server process. Open it with `results_engine`."""
+    """Reads artifacts for one server. Open it with `results_engine`."""
 
-    def __init__(self, store: ArtifactStore, worker: Worker) -> None:
+    def __init__(self, store: ArtifactStore, flights: Flights) -> None:
         self._store = store
-        self._worker = worker
+        self._flights = flights
+        # A page must not wait for somebody's summary of ten million rows.
+        self._pages = Worker()
+        self._long = Worker()
         self._queries = QueryRunner()
+        self._summaries: OrderedDict[Hashable, Summary] = OrderedDict()
         self._folders: dict[Path, Path] = {}
+
+    async def aclose(self) -> None:
+        """Stop the workers."""
+        await self._pages.aclose()
+        await self._long.aclose()
 
     async def page(
         self,
@@ -49,10 +68,16 @@ class ResultsEngine:
         max_cell_chars: int = 500,
         max_chars: int = 9_000,
         fresh: bool = False,
-        on_progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Page:
         """Rows from `offset`, as many of `limit` as fit into `max_chars` characters of JSON text."""
-        async with self._store.artifact(source, variant, fresh=fresh, on_progress=on_progress) as artifact:
+
+        async def make(artifact: Artifact) -> Page:
+            # Where reading begins, asked for at once and before the worker knows that it needs it.
+            spans = [(max(artifact.size - TAIL, 0), artifact.size)]
+            if offset == 0 and not columns:
+                spans.append((0, min(HEAD, artifact.size)))
+            await artifact.want(spans)
             request = PageRequest(
                 artifact=_ref(artifact, variant),
                 offset=offset,
@@ -63,34 +88,58 @@ class ResultsEngine:
                 max_cell_chars=max_cell_chars,
                 max_chars=max_chars,
             )
-            return await self._worker.run("page", request, Page, f"read rows of {variant.job_id}")
+            with artifact.reporting(bytes_to(on_progress)):
+                doing = f"read rows of {variant.job_id}"
+                return await self._pages.run("page", request, Page, doing, artifact)
+
+        # It loads its libraries while the first bytes come.
+        await self._pages.start()
+        return await self._read(source, variant, make, fresh, on_progress)
 
     async def summary(
         self,
         source: ArtifactSource,
         variant: Variant,
         *,
-        expected_rows: int | None = None,
-        json_schema: dict[str, Any] | None = None,
+        promise: Callable[[], Awaitable[Promise]] | None = None,
         unpack_json: bool = True,
         output_column: str = "inference_result",
         max_chars: int = 5_800,
         fresh: bool = False,
-        on_progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Summary:
-        """The summary of all rows, at most `max_chars` characters of JSON text."""
-        async with self._store.artifact(source, variant, fresh=fresh, on_progress=on_progress) as artifact:
-            request = SummaryRequest(
-                artifact=_ref(artifact, variant),
-                expected_rows=expected_rows,
-                json_schema=json_schema,
-                output_column=output_column,
-                unpack_json=unpack_json,
-                max_chars=max_chars,
-            )
-            return await self._worker.run(
-                "summary", request, Summary, f"summarise the results of {variant.job_id}"
-            )
+        """The summary of all rows, at most `max_chars` characters of JSON text, kept for the next caller.
+
+        Raises StillWorkingError when it takes long; the next call joins the same work.
+        """
+        doing = f"summarise the results of {variant.job_id}"
+
+        async def work(report: OnProgress) -> Summary:
+            promised = await promise() if promise else Promise()
+
+            async def make(artifact: Artifact) -> Summary:
+                request = SummaryRequest(
+                    artifact=_ref(artifact, variant),
+                    expected_rows=promised.num_rows,
+                    json_schema=promised.json_schema,
+                    output_column=output_column,
+                    unpack_json=unpack_json,
+                    max_chars=max_chars,
+                )
+                return await self._long.run("summary", request, Summary, doing, artifact, rows_to(report))
+
+            await self._long.start()
+            return await self._read(source, variant, make, fresh, report)
+
+        key = (source.cache_identity, variant, unpack_json, output_column, max_chars)
+        if fresh:
+            return await self._flights.join((key, token_hex(8)), doing, work, on_progress)
+        if key not in self._summaries:
+            self._summaries[key] = await self._flights.join(key, doing, work, on_progress)
+        self._summaries.move_to_end(key)
+        while len(self._summaries) > _SUMMARIES:
+            self._summaries.popitem(last=False)
+        return self._summaries[key]
 
     async def query(
         self,
@@ -100,15 +149,21 @@ class ResultsEngine:
         *,
         limit: int = 50,
         max_chars: int = 9_000,
+        on_progress: OnProgress | None = None,
     ) -> Page:
         """The first `limit` rows that one SELECT over the table `results` yields, as many as fit.
 
         Raises InvalidArgumentError for SQL that cannot be run.
         """
         check_platform()
-        async with self._store.artifact(source, variant) as artifact:
+
+        async def make(artifact: Artifact) -> Page:
             request = QueryRequest(sql=sql, limit=limit, max_chars=max_chars)
+            with artifact.reporting(bytes_to(on_progress)):
+                await artifact.want([(0, artifact.size)])
             return await self._queries.run(_ref(artifact, variant), request)
+
+        return await self._read(source, variant, make, False, on_progress)
 
     async def export(
         self,
@@ -122,10 +177,12 @@ class ResultsEngine:
         output_column: str = "inference_result",
         join_with: str = "",
         overwrite: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> ExportReport:
         """Write all rows into a new file in `folder`, by the rules of `SutroClient.get_job_results`.
 
-        Links in the path of `folder` are followed once, when it is first named, and never again.
+        Links in the path of `folder` are followed once, when it is first named, and never again. Raises
+        StillWorkingError when it takes long; the same call again joins the same work.
         """
         name, form = export_name(file_name, form)
         if join_with:
@@ -133,7 +190,11 @@ class ResultsEngine:
         if folder not in self._folders:
             self._folders[folder] = real_path(folder)
         folder = self._folders[folder]
-        async with self._store.artifact(source, variant) as artifact:
+        doing = f"export the results of {variant.job_id}"
+
+        async def make(artifact: Artifact, report: OnProgress) -> ExportReport:
+            with artifact.reporting(bytes_to(report)):
+                await artifact.want([(0, artifact.size)])
             request = ExportRequest(
                 artifact=_ref(artifact, variant),
                 folder=str(folder),
@@ -145,9 +206,8 @@ class ResultsEngine:
                 join_with=join_with,
                 overwrite=overwrite,
             )
-            doing = f"export the results of {variant.job_id}"
             try:
-                return await self._worker.run("export", request, ExportReport, doing)
+                return await self._long.run("export", request, ExportReport, doing, artifact)
             except BaseException as error:
                 # A worker that was stopped half way could not tidy up itself.
                 discard(folder, request.temporary)
@@ -156,23 +216,65 @@ class ResultsEngine:
                     raise WorkerError(doing, error.happened, advice) from None
                 raise
 
+        async def work(report: OnProgress) -> ExportReport:
+            return await self._read(source, variant, lambda artifact: make(artifact, report), False, report)
+
+        key = ("export", source.cache_identity, variant, folder, name, form)
+        options = (unpack_json, output_column, join_with, overwrite)
+        return await self._flights.join((*key, *options), doing, work, on_progress)
+
+    async def _read(
+        self,
+        source: ArtifactSource,
+        variant: Variant,
+        make: Callable[[Artifact], Awaitable[T]],
+        fresh: bool,
+        on_progress: OnProgress | None,
+    ) -> T:
+        """What `make` makes of the artifact; once more if that was replaced meanwhile."""
+        for may_repeat in (True, False):
+            try:
+                async with self._store.artifact(
+                    source, variant, fresh=fresh, on_progress=bytes_to(on_progress)
+                ) as artifact:
+                    return await make(artifact)
+            except ArtifactChangedError:
+                if not may_repeat:
+                    raise
+        raise AssertionError("returned or raised")
+
 
 @asynccontextmanager
-async def results_engine() -> AsyncGenerator[ResultsEngine]:
-    """An engine with a private folder and a worker, both gone when the block ends."""
-    with tempfile.TemporaryDirectory(prefix="sutro-mcp-", ignore_cleanup_errors=True) as folder:
-        worker = Worker()
-        try:
-            yield ResultsEngine(ArtifactStore(Path(folder)), worker)
-        finally:
-            await worker.aclose()
+async def results_engine(
+    folder: Path | None = None, capacity: int = 5 * 1024**3, patience: float = _PATIENCE
+) -> AsyncGenerator[ResultsEngine]:
+    """An engine with its workers, which are gone when the block ends.
+
+    Artifacts are kept in `folder` for the next process, at most `capacity` bytes of them; without a folder,
+    or where it cannot be made private, they are gone with the block. A caller waits `patience` seconds at
+    most for a summary or an export.
+    """
+    store = ArtifactStore(private_folder(folder) if folder is not None else None, capacity)
+    group = anyio.create_task_group()
+    # Not as a block, which would make a group of whatever is raised in it.
+    await group.__aenter__()
+    engine = ResultsEngine(store, Flights(group, patience))
+    try:
+        yield engine
+    finally:
+        group.cancel_scope.cancel()
+        await engine.aclose()
+        store.close()
+        await group.__aexit__(None, None, None)
 
 
-def _ref(artifact: FetchedArtifact, variant: Variant) -> ArtifactRef:
+def _ref(artifact: Artifact, variant: Variant) -> ArtifactRef:
     return ArtifactRef(
         path=str(artifact.path),
         format=artifact.format,
         job_id=variant.job_id,
+        inode=artifact.inode,
+        is_whole=artifact.is_whole,
         include_inputs=variant.include_inputs,
         include_cumulative_logprobs=variant.include_cumulative_logprobs,
     )

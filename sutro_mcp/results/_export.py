@@ -20,10 +20,10 @@ import polars as pl
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.untrusted import quote, shorten, visible
 
+from ._cells import compact, parse_object
 from ._file_names import joinable_name
 from ._folder import Folder, open_folder
 from ._models import ExportFormat, ExportReport, ExportRequest
-from ._page import compact, parse_object
 from .frames import build_frame
 
 _MAX_COLUMNS = 50

@@ -17,11 +17,13 @@ class _Model(BaseModel):
 
 
 class ArtifactRef(_Model):
-    """A result artifact as it lies on disk."""
+    """A result artifact as it lies on disk: whole, or with the bytes that have come so far."""
 
     path: str
     format: Literal["parquet", "json", "csv"]
     job_id: str
+    inode: int | None = None
+    is_whole: bool = True
     include_inputs: bool = False
     include_cumulative_logprobs: bool = False
 
@@ -59,6 +61,13 @@ class SummaryRequest(_Model):
     output_column: str = "inference_result"
     unpack_json: bool = True
     max_chars: int = 5_800
+
+
+class Promise(_Model):
+    """What a job says of its results."""
+
+    num_rows: int | None = None
+    json_schema: dict[str, Any] | None = None
 
 
 class ExportRequest(_Model):
@@ -124,6 +133,8 @@ class ColumnSummary(_Model):
 
     `present` counts the rows that have the field at all (null or not); `nulls` those where it is null.
     `lengths` (of texts, in characters) is left out where the values are few and `top` shows them.
+    All is exact but what `estimates` names, as it may where there are more than 16,384 distinct values:
+    `distinct` (within 2.5 %), the quartiles in `numbers`, the counts in `top` (then at least so high).
     """
 
     name: str
@@ -135,14 +146,16 @@ class ColumnSummary(_Model):
     lengths: Distribution | None = None
     items: Distribution | None = None
     top: list[TopValue] = []
+    estimates: list[Literal["distinct", "quartiles", "top"]] | None = None
 
 
 class Suspicion(_Model):
-    """Rows that deserve a look: how many, why, and the numbers of the first few."""
+    """Rows that deserve a look: how many (about, if `estimate`), why, and the numbers of the first few."""
 
     kind: str
     count: int
     rows: list[int]
+    estimate: bool | None = None
 
 
 class Sample(_Model):

@@ -3,87 +3,69 @@
 JSON outputs are unpacked row by row into columns: a page shows the fields that occur in its own rows, in
 order of first appearance, and keeps the raw text of rows that are not JSON objects in the output column. A
 page ends early, at a whole row, rather than pass its budget; what was cut is said in `shortened`. The budget
-is the length of `columns` and `rows` as compact JSON text. It holds from 500 characters on; a page has at
-least one row and one column whatever they cost.
+is the length of `columns` and `rows` as compact JSON text.
 """
 
-import datetime
-import decimal
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import polars as pl
-from pydantic_core import to_json
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.untrusted import quote, shorten, visible
+from sutro_mcp.untrusted import quote, visible
 
-from ._artifact import parse_json, read_artifact
-from ._models import Cell, Page, PageRequest
+from ._budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, fit
+from ._cells import cell, parse_object
+from ._channel import Channel, Deaf
+from ._models import Page, PageRequest
+from ._rows import Rows, open_rows
 
-_MAX_COLUMNS = 60
-_MAX_NAME = 120
-_MIN_NAME = 30
 _MAX_LISTED = 4_000
-_MIN_CELL = 16
 # Not a name that any column or field can have.
 _UNREAD = object()
 
 
-def make_page(request: PageRequest) -> Page:
+def make_page(request: PageRequest, channel: Channel | None = None) -> Page:
     """The page asked for. Raises InvalidArgumentError for an unknown column or an offset past the end."""
-    frame = read_artifact(request.artifact, request.output_column)
-    if request.offset and request.offset >= frame.height:
+    with open_rows(request.artifact, request.output_column, channel or Deaf()) as table:
+        return _make(table, request)
+
+
+def _make(table: Rows, request: PageRequest) -> Page:
+    if request.offset and request.offset >= table.height:
         raise InvalidArgumentError(
             f"read rows of {request.artifact.job_id} from offset {request.offset:,}",
-            f"it has {frame.height:,} rows, numbered from 0",
-            f"Use an offset below {max(frame.height, 1):,}",
+            f"it has {table.height:,} rows, numbered from 0",
+            f"Use an offset below {max(table.height, 1):,}",
         )
-    rows, names = _records(frame.slice(request.offset, request.limit), request)
-    chosen = _choose(names, frame, request)
-    page = _fit(rows, chosen, frame.height, request)
-    return page if request.output_column in chosen else _marked(page, rows, request)
+    part = table.part(_needed(table.names, request), request.offset, request.limit)
+    rows, names = _records(part, table.names, request)
+    chosen, unknown = _choose(names, table, request)
+    page = _fit(rows, chosen, table.height, request)
+    words = [_unknown(unknown)] if unknown else []
+    if request.output_column not in chosen and (unread := _unread(rows[: len(page.rows)])):
+        name = request.output_column
+        words.append(f"{unread} of these rows are no JSON objects (name {name} in columns to see them)")
+    return page.model_copy(update={"shortened": "; ".join(filter(None, (page.shortened, *words))) or None})
 
 
-def parse_object(text: str | None) -> dict[str, Any] | None:
-    """The JSON object in `text`, or None when it holds anything else."""
-    if text is None or text.lstrip()[:1] != "{":
-        return None
-    try:
-        value = parse_json(text)
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+def _needed(names: Sequence[str], request: PageRequest) -> list[str]:
+    """The columns that have to be read: all, or those asked for and the outputs, if any other is a field."""
+    if not request.columns:
+        return list(names)
+    shown = {*names, *map(visible, names)}
+    asked = {*request.columns}
+    if asked - shown:
+        asked.add(request.output_column)
+    return [name for name in names if name in asked or visible(name) in asked]
 
 
-def cell(value: Any) -> Cell:
-    """`value` as one JSON scalar; lists and objects become compact JSON text."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        # Beyond 64 bits few readers of JSON keep the digits, of which there may be thousands.
-        return value if -(2**63) <= value < 2**64 else str(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, str):
-        return visible(value)
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, decimal.Decimal | datetime.timedelta):
-        return str(value)
-    if isinstance(value, bytes):
-        return f"({len(value):,} bytes)"
-    return visible(compact(value))
-
-
-def compact(value: list[Any] | dict[str, Any]) -> str:
-    """`value` as JSON text without blanks."""
-    return to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=str).decode()
-
-
-def _records(part: pl.DataFrame, request: PageRequest) -> tuple[list[dict[Any, Any]], list[str]]:
+def _records(
+    part: pl.DataFrame, columns: Sequence[str], request: PageRequest
+) -> tuple[list[dict[Any, Any]], list[str]]:
     """Rows as dicts, and the column names of the page in order."""
+    if request.output_column not in part.columns:
+        return [dict(zip(part.columns, row, strict=True)) for row in part.iter_rows()], part.columns
     rows: list[dict[Any, Any]] = [dict(zip(part.columns, row, strict=True)) for row in part.iter_rows()]
     output = part.get_column(request.output_column)
     if not request.unpack_json or output.dtype != pl.String:
@@ -93,7 +75,7 @@ def _records(part: pl.DataFrame, request: PageRequest) -> tuple[list[dict[Any, A
         row[_UNREAD] = found is None and row[request.output_column] is not None
     if not any(parsed):
         return rows, part.columns
-    fields = _field_names(parsed, part.columns, request)
+    fields = _field_names(parsed, columns, request)
     for row, found in zip(rows, parsed, strict=True):
         if found is None:
             continue
@@ -124,31 +106,37 @@ def _field_names(
     return names
 
 
-def _choose(names: list[str], frame: pl.DataFrame, request: PageRequest) -> list[str]:
-    """The columns to show."""
+def _choose(names: list[str], table: Rows, request: PageRequest) -> tuple[list[str], list[str]]:
+    """The columns to show, and those among them that may not exist: not all rows were looked at."""
     if not request.columns:
-        return names
+        return names, []
     wanted = list(dict.fromkeys(request.columns))
-    shown = {visible(name): name for name in (*frame.columns, *names)}
+    shown = {visible(name): name for name in (*table.names, *names)}
     known = {*shown, *shown.values()}
-    if missing := _nowhere({name for name in wanted if name not in known}, frame, request):
+    missing, is_certain = _nowhere({name for name in wanted if name not in known}, table, request)
+    if missing and is_certain:
         first = next(name for name in wanted if name in missing)
+        fields = [name for name in names if name not in table.names or name == request.output_column]
+        others = [name for name in table.names if name != request.output_column]
+        choices = [*others, *fields]
         raise InvalidArgumentError(
-            f"show column {quote(first, _MAX_NAME)}",
+            f"show column {quote(first, MAX_NAME)}",
             "the results have no such column or field",
-            f"Choose from: {quote(', '.join(names[:_MAX_COLUMNS]), _MAX_LISTED)}",
+            f"Choose from: {quote(', '.join(choices[:MAX_COLUMNS]), _MAX_LISTED)}",
         )
-    own = {*frame.columns, *names}
-    return [name if name in own else shown.get(name, name) for name in wanted]
+    own = {*table.names, *names}
+    chosen = [name if name in own else shown.get(name, name) for name in wanted]
+    return chosen, [name for name in wanted if name in missing]
 
 
-def _marked(page: Page, rows: list[dict[Any, Any]], request: PageRequest) -> Page:
-    """A page that shows some fields only, with a word about its rows that have none."""
-    unread = sum(1 for row in rows[: len(page.rows)] if row.get(_UNREAD))
-    if not unread:
-        return page
-    word = f"{unread} of these rows are no JSON objects (name {request.output_column} in columns to see them)"
-    return page.model_copy(update={"shortened": "; ".join(filter(None, (page.shortened, word)))})
+def _unknown(names: list[str]) -> str:
+    listed = ", ".join(quote(name, MIN_NAME) for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"no row looked at has {listed}{more} (shown as null; not all rows were looked at)"
+
+
+def _unread(rows: list[dict[Any, Any]]) -> int:
+    return sum(1 for row in rows if row.get(_UNREAD))
 
 
 def _value(row: dict[Any, Any], name: str) -> Any:
@@ -163,88 +151,43 @@ def _value(row: dict[Any, Any], name: str) -> Any:
     return value
 
 
-def _nowhere(names: set[str], frame: pl.DataFrame, request: PageRequest) -> set[str]:
-    """Those of `names` that are no field of any row: another page may have what this one lacks."""
-    outputs = frame.get_column(request.output_column)
-    if not request.unpack_json or outputs.dtype != pl.String:
-        return names
-    for text in cast("Iterable[str | None]", outputs):
-        if not names:
-            break
-        found = parse_object(text) or {}
-        fields = _field_names([found], frame.columns, request).values()
-        paths = {name for name in names if "." in name and _value(found, name) is not None}
-        names = names - {*fields, *map(visible, fields), *paths}
-    return names
+def _nowhere(names: set[str], table: Rows, request: PageRequest) -> tuple[set[str], bool]:
+    """Those of `names` that are no field of any row looked at, and whether those are all rows.
+
+    Another page may have what this one lacks.
+    """
+    if not names or not request.unpack_json:
+        return names, True
+    batches, is_whole = table.searched(request.output_column)
+    for outputs in batches:
+        if outputs.dtype != pl.String:
+            return names, True
+        for text in cast("Iterable[str | None]", outputs):
+            if not names:
+                break
+            found = parse_object(text) or {}
+            fields = _field_names([found], table.names, request).values()
+            paths = {name for name in names if "." in name and _value(found, name) is not None}
+            names = names - {*fields, *map(visible, fields), *paths}
+    return names, is_whole
 
 
 def _fit(rows: list[dict[Any, Any]], names: list[str], row_count: int, request: PageRequest) -> Page:
-    """Fill the page row by row until its budget is spent."""
-    header = _header(names, request.max_chars // 2)
-    budget = request.max_chars - _size(header) - len("[]")
-    limit = request.max_cell_chars
-    taken: list[list[Cell]] = []
-    cut = 0
-    for row in rows:
-        cells = [cell(_value(row, name)) for name in names[: len(header)]]
-        if not taken:
-            width, limit = _shrink(cells, budget, limit)
-            cells, header = cells[:width], header[:width]
-        line, cuts = _cut(cells, limit)
-        budget -= _size(line) + len(",")
-        if taken and budget < 0:
-            break
-        taken.append(line)
-        cut += cuts
-    end = request.offset + len(taken)
+    """As much of the rows as the budget allows."""
+    shown = names[:MAX_COLUMNS]
+    cells = ([cell(_value(row, name)) for name in shown] for row in rows)
+    fitted = fit(shown, cells, request.max_chars, request.max_cell_chars)
+    end = request.offset + len(fitted.rows)
     return Page(
-        columns=header,
-        rows=taken,
+        columns=fitted.columns,
+        rows=fitted.rows,
         row_count=row_count,
         offset=request.offset,
         next_offset=end if end < row_count else None,
-        shortened=_what_was_cut(cut, limit, len(rows) - len(taken), len(names) - len(header)),
+        shortened=_what_was_cut(
+            fitted.cuts, fitted.cell_chars, len(rows) - len(fitted.rows), len(names) - len(fitted.columns)
+        ),
     )
-
-
-def _header(names: list[str], room: int) -> list[str]:
-    """The names as shown: shorter, then fewer, until they fit into `room`."""
-    shown = [visible(name) for name in names[:_MAX_COLUMNS]]
-    length = _MAX_NAME
-    header = [shorten(name, length)[0] for name in shown]
-    while _size(header) > room and length > _MIN_NAME:
-        length //= 2
-        header = [shorten(name, length)[0] for name in shown]
-    while _size(header) > room and len(header) > 1:
-        header.pop()
-    return header
-
-
-def _shrink(cells: list[Cell], room: int, limit: int) -> tuple[int, int]:
-    """How many cells of a row, cut to how many characters, fit into `room`: shorter first, then fewer."""
-    width = len(cells)
-    while _size(_cut(cells[:width], limit)[0]) + len(",") > room:
-        if limit > _MIN_CELL:
-            limit = max(limit // 2, _MIN_CELL)
-        elif width > 1:
-            width -= 1
-        else:
-            break
-    return width, limit
-
-
-def _cut(cells: list[Cell], limit: int) -> tuple[list[Cell], int]:
-    line: list[Cell] = []
-    cuts = 0
-    for value in cells:
-        shown, was_cut = shorten(value, limit) if isinstance(value, str) else (value, False)
-        line.append(shown)
-        cuts += was_cut
-    return line, cuts
-
-
-def _size(values: Sequence[Cell]) -> int:
-    return len(to_json(values).decode())
 
 
 def _what_was_cut(cells: int, limit: int, rows: int, columns: int) -> str | None:

@@ -12,10 +12,10 @@ import polars as pl
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.untrusted import quote
 
-from ._models import Cell, Page, QueryRequest
-
 # The same budgets as those of a page, kept by the same means.
-from ._page import _cut, _header, _shrink, _size, cell  # pyright: ignore[reportPrivateUsage]
+from ._budget import fit
+from ._cells import cell
+from ._models import Cell, Page, QueryRequest
 from ._sql import MAX_SQL, why_not
 from ._table import OUTPUT, Table
 
@@ -81,29 +81,17 @@ def _fit(
     names: list[str], rows: list[list[Cell]], row_count: int, request: QueryRequest
 ) -> tuple[Page, list[str]]:
     """As much of the rows as fits, and what does not."""
-    limit = max(_MAX_CELL, _CELLS // max(len(rows), 1))
-    header = _header(names, request.max_chars // 2)
-    room = request.max_chars - _size(header) - len("[]")
-    taken: list[list[Cell]] = []
-    cut = 0
-    for row in rows:
-        if not taken:
-            width, limit = _shrink(row[: len(header)], room, limit)
-            header = header[:width]
-        line, cuts = _cut(row[: len(header)], limit)
-        room -= _size(line) + len(",")
-        if taken and room < 0:
-            break
-        taken.append(line)
-        cut += cuts
+    fitted = fit(names, rows, request.max_chars, max(_MAX_CELL, _CELLS // max(len(rows), 1)))
     notes: list[str] = []
-    if cut:
-        notes.append(f"{cut} cells cut to {limit} characters (select fewer rows or columns)")
-    if row_count > len(taken):
-        notes.append(f"{row_count - len(taken):,} rows not shown (raise limit, or use OFFSET)")
-    if len(names) > len(header):
-        notes.append(f"{len(names) - len(header)} columns not shown (select those you need)")
-    return Page(columns=header, rows=taken, row_count=row_count, offset=0), notes
+    if fitted.cuts:
+        notes.append(
+            f"{fitted.cuts} cells cut to {fitted.cell_chars} characters (select fewer rows or columns)"
+        )
+    if row_count > len(fitted.rows):
+        notes.append(f"{row_count - len(fitted.rows):,} rows not shown (raise limit, or use OFFSET)")
+    if len(names) > len(fitted.columns):
+        notes.append(f"{len(names) - len(fitted.columns)} columns not shown (select those you need)")
+    return Page(columns=fitted.columns, rows=fitted.rows, row_count=row_count, offset=0), notes
 
 
 def _without_zones(frame: pl.DataFrame) -> pl.DataFrame:

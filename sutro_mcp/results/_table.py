@@ -26,8 +26,8 @@ from pydantic_core import to_json
 from sutro_mcp.untrusted import shorten, visible
 
 from ._artifact import read_artifact
+from ._cells import parse_object
 from ._models import ArtifactRef
-from ._page import parse_object
 
 OUTPUT = "inference_result"
 # Stands for the output column while its neighbours are named: a customer's column may have its name.

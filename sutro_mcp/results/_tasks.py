@@ -1,25 +1,31 @@
 """The work a worker process can do, by name. Importing this module imports polars."""
 
 from collections.abc import Callable
+from typing import Any
 
 from pydantic import BaseModel
 
+from ._channel import Channel
 from ._export import make_export
 from ._models import ExportRequest, PageRequest, SummaryRequest
 from ._page import make_page
 from ._summary import make_summary
 
 
-def _page(raw: str) -> BaseModel:
-    return make_page(PageRequest.model_validate_json(raw))
+def _page(raw: Any, channel: Channel) -> BaseModel:
+    return make_page(PageRequest.model_validate(raw), channel)
 
 
-def _summary(raw: str) -> BaseModel:
-    return make_summary(SummaryRequest.model_validate_json(raw))
+def _summary(raw: Any, channel: Channel) -> BaseModel:
+    return make_summary(SummaryRequest.model_validate(raw), channel)
 
 
-def _export(raw: str) -> BaseModel:
-    return make_export(ExportRequest.model_validate_json(raw))
+def _export(raw: Any, _: Channel) -> BaseModel:
+    return make_export(ExportRequest.model_validate(raw))
 
 
-TASKS: dict[str, Callable[[str], BaseModel]] = {"page": _page, "summary": _summary, "export": _export}
+TASKS: dict[str, Callable[[Any, Channel], BaseModel]] = {
+    "page": _page,
+    "summary": _summary,
+    "export": _export,
+}

@@ -1,130 +1,148 @@
-"""Supervises the one worker process: starts it when needed, kills it on cancellation, deadline or nonsense.
+"""Supervises a worker process: starts it when needed, kills it on cancellation, silence or nonsense.
 
 polars answers hostile files and memory exhaustion with SIGABRT, SIGSEGV or a panic, and importing it costs
-every start-up half a second of CPU; so it lives in a process of its own, with an environment that holds no
-secret. A dead worker is an error for the call that met it and nothing to the next one.
+every start-up half a second of CPU; so it lives in a process of its own. A dead worker is an error for the
+call that met it and nothing to the next one.
+
+While it works, a worker says which bytes of the artifact it needs next, and how far it has come.
 """
 
-import json
-import os
-import struct
-import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from subprocess import PIPE
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteSendStream, Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 from pydantic import BaseModel
 
 from sutro_mcp import errors
 
-Answer = TypeVar("Answer", bound=BaseModel)
+from ._child import BROKEN, Child, answer_of
+from .store import Span
 
-# Its end, a pipe that broke or was closed, and a reply that is none.
-_BROKEN = (
-    anyio.EndOfStream,
-    anyio.IncompleteRead,
-    anyio.BrokenResourceError,
-    anyio.ClosedResourceError,
-    OSError,
-    ValueError,
-)
-_MAX_REPLY = 16 * 1024 * 1024
-# What a child needs to find its libraries and temporary files; never the key.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
+Answer = TypeVar("Answer", bound=BaseModel)
+OnRows = Callable[[int, int], None]
+
+_ADVICE = "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged"
+
+
+class Supply(Protocol):
+    """Where the bytes of an artifact come from."""
+
+    async def want(self, spans: Sequence[Span]) -> None: ...
+    async def ahead(self, spans: Sequence[Span]) -> None: ...
 
 
 class Worker:
     """Runs tasks one after another in a child process. Close it with `aclose`."""
 
-    def __init__(self, deadline: float = 120.0) -> None:
-        """`deadline` is the longest a single task may take, in seconds."""
-        self._deadline = deadline
+    def __init__(self, patience: float = 120.0) -> None:
+        """`patience`: how long a task may be silent, in seconds, not counting waits for its bytes."""
+        self._patience = patience
         self._turn = anyio.Lock()
-        self._process: Process | None = None
-        self._replies: BufferedByteReceiveStream | None = None
+        self._child: Child | None = None
 
-    async def run(self, task: str, request: BaseModel, answer: type[Answer], doing: str) -> Answer:
-        """The answer to `request`. Raises what the task raises, or WorkerError when the worker fails."""
-        raw = json.dumps({"task": task, "request": request.model_dump_json()}).encode()
+    async def run(
+        self,
+        task: str,
+        request: BaseModel,
+        answer: type[Answer],
+        doing: str,
+        supply: Supply | None = None,
+        on_rows: OnRows | None = None,
+    ) -> Answer:
+        """The answer to `request`. Raises what the task or `supply` raises, or WorkerError.
+
+        An artifact that is whole on disk needs no `supply`.
+        """
+        raw = b'{"task":"%s","request":%s}' % (task.encode(), request.model_dump_json().encode())
         async with self._turn:
             try:
-                with anyio.fail_after(self._deadline):
-                    reply = await self._exchange(raw)
+                reply = await self._converse(raw, supply, on_rows)
             except TimeoutError:
                 await self._stop()
-                raise _failed(doing, f"it took more than {self._deadline:g} seconds") from None
-            except _BROKEN:
-                code = await self._stop(patience=1)
-                raise _failed(doing, f"the process that reads results stopped ({_reason(code)})") from None
+                raise _failed(doing, f"it took more than {self._patience:g} seconds") from None
+            except BROKEN:
+                end = await self._stop(patience=1)
+                raise _failed(doing, f"the process that reads results stopped ({end})") from None
             except BaseException:
-                # Cancelled half way: the pipe holds half a conversation.
+                # Half way through: the pipe holds half a conversation.
                 await self._stop()
                 raise
-        if "answer" in reply:
-            return answer.model_validate(reply["answer"])
-        if "error" in reply:
-            kind = cast("type[errors.SutroError]", getattr(errors, reply["error"]["type"]))
-            raise kind(*reply["error"]["parts"])
-        raise _failed(doing, f"the process that reads results failed ({reply['crash']})")
+        if isinstance(reply, errors.SutroError):
+            raise reply
+        if "stopped" in reply:
+            raise errors.ArtifactChangedError(doing, "they were replaced on disk meanwhile", "Call again")
+        return answer.model_validate(
+            answer_of(reply, _failed(doing, "the process that reads results failed"))
+        )
+
+    async def start(self) -> None:
+        """Start the process ahead of need."""
+        async with self._turn:
+            if self._child is None:
+                self._child = await Child.start("sutro_mcp.results")
 
     async def aclose(self) -> None:
         """Stop the process, if any."""
         await self._stop()
 
-    async def _exchange(self, raw: bytes) -> dict[str, Any]:
-        requests, replies = await self._running()
-        await requests.send(struct.pack(">I", len(raw)) + raw)
-        (size,) = struct.unpack(">I", await replies.receive_exactly(4))
-        if size > _MAX_REPLY:
-            raise ValueError("oversized reply")
-        return json.loads(await replies.receive_exactly(size))
+    async def _converse(
+        self, raw: bytes, supply: Supply | None, on_rows: OnRows | None
+    ) -> dict[str, Any] | errors.SutroError:
+        """The last word of the worker, or why it could not be given what it needed."""
+        child = await self._running()
+        outcome: dict[str, Any] | errors.SutroError | Exception | None = None
 
-    async def _running(self) -> tuple[ByteSendStream, BufferedByteReceiveStream]:
-        if self._process is not None and self._process.returncode is not None:
+        async def ahead(supply: Supply, spans: list[Span]) -> None:
+            # The worker meets what goes wrong when it wants the bytes.
+            with suppress(errors.SutroError):
+                await supply.ahead(spans)
+
+        async with anyio.create_task_group() as group:
+            # Kept and raised outside: what leaves a task group comes as a group.
+            try:
+                with anyio.fail_after(self._patience):
+                    await child.send(raw)
+                failure: errors.SutroError | None = None
+                while outcome is None:
+                    with anyio.fail_after(self._patience):
+                        message = await child.receive()
+                    if "want" in message and supply is not None:
+                        try:
+                            await supply.want(_spans(message["want"]))
+                        except errors.SutroError as error:
+                            failure = error
+                        await child.send(b"true" if failure is None else b"false")
+                    elif "ahead" in message and supply is not None:
+                        group.start_soon(ahead, supply, _spans(message["ahead"]))
+                    elif "rows" in message:
+                        if on_rows:
+                            on_rows(*message["rows"])
+                    else:
+                        outcome = failure or message
+            except Exception as error:
+                outcome = error
+            group.cancel_scope.cancel()
+        if isinstance(outcome, Exception) and not isinstance(outcome, errors.SutroError):
+            raise outcome
+        assert outcome is not None  # noqa: S101 - for the type checker
+        return outcome
+
+    async def _running(self) -> Child:
+        if self._child is not None and not self._child.is_running:
             await self._stop()
-        if self._process is None:
-            self._process = await anyio.open_process(
-                [sys.executable, "-E", "-P", "-m", "sutro_mcp.results"],
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=None,
-                env=_environment(),
-            )
-            self._replies = BufferedByteReceiveStream(cast("ByteReceiveStream", self._process.stdout))
-        return cast("ByteSendStream", self._process.stdin), cast("BufferedByteReceiveStream", self._replies)
+        if self._child is None:
+            self._child = await Child.start("sutro_mcp.results")
+        return self._child
 
-    async def _stop(self, patience: float = 0) -> int | None:
-        """Kill the process after `patience` seconds, in which a dying one can tell why; its exit code."""
-        process, self._process, self._replies = self._process, None, None
-        if process is None:
-            return None
-        with anyio.CancelScope(shield=True):
-            with anyio.move_on_after(patience):
-                await process.wait()
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.aclose()
-            return process.returncode
+    async def _stop(self, patience: float = 0) -> str:
+        child, self._child = self._child, None
+        return await child.end(patience) if child is not None else "it could not be started"
 
 
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    # Memory grows with threads; four are enough to decode as fast as a disk reads.
-    return {**kept, "POLARS_MAX_THREADS": str(min(4, os.cpu_count() or 1))}
-
-
-def _reason(code: int | None) -> str:
-    if code is None:
-        return "unknown reason"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+def _spans(raw: list[list[int]]) -> list[Span]:
+    return [(start, stop) for start, stop in raw]
 
 
 def _failed(doing: str, happened: str) -> errors.WorkerError:
-    return errors.WorkerError(
-        doing,
-        happened,
-        "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged",
-    )
+    return errors.WorkerError(doing, happened, _ADVICE)

@@ -13,6 +13,8 @@ from sutro_mcp.settings import Settings
 from .context import AppContext, Connect, open_context
 from .protocol import SutroServer
 from .resources import add_resources
+from .skills import Skills
+from .tasks import Tasks
 from .tools import CATALOGUE, description_of, tools_for
 
 
@@ -24,6 +26,7 @@ def build_server(settings: Settings, connect: Connect) -> SutroServer:
         async with open_context(settings, connect) as app:
             yield app
 
+    tasks = Tasks()
     server = SutroServer(
         "sutro-mcp",
         title="Sutro batch inference",
@@ -33,6 +36,8 @@ def build_server(settings: Settings, connect: Connect) -> SutroServer:
         website_url="https://sutro.sh",
         lifespan=lifespan,
         log_level=settings.log_level,
+        extensions=[tasks, Skills(skill(settings))],
+        middleware=[tasks.refuse_undeclared],
         # Nothing announces changes yet, so none are promised.
         subscriptions=False,
     )
@@ -49,7 +54,16 @@ def build_server(settings: Settings, connect: Connect) -> SutroServer:
 
 def instructions(settings: Settings) -> str:
     """How the tools combine, for the model, without the points about tools that are not served."""
-    text = files(__package__ or "sutro_mcp.server").joinpath("instructions.md").read_text("utf-8").strip()
+    return _of_served_tools("instructions.md", settings).strip()
+
+
+def skill(settings: Settings) -> str:
+    """How to work with jobs, at more length, for hosts that load skills; likewise."""
+    return _of_served_tools("skill.md", settings)
+
+
+def _of_served_tools(file: str, settings: Settings) -> str:
+    text = files(__package__ or "sutro_mcp.server").joinpath(file).read_text("utf-8")
     absent = {tool.name for tool in CATALOGUE} - {tool.name for tool in tools_for(settings)}
     points = re.split(r"\n(?=- |\n)", text)
     return "\n".join(point for point in points if not any(name in point for name in absent))

@@ -13,6 +13,9 @@ from sutro_mcp.settings import Settings
 if TYPE_CHECKING:
     from sutro_mcp.client import ApiClient  # loads the HTTP library
 
+# What may lie in a folder that is removed with the process.
+_UNKEPT = 5 * 1024**3
+
 Connect = Callable[[], "ApiClient"]
 
 
@@ -49,7 +52,7 @@ def app_of(ctx: Ctx) -> AppContext:
 @asynccontextmanager
 async def open_context(settings: Settings, connect: Connect) -> AsyncGenerator[AppContext]:
     """The context of a server that runs until the block ends."""
-    async with results_engine() as results:
+    async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
         app = AppContext(settings, results, connect)
         try:
             yield app

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 
 from .outputs import Answer
 
-ToolFunction = Callable[..., Awaitable[CallToolResult]]
+ToolFunction = Callable[..., Awaitable[CallToolResult | InputRequiredResult]]
 
 
 @dataclass(frozen=True)

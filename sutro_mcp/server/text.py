@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sutro_mcp.results import ColumnSummary, Distribution, Summary
+from sutro_mcp.results import ColumnSummary, Distribution, Summary, Suspicion
 from sutro_mcp.untrusted import Fence
 
 from .job_outputs import FailureInfo, JobDetails, JobList, JobsSummary, StatusAnswer
@@ -200,12 +200,10 @@ def _summary(job_id: str, summary: Summary) -> str:
         head += f" Shortened: {summary.shortened}."
     parts = ["columns:", *(_column(column) for column in summary.columns)]
     if summary.suspicious:
-        parts.append(f"suspicious rows: {summary.suspicious_rows:,} (view rows, offset, limit=1 shows one)")
-        parts.extend(
-            f"- {item.kind}: {item.count:,} (rows {', '.join(map(str, item.rows))}"
-            + (", …)" if item.count > len(item.rows) else ")")
-            for item in summary.suspicious
-        )
+        about = "about " if any(item.estimate for item in summary.suspicious) else ""
+        total = f"{about}{summary.suspicious_rows:,}"
+        parts.append(f"suspicious rows: {total} (view rows, offset, limit=1 shows one)")
+        parts.extend(map(_suspicion, summary.suspicious))
     if summary.samples:
         with_input = any(sample.input is not None for sample in summary.samples)
         parts.append("samples:")
@@ -221,16 +219,27 @@ def _summary(job_id: str, summary: Summary) -> str:
     return f"{head}\n{Fence().around(chr(10).join(parts))}"
 
 
+def _suspicion(item: Suspicion) -> str:
+    count = f"{'about ' if item.estimate else ''}{item.count:,}"
+    rows = ", ".join([*map(str, item.rows), *(["…"] if item.count > len(item.rows) else [])])
+    return f"- {item.kind}: {count} (rows {rows})"
+
+
 def _column(column: ColumnSummary) -> str:
-    words = [f"in {column.present:,} rows, {column.nulls:,} null, {column.distinct:,} distinct"]
+    estimates = column.estimates or []
+    distinct = f"{'about ' if 'distinct' in estimates else ''}{column.distinct:,} distinct"
+    words = [f"in {column.present:,} rows, {column.nulls:,} null, {distinct}"]
     if column.numbers:
-        words.append(_spread(column.numbers))
+        words.append(_spread(column.numbers) + (" (quartiles estimated)" if "quartiles" in estimates else ""))
     if column.lengths:
         words.append(f"length {_spread(column.lengths)}")
     if column.items:
         words.append(f"items {_spread(column.items)}")
     if column.top:
-        words.append(", ".join(f"{_word(top.value)} {top.count:,} ({top.share:.1%})" for top in column.top))
+        least = " (counts at least)" if "top" in estimates else ""
+        words.append(
+            ", ".join(f"{_word(top.value)} {top.count:,} ({top.share:.1%})" for top in column.top) + least
+        )
     return _indented(f"- {column.name} ({column.type}): " + "; ".join(words))
 
 

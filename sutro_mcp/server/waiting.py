@@ -74,6 +74,12 @@ class WaitAnswer(Answer):
     failure: FailureInfo | None = None
     next: Annotated[str, Field(description="What to call next")]
 
+    @classmethod
+    def ended(cls, stands: JobStatus) -> "WaitAnswer":
+        """The answer for a job that has ended, from its status alone."""
+        said = StatusAnswer.of(stands)
+        return cls(job_id=said.job_id, done=True, status=said.status, failure=said.failure, next=said.next)
+
 
 async def wait(
     client: "ApiClient",

@@ -136,3 +136,9 @@ async def test_a_failing_call_is_a_tool_error_to_it(
     code, result, errors = answers["call"]
     assert code == 5
     assert "no such job" in json.dumps(result) + errors
+
+
+def test_the_skill_is_what_its_digest_says(sutro: Emulator) -> None:
+    """The Inspector reads the file and compares size, digest, and frontmatter as a YAML reader has it."""
+    code, _, said = inspect(sutro, "modern", "--method", "skills/list", "--verify", "--require-digests")
+    assert (code, said.strip()) == (0, "Verified 1 skill and 1 file: no conformance errors.")

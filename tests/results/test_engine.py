@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results import Progress, Variant, results_engine
+from sutro_mcp.results import Progress, Promise, Variant, results_engine
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +28,10 @@ class Source:
     """Writes a table with what was asked for, and remembers where."""
 
     folders: list[Path] = field(default_factory=list[Path])
+    cache_identity: str = "one"
+
+    async def open_results(self, job_id: str, **asked: bool) -> None:
+        """It has no parts to offer."""
 
     async def fetch_results(
         self, job_id: str, directory: Path, *, on_progress: Progress | None = None, **asked: bool
@@ -40,6 +44,11 @@ class Source:
             columns["inputs"] = ["x" * 900, "b", "c"]
         pl.DataFrame(columns).write_parquet(path)
         return Fetched(path)
+
+
+async def promise() -> Promise:
+    """What the job says."""
+    return Promise(num_rows=3, json_schema={})
 
 
 async def test_pages_and_summaries_come_from_one_artifact() -> None:
@@ -58,7 +67,7 @@ async def test_pages_and_summaries_come_from_one_artifact() -> None:
                 max_chars=600,
             )
             raw = await engine.page(source, variant, offset=1, unpack_json=False, output_column="raw")
-            summary = await engine.summary(source, variant, expected_rows=3, json_schema={}, max_chars=5_000)
+            summary = await engine.summary(source, variant, promise=promise, max_chars=5_000)
             await engine.summary(source, variant, fresh=True, unpack_json=False, output_column="raw")
             (folder,) = set(source.folders)
             mode = folder.stat().st_mode & 0o777

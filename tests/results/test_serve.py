@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from sutro_mcp.results import Page
 from sutro_mcp.results.__main__ import main, serve
+from sutro_mcp.results._channel import Channel, Pipe
 from sutro_mcp.results._models import PageRequest, SummaryRequest
 from sutro_mcp.results._tasks import TASKS
 from tests.results.support import outputs
@@ -21,7 +22,7 @@ from tests.results.support import outputs
 
 def framed(task: str, request: BaseModel | None = None) -> bytes:
     """A request as the supervisor writes it."""
-    raw = json.dumps({"task": task, "request": request.model_dump_json() if request else ""}).encode()
+    raw = json.dumps({"task": task, "request": request.model_dump() if request else ""}).encode()
     return struct.pack(">I", len(raw)) + raw
 
 
@@ -38,7 +39,7 @@ def unframed(raw: bytes) -> list[Any]:
 def ask(*requests: bytes) -> list[Any]:
     """What `serve` answers before its source ends."""
     sink = io.BytesIO()
-    serve(io.BytesIO(b"".join(requests)), sink)
+    serve(Pipe(io.BytesIO(b"".join(requests)), sink))
     return unframed(sink.getvalue())
 
 
@@ -46,12 +47,13 @@ def test_requests_are_answered_one_after_another(tmp_path: Path) -> None:
     """With the answer as JSON."""
     artifact = outputs(tmp_path, "a", "b")
 
-    page, summary = ask(
+    page, rows, summary = ask(
         framed("page", PageRequest(artifact=artifact, limit=1)),
         framed("summary", SummaryRequest(artifact=artifact)),
     )
 
     assert Page.model_validate(page["answer"]).rows == [["a"]]
+    assert rows == {"rows": [2, 2]}
     assert summary["answer"]["row_count"] == 2
 
 
@@ -82,7 +84,7 @@ def test_half_a_request_ends_the_process_like_no_request() -> None:
 def test_an_interrupt_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends the process."""
 
-    def interrupted(_raw: str) -> BaseModel:
+    def interrupted(_raw: Any, _channel: Channel) -> BaseModel:
         raise KeyboardInterrupt
 
     monkeypatch.setitem(TASKS, "wait", interrupted)
@@ -100,7 +102,7 @@ def test_what_a_library_prints_does_not_reach_the_pipe(
     class Nothing(BaseModel):
         pass
 
-    def noisy(_raw: str) -> BaseModel:
+    def noisy(_raw: Any, _channel: Channel) -> BaseModel:
         os.write(1, b"a panic in Rust\n")
         return Nothing()
 

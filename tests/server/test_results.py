@@ -201,7 +201,7 @@ async def test_a_job_of_no_rows_has_results_without_any(chat: Talk) -> None:
 async def test_a_damaged_artifact_is_an_error_and_the_next_call_works(chat: Talk) -> None:
     """Never a partial result."""
     job_id = chat.emulator.find("haiku-smoke-test")
-    chat.emulator.faults.add(Fault.truncated(100), origin="store", times=9)
+    chat.emulator.faults.add(Fault.truncated(0), origin="store", times=9)
     await chat.refusal("get_job_results", job_id=job_id, view="rows")
     chat.emulator.faults.clear()
     assert len((await chat.call("get_job_results", job_id=job_id, view="rows"))["rows"]) == 10

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -606,19 +607,21 @@ async def test_a_host_that_disconnects_stops_the_wait_and_not_the_job() -> None:
     assert emulator.job(job_id).status == "RUNNING"
 
 
-async def test_two_hundred_waits_that_are_stopped_leave_nothing_behind(era: Era) -> None:
-    """No task, no open stream."""
+async def test_a_thousand_waits_that_are_stopped_leave_nothing_behind(era: Era) -> None:
+    """No task, no thread, no open stream."""
     emulator, job_id = running()
     transport = Steered(emulator, silent)
     async with talk(emulator, era, transport=transport) as chat:
-        before = asyncio.all_tasks()
-        async with anyio.create_task_group() as host:
-            for _ in range(200):
-                host.start_soon(partial(call, chat, Heard(), job_id=job_id))
-            await transport.until(opened=200, seconds=20)
-            host.cancel_scope.cancel()
-        await transport.until(closed=200, seconds=5)
+        before, threads = asyncio.all_tasks(), threading.active_count()
+        for batch in range(1, 6):
+            async with anyio.create_task_group() as host:
+                for _ in range(200):
+                    host.start_soon(partial(call, chat, Heard(), job_id=job_id))
+                await transport.until(opened=200 * batch, seconds=20)
+                host.cancel_scope.cancel()
+            await transport.until(closed=200 * batch, seconds=5)
         with anyio.fail_after(5):
             while asyncio.all_tasks() != before:
                 await anyio.lowlevel.checkpoint()
+        assert threading.active_count() == threads
     assert sent(emulator, "job-cancel") == 0

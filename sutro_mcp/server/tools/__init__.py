@@ -3,7 +3,7 @@
 from sutro_mcp.server.define import Tool
 from sutro_mcp.settings import Settings
 
-from .cancel import ACTS_AT_ONCE, cancel_job
+from .cancel import BY_POLICY, cancel_job
 from .export import export_job_results
 from .jobs import get_job, get_job_status, list_jobs, summarize_jobs
 from .query import query_job_results
@@ -25,8 +25,8 @@ CATALOGUE: tuple[Tool, ...] = (
 
 def description_of(tool: Tool, settings: Settings) -> str:
     """What the model reads of a tool: its docstring, unless the settings make that untrue."""
-    if tool is cancel_job and settings.cancel == "allow":
-        return ACTS_AT_ONCE
+    if tool is cancel_job:
+        return BY_POLICY.get(settings.cancel, tool.description)
     return tool.description
 
 

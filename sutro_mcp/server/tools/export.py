@@ -11,6 +11,7 @@ from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.define import reply, writing_tool
 from sutro_mcp.server.outputs import ExportAnswer
 from sutro_mcp.server.params import JobId
+from sutro_mcp.server.progress import with_progress
 
 # Not a value to pass: a schema that listed it, or null, is refused by some hosts.
 _BY_ENDING = cast("ExportFormat", "")
@@ -41,16 +42,20 @@ async def export_job_results(
     unchanged. join_with needs the job's rows in their order.
     """
     app = app_of(ctx)
-    report = await app.results.export(
-        app.client,
-        Variant(job_id, include_inputs, include_cumulative_logprobs),
-        folder=app.settings.export_folder,
-        file_name=file_name,
-        form=format or None,
-        unpack_json=unpack_json,
-        output_column=output_column,
-        join_with=join_with,
-        overwrite=overwrite,
+    written = await with_progress(
+        ctx,
+        lambda report: app.results.export(
+            app.client,
+            Variant(job_id, include_inputs, include_cumulative_logprobs),
+            folder=app.settings.export_folder,
+            file_name=file_name,
+            form=format or None,
+            unpack_json=unpack_json,
+            output_column=output_column,
+            join_with=join_with,
+            overwrite=overwrite,
+            on_progress=report,
+        ),
     )
-    answer = ExportAnswer.of(job_id, report)
+    answer = ExportAnswer.of(job_id, written)
     return reply(answer, text.export(answer))

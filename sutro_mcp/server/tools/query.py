@@ -11,6 +11,7 @@ from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.define import read_tool, reply
 from sutro_mcp.server.outputs import QueryAnswer
 from sutro_mcp.server.params import JobId
+from sutro_mcp.server.progress import with_progress
 
 # As for a page of rows: what an answer costs by default, and what someone gets who asks for more rows.
 _DEFAULT_CHARS = 9_000
@@ -33,12 +34,16 @@ async def query_job_results(
     "vendor.name", quoted), inference_result (raw). A mistake is answered with all columns and types.
     """
     app = app_of(ctx)
-    page = await app.results.query(
-        app.client,
-        Variant(job_id, include_inputs, include_cumulative_logprobs),
-        sql,
-        limit=limit,
-        max_chars=_MOST_CHARS if limit > _DEFAULT_LIMIT else _DEFAULT_CHARS,
+    page = await with_progress(
+        ctx,
+        lambda report: app.results.query(
+            app.client,
+            Variant(job_id, include_inputs, include_cumulative_logprobs),
+            sql,
+            limit=limit,
+            max_chars=_MOST_CHARS if limit > _DEFAULT_LIMIT else _DEFAULT_CHARS,
+            on_progress=report,
+        ),
     )
     answer = QueryAnswer.of(job_id, page)
     return reply(answer, text.query(answer))

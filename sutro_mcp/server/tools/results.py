@@ -7,12 +7,13 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from sutro_mcp.client import Status
-from sutro_mcp.results import Variant
+from sutro_mcp.results import OnProgress, Promise, Variant
 from sutro_mcp.server import text
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.define import read_tool, reply
 from sutro_mcp.server.outputs import ResultsAnswer
 from sutro_mcp.server.params import Columns, JobId
+from sutro_mcp.server.progress import with_progress
 
 # Characters of JSON text. The first is what an answer costs by default; the second is what someone gets who
 # asks for more rows or longer cells, and leaves room below the 60,000 that no answer may pass.
@@ -56,12 +57,25 @@ async def get_job_results(
     if view is None:
         view = "rows" if offset or columns or limit != _DEFAULT_LIMIT else "summary"
     if view == "summary":
-        answer = await summary_of(
-            app, variant, unpack_json=unpack_json, output_column=output_column, fresh=disable_cache
+        answer = await with_progress(
+            ctx,
+            lambda report: summary_of(
+                app,
+                variant,
+                unpack_json=unpack_json,
+                output_column=output_column,
+                fresh=disable_cache,
+                on_progress=report,
+            ),
         )
-    else:
-        asked_for_more = limit > _DEFAULT_LIMIT or max_cell_chars > _DEFAULT_CELL
-        page = await app.results.page(
+        return reply(answer, text.results(answer))
+    if limit == 1 and len(columns) == 1 and max_cell_chars == _DEFAULT_CELL:
+        # Who asks for one cell wants all of it.
+        max_cell_chars = _MOST_CHARS
+    asked_for_more = limit > _DEFAULT_LIMIT or max_cell_chars > _DEFAULT_CELL
+    page = await with_progress(
+        ctx,
+        lambda report: app.results.page(
             app.client,
             variant,
             offset=offset,
@@ -72,8 +86,10 @@ async def get_job_results(
             max_cell_chars=max_cell_chars,
             max_chars=_MOST_CHARS if asked_for_more else _DEFAULT_CHARS,
             fresh=disable_cache,
-        )
-        answer = ResultsAnswer.page(job_id, page)
+            on_progress=report,
+        ),
+    )
+    answer = ResultsAnswer.page(job_id, page)
     return reply(answer, text.results(answer))
 
 
@@ -93,16 +109,24 @@ async def summary_of(
     unpack_json: bool = True,
     output_column: str = "inference_result",
     fresh: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> ResultsAnswer:
     """The summary, compared with what the job says of its rows and schema."""
-    job = await app.client.get_job(variant.job_id)
+
+    async def promise() -> Promise:
+        job = await app.client.get_job(variant.job_id)
+        return Promise(
+            num_rows=job.num_rows if job.status is Status.SUCCEEDED else None,
+            json_schema=job.json_schema if _is_shallow(job.json_schema) else None,
+        )
+
     summary = await app.results.summary(
         app.client,
         variant,
-        expected_rows=job.num_rows if job.status is Status.SUCCEEDED else None,
-        json_schema=job.json_schema if _is_shallow(job.json_schema) else None,
+        promise=promise,
         unpack_json=unpack_json,
         output_column=output_column,
         fresh=fresh,
+        on_progress=on_progress,
     )
     return ResultsAnswer.whole(variant.job_id, summary)

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from sutro_mcp.results._models import ColumnSummary, Summary, TopValue
 from sutro_mcp.untrusted import shorten
 
-from ._models import ColumnSummary, Summary, TopValue
+# Columns and fields beyond these are never shown.
+MOST_COLUMNS = 40
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,14 @@ class _Level:
     name_chars: int
 
 
-def fit_summary(summary: Summary, max_chars: int, *, more_fields: bool) -> Summary:
-    """The most detailed version of `summary` that fits. `more_fields`: there are some it does not hold."""
+def fit_summary(summary: Summary, max_chars: int, *, unshown: int, more: bool) -> Summary:
+    """The most detailed version of `summary` that fits.
+
+    `unshown` columns and fields are not in it, or at least so many if there are `more`.
+    """
     for level in (
-        _Level(columns=40, top=8, kinds=12, sample_chars=400, name_chars=120),
-        _Level(columns=40, top=6, kinds=12, sample_chars=240, name_chars=80),
+        _Level(columns=MOST_COLUMNS, top=8, kinds=12, sample_chars=400, name_chars=120),
+        _Level(columns=MOST_COLUMNS, top=6, kinds=12, sample_chars=240, name_chars=80),
         _Level(columns=30, top=5, kinds=12, sample_chars=160, name_chars=60),
         _Level(columns=24, top=4, kinds=12, sample_chars=120, name_chars=60),
         _Level(columns=16, top=3, kinds=10, sample_chars=80, name_chars=40),
@@ -30,13 +35,13 @@ def fit_summary(summary: Summary, max_chars: int, *, more_fields: bool) -> Summa
         _Level(columns=5, top=1, kinds=6, sample_chars=40, name_chars=30),
         _Level(columns=3, top=1, kinds=5, sample_chars=30, name_chars=24),
     ):
-        fitted = _at_level(summary, level, more_fields)
+        fitted = _at_level(summary, level, unshown, more)
         if len(fitted.model_dump_json(exclude_none=True)) <= max_chars:
             break
     return fitted
 
 
-def _at_level(summary: Summary, level: _Level, more_fields: bool) -> Summary:
+def _at_level(summary: Summary, level: _Level, unshown: int, more: bool) -> Summary:
     def brief(text: str | None) -> str | None:
         return None if text is None else shorten(text, level.sample_chars)[0]
 
@@ -62,16 +67,17 @@ def _at_level(summary: Summary, level: _Level, more_fields: bool) -> Summary:
                 sample.model_copy(update={"output": brief(sample.output), "input": brief(sample.input)})
                 for sample in summary.samples
             ],
-            "shortened": _what_was_left_out(summary, level, more_fields),
+            "shortened": _what_was_left_out(summary, level, unshown, more),
         }
     )
 
 
-def _what_was_left_out(summary: Summary, level: _Level, more_fields: bool) -> str | None:
+def _what_was_left_out(summary: Summary, level: _Level, unshown: int, more: bool) -> str | None:
     parts: list[str] = []
-    columns, kinds = len(summary.columns) - level.columns, len(summary.suspicious) - level.kinds
+    columns = unshown + max(len(summary.columns) - level.columns, 0)
+    kinds = len(summary.suspicious) - level.kinds
     if columns > 0:
-        least = "at least " if more_fields else ""
+        least = "at least " if more else ""
         parts.append(f"{least}{columns} more columns or fields not shown; page them with columns")
     if kinds > 0:
         parts.append(f"{kinds} more kinds of suspicious rows, with fewer rows each, not shown")

@@ -1,0 +1,74 @@
+"""What a user would write with the official SDK, measured in a process of its own (the SDK's environment).
+
+Arguments: the operation and a job id. Imports and a small job come first and are not measured. Prints one line
+of JSON: `{"memory", "cpu", "wall", "value"}`.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from sutro import Sutro  # pyright: ignore[reportMissingImports] - of another environment
+
+
+def first_page(client: Any, job: str) -> object:
+    return client.get_job_results(job).head(20).rows()[0][0]
+
+
+def deep_page(client: Any, job: str) -> object:
+    frame = client.get_job_results(job)
+    return frame.slice(frame.height * 7 // 10, 20).rows()[0][0]
+
+
+def summary(client: Any, job: str) -> object:
+    outputs = client.get_job_results(job).get_column("inference_result")
+    lengths = outputs.str.len_chars()
+    return [
+        len(outputs),
+        outputs.null_count(),
+        outputs.n_unique(),
+        outputs.value_counts(sort=True).head(8).rows(),
+        [lengths.min(), lengths.quantile(0.25), lengths.median(), lengths.quantile(0.75), lengths.max()],
+    ]
+
+
+def download(client: Any, job: str) -> object:
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_job_results(job, f"{folder}/results.parquet")
+        return pl.scan_parquet(path).slice(0, 20).collect().rows()[0][0]
+
+
+def status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def main() -> None:
+    operation, job, small = sys.argv[1:]
+    # What the SDK prints must not get between.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    client: Any = Sutro()
+    client.get_job_results(small)
+    pl.DataFrame({"a": ["x"]}).get_column("a").value_counts()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    cpu, wall = time.process_time(), time.perf_counter()
+    value = globals()[operation](client, job)
+    used = {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - cpu,
+        "memory": status("VmHWM") - before,
+    }
+    answers.write(json.dumps({**used, "value": value}, default=str) + "\n")
+    answers.flush()
+
+
+main()

@@ -1,0 +1,285 @@
+"""What pages, summaries, SQL and exports of large results cost, beside the official SDK, in one run.
+
+Each operation runs in a fresh server (or SDK) process with an empty cache, after a small job that loads all
+libraries, over a link of 30 ms and 50 MB/s. Times and memory are compared in pairs, one after the other; ratios
+are medians. Bytes and requests are what the deployment counted, so they are exact.
+
+    scripts/bench results            10 thousand, 1 million and 10 million rows
+    scripts/bench results --quick    without the 10 million
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import _data
+from _processes import Meter, Usage, children
+from mcp import Client, StdioServerParameters
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+from tests.judge import environment  # noqa: E402 - where the SDK's environment is made
+
+LATENCY_MS, MEGABYTES_PER_SECOND = 30, 50
+GROUP_ROWS = 1_048_576  # pyarrow's default: one group for a million rows
+SIZES = {"text10k": 10_000, "text1m": 1_000_000, "text10m": 10_000_000}
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the deployment was asked for during one operation."""
+
+    api: int
+    store: int
+    head: int
+    credentials: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One operation, once."""
+
+    usage: Usage
+    asked: Asked
+    text: str
+
+
+class Deployment:
+    """The deployment's process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, hello: dict[str, Any]) -> None:
+        self._process = process
+        self.jobs: dict[str, str] = hello["jobs"]
+        self.environment = {"SUTRO_API_URL": hello["api"], "SUTRO_API_KEY": hello["key"]}
+
+    async def asked(self) -> Asked:
+        """What it was asked since the last time."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(b"\n")
+        return Asked(**json.loads(await self._process.stdout.readline()))
+
+
+@asynccontextmanager
+async def deployment(artifacts: dict[str, Path]) -> AsyncGenerator[Deployment]:
+    paths = json.dumps({name: str(path) for name, path in artifacts.items()})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).parent / "_deployment.py"),
+        *(str(LATENCY_MS), str(MEGABYTES_PER_SECOND), paths),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout
+    try:
+        yield Deployment(process, json.loads(await process.stdout.readline()))
+    finally:
+        process.kill()
+        await process.wait()
+
+
+class Server:
+    """Our server with a client, and the means to measure it."""
+
+    def __init__(self, client: Client, pid: int, there: Deployment) -> None:
+        self._client = client
+        self._pid = pid
+        self._there = there
+
+    async def call(self, tool: str, **arguments: Any) -> Run:
+        """One tool call, again until it no longer says that the work goes on."""
+        await self._there.asked()
+        meter = Meter(self._pid)
+        while True:
+            result = await self._client.call_tool(tool, arguments)
+            text = result.content[0].text  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
+            if not (result.is_error and "goes on in the background" in text):
+                break
+        return Run(meter.read(), await self._there.asked(), text)
+
+
+@asynccontextmanager
+async def server(there: Deployment) -> AsyncGenerator[Server]:
+    """A fresh server with an empty cache, warmed by a small job."""
+    with tempfile.TemporaryDirectory(prefix="sutro-bench-") as folder:
+        before = set(children(os.getpid()))
+        parameters = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "sutro_mcp", "serve"],
+            env={
+                **os.environ,
+                **there.environment,
+                "SUTRO_MCP_CACHE_DIR": f"{folder}/cache",
+                "SUTRO_MCP_EXPORT_DIR": f"{folder}/exports",
+            },
+        )
+        async with Client(parameters, read_timeout_seconds=600) as client:
+            (pid,) = set(children(os.getpid())) - before
+            ours = Server(client, pid, there)
+            for view in ("rows", "summary"):
+                await ours.call("get_job_results", job_id=there.jobs["small"], view=view)
+            yield ours
+
+
+async def sdk(there: Deployment, operation: str, job: str) -> Run:
+    """One operation with the official SDK, in a process of its own."""
+    await there.asked()
+    python = environment.python_of(
+        environment.ready_environment(environment.REQUIREMENTS, environment.CACHE, environment.install_locked)
+    )
+    with tempfile.TemporaryDirectory(prefix="sutro-bench-") as home:
+        process = await asyncio.create_subprocess_exec(
+            str(python),
+            *(str(Path(__file__).parent / "_sdk.py"), operation, there.jobs[job], there.jobs["small"]),
+            env={**os.environ, **there.environment, "HOME": home},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        out, _ = await process.communicate()
+    found = json.loads(out.splitlines()[-1])
+    return Run(Usage(found["memory"], found["cpu"], found["wall"]), await there.asked(), str(found["value"]))
+
+
+async def alone(there: Deployment, operation: str, job: str, artifact: Path) -> Run:
+    """A yardstick of plain polars or httpx, in a process of its own."""
+    await there.asked()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *(str(Path(__file__).parent / "_yardsticks.py"), operation, there.jobs[job], str(artifact)),
+        env={**os.environ, **there.environment},
+        stdout=subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    found = json.loads(out.splitlines()[-1])
+    return Run(Usage(found["memory"], found["cpu"], found["wall"]), await there.asked(), "")
+
+
+async def ours(there: Deployment, job: str, tool: str, **arguments: Any) -> Run:
+    """One call on a fresh server."""
+    async with server(there) as fresh:
+        return await fresh.call(tool, job_id=there.jobs[job], **arguments)
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def ratios(ours: Sequence[Run], theirs: Sequence[Run]) -> tuple[float, float, float]:
+    """Ours to theirs, run by run: time, memory, CPU."""
+    pairs = [(a.usage, b.usage) for a, b in zip(ours, theirs, strict=True)]
+    return (
+        median([a.wall / b.wall for a, b in pairs]),
+        median([a.memory / max(b.memory, 1) for a, b in pairs]),
+        median([a.cpu / max(b.cpu, 0.01) for a, b in pairs]),
+    )
+
+
+class Report:
+    """What is printed, and kept in RESULTS.md."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+        self.lines.append(line)
+
+    def exact(self, what: str, run: Run, artifact: int) -> None:
+        asked = run.asked
+        self.say(
+            f"| {what} | {asked.api} + {asked.store} | {asked.head} | {asked.credentials} "
+            f"| {asked.bytes / MB:.2f} | {asked.bytes / artifact:.2%} | {run.usage.memory / MB:.0f} |"
+        )
+
+    def compared(self, what: str, against: str, ours: Sequence[Run], theirs: Sequence[Run]) -> None:
+        time, memory, cpu = ratios(ours, theirs)
+        self.say(f"| {what} | {against} | {time:.3f} | {memory:.3f} | {cpu:.2f} | {len(ours)} |")
+
+
+async def one_size(report: Report, there: Deployment, job: str, artifact: Path, rounds: int) -> None:
+    """Everything about one artifact."""
+    rows, size = SIZES[job], artifact.stat().st_size
+    deep = rows * 7 // 10
+    report.say(f"\n## {job}: {rows:,} rows, {size / MB:.1f} MB\n")
+    report.say("| what | requests (API + store) | HEAD | with key | MB | of the artifact | MB of memory |")
+    report.say("| --- | --- | --- | --- | --- | --- | --- |")
+    async with server(there) as fresh:
+        job_id = there.jobs[job]
+        page = {"job_id": job_id, "view": "rows"}
+        report.exact("first page", await fresh.call("get_job_results", **page), size)
+        report.exact("next page", await fresh.call("get_job_results", **page, offset=20), size)
+        cached = [await fresh.call("get_job_results", **page, offset=40 + n) for n in range(20)]
+        report.exact("deep page, then", await fresh.call("get_job_results", **page, offset=deep), size)
+        report.exact("summary, then", await fresh.call("get_job_results", job_id=job_id), size)
+        report.exact("second summary", await fresh.call("get_job_results", job_id=job_id), size)
+    report.exact("deep page, cold", await ours(there, job, "get_job_results", view="rows", offset=deep), size)
+    summary = await ours(there, job, "get_job_results")
+    report.exact("summary, cold", summary, size)
+    sql = "SELECT LENGTH(inference_result) > 300 AS long, COUNT(*) AS n FROM results GROUP BY 1"
+    queried = await ours(there, job, "query_job_results", sql=sql)
+    report.exact("SQL, cold", queried, size)
+    exported = await ours(there, job, "export_job_results", file_name="all.csv")
+    report.exact("export as CSV, cold", exported, size)
+    report.say("")
+    cpu = sum(run.usage.cpu for run in cached) / len(cached) * 1000
+    report.say(f"A cached page costs {cpu:.1f} ms of CPU in server and worker.")
+    for name, run in {"SQL": queried, "Export": exported}.items():
+        if run.text.startswith("Cannot"):
+            report.say(f"{name}: {run.text}")
+
+    report.say("\n| ours | against | time | memory | CPU | runs |\n| --- | --- | --- | --- | --- | --- |")
+    pages, api, downloads, scans, summaries, sdk_pages, sdk_downloads, sdk_summaries = ([] for _ in range(8))
+    for _ in range(rounds):
+        pages.append(await ours(there, job, "get_job_results", view="rows"))
+        api.append(await ours(there, job, "get_job_status"))
+        summaries.append(await ours(there, job, "get_job_results"))
+        downloads.append(await alone(there, "download", job, artifact))
+        scans.append(await alone(there, "decode", job, artifact))
+        sdk_downloads.append(await sdk(there, "download", job))
+        if rows <= 1_000_000:
+            sdk_pages.append(await sdk(there, "first_page", job))
+            sdk_summaries.append(await sdk(there, "summary", job))
+    report.compared("first page", "one API call of ours", pages, api)
+    if sdk_pages:
+        report.compared("first page", "SDK get_job_results", pages, sdk_pages)
+        report.compared("summary", "SDK get_job_results and polars", summaries, sdk_summaries)
+    report.compared("first page", "SDK download_job_results and polars", pages, sdk_downloads)
+    report.compared("summary", "bare download to disk", summaries, downloads)
+    report.compared("summary", "decoding alone (polars, from disk)", summaries, scans)
+
+
+async def main(quick: bool, rounds: int) -> None:
+    report = Report()
+    folder = Path(tempfile.gettempdir()) / "sutro-mcp-benchmarks"
+    folder.mkdir(exist_ok=True)
+    sizes = {name: rows for name, rows in SIZES.items() if not quick or rows <= 1_000_000}
+    artifacts = {name: folder / f"{name}.parquet" for name in ("small", *sizes)}
+    for name, path in artifacts.items():
+        if not path.exists():
+            _data.write(path, "text", sizes.get(name, 100), GROUP_ROWS)
+    report.say(f"Link: {LATENCY_MS} ms, {MEGABYTES_PER_SECOND} MB/s. {os.cpu_count()} cores.")
+    async with deployment(artifacts) as there:
+        for name in sizes:
+            await one_size(report, there, name, artifacts[name], rounds)
+    (Path(__file__).parent / "RESULTS.md").write_text(
+        "# Results, measured\n\n`scripts/bench results` made this page.\n\n" + "\n".join(report.lines) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="without ten million rows")
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of runs for each ratio")
+    given = parser.parse_args()
+    asyncio.run(main(given.quick, given.rounds))

@@ -1,0 +1,49 @@
+"""One value of a result as one JSON scalar, and JSON text as a value."""
+
+import datetime
+import decimal
+import math
+from typing import Any, cast
+
+from pydantic_core import to_json
+
+from sutro_mcp.untrusted import visible
+
+from ._artifact import parse_json
+from ._models import Cell
+
+
+def parse_object(text: str | None) -> dict[str, Any] | None:
+    """The JSON object in `text`, or None when it holds anything else."""
+    if text is None or text.lstrip()[:1] != "{":
+        return None
+    try:
+        value = parse_json(text)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def cell(value: Any) -> Cell:
+    """`value` as one JSON scalar; lists and objects become compact JSON text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        # Beyond 64 bits few readers of JSON keep the digits, of which there may be thousands.
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal | datetime.timedelta):
+        return str(value)
+    if isinstance(value, bytes):
+        return f"({len(value):,} bytes)"
+    return visible(compact(value))
+
+
+def compact(value: list[Any] | dict[str, Any]) -> str:
+    """`value` as JSON text without blanks."""
+    return to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=str).decode()

@@ -1,0 +1,106 @@
+"""The worker's side of the conversation: it asks for bytes of an artifact, and reads them from its file."""
+
+import json
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from ._models import ArtifactRef
+from .store import Span, Spans
+
+
+class StoppedError(BaseException):
+    """The bytes that a task needs cannot be had: the server knows why, or the file was replaced.
+
+    Not an Exception, as nothing that handles errors of polars may handle it.
+    """
+
+
+class Channel(Protocol):
+    """What a task can say while it works."""
+
+    def ask(self, message: dict[str, Any]) -> None:
+        """Return when the server has done what is asked. Raises StoppedError when it could not."""
+        ...
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Say something that needs no answer."""
+        ...
+
+
+class Pipe:
+    """Frames over a pair of pipes."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
+        self._sink = sink
+
+    def receive(self) -> Any:
+        """The next message, or None at the end."""
+        head = self._source.read(4)
+        return json.loads(self._source.read(struct.unpack(">I", head)[0])) if len(head) == 4 else None
+
+    def send(self, raw: bytes) -> None:
+        """One message."""
+        self._sink.write(struct.pack(">I", len(raw)) + raw)
+        self._sink.flush()
+
+    def ask(self, message: dict[str, Any]) -> None:
+        self.tell(message)
+        if self.receive() is not True:
+            raise StoppedError
+
+    def tell(self, message: dict[str, Any]) -> None:
+        self.send(json.dumps(message).encode())
+
+
+class Deaf:
+    """For an artifact that is whole on disk, and nobody who listens."""
+
+    def ask(self, message: dict[str, Any]) -> None:  # noqa: ARG002
+        raise StoppedError
+
+    def tell(self, message: dict[str, Any]) -> None: ...
+
+
+class FileBytes:
+    """The bytes of an artifact: read from its file, asked for where they have not come yet."""
+
+    def __init__(self, ref: ArtifactRef) -> None:
+        self.channel: Channel = Deaf()
+        self._file = Path(ref.path).open("rb")  # noqa: SIM115 - kept open between tasks
+        stat = os.fstat(self._file.fileno())
+        if ref.inode not in (None, stat.st_ino):
+            self._file.close()
+            raise StoppedError
+        self.size = stat.st_size
+        self._there = Spans([(0, self.size)] if ref.is_whole else [])
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes from `start` to `stop`, once they are there."""
+        if not self._there.covers(start, stop):
+            self.want([(start, stop)])
+        self._file.seek(start)
+        data = self._file.read(stop - start)
+        if len(data) < stop - start:
+            raise StoppedError
+        return data
+
+    def want(self, spans: Sequence[Span]) -> None:
+        """Return when all these bytes are there; those that have to come are fetched together."""
+        missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
+        if missing:
+            self.channel.ask({"want": missing})
+            for start, stop in missing:
+                self._there.add(start, stop)
+
+    def ahead(self, spans: Sequence[Span]) -> None:
+        """Say that these bytes will be read in this order."""
+        missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
+        if missing:
+            self.channel.tell({"ahead": missing})
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,123 @@
+"""Long work that several callers may wait for, and that outlives the patience of a host.
+
+Hosts give up on a call after about a minute, and call again. So work that takes longer goes on without its
+caller, who is told so, and whoever asks for the same again joins it or gets what it found.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from sutro_mcp.errors import StillWorkingError
+
+T = TypeVar("T")
+OnProgress = Callable[[float, str], None]
+"""Told the share that is done (0 to 1) and a few words about it."""
+
+# Finished work that waits for its caller to come back.
+_MOST_KEPT = 16
+
+
+def bytes_to(on_progress: OnProgress | None) -> Callable[[int, int | None], None] | None:
+    """Tells `on_progress` of bytes that come: the first half of the work."""
+    if on_progress is None:
+        return None
+
+    def report(come: int, size: int | None) -> None:
+        share = come / size if size else 0.0
+        of = f" of {size:,}" if size else ""
+        on_progress(share / 2, f"{come:,}{of} bytes fetched")
+
+    return report
+
+
+def rows_to(report: OnProgress) -> Callable[[int, int], None]:
+    """Tells `report` of rows that are read."""
+    return lambda done, total: report(0.5 + done / max(total, 1) / 2, f"{done:,} of {total:,} rows read")
+
+
+@dataclass
+class _Flight:
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    landed: anyio.Event = field(default_factory=anyio.Event)
+    listeners: list[OnProgress] = field(default_factory=list[OnProgress])
+    waiters: int = 0
+    was_left: bool = False
+    words: str = ""
+    result: Any = None
+    error: Exception | None = None
+
+    def report(self, share: float, words: str) -> None:
+        self.words = words
+        for listener in self.listeners:
+            listener(share, words)
+
+
+class Flights:
+    """Work under way, by what it is about."""
+
+    def __init__(self, group: TaskGroup, patience: float) -> None:
+        """Work runs in `group`; a caller waits `patience` seconds for it."""
+        self._group = group
+        self._patience = patience
+        self._flights: dict[Hashable, _Flight] = {}
+
+    async def join(
+        self,
+        key: Hashable,
+        doing: str,
+        work: Callable[[OnProgress], Awaitable[T]],
+        on_progress: OnProgress | None = None,
+    ) -> T:
+        """What `work` returns or raises. Raises StillWorkingError when it takes too long; it goes on then.
+
+        Work that nobody waits for any more because all its callers were cancelled is cancelled, too.
+        """
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight()
+            self._group.start_soon(self._fly, key, flight, work)
+        flight.waiters += 1
+        if on_progress:
+            flight.listeners.append(on_progress)
+        try:
+            with anyio.move_on_after(self._patience):
+                await flight.landed.wait()
+        except BaseException:
+            if flight.waiters == 1 and not flight.was_left:
+                flight.scope.cancel()
+            raise
+        finally:
+            flight.waiters -= 1
+            if on_progress:
+                flight.listeners.remove(on_progress)
+        if not flight.landed.is_set():
+            flight.was_left = True
+            raise StillWorkingError(
+                f"{doing} within {self._patience:g} seconds",
+                f"it goes on in the background ({flight.words or 'it has just begun'})",
+                "Make the same call again to go on waiting; what is done is not done twice",
+            )
+        self._flights.pop(key, None)
+        if flight.error is not None:
+            raise flight.error
+        return flight.result
+
+    async def _fly(
+        self, key: Hashable, flight: _Flight, work: Callable[[OnProgress], Awaitable[Any]]
+    ) -> None:
+        try:
+            with flight.scope:
+                flight.result = await work(flight.report)
+        except Exception as error:
+            flight.error = error
+        finally:
+            flight.landed.set()
+            if not flight.was_left or flight.scope.cancelled_caught:
+                self._flights.pop(key, None)
+            left = [name for name, each in self._flights.items() if each.landed.is_set()]
+            for name in left[: max(len(left) - _MOST_KEPT, 0)]:
+                del self._flights[name]

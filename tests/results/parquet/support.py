@@ -1,0 +1,118 @@
+"""A file in memory that counts what is asked of it, and the comparison with polars' own reading."""
+
+import bisect
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import polars as pl
+
+from sutro_mcp.results.parquet import Run, Span
+
+
+@dataclass
+class Remote:
+    """Bytes that are elsewhere until they are wanted; `present` says which are here."""
+
+    data: bytes
+    present: list[Span] = field(default_factory=list[Span])
+    rounds: list[list[Span]] = field(default_factory=list[list[Span]])
+
+    @property
+    def size(self) -> int:
+        """The whole file's."""
+        return len(self.data)
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came, each once."""
+        return sum(stop - start for start, stop in self.present)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes, which must have been wanted, or they would be a request of their own."""
+        assert 0 <= start <= stop <= len(self.data)
+        assert not self._absent(start, stop), "read before it was wanted"
+        return self.data[start:stop]
+
+    def want(self, spans: Sequence[Span]) -> None:
+        """One round, if anything of it is absent."""
+        assert all(0 <= start < stop <= len(self.data) for start, stop in spans)
+        absent = [gap for span in spans for gap in self._absent(*span)]
+        if absent:
+            self.rounds.append(absent)
+            self.present = _merged([*self.present, *absent])
+
+    def _absent(self, start: int, stop: int) -> list[Span]:
+        gaps: list[Span] = []
+        first = bisect.bisect_right(self.present, start, key=lambda span: span[1])
+        for begin, end in self.present[first:]:
+            if begin >= stop:
+                break
+            if start < begin:
+                gaps.append((start, begin))
+            start = max(start, end)
+        if start < stop:
+            gaps.append((start, stop))
+        return gaps
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, stop in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def local(data: bytes) -> Remote:
+    """A file that is here as a whole."""
+    return Remote(data, [(0, len(data))])
+
+
+def decode(runs: Sequence[Run]) -> pl.Series:
+    """The rows of runs of one column that follow each other."""
+    parts: list[pl.Series] = []
+    expected = runs[0].first_row
+    for run in runs:
+        frame = pl.read_parquet(run.parquet, glob=False)
+        assert frame.columns == [run.name]
+        assert (run.first_row, frame.height) == (expected, run.row_count)
+        expected += run.row_count
+        parts.append(frame.to_series())
+    return pl.concat(parts)
+
+
+def cut(runs: Sequence[Run], start: int, stop: int) -> pl.Series:
+    """Rows [start, stop) of the file, out of runs that cover them."""
+    return decode(runs).slice(start - runs[0].first_row, stop - start)
+
+
+def same(one: pl.Series, other: pl.Series) -> bool:
+    """Equal values, types and names; null equals null and NaN equals NaN."""
+    return one.name == other.name and one.dtype == other.dtype and one.equals(other, null_equal=True)
+
+
+def arrow_file(frame: pl.DataFrame, **options: object) -> bytes:
+    """What pyarrow writes of the frame; `options` as its `write_table` has them."""
+    compression = options.pop("compression", "zstd")
+    group, page = options.pop("row_group_size", None), options.pop("data_page_size", None)
+    buffer = io.BytesIO()
+    frame.write_parquet(
+        buffer,
+        compression=cast("Any", compression),
+        row_group_size=cast("int | None", group),
+        data_page_size=cast("int | None", page),
+        use_pyarrow=True,
+        pyarrow_options=options,
+    )
+    return buffer.getvalue()
+
+
+def polars_file(frame: pl.DataFrame, **options: object) -> bytes:
+    """What polars writes of the frame; `options` as its `write_parquet` has them."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, **cast("dict[str, Any]", options))
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""The store: bytes on disk, and who fetches them."""
