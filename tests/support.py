@@ -15,7 +15,10 @@ from mcp.types import CallToolResult, TextContent, TextResourceContents
 from sutro_mcp.client import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
+from sutro_mcp.server.watching import Beat
 from sutro_mcp.settings import Settings
+
+from .updates import Updates
 
 Era = Literal["auto", "legacy"]
 
@@ -72,8 +75,7 @@ class Talk:
 
 def text_of(result: CallToolResult) -> str:
     """The one text block of a result."""
-    (block,) = result.content
-    assert isinstance(block, TextContent)
+    (block,) = [block for block in result.content if isinstance(block, TextContent)]
     return block.text
 
 
@@ -87,17 +89,21 @@ async def talk(
     transport: httpx.AsyncBaseTransport | None = None,
     person: ElicitationFnT | None = None,
     extensions: Sequence[ClientExtension] = (),
+    updates: Updates | None = None,
     **options: Any,
 ) -> AsyncGenerator[Talk]:
     """A conversation in `era` with a host that has `extensions` and a `person` to ask.
 
-    `transport` stands between the server's client and the emulator.
+    `transport` stands between the server's client and the emulator. Watched jobs are read without much of a
+    pause.
     """
     transport = transport or httpx.ASGITransport(app=emulator.app)
 
     def connect() -> ApiClient:
         return ApiClient(resolve_connection(emulator.api_origin, key, env={}), transport=transport, **options)
 
-    server = build_server(settings, connect)
-    async with Client(server, mode=era, elicitation_callback=person, extensions=extensions) as client:
+    server = build_server(settings, connect, beat=Beat(0.01, 0.02))
+    async with Client(
+        server, mode=era, elicitation_callback=person, extensions=extensions, message_handler=updates
+    ) as client:
         yield Talk(client, emulator)

@@ -19,6 +19,7 @@ from ._models import (
     Status,
 )
 from ._paging import EMPTY_PAGES
+from ._urls import job_segment
 
 if TYPE_CHECKING:
     from ._client import ApiClient
@@ -51,6 +52,7 @@ __all__ = [
     "Quota",
     "RemoteArtifact",
     "Status",
+    "job_segment",
     "resolve_connection",
 ]
 

@@ -17,10 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
+from urllib.parse import urlsplit
 
 from sutro_mcp.errors import ConfigurationError
 
-from ._urls import DEFAULT_URL, normalise_base_url
+from ._urls import DEFAULT_URL, is_loopback, normalise_base_url
 
 _CONNECT = "connect to Sutro"
 _URL, _KEY, _KEY_FILE = "SUTRO_API_URL", "SUTRO_API_KEY", "SUTRO_API_KEY_FILE"
@@ -87,6 +88,11 @@ class Connection:
     def origin(self) -> str:
         """`scheme://host[:port]`, for showing."""
         return self.base_url.removesuffix("/v1")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the deployment runs on this machine, as an emulator does."""
+        return is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
     def identity(self) -> str:

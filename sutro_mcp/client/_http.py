@@ -19,10 +19,11 @@ import httpx
 from ._bodies import parse_object, read_start, read_whole
 from ._credentials import Connection
 from ._failures import deadline, mapped
+from ._guard import PrivateAddressError, PublicTransport
 from ._replies import error_for, is_page, web_page
 from ._retry import retrying
 from ._routes import MAY_CANCEL, TABLE, Route
-from ._urls import CANCEL_WORD, job_segment
+from ._urls import CANCEL_WORD, job_segment, private_address
 
 T = TypeVar("T")
 Params = Mapping[str, str]
@@ -124,8 +125,11 @@ class Http:
     async def open_blob(self, url: httpx.URL, headers: Mapping[str, str], doing: str) -> httpx.Response:
         """Any reply of the artifact store to a GET of a signed URL. The caller closes it."""
         request = httpx.Request("GET", url, headers={"Accept-Encoding": "identity", **headers})
-        with mapped(doing, secret=True):
-            return await self._blob.send(request, stream=True)
+        try:
+            with mapped(doing, secret=True):
+                return await self._blob.send(request, stream=True)
+        except PrivateAddressError:
+            raise private_address(doing) from None
 
     async def _send(
         self,
@@ -153,7 +157,8 @@ class Http:
 
     @cached_property
     def _blob(self) -> httpx.AsyncClient:
-        return self._client(self._blob_transport)
+        guarded = PublicTransport(self._tls, loopback=self.connection.on_loopback)
+        return self._client(self._blob_transport or guarded)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

@@ -72,7 +72,7 @@ class RemoteArtifact:
         """
         if etag and self.etag and etag != self.etag:
             raise self._changed()
-        patience = _Patience(self._patience, self._doing)
+        patience = Patience(self._patience, self._doing)
         broken: SutroError | None = None
         at = start
         async with self._slots:
@@ -126,8 +126,7 @@ class RemoteArtifact:
                     at += len(data)
                     if at > stop:
                         raise self._unexpected("the artifact store sent more bytes than were asked for")
-                    if data:
-                        yield data
+                    yield data
         finally:
             await response.aclose()
         if at < stop:
@@ -186,7 +185,7 @@ class RemoteArtifact:
         return UnexpectedReplyError(self._doing, happened, AGAIN)
 
 
-class _Patience:
+class Patience:
     """How long a store may keep its reader waiting: so many seconds, of which each byte gives some back.
 
     What a reader does between two bytes does not count. So a slow line is waited for however much there is

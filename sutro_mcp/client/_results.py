@@ -33,7 +33,7 @@ from ._models import Job, Status, read_count, read_object, read_text
 from ._ranges import RemoteArtifact
 from ._replies import GoneError, RouteUnknownError
 from ._routes import GET_RESULTS, POST_RESULTS, RESULTS_URL, Route
-from ._urls import check_artifact_url, is_loopback
+from ._urls import check_artifact_url
 
 RouteName = Literal["results-url", "get-results", "post-results"]
 
@@ -204,7 +204,7 @@ class Results:
 
     async def _link(self, wanted: Wanted) -> Offer:
         doing = wanted.doing
-        api_on_loopback = is_loopback(httpx.URL(self._http.connection.base_url).host)
+        api_on_loopback = self._http.connection.on_loopback
 
         def read(reply: dict[str, object]) -> Offer:
             if reply.get("job_id", wanted.job_id) != wanted.job_id:

@@ -12,6 +12,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from sutro_mcp.errors import ConfigurationError, InvalidArgumentError, UnexpectedReplyError
 
+from ._addresses import is_public
+
 if TYPE_CHECKING:
     import httpx
 
@@ -90,8 +92,8 @@ def job_segment(job_id: str) -> str:
 def check_artifact_url(value: str, doing: str, *, api_on_loopback: bool) -> "httpx.URL":
     """The signed URL, if a download may go there: https on the default port to a public host.
 
-    When the API itself is on loopback (the emulator), http and other ports on loopback are allowed too. This
-    is the one place that decides about the destination of a download; its errors never show the URL.
+    When the API itself is on loopback (the emulator), http and other ports on loopback are allowed too. What
+    a name stands for is checked when it is connected to. Errors never show the URL.
     """
     import httpx  # not needed to put an id into a path, which the server does before it speaks HTTP
 
@@ -108,16 +110,16 @@ def check_artifact_url(value: str, doing: str, *, api_on_loopback: bool) -> "htt
         return url
     if url.scheme != "https" or url.port is not None:
         raise _bad_artifact(doing, "is not https on the default port")
-    if not _is_public(host):
-        raise _bad_artifact(doing, "leads to a private address")
+    if not _may_be_public(host):
+        raise private_address(doing)
     return url
 
 
-def _is_public(host: str) -> bool:
-    # Names are judged by their text only: `127.1` and `0x7f.1` are addresses to a resolver, though not to
+def _may_be_public(host: str) -> bool:
+    # Names are judged by their text here, and when they are resolved: `127.1` and `0x7f.1` are addresses to a resolver, though not to
     # `ipaddress`, so a name whose last label starts with a digit is refused.
     try:
-        return ipaddress.ip_address(host).is_global
+        return is_public(host)
     except ValueError:
         last = host.rpartition(".")[2].lower()
         return _NAME.fullmatch(host) is not None and last != "localhost" and not last[0].isdigit()
@@ -152,6 +154,11 @@ def _refused(source: str, happened: str) -> ConfigurationError:
         f"the deployment URL from {source} {happened}",
         "Set it to the origin of your deployment, such as https://sutro.example.com",
     )
+
+
+def private_address(doing: str) -> UnexpectedReplyError:
+    """The error for a signed URL whose host, or an address of it, is not a public one."""
+    return _bad_artifact(doing, "leads to a private address")
 
 
 def _bad_artifact(doing: str, happened: str) -> UnexpectedReplyError:

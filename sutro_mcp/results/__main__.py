@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from sutro_mcp.errors import SutroError
 
 from ._channel import Channel, Pipe, StoppedError
+from ._rights import cap_memory
 
 Task = Callable[[Any, Channel], BaseModel]
 
@@ -51,6 +52,7 @@ def _answer(tasks: Mapping[str, Task], message: dict[str, Any], pipe: Pipe) -> b
 
 def main() -> None:
     """Keep the pipe for frames: whatever a library prints goes to stderr."""
+    cap_memory()
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
         serve(Pipe(sys.stdin.buffer, sink))

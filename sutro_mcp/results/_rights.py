@@ -18,12 +18,26 @@ _CPU_SECONDS = 40
 _NOBODY = 65534
 
 
+def cap_memory() -> None:
+    """Let this process end rather than use up the machine, where the system knows how much it has.
+
+    A file of some kilobytes can unpack into any size.
+    """
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = _address_space() + _MEMORY
+        resource.setrlimit(
+            resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
+        )
+
+
 def give_up_rights() -> None:
     """Lower every limit of this process for good. Raises ConfigurationError where one cannot be lowered."""
     try:
         import resource
 
-        pages = int(Path("/proc/self/statm").read_bytes().split()[0])
         # No limit on processes binds root. Where root cannot become nobody, the other limits still hold.
         if os.geteuid() == 0:
             with suppress(OSError):
@@ -36,7 +50,7 @@ def give_up_rights() -> None:
             resource.RLIMIT_FSIZE: 0,
             resource.RLIMIT_NPROC: 0,
             resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime) + _CPU_SECONDS,
-            resource.RLIMIT_AS: pages * resource.getpagesize() + _MEMORY,
+            resource.RLIMIT_AS: _address_space() + _MEMORY,
             # Last: from here on nothing can be opened, by whatever name.
             resource.RLIMIT_NOFILE: 0,
         }
@@ -57,6 +71,12 @@ def unconfined() -> ConfigurationError:
         "a process without rights, in which alone it is safe, can be made on Linux only",
         "Use get_job_results instead",
     )
+
+
+def _address_space() -> int:
+    import resource
+
+    return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
 
 
 def _can_open() -> bool:

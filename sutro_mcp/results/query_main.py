@@ -14,11 +14,12 @@ from typing import BinaryIO
 from sutro_mcp.errors import SutroError
 
 from ._models import ArtifactRef, QueryRequest
-from ._rights import give_up_rights
+from ._rights import cap_memory, give_up_rights
 
 
 def main() -> None:
     """Keep the pipe for frames: whatever a library prints goes to stderr."""
+    cap_memory()
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
         answer_one(sys.stdin.buffer, sink)

@@ -6,24 +6,48 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
 
+from mcp.server import CacheHint
+from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.settings import Settings
 
+from .completion import serve_completion
 from .context import AppContext, Connect, open_context
-from .protocol import SutroServer
+from .listing import serve_listing
+from .prompts import add_prompts
+from .protocol import SutroServer, refuse_cursors
 from .resources import add_resources
 from .skills import Skills
+from .subscriptions import Subscribers, promise_no_list_changes
 from .tasks import Tasks
 from .tools import CATALOGUE, description_of, tools_for
+from .watching import Beat
+
+# What is the same for everybody until the next version, and what is somebody's and moves.
+_FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
+_CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
+    "server/discover": _FIXED,
+    "tools/list": _FIXED,
+    "prompts/list": _FIXED,
+    "resources/templates/list": _FIXED,
+    "resources/list": CacheHint(ttl_ms=5_000, scope="private"),
+    "resources/read": CacheHint(ttl_ms=2_000, scope="private"),
+}
+
+_BEAT = Beat()
 
 
-def build_server(settings: Settings, connect: Connect) -> SutroServer:
-    """A server that calls `connect` for its API client when a request first needs it."""
+def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) -> SutroServer:
+    """A server that calls `connect` for its API client when a request first needs it.
+
+    `beat` is how often watched jobs are read.
+    """
+    subscribers = Subscribers()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
-        async with open_context(settings, connect) as app:
+        async with open_context(settings, connect, subscribers.publish, beat) as app:
             yield app
 
     tasks = Tasks()
@@ -37,9 +61,9 @@ def build_server(settings: Settings, connect: Connect) -> SutroServer:
         lifespan=lifespan,
         log_level=settings.log_level,
         extensions=[tasks, Skills(skill(settings))],
-        middleware=[tasks.refuse_undeclared],
-        # Nothing announces changes yet, so none are promised.
-        subscriptions=False,
+        cache_hints=_CACHE_HINTS,
+        subscriptions=subscribers.bus,
+        middleware=[tasks.refuse_undeclared, promise_no_list_changes, refuse_cursors],
     )
     for tool in tools_for(settings):
         server.add_tool(
@@ -49,6 +73,10 @@ def build_server(settings: Settings, connect: Connect) -> SutroServer:
             annotations=tool.annotations,
         )
     add_resources(server)
+    add_prompts(server)
+    serve_listing(server)
+    serve_completion(server)
+    subscribers.serve(server)
     return server
 
 

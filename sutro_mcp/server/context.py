@@ -5,10 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import anyio
 from mcp.server.mcpserver import Context
 
+from sutro_mcp.client import Status
 from sutro_mcp.results import ResultsEngine, results_engine
 from sutro_mcp.settings import Settings
+
+from .watching import Beat, Publish, Watcher
 
 if TYPE_CHECKING:
     from sutro_mcp.client import ApiClient  # loads the HTTP library
@@ -21,11 +25,12 @@ Connect = Callable[[], "ApiClient"]
 
 @dataclass
 class AppContext:
-    """One server's client, results and settings."""
+    """One server's client, results, watched jobs and settings."""
 
     settings: Settings
     results: ResultsEngine
     connect: Connect
+    watcher: Watcher = field(init=False)
     _client: "ApiClient | None" = field(default=None, repr=False)
 
     @property
@@ -34,6 +39,10 @@ class AppContext:
         if self._client is None:
             self._client = self.connect()
         return self._client
+
+    async def read_status(self, job_id: str) -> Status:
+        """Where a job stands."""
+        return (await self.client.get_job_status(job_id)).status
 
     async def aclose(self) -> None:
         """Close the client, if one was made."""
@@ -50,11 +59,16 @@ def app_of(ctx: Ctx) -> AppContext:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, connect: Connect) -> AsyncGenerator[AppContext]:
-    """The context of a server that runs until the block ends."""
+async def open_context(
+    settings: Settings, connect: Connect, publish: Publish, beat: Beat
+) -> AsyncGenerator[AppContext]:
+    """The context of a server until the block ends; `publish` is told of watched jobs that changed."""
     async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
         app = AppContext(settings, results, connect)
         try:
-            yield app
+            async with anyio.create_task_group() as tasks:
+                app.watcher = Watcher(tasks, app.read_status, publish, beat)
+                yield app
+                tasks.cancel_scope.cancel()
         finally:
             await app.aclose()

@@ -5,11 +5,11 @@ has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServ
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, ResourceLink, TextContent, ToolAnnotations
 
 from .outputs import Answer
 
@@ -60,10 +60,10 @@ def writing_tool(title: str) -> Callable[[ToolFunction], Tool]:
     return lambda function: replace(declare(function), writes_files=True)
 
 
-def reply(answer: Answer, text: str) -> CallToolResult:
-    """Both channels of an answer, each complete."""
+def reply(answer: Answer, text: str, links: Sequence[ResourceLink] = ()) -> CallToolResult:
+    """Both channels of an answer, each complete; `links` are for hosts to attach, their URIs in both too."""
     return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content=answer.structured()
+        content=[TextContent(type="text", text=text), *links], structured_content=answer.structured()
     )
 
 

@@ -15,7 +15,7 @@ _RHYTHM = 0.5
 
 
 async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) -> T:
-    """What `work` returns. Meanwhile a host that asked for it is told what `work` reports, as a share of 1."""
+    """What `work` returns. Meanwhile a host that asked for it is told the share of 1 that is done."""
     news = anyio.Event()
     latest = (0.0, "")
 

@@ -1,29 +1,37 @@
 """MCPServer with the refusals and error texts that hosts and models can act on.
 
-Three public methods of the SDK are overridden: it drops unknown arguments silently, shows pydantic's raw text
-for bad ones, and masks every exception that is not its own ToolError.
+Public methods of the SDK are overridden: it drops unknown arguments and query parameters silently, shows
+pydantic's raw text for bad ones, repeats any URI as it came, and masks every exception that is not its own.
 """
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl
 
 from mcp import MCPError
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import (
-    ResourceError,
     ResourceNotFoundError,
     ToolError,
     UnexpectedResourceError,
     UnexpectedToolError,
 )
-from mcp.types import INVALID_PARAMS, CallToolResult, InputRequiredResult
+from mcp.types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    ResourceLink,
+)
 from mcp.types import Tool as WireTool
-from pydantic import AnyUrl, ValidationError
+from pydantic import AnyUrl, BaseModel, ValidationError
 
-from sutro_mcp.errors import CallError, JobNotFoundError, SutroError
+from sutro_mcp.errors import CallError, InvalidArgumentError, JobNotFoundError, SutroError
 from sutro_mcp.untrusted import shorten, visible
 
 from .context import AppContext
@@ -31,7 +39,17 @@ from .define import fail
 
 logger = logging.getLogger(__name__)
 
+Params = TypeVar("Params", bound=BaseModel)
+
+# Clients of these know no such block, and may refuse the whole answer for it.
+_WITHOUT_LINKS = ("2024-11-05", "2025-03-26")
+_ONE_PAGE = ("tools/list", "prompts/list", "resources/templates/list")
 _SHOWN_VALUE = 60
+_SHOWN_URI = 200
+# What versions before 2026 say of a resource that is not there; 2026 says INVALID_PARAMS.
+RESOURCE_NOT_FOUND = -32002
+_FIRST_MODERN = "2026"
+_OWN_FAULT = "failed because of an error in sutro-mcp itself. Its log (stderr) says more."
 # Titles cost tokens and say nothing; defaults are refused by strict hosts and stand in the description;
 # lengths are caps against abuse that no honest call meets.
 _DROPPED_KEYS = frozenset({"title", "default", "maxLength", "maxItems"})
@@ -39,6 +57,15 @@ _DROPPED_KEYS = frozenset({"title", "default", "maxLength", "maxItems"})
 
 class SutroServer(MCPServer[AppContext]):
     """The product's server object, whatever the transport."""
+
+    def handle(
+        self,
+        method: str,
+        params: type[Params],
+        handler: Callable[[ServerRequestContext[AppContext, Any], Params], Awaitable[HandlerResult]],
+    ) -> None:
+        """Answer a request that the SDK's high-level class has no place for, or answers too simply."""
+        self._lowlevel_server.add_request_handler(method, params, handler)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[AppContext, Any] | None = None
@@ -49,18 +76,21 @@ class SutroServer(MCPServer[AppContext]):
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {_shown(name)}")
         accepted = cast("dict[str, Any]", schemas[name].get("properties", {}))
         if unknown := [key for key in arguments if key not in accepted]:
-            return fail(_unknown_argument(name, unknown[0], list(accepted)))
+            return fail(_unknown_argument(f"call {name}", unknown[0], list(accepted)))
         required = cast("list[str]", schemas[name].get("required", []))
         # Hosts send "" or null for an optional argument that was left blank.
         given = {key: value for key, value in arguments.items() if key in required or value not in ("", None)}
         try:
-            return await super().call_tool(name, given, context)
+            result = await super().call_tool(name, given, context)
+            if isinstance(result, CallToolResult) and context and context.protocol_version in _WITHOUT_LINKS:
+                result.content = [block for block in result.content if not isinstance(block, ResourceLink)]
+            return result
         except UnexpectedToolError as error:
             if isinstance(error.__cause__, SutroError):
                 logger.info("%s: %s", name, type(error.__cause__).__name__)
                 return fail(str(error.__cause__))
             logger.exception("%s failed", name)
-            return fail(f"{name} failed because of an error in sutro-mcp itself. Its log (stderr) says more.")
+            return fail(f"{name} {_OWN_FAULT}")
         except ToolError as error:
             # Tools raise errors of ours only, so what is left is the SDK's about the arguments.
             return fail(_explain(name, error))
@@ -69,17 +99,53 @@ class SutroServer(MCPServer[AppContext]):
         self, uri: AnyUrl | str, context: Context[AppContext, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
         """Read a resource; every failure that the caller can act on carries text of ours."""
+        shown = str(uri)
+        is_modern = context is not None and (context.protocol_version or "") >= _FIRST_MODERN
+        not_found = INVALID_PARAMS if is_modern else RESOURCE_NOT_FOUND
         try:
+            self._check_query(shown)
             return await super().read_resource(uri, context)
+        except ResourceNotFoundError as error:
+            name = shorten(visible(shown), _SHOWN_URI)[0]
+            message = f"Unknown resource: {name}. resources/templates/list has the forms that exist."
+            raise MCPError(not_found, message, {"uri": visible(shown)}) from error
         except UnexpectedResourceError as error:
             cause = error.__cause__
-            if isinstance(cause, JobNotFoundError):
-                raise ResourceNotFoundError(str(cause)) from cause
-            if isinstance(cause, CallError):
-                raise MCPError(code=INVALID_PARAMS, message=str(cause), data={"uri": str(uri)}) from cause
             if isinstance(cause, SutroError):
-                raise ResourceError(str(cause)) from cause
-            raise
+                raise refusal(cause, shown, not_found) from cause
+            logger.exception("reading a resource failed")
+            message = f"Reading this resource {_OWN_FAULT}"
+            raise MCPError(INTERNAL_ERROR, message, {"uri": visible(shown)}) from error
+        except InvalidArgumentError as error:
+            raise refusal(error, shown) from error
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[AppContext, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """Get a prompt; a wrong name or argument is refused as such, and not as an error of ours."""
+        prompts = {prompt.name: prompt for prompt in await self.list_prompts()}
+        if name not in prompts:
+            known = ", ".join(prompts)
+            raise MCPError(INVALID_PARAMS, f"Unknown prompt: {_shown(name)}. There are: {known}.")
+        accepted = {argument.name: bool(argument.required) for argument in prompts[name].arguments or []}
+        # Hosts send "" for an optional argument that was left blank.
+        given = {key: value for key, value in (arguments or {}).items() if value != ""}
+        if unknown := [key for key in given if key not in accepted]:
+            raise MCPError(INVALID_PARAMS, _unknown_argument(f"use {name}", unknown[0], list(accepted)))
+        if missing := [key for key, required in accepted.items() if required and key not in given]:
+            raise MCPError(INVALID_PARAMS, f"Cannot use {name}: {missing[0]} is required.")
+        try:
+            return await super().get_prompt(name, given, context)
+        except ValueError as error:
+            # The SDK wraps what a prompt raises twice.
+            cause = error.__cause__ and error.__cause__.__cause__
+            if isinstance(cause, SutroError):
+                raise MCPError(INVALID_PARAMS, str(cause)) from cause
+            logger.exception("%s failed", name)
+            raise MCPError(INTERNAL_ERROR, f"{name} {_OWN_FAULT}") from error
 
     async def list_tools(self) -> list[WireTool]:
         """The tools with schemas reduced to what every host accepts."""
@@ -92,6 +158,39 @@ class SutroServer(MCPServer[AppContext]):
             )
             for tool in await super().list_tools()
         ]
+
+    def _check_query(self, uri: str) -> None:
+        """Raise InvalidArgumentError for a parameter that the resource does not have, or has twice."""
+        path, _, query = uri.partition("?")
+        given = [key for key, _ in parse_qsl(query, keep_blank_values=True)]
+        for template in self._resource_manager.list_templates():
+            if template.parsed_template.match(path) is None:
+                continue
+            accepted = template.parsed_template.query_variable_names
+            for key in given:
+                if key not in accepted or given.count(key) > 1:
+                    what = "is given twice" if key in accepted else "does not exist"
+                    raise InvalidArgumentError(
+                        "read this resource",
+                        f"its parameter {_shown(key)} {what}",
+                        f"It accepts: {', '.join(sorted(accepted)) or 'none'}",
+                    )
+            return
+
+
+async def refuse_cursors(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Middleware: lists of one page have no second, and the SDK would give the first again without end."""
+    if ctx.method in _ONE_PAGE and ctx.params and ctx.params.get("cursor"):
+        raise MCPError(INVALID_PARAMS, f"{ctx.method} has one page only. Ask again without a cursor.")
+    return await call_next(ctx)
+
+
+def refusal(error: SutroError, uri: str, not_found: int = INVALID_PARAMS) -> MCPError:
+    """`error` about a resource in the protocol's terms; `not_found` is the code for an unknown job."""
+    code = INVALID_PARAMS if isinstance(error, CallError) else INTERNAL_ERROR
+    return MCPError(
+        not_found if isinstance(error, JobNotFoundError) else code, str(error), {"uri": visible(uri)}
+    )
 
 
 def _portable(schema: Mapping[str, Any], *, is_map_of_names: bool = False) -> dict[str, Any]:
@@ -113,10 +212,11 @@ def _portable(schema: Mapping[str, Any], *, is_map_of_names: bool = False) -> di
     return kept
 
 
-def _unknown_argument(tool: str, given: str, accepted: list[str]) -> str:
+def _unknown_argument(doing: str, given: str, accepted: list[str]) -> str:
     near = difflib.get_close_matches(given, accepted, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    return f"Cannot call {tool}: it has no argument {_shown(given)}.{hint} It accepts: {', '.join(accepted)}."
+    names = ", ".join(accepted) or "none"
+    return f"Cannot {doing}: it has no argument {_shown(given)}.{hint} It accepts: {names}."
 
 
 def _explain(tool: str, error: ToolError) -> str:

@@ -21,7 +21,7 @@ from .scan import find_jobs
 from .tools.jobs import job_filter
 from .tools.results import summary_of
 
-_JSON = "application/json"
+JSON = "application/json"
 _PAGE_CHARS = 50_000
 
 
@@ -75,7 +75,7 @@ _TEMPLATES: tuple[tuple[str, str, str, Callable[..., Awaitable[str]]], ...] = (
 def add_resources(server: MCPServer[AppContext]) -> None:
     """Register every template."""
     for uri, name, title, read in _TEMPLATES:
-        server.resource(uri, name=name, title=title, mime_type=_JSON)(read)
+        server.resource(uri, name=name, title=title, mime_type=JSON)(read)
 
 
 def _json(answer: Answer) -> str:

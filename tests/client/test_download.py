@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from sutro_mcp.client import ApiClient
-from sutro_mcp.client._links import SignedUrl
 from sutro_mcp.client._files import PartFile
+from sutro_mcp.client._links import SignedUrl
 from sutro_mcp.emulator import Emulator, Fault, Reading
 from sutro_mcp.errors import (
     AccessDeniedError,

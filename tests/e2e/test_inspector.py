@@ -1,4 +1,4 @@
-"""MCP Inspector, as a judge: every method, tool and resource, in both protocol eras, over both transports."""
+"""MCP Inspector, as a judge: every method, tool, resource and prompt, in both eras, over both transports."""
 
 import json
 import os
@@ -94,6 +94,14 @@ async def test_the_inspector_can_use_everything(
         f"{base}/results/summary",
     ):
         calls[uri] = ["--method", "resources/read", "--uri", uri]
+    prompts = {
+        "triage_failed_jobs": [],
+        "review_job_results": [f"job_id={done}"],
+        "spend_report": ["period=30d"],
+    }
+    for name, arguments in prompts.items():
+        calls[name] = ["--method", "prompts/get", "--prompt-name", name]
+        calls[name] += [part for argument in arguments for part in ("--prompt-args", argument)]
     async with target_over(transport, sutro, sutro_env) as target:
         answers = await _inspect_all(
             target, {what: [*call, "--protocol-era", era] for what, call in calls.items()}
@@ -103,10 +111,14 @@ async def test_the_inspector_can_use_everything(
         if what in tools:
             assert result["structuredContent"], what
             assert result["content"][0]["text"], what
+        elif what in prompts:
+            assert result["messages"][0]["content"]["text"], what
         elif what.startswith("sutro://"):
             assert json.loads(result["contents"][0]["text"]), what
     assert answers["initialize"][1]["serverInfo"]["name"] == "sutro-mcp"
     assert len(answers["tools"][1]["tools"]) == len(tools)
+    assert len(answers["resources"][1]["resources"]) > 25
+    assert len(answers["prompts"][1]["prompts"]) == len(prompts)
     assert len(answers["resourceTemplates"][1]["resourceTemplates"]) == 5
 
 
@@ -138,7 +150,10 @@ async def test_a_failing_call_is_a_tool_error_to_it(
     assert "no such job" in json.dumps(result) + errors
 
 
-def test_the_skill_is_what_its_digest_says(sutro: Emulator) -> None:
+async def test_the_skill_is_what_its_digest_says(sutro: Emulator, sutro_env: dict[str, str]) -> None:
     """The Inspector reads the file and compares size, digest, and frontmatter as a YAML reader has it."""
-    code, _, said = inspect(sutro, "modern", "--method", "skills/list", "--verify", "--require-digests")
+    call = ["--method", "skills/list", "--verify", "--require-digests", "--protocol-era", "modern"]
+    async with target_over("stdio", sutro, sutro_env) as target:
+        answers = await _inspect_all(target, {"skill": call})
+    code, _, said = answers["skill"]
     assert (code, said.strip()) == (0, "Verified 1 skill and 1 file: no conformance errors.")

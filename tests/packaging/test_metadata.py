@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import tomllib
 from pathlib import Path
 from typing import TypedDict, cast
@@ -43,6 +44,14 @@ class Setting(TypedDict):
     required: bool
 
 
+class Icon(TypedDict):
+    """A picture for one theme of the host."""
+
+    src: str
+    size: str
+    theme: str
+
+
 class Manifest(TypedDict):
     """The part of `manifest.json` that has to agree with the package."""
 
@@ -51,6 +60,8 @@ class Manifest(TypedDict):
     description: str
     license: str
     server: Server
+    icon: str
+    icons: list[Icon]
     user_config: dict[str, Setting]
 
 
@@ -105,6 +116,20 @@ def test_every_setting_of_the_bundle_reaches_the_server_and_may_stay_blank() -> 
     used = set(bundle["server"]["mcp_config"]["env"].values())
     assert used == {f"${{user_config.{name}}}" for name in bundle["user_config"]}
     assert not any(setting["required"] for setting in bundle["user_config"].values())
+
+
+def test_the_bundle_has_an_icon_for_each_theme() -> None:
+    """A picture of the size that it says, in the bundle."""
+    bundle = manifest()
+    assert {icon["theme"]: icon["src"] for icon in bundle["icons"]} == {
+        "light": bundle["icon"],
+        "dark": "assets/icon-dark.png",
+    }
+    for icon in bundle["icons"]:
+        head = (ROOT / icon["src"]).read_bytes()[:24]
+        assert head.startswith(b"\x89PNG")
+        assert icon["size"] == "x".join(str(side) for side in struct.unpack(">II", head[16:]))
+    assert "assets/" not in read(".mcpbignore").split()
 
 
 def test_the_bundle_says_which_sutro_it_is_for() -> None:

@@ -1,5 +1,7 @@
 """What every test of the results shares: the backend, no settings of whoever runs the tests, and a folder."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,20 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of whoever runs the tests reaches them."""
     for name in ("SUTRO_API_URL", "SUTRO_API_KEY", "SUTRO_API_KEY_FILE", "HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def memory_limit() -> Iterator[None]:
+    """What a worker does to its own process is undone where its code was called in this one."""
+    if sys.platform == "win32":
+        yield
+        return
+    import resource
+
+    # Kept, as a test may put something else in its place.
+    restore, before = resource.setrlimit, resource.getrlimit(resource.RLIMIT_AS)
+    yield
+    restore(resource.RLIMIT_AS, before)
 
 
 @pytest.fixture(scope="module")

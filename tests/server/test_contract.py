@@ -5,28 +5,42 @@ A changed snapshot is a changed contract: `scripts/snap` accepts it, and the dif
 
 import json
 import os
+import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from mcp import Client
-from mcp.types import Tool
+from mcp.types import TextContent, Tool
+from pydantic import BaseModel
 
 from sutro_mcp.client import ApiClient, resolve_connection
 from sutro_mcp.server.build import build_server, instructions
+from sutro_mcp.server.protocol import SutroServer
 from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
 SNAPS = Path(__file__).parent / "toolsnaps"
+TEMPLATE_SNAPS = Path(__file__).parent / "resourcesnaps"
+PROMPT_SNAPS = Path(__file__).parent / "promptsnaps"
+PROMPTS: dict[str, dict[str, str]] = {
+    "triage_failed_jobs": {},
+    "review_job_results": {"job_id": "job-1"},
+    "spend_report": {"period": "30d"},
+}
 NAMES = [tool.name for tool in CATALOGUE]
+
+
+def _server() -> SutroServer:
+    return build_server(Settings(), lambda: ApiClient(resolve_connection(env={})))
 
 
 async def served_tools() -> list[Tool]:
     """The tools as a client sees them, without key or network."""
-    server = build_server(Settings(), lambda: ApiClient(resolve_connection(env={})))
-    async with Client(server) as client:
+    async with Client(_server()) as client:
         return (await client.list_tools()).tools
 
 
@@ -35,12 +49,15 @@ async def tool_named(name: str) -> Tool:
     return next(tool for tool in await served_tools() if tool.name == name)
 
 
-def _wire(tool: Tool) -> dict[str, Any]:
-    return tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+def _wire(model: BaseModel) -> dict[str, Any]:
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _check(name: str, content: str) -> None:
-    path = SNAPS / name
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _check(path: Path, content: str) -> None:
     if os.environ.get("SNAP_UPDATE"):
         path.write_text(content, "utf-8")
     assert path.exists(), f"{path.name} is missing; scripts/snap writes it"
@@ -51,14 +68,70 @@ def _check(name: str, content: str) -> None:
 async def test_a_tool_is_what_its_snapshot_says(name: str) -> None:
     """Name, title, description, hints and both schemas."""
     tool = await tool_named(name)
-    _check(f"{name}.json", json.dumps(_wire(tool), indent=2, ensure_ascii=False) + "\n")
+    _check(SNAPS / f"{name}.json", _json(_wire(tool)))
+
+
+async def test_the_templates_are_what_their_snapshots_say() -> None:
+    """URI, name, title, description, type; one file each and no other."""
+    async with Client(_server()) as client:
+        templates = (await client.list_resource_templates()).resource_templates
+    for template in templates:
+        _check(TEMPLATE_SNAPS / f"{template.name}.json", _json(_wire(template)))
+    assert {path.stem for path in TEMPLATE_SNAPS.glob("*.json")} == {template.name for template in templates}
+
+
+async def test_the_prompts_are_what_their_snapshots_say() -> None:
+    """What a menu shows, and the text that the model gets; one file each and no other."""
+    async with Client(_server()) as client:
+        prompts = (await client.list_prompts()).prompts
+        assert [prompt.name for prompt in prompts] == list(PROMPTS)
+        for prompt in prompts:
+            (message,) = (await client.get_prompt(prompt.name, PROMPTS[prompt.name])).messages
+            assert message.role == "user"
+            assert isinstance(message.content, TextContent)
+            head = _json(_wire(prompt)).rstrip()
+            _check(PROMPT_SNAPS / f"{prompt.name}.md", f"```json\n{head}\n```\n\n{message.content.text}\n")
+    assert {path.stem for path in PROMPT_SNAPS.glob("*.md")} == set(PROMPTS)
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+async def test_a_prompt_is_short_and_leads_through_tools_that_exist(name: str) -> None:
+    """Under 1,500 characters, and every argument that it names is one of that tool's."""
+    async with Client(_server()) as client:
+        (message,) = (await client.get_prompt(name, PROMPTS[name])).messages
+    assert isinstance(message.content, TextContent)
+    text = message.content.text
+    assert len(text) < 1_500
+    called = re.findall(r"\b(?:list|get|summarize|query|wait|export|cancel)_[a-z_]+", text)
+    assert 2 <= len(called) <= 5
+    assert set(called) <= set(NAMES)
+    tools = {tool.name: tool for tool in await served_tools()}
+    accepted = {argument for tool in called for argument in tools[tool].input_schema["properties"]}
+    answers = {"next_cursor", "complete"}
+    assert set(re.findall(r"\b[a-z]+_[a-z_]+\b", text)) - set(NAMES) <= accepted | answers
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_server_says_who_it_is(mode: str) -> None:
+    """Name, title, version, website, and how its tools combine, in both eras."""
+    async with Client(_server(), mode=mode) as client:
+        info = client.server_info
+        assert client.instructions == instructions(Settings())
+    assert info is not None
+    assert _wire(info) == {
+        "name": "sutro-mcp",
+        "title": "Sutro batch inference",
+        "version": version("sutro-mcp"),
+        "description": "Batch LLM-inference jobs on Sutro (sutro.sh): find, follow, read results, cancel.",
+        "websiteUrl": "https://sutro.sh",
+    }
 
 
 async def test_the_instructions_are_what_their_snapshot_says() -> None:
     """Under 1,500 characters, constant, and naming only tools that exist."""
     text = instructions(Settings())
     assert len(text) < 1_500
-    _check("instructions.md", text + "\n")
+    _check(SNAPS / "instructions.md", text + "\n")
 
 
 async def test_there_is_a_snapshot_for_every_tool_and_no_other() -> None:

@@ -4,9 +4,10 @@ import json
 
 import pytest
 from mcp import MCPError
+from mcp.types import ResourceLink
 
 from sutro_mcp.emulator import Fault
-from tests.support import Talk
+from tests.support import Era, Talk
 
 pytestmark = pytest.mark.anyio
 
@@ -57,22 +58,51 @@ async def test_a_resource_is_the_answer_of_its_tool(
 
 
 @pytest.mark.parametrize(
-    ("uri", "code", "words"),
+    ("uri", "words"),
     [
-        ("sutro://jobs?limit=x", -32602, "whole number from 1 to 100"),
-        ("sutro://jobs?limit=101", -32602, "whole number"),
-        ("sutro://jobs?status=DONE", -32602, '"DONE" is not a status'),
-        ("sutro://jobs/job-x/results?include_inputs=maybe", -32602, "true or false"),
-        ("sutro://jobs/job-nope", -32602, "no such job"),
-        ("sutro://jobs/job%20x/status", -32602, "list_jobs"),
-        ("sutro://nothing", -32602, "Unknown resource"),
+        ("sutro://jobs?limit=x", "whole number from 1 to 100"),
+        ("sutro://jobs?limit=101", "whole number"),
+        ("sutro://jobs?status=DONE", '"DONE" is not a status'),
+        ("sutro://jobs?lmit=3", "its parameter 'lmit' does not exist. It accepts: limit, status."),
+        ("sutro://jobs?limit=3&limit=4", "its parameter 'limit' is given twice"),
+        ("sutro://jobs/job-x?full=true", "its parameter 'full' does not exist. It accepts: none."),
+        ("sutro://jobs/job-x/results?include_inputs=maybe", "true or false"),
+        ("sutro://jobs/job%20x/status", "list_jobs"),
     ],
 )
-async def test_a_bad_uri_is_refused_with_the_reason(chat: Talk, uri: str, code: int, words: str) -> None:
-    """Invalid params, in both eras."""
-    with pytest.raises(MCPError, match=words) as caught:
+async def test_a_bad_uri_is_refused_with_the_reason(chat: Talk, uri: str, words: str) -> None:
+    """Invalid params, in both eras, and before any request."""
+    with pytest.raises(MCPError) as caught:
         await chat.read(uri)
-    assert caught.value.code == code
+    assert words in str(caught.value)
+    assert (caught.value.code, caught.value.data) == (-32602, {"uri": uri})
+    assert chat.emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("sutro://jobs/job-nope", "no such job"),
+        ("sutro://nothing", "Unknown resource: sutro://nothing. resources/templates/list"),
+        ("sutro://jobs/../x", "Unknown resource"),
+    ],
+)
+async def test_what_is_not_there_has_the_code_of_its_era(chat: Talk, era: Era, uri: str, words: str) -> None:
+    """2026 made it invalid params; before, it had a code of its own."""
+    with pytest.raises(MCPError) as caught:
+        await chat.read(uri)
+    assert words in str(caught.value)
+    assert (caught.value.code, caught.value.data) == (-32602 if era == "auto" else -32002, {"uri": uri})
+
+
+async def test_a_uri_is_not_repeated_as_it_came(chat: Talk) -> None:
+    """It may try to turn the text around it, or to fill it."""
+    with pytest.raises(MCPError) as caught:
+        await chat.read("sutro://no\u202ething/" + "x" * 5_000)
+    error = caught.value.error
+    assert "\u202e" not in error.model_dump_json()
+    assert "\\u{202E}" in error.message
+    assert len(error.message) < 400
 
 
 async def test_a_deployment_in_trouble_is_not_the_readers_fault(chat: Talk) -> None:
@@ -90,4 +120,26 @@ async def test_a_bug_in_a_resource_is_masked(chat: Talk, monkeypatch: pytest.Mon
     monkeypatch.delattr(resources, "find_jobs")
     with pytest.raises(MCPError) as caught:
         await chat.read("sutro://jobs")
-    assert "find_jobs" not in str(caught.value)
+    assert str(caught.value) == (
+        "Reading this resource failed because of an error in sutro-mcp itself. Its log (stderr) says more."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("support-ticket-triage", ["", "/results", "/results/summary"]),
+        ("nightly-email-classify", ["", "/status"]),
+        ("contract-summaries", [""]),
+    ],
+)
+async def test_a_job_links_what_can_be_read_of_it(chat: Talk, name: str, kinds: list[str]) -> None:
+    """A host can attach it without another question; the structured part has the same URIs."""
+    job_id = chat.emulator.find(name)
+    result = await chat.result("get_job", job_id=job_id)
+    links = [block for block in result.content if isinstance(block, ResourceLink)]
+    assert [link.uri for link in links] == [f"sutro://jobs/{job_id}{kind}" for kind in kinds]
+    assert result.structured_content is not None
+    assert {link.uri for link in links} <= set(result.structured_content["uris"].values())
+    for link in links:
+        assert await chat.read(link.uri)

@@ -122,18 +122,25 @@ class ParquetFile:
 
         A run has at most `budget` uncompressed bytes if its pages allow, and at most 262,144 rows; that of
         a nested column is a whole row group. Nothing is wanted: `spans(names)` must be there or arrive in
-        this order.
+        this order. What can be known from the footer is refused at once, what pages say only when they
+        are come to, after sound runs.
         """
-        columns = [self._columns[name] for name in dict.fromkeys(names)]
-        for group in self._footer.groups:
-            for column in sorted(columns, key=lambda column: group.of(column)[0].start):
-                yield from self._cutter(column).from_group(group, budget)
+        cutters = [self._cutter(self._columns[name]) for name in dict.fromkeys(names)]
+        for cutter in cutters:
+            for group in self._footer.groups:
+                cutter.check(group)
+        return (
+            run
+            for group in self._footer.groups
+            for cutter in sorted(cutters, key=lambda cutter: group.of(cutter.column)[0].start)
+            for run in cutter.from_group(group, budget)
+        )
 
     def _rows(self, column: Column, group: Group, start: int, stop: int) -> Search[list[Run]]:
         cutter = self._cutter(column)
         chunks = group.of(column)
+        cutter.check(group)
         if not column.flat:
-            cutter.check_nested(group)
             yield merge((chunk.start, chunk.stop) for chunk in chunks)
             return [cutter.nested(group)]
         known = self._known.setdefault((group.first_row, column.name), FlatChunk(chunks[0]))

@@ -25,6 +25,7 @@ Span = tuple[int, int]
 """[start, stop) bytes of the file."""
 
 MAX_CHUNKS = 500_000  # as objects they take a few hundred bytes each
+MAX_WRITER_NAME = 200
 _ARROW_SCHEMA = b"ARROW:schema"
 
 
@@ -94,12 +95,13 @@ def read_footer(raw: bytes, data_stop: int) -> Footer:
                 rows = reader.integer(kind)
             case FileMetaData.ROW_GROUPS:
                 if columns is None:
-                    raise UnsupportedError("the schema does not come first")
+                    raise DamagedError("the footer has no schema")
                 groups = tuple(_groups(reader, kind, columns, data_stop))
             case FileMetaData.KEY_VALUE_METADATA:
                 arrow_schema = _metadata(reader, kind).get(_ARROW_SCHEMA)
             case FileMetaData.CREATED_BY:
-                created_by = reader.binary(kind)
+                # Readers look for versions with known mistakes; nothing of this length is one.
+                created_by = reader.binary(kind)[:MAX_WRITER_NAME]
             case FileMetaData.ENCRYPTION_ALGORITHM:
                 raise UnsupportedError("the file is encrypted")
             case _:
@@ -213,7 +215,7 @@ def _chunk(reader: Reader, kind: int, leaf: Leaf) -> Chunk:
                 reader.skip(inner)
     if path != leaf.path or leaf_type != leaf.type:
         raise UnsupportedError("column chunks are not in the order of the schema")
-    if min(codec, *encodings) < 0:
+    if min((codec, *encodings)) < 0:
         raise DamagedError("a column chunk is of no kind")
     # Some writers say 0 where there is no dictionary page.
     start = dictionary_start if 0 < dictionary_start < data_start else data_start

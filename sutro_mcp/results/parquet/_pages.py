@@ -107,16 +107,16 @@ class Cursor:
         return None
 
     def _move(self, page: Page, values: int) -> None:
-        self._found += 1
-        self.position = page.stop
-        self.seen += values
-        left = self.chunk.values - self.seen
-        if left < 0 or self.position > self.chunk.stop or (left and self.position == self.chunk.stop):
+        left = self.chunk.values - self.seen - values
+        room = self.chunk.stop - page.stop
+        if left < 0 or room < 0 or (left and not room):
             raise DamagedError("the pages of a column chunk do not add up to it")
-        if page.values > MAX_PAGE_VALUES or self._found > MAX_PAGES:
+        if page.values > MAX_PAGE_VALUES or self._found == MAX_PAGES:
             raise UnsupportedError("a column chunk has too large or too many pages")
-        if not left and self.position < self.chunk.stop:
+        if room and not left:
             raise UnsupportedError("a column chunk has more than its pages")
+        # Not before: who asks again after an error must get the same.
+        self.position, self.seen, self._found = page.stop, self.seen + values, self._found + 1
 
     def _header(self, read: Read, limit: int) -> Header | None:
         """The header at `position`; none if it ends beyond `limit`, and the chunk goes on there."""

@@ -56,9 +56,8 @@ class Cutter:
     def nested(self, group: Group) -> Run:
         """The row group of a column of lists or structs, in one run.
 
-        Raises UnsupportedError for one beyond MAX_NESTED_SIZE.
+        Raises UnsupportedError for one whose pages are beyond MAX_NESTED_SIZE.
         """
-        self.check_nested(group)
         parts: list[Part] = []
         for chunk in group.of(self.column):
             cursor = Cursor(chunk)
@@ -72,9 +71,12 @@ class Cutter:
                 raise UnsupportedError("a row group of a nested column is too large")
         return self._run(group.first_row, group.rows, parts)
 
-    def check_nested(self, group: Group) -> None:
-        """Refuse a row group that says itself that it is beyond MAX_NESTED_SIZE."""
-        if sum(max(chunk.uncompressed, chunk.size) for chunk in group.of(self.column)) > MAX_NESTED_SIZE:
+    def check(self, group: Group) -> None:
+        """Raise UnsupportedError for a nested row group that is beyond MAX_NESTED_SIZE by its own account."""
+        if (
+            not self.column.flat
+            and sum(max(chunk.uncompressed, chunk.size) for chunk in group.of(self.column)) > MAX_NESTED_SIZE
+        ):
             raise UnsupportedError("a row group of a nested column is too large")
 
     def _flat(self, group: Group, chunk: Chunk, pages: list[Page]) -> Run:

@@ -9,6 +9,7 @@ from ._thrift import Reader
 
 MAX_COLUMNS = 10_000
 MAX_DEPTH = 50
+MAX_COLUMN_SIZE = 1 << 20  # of its schema, which travels with every run of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def _column(nodes: Iterator[_Node], index: int, first_leaf: int) -> Column:
     path: list[bytes] = []
     missing: list[int] = [1]  # children still to come, of each node that is open
     top: _Node | None = None
+    size = 0
     while missing:
         if not missing[-1]:
             missing.pop()
@@ -106,6 +108,7 @@ def _column(nodes: Iterator[_Node], index: int, first_leaf: int) -> Column:
             continue
         missing[-1] -= 1
         node = next(nodes, None)
+        size += len(node.raw) if node else 0
         if node is None or len(missing) > MAX_DEPTH or len(elements) > MAX_COLUMNS:
             raise DamagedError("the schema is cut off, too deep or too wide")
         top = top or node
@@ -115,6 +118,8 @@ def _column(nodes: Iterator[_Node], index: int, first_leaf: int) -> Column:
             missing.append(node.children)
         else:
             leaves.append(Leaf((*path, node.name), node.type))
+    if size > MAX_COLUMN_SIZE:
+        raise UnsupportedError("the schema of a column is too long")
     if top is None or not leaves:
         raise UnsupportedError("a column holds nothing")
     try:

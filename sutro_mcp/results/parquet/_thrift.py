@@ -52,7 +52,9 @@ class Reader:
         field = 0
         while head := self._byte():
             delta = head >> 4
-            field = field + delta if delta else self._zigzag()
+            before, field = field, field + delta if delta else self._zigzag()
+            if field <= before:
+                raise DamagedError("fields are repeated or out of order")
             yield field, head & 15
 
     def items(self, kind: int) -> "repeat[int]":

@@ -3,7 +3,7 @@
 import polars as pl
 
 _MOST = 1_024
-_WAITING = 8_192
+_WAITING = 1_024
 # A value in half a percent of all rows, which is what a summary shows, is in as many of at least one batch.
 _SHARE = 0.0025
 

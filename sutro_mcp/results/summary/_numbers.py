@@ -74,10 +74,8 @@ class Numbers:
         if self._sample.height > 2 * self._budget.sampled:
             self._cut()
 
-    def distribution(self, counted: pl.DataFrame | None) -> Distribution | None:
+    def distribution(self, counted: pl.DataFrame | None) -> Distribution:
         """Exact from `counted`, all values as `value` with `n`; else quartiles are those of the sample."""
-        if not self._count:
-            return None
         if counted is not None:
             counted = counted.sort("value")
             exact = mean(counted["value"], counted["n"])
@@ -90,7 +88,7 @@ class Numbers:
 
     def _cut(self) -> None:
         self._sample = self._sample.bottom_k(self._budget.sampled, by="r")
-        self._threshold = int(self._sample["r"].max())  # pyright: ignore[reportArgumentType]
+        self._threshold = cast("int", self._sample["r"].max())
 
 
 def mean(values: pl.Series, counts: pl.Series) -> float:

@@ -5,6 +5,7 @@ it. Whoever wants to show the value itself reads that row again.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import polars as pl
 
@@ -92,9 +93,8 @@ class Sketch:
 
     def add(self, cells: pl.DataFrame) -> None:
         """Cells that are not null: `h` (hash), `row`, and what else belongs to a value."""
-        if self._threshold is not None:
-            if self._frequent is not None:
-                self._frequent.add(cells)
+        if self._threshold is not None and self._frequent is not None:
+            self._frequent.add(cells)
             cells = cells.filter(_held(self._threshold))
         self._fresh.append(cells)
         self._waiting += cells.height
@@ -172,7 +172,7 @@ class Sketch:
         if self._kept is not None and self._kept.height > (room := self._budget.held):
             if self._threshold is None:
                 self._frequent = Frequent(self._kept)
-            self._threshold = int(self._kept["h"].sort()[room - 1])
+            self._threshold = cast("int", self._kept["h"].sort()[room - 1])
             self._kept = self._kept.filter(_held(self._threshold))
 
 

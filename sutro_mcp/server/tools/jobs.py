@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, ResourceLink
 from pydantic import Field
 
 from sutro_mcp.client import Job
@@ -134,8 +134,17 @@ async def get_job(
 
     For the state alone use get_job_status. For what the model answered use get_job_results.
     """
-    answer = JobDetails.of(await app_of(ctx).client.get_job(job_id), full=full)
-    return reply(answer, text.job_details(answer))
+    job = await app_of(ctx).client.get_job(job_id)
+    answer = JobDetails.of(job, full=full)
+    useful = ["job", *([] if job.status.is_terminal else ["status"])]
+    useful += ["summary", "results"] if answer.results_available else []
+    # Named in our words: what stands in a link is not marked as data.
+    links = [
+        ResourceLink(uri=uri, name=f"{name} of {job_id}", mime_type="application/json")
+        for name, uri in answer.uris.model_dump().items()
+        if name in useful
+    ]
+    return reply(answer, text.job_details(answer), links)
 
 
 @read_tool("Get a job's status")

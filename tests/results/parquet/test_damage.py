@@ -64,9 +64,10 @@ def places(pages: list[bytes], rows: int) -> list[tuple[int, int, int]]:
         File(pages=[data_page_v2(10), data_page_v2(10)]),
         File(pages=[data_page(10), data_page(0), data_page(10)]),
         File(metadata={META.DICTIONARY_PAGE_OFFSET: i64(0)}),
+        File(metadata={META.ENCODINGS: None}, footer={FOOTER.CREATED_BY: binary(b"x" * 1000)}),
         File(index=places([data_page(10), data_page(10)], 10)),
     ],
-    ids=["plain", "second kind", "empty page", "dictionary at 0", "index"],
+    ids=["plain", "second kind", "empty page", "dictionary at 0", "no encodings", "index"],
 )
 def test_a_file_made_by_hand_is_read(file: File) -> None:
     """Or the refusals below would prove nothing."""
@@ -140,6 +141,19 @@ DAMAGED: dict[str, Callable[[], File | bytes]] = {
     "a footer of 65 MB": lambda: b"PAR1" + bytes(65 * MB) + (65 * MB).to_bytes(4, "little") + b"PAR1",
     "an empty footer": lambda: framed(b"\0"),
     "no schema": lambda: framed(struct((FOOTER.VERSION, i32(1)), (FOOTER.NUM_ROWS, i64(0)))[1]),
+    "groups without a schema": lambda: framed(
+        struct((FOOTER.NUM_ROWS, i64(20)), (FOOTER.ROW_GROUPS, array(Kind.STRUCT, [_group_of(File())])))[1]
+    ),
+    "two schemas": lambda: framed(
+        struct(
+            (FOOTER.SCHEMA, array(Kind.STRUCT, [node(b"root", 0)[1]])),
+            (FOOTER.NUM_ROWS, i64(0)),
+            (FOOTER.ROW_GROUPS, array(Kind.STRUCT, [])),
+        )[1][:-1]
+        + b"\x09\x04"
+        + array(Kind.STRUCT, [node(b"root", 0)[1]])[1]
+        + b"\0"
+    ),
     "an empty schema": schema(),
     "more columns than nodes": schema(node(b"root", 2)[1], element(b"a")[1]),
     "more nodes than columns": schema(node(b"root", 1)[1], element(b"a")[1], element(b"b")[1]),
@@ -278,9 +292,7 @@ UNSUPPORTED: dict[str, Callable[[], File | bytes]] = {
         metadata={META.PATH_IN_SCHEMA: array(Kind.BINARY, [binary(b"b")[1]])}
     ),
     "columns of another type": lambda: File(metadata={META.TYPE: i32(2)}),
-    "a schema behind the groups": lambda: framed(
-        struct((FOOTER.NUM_ROWS, i64(20)), (FOOTER.ROW_GROUPS, array(Kind.STRUCT, [_group_of(File())])))[1]
-    ),
+    "a column whose name is a book": schema(node(b"root", 1)[1], element(bytes(2 * MB))[1]),
     "two columns of one name": schema(node(b"root", 2)[1], element(b"a")[1], element(b"a")[1]),
     "a column of nothing": schema(node(b"root", 1)[1], node(b"a", 0)[1]),
     "pages of an unknown kind": header(names.PageHeader.TYPE, 9),
@@ -290,7 +302,7 @@ UNSUPPORTED: dict[str, Callable[[], File | bytes]] = {
         pages=[data_page(10, inner={1: i32((1 << 24) + 1)}), data_page(10)],
     ),
     "a page shorter than its chunk": header(PACKED, 30),
-    "70,000 empty pages": lambda: File(pages=[data_page(0)] * 70_000 + [data_page(20)]),
+    "66,000 empty pages": lambda: File(pages=[data_page(0)] * 66_000 + [data_page(20)]),
     "70,000 empty pages in an index": lambda: large([(4, len(LARGE[0]), 0)] + [(4, 0, 0)] * 70_000),
     "600,000 row groups": lambda: File(footer={FOOTER.ROW_GROUPS: array(Kind.STRUCT, [b"\0"] * 600_000)}),
     "a page header of 2 MB": lambda: File(
@@ -316,23 +328,33 @@ def test_a_file_that_needs_a_full_reader_says_so(name: str) -> None:
         use(made.data() if isinstance(made, File) else made)
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        File(metadata={META.TOTAL_UNCOMPRESSED_SIZE: i64(300 * MB)}),
-        File(pages=[data_page(10, {SIZE: i32(200 * MB)})] * 2),
-    ],
-    ids=["the footer says so", "the pages say so"],
-)
-def test_a_nested_column_too_large_for_one_run_needs_a_full_reader(file: File) -> None:
-    """Its row groups are not cut."""
+def test_an_error_stays_one_however_often_one_asks() -> None:
+    """What was learnt before it is kept, and must not make less of the column pass for all of it."""
+    opened = open_parquet(local(values(11)().data()))
+    for _ in range(3):
+        with pytest.raises(DamagedError):
+            opened.rows(["a"], 15, 16)
+
+
+@pytest.mark.parametrize("said", ["by the footer", "by pages"])
+def test_a_nested_column_too_large_for_one_run_needs_a_full_reader(said: str) -> None:
+    """Its row groups are not cut. What the footer says is known before the first run."""
+    file = {
+        "by the footer": File(metadata={META.TOTAL_UNCOMPRESSED_SIZE: i64(300 * MB)}),
+        "by pages": File(pages=[data_page(10, {SIZE: i32(200 * MB)})] * 2),
+    }[said]
     repeated = element(b"a", {names.SchemaElement.REPETITION_TYPE: i32(names.FieldRepetitionType.REPEATED)})
     nested = file.but(footer={FOOTER.SCHEMA: array(Kind.STRUCT, [node(b"root", 1)[1], repeated[1]])})
     opened = open_parquet(local(nested.data()))
     with pytest.raises(UnsupportedError):
         opened.rows(["a"], 0, 1)
-    with pytest.raises(UnsupportedError):
-        next(opened.runs(["a"]))
+    if said == "by the footer":
+        with pytest.raises(UnsupportedError):
+            opened.runs(["a"])
+    else:
+        runs = opened.runs(["a"])
+        with pytest.raises(UnsupportedError):
+            next(runs)
 
 
 @cache
@@ -401,8 +423,8 @@ def changed_small_file(dice: random.Random) -> bytes:
 def test_changed_bytes_are_read_or_refused(seed: int) -> None:
     """Thousands of changes, most of them where headers and footer are."""
     dice = random.Random(seed)
-    read = sum(survive(changed_small_file(dice)) for _ in range(800))
-    assert 0 < read < 800
+    read = sum(survive(changed_small_file(dice)) for _ in range(500))
+    assert 0 < read < 500
 
 
 def test_changed_indexes_are_read_or_refused() -> None:

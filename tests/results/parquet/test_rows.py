@@ -1,11 +1,13 @@
 """Rows out of pages are the rows that polars reads out of the whole file, whoever wrote it."""
 
 import datetime as dt
+import io
 import random
 import string
 from collections.abc import Callable
 from functools import cache
 
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -200,6 +202,17 @@ def test_a_run_has_no_more_rows_than_a_reader_should_hold() -> None:
     assert max(run.row_count for run in runs) * 100 <= 8 << 20
     empty = open_parquet(local(arrow_file(frame.select(same=pl.lit(None, pl.String)), data_page_size=64)))
     assert max(run.row_count for run in empty.runs(["same"])) <= 262_144
+
+
+def test_a_run_is_a_file_for_any_reader() -> None:
+    """Not only for the one that happens to be used."""
+    data = polars_file(plain(), row_group_size=700, data_page_size=2048)
+    file = open_parquet(local(data))
+    whole = plain().to_pandas()
+    for name in ("text", "nullable", "double", "int"):
+        runs = [pd.read_parquet(io.BytesIO(run.parquet)) for run in file.runs([name], 1 << 14)]
+        assert len(runs) > 4
+        assert pd.concat(runs, ignore_index=True)[name].equals(whole[name])
 
 
 def test_files_without_rows_have_columns_and_no_runs() -> None:

@@ -25,7 +25,7 @@ FRAME = pl.DataFrame(
 )
 
 
-@pytest.mark.parametrize(("index", "name"), enumerate(FRAME.columns))
+@pytest.mark.parametrize(("index", "name"), list(enumerate(FRAME.columns)))
 @pytest.mark.parametrize("skipped", [0, 4], ids=["with continuation", "as before Arrow 0.15"])
 def test_one_column_keeps_its_type(index: int, name: str, skipped: int) -> None:
     """Whichever of the columns it is, and in the older framing too."""

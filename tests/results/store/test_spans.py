@@ -1,5 +1,7 @@
 """Sets of bytes: what has come, what is missing."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ def test_a_set_of_spans_is_the_set_of_their_positions(spans: list[Span], start: 
     kept = list(found)
     assert positions(kept) == there
     assert found.total == len(there)
-    assert all(first[1] < second[0] for first, second in zip(kept, kept[1:], strict=False))
+    assert all(first[1] < second[0] for first, second in pairwise(kept))
     assert found.covers(start, stop) == (asked <= there)
     assert positions(found.missing(start, stop)) == asked - there
 
@@ -33,5 +35,5 @@ def test_spans_that_are_near_are_one(spans: list[Span], gap: int) -> None:
     joined = merged(spans, gap)
 
     assert positions(spans) <= positions(joined)
-    assert all(first[1] + gap < second[0] for first, second in zip(joined, joined[1:], strict=False))
+    assert all(first[1] + gap < second[0] for first, second in pairwise(joined))
     assert {start for start, _ in joined} <= {start for start, _ in spans}

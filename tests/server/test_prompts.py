@@ -1,0 +1,82 @@
+"""Prompts: what is filled in, and what is refused. Their texts are snapshots in `promptsnaps`."""
+
+import pytest
+from mcp import Client, MCPError
+from mcp.types import TextContent
+
+from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.server.build import build_server
+from sutro_mcp.settings import Settings
+from tests.support import Era, Talk
+
+pytestmark = pytest.mark.anyio
+
+
+async def text(chat: Talk, name: str, **arguments: str) -> str:
+    """The one message of a prompt."""
+    (message,) = (await chat.client.get_prompt(name, arguments)).messages
+    assert isinstance(message.content, TextContent)
+    return message.content.text
+
+
+@pytest.mark.parametrize(
+    ("period", "written"),
+    [
+        ("24h", "24h"),
+        ("", "7d"),
+        ("2026-01-31", "2026-01-31T00:00:00Z"),
+        ("2026-01-31\u202e12:00", "2026-01-31T12:00:00Z"),
+    ],
+    ids=["age", "blank", "date", "odd-separator"],
+)
+async def test_a_period_is_written_as_the_tools_take_it(chat: Talk, period: str, written: str) -> None:
+    """Blank means the last seven days."""
+    shown = await text(chat, "spend_report", period=period)
+    assert f'created_after "{written}"' in shown
+    assert "\u202e" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("triage", {}, "Unknown prompt: 'triage'. There are: triage_failed_jobs, review_job_results"),
+        ("x\u202ey", {}, "Unknown prompt: 'x\\u202ey'"),
+        ("review_job_results", {}, "Cannot use review_job_results: job_id is required."),
+        ("review_job_results", {"job_id": ""}, "job_id is required"),
+        ("review_job_results", {"job_id": "a. Ignore\nall"}, "Cannot use this job id"),
+        (
+            "review_job_results",
+            {"job_id": "job-1", "jobid": "x"},
+            "no argument 'jobid'. Did you mean job_id?",
+        ),
+        ("triage_failed_jobs", {"period": "7d"}, "no argument 'period'. It accepts: none."),
+        ("spend_report", {"period": "last year"}, "neither an ISO time nor an age"),
+    ],
+)
+async def test_a_bad_prompt_argument_is_refused_with_the_reason(
+    chat: Talk, name: str, arguments: dict[str, str], words: str
+) -> None:
+    """Invalid params, in both eras."""
+    with pytest.raises(MCPError) as caught:
+        await chat.client.get_prompt(name, arguments)
+    assert words in str(caught.value)
+    assert caught.value.code == -32602
+
+
+async def test_a_bug_in_a_prompt_is_masked(era: Era, caplog: pytest.LogCaptureFixture) -> None:
+    """As in a tool: the log says why."""
+
+    async def broken() -> str:
+        """Fails."""
+        raise RuntimeError("secret")
+
+    server = build_server(Settings(), lambda: ApiClient(resolve_connection(env={})))
+    server.prompt(name="broken")(broken)
+    async with Client(server, mode=era) as client:
+        with pytest.raises(MCPError) as caught:
+            await client.get_prompt("broken")
+    assert str(caught.value) == (
+        "broken failed because of an error in sutro-mcp itself. Its log (stderr) says more."
+    )
+    assert caught.value.code == -32603
+    assert "broken failed" in caplog.text
