@@ -25,7 +25,7 @@ _SPECIAL = tuple(
         "224.0.0.0/4",  # multicast
         "240.0.0.0/4",  # reserved, and broadcast
         # All of IPv6 outside of 2000::/3, which alone is assigned for global unicast:
-        "::/3",  # unspecified, loopback, IPv4 in ::/96 and ::ffff:0:0/96, translated 64:ff9b::/96, discard 100::/64
+        "::/3",  # unspecified, loopback, IPv4 in ::/96 and ::ffff:0:0/96, translated IPv4 in 64:ff9b::/96
         "4000::/2",  # reserved, segment routing 5f00::/16
         "8000::/1",  # private fc00::/7, link-local fe80::/10, site-local fec0::/10, multicast ff00::/8
         # And inside of it:

@@ -39,34 +39,39 @@ class PublicTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Tries each address in turn until one accepts the connection, and stays with that one."""
-        host = request.url.host
+        host = request.url.raw_host.decode("ascii")
         timeout: dict[str, Any] = request.extensions.get("timeout", {})
         limit: float | None = timeout.get("connect")
-        pinned = self._pinned.pop(host, None)
+        pinned = self._pinned.get(host)
         addresses = [pinned] if pinned else await self._checked(host, limit)
-        share = timeout | {"connect": limit and limit / len(addresses)}
+        timeout = timeout | {"connect": limit and limit / len(addresses)}
         for address in addresses:
             sent = httpx.Request(
                 request.method,
                 request.url.copy_with(host=address),
                 headers=request.headers,
                 stream=request.stream,
-                extensions=request.extensions | {"timeout": share, "sni_hostname": host},
+                extensions=request.extensions | {"timeout": timeout, "sni_hostname": host},
             )
             try:
                 response = await self._transport(host).handle_async_request(sent)
             except (httpx.ConnectError, httpx.ConnectTimeout):
+                self._pinned.pop(host, None)
                 if address == addresses[-1]:
                     raise
             else:
                 self._pinned[host] = address
                 return response
-        raise httpx.ConnectError("no address")
+        raise AssertionError("a name has at least one address")
 
     async def aclose(self) -> None:
         """Closes all connections."""
         while self._transports:
             await self._transports.popitem()[1].aclose()
+
+    def allows(self, address: str) -> bool:
+        """Whether a connection to `address` may be made."""
+        return is_public(address) or (self._loopback and is_loopback(address))
 
     def _transport(self, host: str) -> httpx.AsyncHTTPTransport:
         if host not in self._transports:
@@ -82,7 +87,7 @@ class PublicTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("the name was not resolved in time") from None
         except OSError as error:
             raise httpx.ConnectError("the name could not be resolved") from error
-        if not all(is_public(each) or (self._loopback and is_loopback(each)) for each in found):
+        if not all(map(self.allows, found)):
             raise PrivateAddressError
         return found
 

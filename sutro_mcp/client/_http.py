@@ -157,8 +157,9 @@ class Http:
 
     @cached_property
     def _blob(self) -> httpx.AsyncClient:
-        guarded = PublicTransport(self._tls, loopback=self.connection.on_loopback)
-        return self._client(self._blob_transport or guarded)
+        return self._client(
+            self._blob_transport or PublicTransport(self._tls, loopback=self.connection.on_loopback)
+        )
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

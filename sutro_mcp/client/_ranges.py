@@ -41,15 +41,9 @@ class RemoteArtifact:
     """The results of a job where they lie, as long as they stay the same."""
 
     def __init__(
-        self,
-        http: Http,
-        ask: Callable[[], Awaitable[Offer]],
-        offer: Offer,
-        size: int,
-        job_id: str,
-        patience: float = _PATIENCE,
+        self, http: Http, ask: Callable[[], Awaitable[Offer]], offer: Offer, size: int, job_id: str
     ) -> None:
-        """`ask` gets another link when that of `offer` has expired; `patience` is in seconds."""
+        """`ask` gets another link when that of `offer` has expired."""
         self.job_id = job_id
         self.size = size
         self.etag: str | None = None
@@ -58,7 +52,6 @@ class RemoteArtifact:
         self._ask = ask
         self._doing = f"read the results of {job_id}"
         self._link = Link(http, self._ask_again, offer, self._doing)
-        self._patience = patience
 
     async def chunks(self, start: int, stop: int, etag: str | None = None) -> AsyncGenerator[bytes]:
         """The bytes from `start` up to `stop`, in order, each once, as they come. Close it when done.
@@ -72,10 +65,10 @@ class RemoteArtifact:
         """
         if etag and self.etag and etag != self.etag:
             raise self._changed()
-        patience = Patience(self._patience, self._doing)
         broken: SutroError | None = None
         at = start
         async with self._slots:
+            patience = _Patience(self._doing)
             while at < stop:
                 try:
                     with patience.spent():
@@ -185,15 +178,15 @@ class RemoteArtifact:
         return UnexpectedReplyError(self._doing, happened, AGAIN)
 
 
-class Patience:
-    """How long a store may keep its reader waiting: so many seconds, of which each byte gives some back.
+class _Patience:
+    """How long a store may keep its reader waiting: a minute, of which each byte gives some back.
 
     What a reader does between two bytes does not count. So a slow line is waited for however much there is
     to fetch, and one that drips is not.
     """
 
-    def __init__(self, seconds: float, doing: str) -> None:
-        self._most = self._left = seconds
+    def __init__(self, doing: str) -> None:
+        self._left = _PATIENCE
         self._doing = doing
 
     @contextmanager
@@ -212,7 +205,7 @@ class Patience:
 
     def earn(self, count: int) -> None:
         """`count` bytes have come."""
-        self._left = min(self._left + count / _BYTES_PER_SECOND, self._most)
+        self._left = min(self._left + count / _BYTES_PER_SECOND, _PATIENCE)
 
     def _over(self) -> DeadlineExceededError:
         return DeadlineExceededError(

@@ -116,8 +116,8 @@ def check_artifact_url(value: str, doing: str, *, api_on_loopback: bool) -> "htt
 
 
 def _may_be_public(host: str) -> bool:
-    # Names are judged by their text here, and when they are resolved: `127.1` and `0x7f.1` are addresses to a resolver, though not to
-    # `ipaddress`, so a name whose last label starts with a digit is refused.
+    # Names are judged by their text here, by what they resolve to later. `127.1` and `0x7f.1` are addresses
+    # to a resolver, though not to `ipaddress`, so a name whose last label starts with a digit is refused.
     try:
         return is_public(host)
     except ValueError:

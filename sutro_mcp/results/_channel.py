@@ -3,12 +3,14 @@
 import json
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ._models import ArtifactRef
-from .store import Span, Spans
+from ._spans import Span, Spans
 
 
 class StoppedError(BaseException):
@@ -69,19 +71,33 @@ class FileBytes:
     """The bytes of an artifact: read from its file, asked for where they have not come yet."""
 
     def __init__(self, ref: ArtifactRef) -> None:
-        self.channel: Channel = Deaf()
-        self._file = Path(ref.path).open("rb")  # noqa: SIM115 - kept open between tasks
-        stat = os.fstat(self._file.fileno())
-        if ref.inode not in (None, stat.st_ino):
-            self._file.close()
-            raise StoppedError
-        self.size = stat.st_size
+        self.size = Path(ref.path).stat().st_size
+        self._path = Path(ref.path)
         self._there = Spans([(0, self.size)] if ref.is_whole else [])
+        self._file: FileIO | None = None
+        self._channel: Channel = Deaf()
+
+    @contextmanager
+    def opened(self, inode: int | None, channel: Channel) -> Generator[None]:
+        """Open for one task, which may speak through `channel`. Raises StoppedError for another file.
+
+        Not longer, or a file that was removed to make room would still take it.
+        """
+        # Without a buffer, which would hold what was there before the bytes came.
+        with self._path.open("rb", buffering=0) as file:
+            if inode not in (None, os.fstat(file.fileno()).st_ino):
+                raise StoppedError
+            self._file, self._channel = file, channel
+            try:
+                yield
+            finally:
+                self._file, self._channel = None, Deaf()
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` to `stop`, once they are there."""
         if not self._there.covers(start, stop):
             self.want([(start, stop)])
+        assert self._file is not None  # noqa: S101 - only tasks read
         self._file.seek(start)
         data = self._file.read(stop - start)
         if len(data) < stop - start:
@@ -92,7 +108,7 @@ class FileBytes:
         """Return when all these bytes are there; those that have to come are fetched together."""
         missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
         if missing:
-            self.channel.ask({"want": missing})
+            self._channel.ask({"want": missing})
             for start, stop in missing:
                 self._there.add(start, stop)
 
@@ -100,7 +116,4 @@ class FileBytes:
         """Say that these bytes will be read in this order."""
         missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
         if missing:
-            self.channel.tell({"ahead": missing})
-
-    def close(self) -> None:
-        self._file.close()
+            self._channel.tell({"ahead": missing})

@@ -28,7 +28,8 @@ from ._models import (
     SummaryRequest,
 )
 from ._worker import Worker
-from .store import HEAD, TAIL, Artifact, ArtifactSource, ArtifactStore, Variant, private_folder
+from .parquet import HEAD, TAIL
+from .store import Artifact, ArtifactSource, ArtifactStore, Variant, private_folder
 
 T = TypeVar("T")
 
@@ -207,7 +208,7 @@ class ResultsEngine:
                 overwrite=overwrite,
             )
             try:
-                return await self._long.run("export", request, ExportReport, doing, artifact)
+                return await self._long.run("export", request, ExportReport, doing, artifact, rows_to(report))
             except BaseException as error:
                 # A worker that was stopped half way could not tidy up itself.
                 discard(folder, request.temporary)

@@ -5,44 +5,59 @@ Cells are written as they are: nothing is escaped, marked or shortened in them. 
 follows RFC 4180: text is always quoted, so that null (an empty field) and empty text (`""`) differ. JSON
 Lines has one object per row. What a format has no place for becomes text, and a remark says so.
 
-The frame is read whole and written as a stream.
+The frame is read and written a part at a time.
 """
 
 import datetime
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.untrusted import quote, shorten, visible
 
-from ._cells import compact, parse_object
+from ._cells import compact
+from ._channel import Channel, Deaf
 from ._file_names import joinable_name
 from ._folder import Folder, open_folder
 from ._models import ExportFormat, ExportReport, ExportRequest
-from .frames import build_frame
+from ._rows import open_rows
+from ._streamed import StreamedFrame
 
 _MAX_COLUMNS = 50
 _MAX_NAME = 100
 _MAX_NAMES = 5
+_MAX_GROUP_ROWS = 122_880  # what polars chooses
+_GROUP_BYTES = 32 * 1024 * 1024
 
 
-def make_export(request: ExportRequest) -> ExportReport:
+def make_export(request: ExportRequest, channel: Channel | None = None) -> ExportReport:
     """Write the file. Raises InvalidArgumentError, UnexpectedReplyError (the artifact) or SettingsError."""
-    with open_folder(Path(request.folder)) as folder:
+    channel = channel or Deaf()
+    with ExitStack() as stack:
+        folder = stack.enter_context(open_folder(Path(request.folder)))
         # Said before the work is done; whether it holds is decided when the file gets its name.
         folder.check_free(request.file_name, overwrite=request.overwrite)
         original = _original(folder, request.join_with) if request.join_with else None
-        frame = _build(request, original)
-        remarks = list(_not_unpacked(request, frame, original))
-        frame, texts = _as_text(frame, request.format)
-        remarks.extend(_losses(frame, texts, request.format))
+        with _in_words_of_the_tool(request):
+            table = stack.enter_context(open_rows(request.artifact, request.output_column, channel))
+            frame = StreamedFrame(
+                table,
+                request.artifact,
+                channel,
+                original=original,
+                output_column=request.output_column,
+                unpack_json=request.unpack_json,
+            )
+        written = _Written(frame, request.format)
         with folder.new_file(request.file_name, request.temporary, overwrite=request.overwrite) as file:
-            _write(frame, request.format, file)
+            written.write(file)
             size = os.fstat(file.fileno()).st_size
     return ExportReport(
         file_name=request.file_name,
@@ -50,28 +65,21 @@ def make_export(request: ExportRequest) -> ExportReport:
         format=request.format,
         rows=frame.height,
         bytes=size,
-        column_count=frame.width,
-        columns=[shorten(visible(name), _MAX_NAME)[0] for name in frame.columns[:_MAX_COLUMNS]],
-        remarks=remarks,
+        column_count=len(frame.schema),
+        columns=[shorten(visible(name), _MAX_NAME)[0] for name in list(frame.schema)[:_MAX_COLUMNS]],
+        remarks=[*([frame.not_unpacked] if frame.not_unpacked else []), *written.losses()],
     )
 
 
-def _build(request: ExportRequest, original: pl.DataFrame | None) -> pl.DataFrame:
+@contextmanager
+def _in_words_of_the_tool(request: ExportRequest) -> Generator[None]:
+    """What is refused is said for callers in Python, with names as they are; here it is for an assistant."""
     try:
-        return cast(
-            "pl.DataFrame",
-            build_frame(
-                request.artifact,
-                with_original_df=original,
-                output_column=request.output_column,
-                unpack_json=request.unpack_json,
-            ),
-        )
+        yield
     except InvalidArgumentError as error:
-        # Said for callers in Python, with names as they are; here it is said for an assistant.
         advice = "Choose another output_column, or pass unpack_json=false to keep the outputs as text"
         doing = error.doing
-        if original is not None:
+        if request.join_with:
             doing = f"join the results with {quote(request.join_with, 60)}"
             advice += (
                 "; a file to join with has one row for each row of the job, and no column of the same name"
@@ -114,43 +122,47 @@ def _number(column: pl.Series) -> pl.Series:
     return column
 
 
-def _not_unpacked(
-    request: ExportRequest, frame: pl.DataFrame, original: pl.DataFrame | None
-) -> Iterator[str]:
-    """Why the output column is still there, if it was to be unpacked and holds text."""
-    name = request.output_column
-    if not request.unpack_json or name not in frame.columns:
-        return
-    # A column of that name in the file can only be there if the outputs' own has made room.
-    if original is not None and name in original.columns:
-        return
-    outputs = frame.get_column(name)
-    if not isinstance(outputs.dtype, pl.String | pl.Null):
-        return
-    filled, others = 0, list[int]()
-    for row, text in enumerate(cast("Iterable[str | None]", outputs)):
-        if text is not None and text.strip() != "null":
-            filled += 1
-            if parse_object(text) is None:
-                others.append(row)
-    if len(others) == filled:
-        why = "no row holds a JSON object"
-    elif others:
-        why = (
-            f"{len(others):,} rows hold no JSON object, the first of them row {others[0]:,} (counted from 0)"
+class _Written:
+    """A frame as one format holds it, and what was seen while it was written."""
+
+    def __init__(self, frame: StreamedFrame, form: ExportFormat) -> None:
+        self._frame = frame
+        self._form: ExportFormat = form
+        needs_text = _UNFIT[form]
+        self._texts = [name for name, dtype in frame.schema.items() if needs_text(dtype)]
+        self._has_nulls = False
+        self._has_no_json = False
+
+    def write(self, file: BinaryIO) -> None:
+        """Raises OSError when the system fails, also where polars makes an error of its own of it."""
+        schema = {**self._frame.schema, **dict.fromkeys(self._texts, pl.String())}
+        rows = register_io_source(
+            lambda *_: self._frames(), schema=schema, validate_schema=True, is_pure=True
         )
-    else:
-        why = "the objects have no fields, or one field holds objects in some rows and other values elsewhere"
-    yield f"Not unpacked: {quote(name, 60)} holds the outputs as text, because {why}."
+        try:
+            _WRITERS[self._form](rows, file, self._frame.row_size)
+        except pl.exceptions.ComputeError as error:
+            raise OSError(str(error)) from error
 
+    def losses(self) -> Iterator[str]:
+        """What reads back differently from this format."""
+        if self._texts:
+            names = ", ".join(quote(name, 60) for name in self._texts[:_MAX_NAMES])
+            more = f" and {len(self._texts) - _MAX_NAMES:,} more" if len(self._texts) > _MAX_NAMES else ""
+            yield f"Lists, objects and bytes are written as text (JSON, base64) in {names}{more}."
+        if self._form == "csv" and len(self._frame.schema) == 1 and self._has_nulls:
+            what = "Null rows are blank lines, which some readers of CSV skip"
+            yield f"{what}; Parquet and JSON Lines keep them."
+        if self._form == "jsonl" and self._has_no_json:
+            yield "NaN and infinity are written as null, as JSON has no words for them."
 
-def _as_text(frame: pl.DataFrame, form: ExportFormat) -> tuple[pl.DataFrame, list[str]]:
-    """The frame with text in place of what the format cannot hold, and the names of those columns."""
-    needs_text = _UNFIT[form]
-    names = [column.name for column in frame.iter_columns() if needs_text(column.dtype)]
-    # By name and not as a list, in which polars would give a name to a column that has the empty one.
-    columns = {c.name: _texts(c) if c.name in names else c for c in frame.iter_columns()}
-    return pl.DataFrame(columns), names
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        for frame in self._frame.frames():
+            self._has_nulls = self._has_nulls or any(column.null_count() for column in frame.iter_columns())
+            self._has_no_json = self._has_no_json or any(map(_has_no_json, frame.iter_columns()))
+            # By name and not as a list, in which polars would give a name to a column that has the empty one.
+            columns = {c.name: _texts(c) if c.name in self._texts else c for c in frame.iter_columns()}
+            yield pl.DataFrame(columns)
 
 
 def _texts(column: pl.Series) -> pl.Series:
@@ -175,18 +187,6 @@ def _with_bytes_as_text(value: Any) -> Any:
     return b64encode(value).decode() if isinstance(value, bytes) else value
 
 
-def _losses(frame: pl.DataFrame, texts: list[str], form: ExportFormat) -> Iterator[str]:
-    """What reads back differently from this format."""
-    if texts:
-        names = ", ".join(quote(name, 60) for name in texts[:_MAX_NAMES])
-        more = f" and {len(texts) - _MAX_NAMES:,} more" if len(texts) > _MAX_NAMES else ""
-        yield f"Lists, objects and bytes are written as text (JSON, base64) in {names}{more}."
-    if form == "csv" and frame.width == 1 and frame.to_series().null_count():
-        yield "Null rows are blank lines, which some readers of CSV skip; Parquet and JSON Lines keep them."
-    if form == "jsonl" and any(_has_no_json(column) for column in frame.iter_columns()):
-        yield "NaN and infinity are written as null, as JSON has no words for them."
-
-
 def _has_no_json(column: pl.Series) -> bool:
     return column.dtype.is_float() and not column.is_finite().all()
 
@@ -207,27 +207,21 @@ _UNFIT: dict[ExportFormat, Callable[[pl.DataType], bool]] = {
 }
 
 
-def _write(frame: pl.DataFrame, form: ExportFormat, file: BinaryIO) -> None:
-    """Raises OSError when the system fails, also where polars makes an error of its own of it."""
-    try:
-        _WRITERS[form](frame, file)
-    except pl.exceptions.ComputeError as error:
-        raise OSError(str(error)) from error
+def _write_parquet(rows: pl.LazyFrame, file: BinaryIO, row_size: float) -> None:
+    # A row group is in memory until it is written, whatever its rows hold.
+    size = max(min(_MAX_GROUP_ROWS, int(_GROUP_BYTES / max(row_size, 1))), 1)
+    rows.sink_parquet(file, compression="zstd", row_group_size=size)
 
 
-def _write_parquet(frame: pl.DataFrame, file: BinaryIO) -> None:
-    frame.lazy().sink_parquet(file, compression="zstd")
+def _write_csv(rows: pl.LazyFrame, file: BinaryIO, _: float) -> None:
+    rows.sink_csv(file, line_terminator="\r\n", quote_style="non_numeric")
 
 
-def _write_csv(frame: pl.DataFrame, file: BinaryIO) -> None:
-    frame.lazy().sink_csv(file, line_terminator="\r\n", quote_style="non_numeric")
+def _write_jsonl(rows: pl.LazyFrame, file: BinaryIO, _: float) -> None:
+    rows.sink_ndjson(file)
 
 
-def _write_jsonl(frame: pl.DataFrame, file: BinaryIO) -> None:
-    frame.lazy().sink_ndjson(file)
-
-
-_WRITERS: dict[ExportFormat, Callable[[pl.DataFrame, BinaryIO], None]] = {
+_WRITERS: dict[ExportFormat, Callable[[pl.LazyFrame, BinaryIO, float], None]] = {
     "parquet": _write_parquet,
     "csv": _write_csv,
     "jsonl": _write_jsonl,

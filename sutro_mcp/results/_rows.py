@@ -7,7 +7,7 @@ not know how to do, and results that came as JSON, are read whole.
 import io
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 import polars as pl
@@ -18,7 +18,7 @@ from ._models import ArtifactRef
 from .parquet import DamagedError, ParquetFile, Run, UnsupportedError, open_parquet
 
 # Files whose footer and pages are remembered from one task to the next.
-_MOST_OPEN = 8
+_MOST_FILES = 8
 # Decoded rows that are kept, as the next page most likely begins where this one ends.
 _KEPT_BYTES = 64 * 1024 * 1024
 # Up to this size (decoded) all outputs are looked through for a field; of more, only the first.
@@ -37,11 +37,22 @@ class Rows(Protocol):
         ...
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
-        """Every cell of these columns once: column, number of the first row, values; rows in order."""
+        """Every cell of these columns once: column, number of the first row, values; rows in order.
+
+        May raise UnsupportedError at any time.
+        """
+        ...
+
+    def size(self, names: Sequence[str]) -> int:
+        """About how many bytes these columns take in memory."""
         ...
 
     def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
         """Values of a column to look something up in, and whether they are all of them."""
+        ...
+
+    def whole(self) -> "FrameRows":
+        """The same rows, read at once: for what `batches` could not do half way through."""
         ...
 
 
@@ -51,17 +62,12 @@ def open_rows(ref: ArtifactRef, output_column: str, channel: Channel) -> Generat
     if ref.format != "parquet":
         yield FrameRows(read_artifact(ref, output_column))
         return
-    with _readable(ref):
-        opened = _opened(ref)
-    opened.source.channel = channel
-    try:
+    with ExitStack() as stack:
         with _readable(ref):
+            opened = _opened(ref)
+            stack.enter_context(opened.source.opened(ref.inode, channel))
             rows = _parquet_rows(opened, ref, output_column)
         yield rows
-    finally:
-        # Without an inode nobody vouches for the file being the same the next time.
-        if ref.inode is None:
-            opened.source.close()
 
 
 def _parquet_rows(opened: "_Opened", ref: ArtifactRef, output_column: str) -> Rows:
@@ -88,8 +94,14 @@ class FrameRows:
         for name in names:
             yield name, 0, self._frame.get_column(name)
 
+    def size(self, names: Sequence[str]) -> int:
+        return sum(int(self._frame.get_column(name).estimated_size()) for name in names)
+
     def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
         return iter([self._frame.get_column(name)]), True
+
+    def whole(self) -> "FrameRows":
+        return self
 
 
 class _Opened:
@@ -150,12 +162,12 @@ class ParquetRows:
         stop = min(offset + limit, self.height)
         if offset >= stop:
             # The types of a column are known to polars once it has seen some of its rows.
-            return self.part(names, 0, 1).clear() if self.height else self._whole().part(names, 0, 0)
+            return self.part(names, 0, 1).clear() if self.height else self.whole().part(names, 0, 0)
         with _readable(self._ref):
             try:
                 found = self._opened.columns([self._stored[name] for name in names], offset, stop)
             except UnsupportedError:
-                return self._whole().part(names, offset, limit)
+                return self.whole().part(names, offset, limit)
         return pl.DataFrame({name: found[self._stored[name]] for name in names})
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
@@ -166,15 +178,22 @@ class ParquetRows:
             for run in file.runs(tuple(shown)):
                 yield shown[run.name], run.first_row, decode(run)
 
+    def size(self, names: Sequence[str]) -> int:
+        return self._opened.file.uncompressed([self._stored[name] for name in names])
+
     def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
         stored = self._stored[name]
         file = self._opened.file
         if file.uncompressed([stored]) > _SEARCHED_BYTES:
             return iter([self.part([name], 0, 1_000).get_column(name)]), False
         self._opened.source.want(file.spans([stored]))
-        return (decode(run) for run in file.runs([stored])), True
+        with _readable(self._ref):
+            try:
+                return iter([decode(run) for run in file.runs([stored])]), True
+            except UnsupportedError:
+                return self.whole().searched(name)
 
-    def _whole(self) -> FrameRows:
+    def whole(self) -> FrameRows:
         self._opened.source.want([(0, self._opened.source.size)])
         return FrameRows(read_artifact(self._ref, self._output_column))
 
@@ -189,8 +208,8 @@ def _opened(ref: ArtifactRef) -> _Opened:
     if key not in _files:
         _files[key] = _Opened(ref)
     _files.move_to_end(key)
-    while len(_files) > _MOST_OPEN:
-        _files.popitem(last=False)[1].source.close()
+    while len(_files) > _MOST_FILES:
+        _files.popitem(last=False)
     return _files[key]
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from ._channel import Channel, Deaf
 from ._models import Summary, SummaryRequest
-from ._rows import open_rows
+from ._rows import Rows, open_rows
+from .parquet import UnsupportedError
 from .summary import Summariser
 
 
@@ -13,20 +14,27 @@ def make_summary(request: SummaryRequest, channel: Channel | None = None) -> Sum
     """The summary of a whole artifact, at most `max_chars` long as JSON text."""
     channel = channel or Deaf()
     with open_rows(request.artifact, request.output_column, channel) as table:
-        summariser = Summariser(
-            table.names,
-            table.height,
-            request.output_column,
-            json_schema=request.json_schema,
-            unpack_json=request.unpack_json,
-        )
-        for name, first_row, values in table.batches(summariser.columns):
-            summariser.add(name, first_row, values)
-            if name == request.output_column:
-                channel.tell({"rows": [first_row + len(values), table.height]})
+        try:
+            return _summarise(table, request, channel)
+        except UnsupportedError:
+            return _summarise(table.whole(), request, channel)
 
-        def cells(name: str, rows: Sequence[int]) -> list[Any]:
-            # Indexing would give a list as a Series.
-            return [table.part([name], row, 1).get_column(name).to_list()[0] for row in rows]
 
-        return summariser.result(cells, expected_rows=request.expected_rows, max_chars=request.max_chars)
+def _summarise(table: Rows, request: SummaryRequest, channel: Channel) -> Summary:
+    summariser = Summariser(
+        table.names,
+        table.height,
+        request.output_column,
+        json_schema=request.json_schema,
+        unpack_json=request.unpack_json,
+    )
+    for name, first_row, values in table.batches(summariser.columns):
+        summariser.add(name, first_row, values)
+        if name == request.output_column:
+            channel.tell({"rows": [first_row + len(values), table.height]})
+
+    def cells(name: str, rows: Sequence[int]) -> list[Any]:
+        # Indexing would give a list as a Series.
+        return [table.part([name], row, 1).get_column(name).to_list()[0] for row in rows]
+
+    return summariser.result(cells, expected_rows=request.expected_rows, max_chars=request.max_chars)

@@ -20,8 +20,8 @@ def _summary(raw: Any, channel: Channel) -> BaseModel:
     return make_summary(SummaryRequest.model_validate(raw), channel)
 
 
-def _export(raw: Any, _: Channel) -> BaseModel:
-    return make_export(ExportRequest.model_validate(raw))
+def _export(raw: Any, channel: Channel) -> BaseModel:
+    return make_export(ExportRequest.model_validate(raw), channel)
 
 
 TASKS: dict[str, Callable[[Any, Channel], BaseModel]] = {

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from sutro_mcp import errors
 
 from ._child import BROKEN, Child, answer_of
-from .store import Span
+from ._spans import Span
 
 Answer = TypeVar("Answer", bound=BaseModel)
 OnRows = Callable[[int, int], None]

@@ -27,6 +27,7 @@ class Body(httpx.AsyncByteStream):
     def __init__(self, chunks: Sequence[bytes], failure: Exception | None = None) -> None:
         self._chunks = chunks
         self._failure = failure
+        self.closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._chunks:
@@ -34,18 +35,21 @@ class Body(httpx.AsyncByteStream):
         if self._failure:
             raise self._failure
 
+    async def aclose(self) -> None:
+        self.closed = True
+
 
 class Script(httpx.AsyncBaseTransport):
     """A transport that answers with `handler` and remembers what was asked."""
 
     def __init__(self, handler: Handler) -> None:
-        self._handler = handler
+        self.handler = handler
         self.seen: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
         self.seen.append(request)
-        return self._handler(request)
+        return self.handler(request)
 
     @property
     def targets(self) -> list[str]:

@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, UnexpectedReplyError
 from sutro_mcp.results import ArtifactRef, ExportFormat, ExportReport
+from sutro_mcp.results._channel import Deaf
 from sutro_mcp.results._export import make_export
 from sutro_mcp.results._file_names import export_name
 from sutro_mcp.results._models import ExportRequest
@@ -484,6 +485,6 @@ def test_the_worker_knows_the_task(exports: Path, artifacts: Path) -> None:
         temporary=".part",
         format="csv",
     )
-    report = TASKS["export"](request.model_dump_json())
+    report = TASKS["export"](json.loads(request.model_dump_json()), Deaf())
     assert isinstance(report, ExportReport)
     assert (report.rows, report.folder) == (1, str(exports))

@@ -205,3 +205,43 @@ async def test_a_damaged_artifact_is_an_error_and_the_next_call_works(chat: Talk
     await chat.refusal("get_job_results", job_id=job_id, view="rows")
     chat.emulator.faults.clear()
     assert len((await chat.call("get_job_results", job_id=job_id, view="rows"))["rows"]) == 10
+
+
+async def test_one_cell_is_shown_in_full_to_who_asks_for_it(chat: Talk) -> None:
+    """By its row and column; where several are asked for, each is cut and says how long it is."""
+    long = "word " * 3_000
+    job_id = chat.emulator.add_job(outputs=["short", long])
+
+    several = await chat.call("get_job_results", job_id=job_id, columns=["inference_result"], limit=2)
+    one = await chat.call("get_job_results", job_id=job_id, columns=["inference_result"], limit=1, offset=1)
+
+    assert several["rows"][1][0].endswith("[15,000 chars]")
+    assert one["rows"] == [[long]]
+    assert "shortened" not in one
+
+
+async def test_a_long_summary_tells_how_far_it_is(chat: Talk) -> None:
+    """To a host that asks for progress; never backwards, and of a known whole."""
+    job_id = chat.emulator.find("support-ticket-triage")
+    heard: list[tuple[float, float | None, str | None]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append((progress, total, message))
+
+    await chat.client.call_tool("get_job_results", {"job_id": job_id}, progress_callback=hear)
+
+    assert heard
+    assert [share for share, _, _ in heard] == sorted({share for share, _, _ in heard})
+    assert {total for _, total, _ in heard} == {1}
+    assert all(message for _, _, message in heard)
+
+
+async def test_a_second_summary_asks_nothing_of_sutro(chat: Talk) -> None:
+    """Nor does a page after it, and both are the same as before."""
+    job_id = chat.emulator.find("support-ticket-triage")
+    first = await chat.call("get_job_results", job_id=job_id)
+    chat.emulator.requests.clear()
+
+    assert await chat.call("get_job_results", job_id=job_id) == first
+    await chat.call("get_job_results", job_id=job_id, view="rows")
+    assert chat.emulator.requests == []

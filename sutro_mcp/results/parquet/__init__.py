@@ -5,9 +5,10 @@ go, as they are, under a small footer of our own, and a full reader decodes that
 standard library; no knowledge of HTTP, of polars or of what the columns mean.
 """
 
+from sutro_mcp.results._spans import Span
+
 from ._errors import DamagedError, UnsupportedError
 from ._file import TAIL, ParquetFile, open_parquet
-from ._footer import Span
 from ._rounds import Bytes
 from ._runs import Run
 from ._search import HEAD

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from sutro_mcp.results._spans import Span, merged
+
 from ._errors import DamagedError, UnsupportedError
-from ._footer import Footer, Group, Span, read_footer
+from ._footer import Footer, Group, read_footer
 from ._format import ENCRYPTED_MAGIC, MAGIC
-from ._rounds import Bytes, Rounds, Search, merge
+from ._rounds import Bytes, Rounds, Search
 from ._runs import Cutter, Run
 from ._schema import Column
 from ._search import FlatChunk
@@ -71,7 +73,7 @@ class ParquetFile:
     def spans(self, names: Sequence[str]) -> list[Span]:
         """Where all rows of these columns are, in file order."""
         columns = [self._columns[name] for name in names]
-        return merge(
+        return merged(
             (chunk.start, chunk.stop)
             for group in self._footer.groups
             for column in columns
@@ -141,7 +143,7 @@ class ParquetFile:
         chunks = group.of(column)
         cutter.check(group)
         if not column.flat:
-            yield merge((chunk.start, chunk.stop) for chunk in chunks)
+            yield merged((chunk.start, chunk.stop) for chunk in chunks)
             return [cutter.nested(group)]
         known = self._known.setdefault((group.first_row, column.name), FlatChunk(chunks[0]))
         pages = yield from known.search(self._rounds.source.read, start, stop)

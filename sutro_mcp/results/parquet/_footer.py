@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from operator import length_hint
 
+from sutro_mcp.results._spans import Span
+
 from ._errors import DamagedError, UnsupportedError
 from ._format import (
     ColumnChunk,
@@ -21,7 +23,6 @@ from ._format import (
 from ._schema import Column, Leaf, read_schema
 from ._thrift import Reader
 
-Span = tuple[int, int]
 """[start, stop) bytes of the file."""
 
 MAX_CHUNKS = 500_000  # as objects they take a few hundred bytes each

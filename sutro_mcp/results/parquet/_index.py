@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from sutro_mcp.results._spans import Span
+
 from ._errors import DamagedError, UnsupportedError
-from ._footer import Chunk, Span
+from ._footer import Chunk
 from ._format import OffsetIndex, PageLocation
 from ._pages import MAX_HEADER, MAX_PAGE_VALUES, MAX_PAGES, Header, Page, Read, read_header
 from ._thrift import EndOfDataError, Reader

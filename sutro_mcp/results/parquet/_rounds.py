@@ -4,11 +4,10 @@ A search is a generator: it yields the spans that it needs next and goes on when
 takes as long whether it is for one span or many, all searches of a call go on together.
 """
 
-from bisect import bisect_right
 from collections.abc import Generator, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from ._footer import Span
+from sutro_mcp.results._spans import Span, Spans, merged
 
 Found = TypeVar("Found")
 Search = Generator[Sequence[Span], None, Found]
@@ -37,13 +36,14 @@ class Rounds:
     def __init__(self, source: Bytes) -> None:
         """Nothing was wanted yet."""
         self.source = source
-        self._there: list[Span] = []
+        self._wanted = Spans()
 
     def want(self, spans: Iterable[Span]) -> None:
         """Have these bytes there, with one request at most."""
-        if absent := self._absent(merge(spans)):
+        if absent := self._absent(merged(spans)):
             self.source.want(absent)
-            self._there = merge([*self._there, *absent])
+            for start, stop in absent:
+                self._wanted.add(start, stop)
 
     def together(self, searches: Sequence[Search[Found]]) -> list[Found]:
         """What each search finds; each round is for all that still need something."""
@@ -64,20 +64,4 @@ class Rounds:
 
     def _absent(self, spans: Iterable[Span]) -> list[Span]:
         """Those of the spans that were not wanted as a whole."""
-        absent: list[Span] = []
-        for start, stop in spans:
-            known = bisect_right(self._there, start, key=lambda span: span[0])
-            if known == 0 or stop > self._there[known - 1][1]:
-                absent.append((start, stop))
-        return absent
-
-
-def merge(spans: Iterable[Span]) -> list[Span]:
-    """The same bytes in file order, spans that touch or overlap made one."""
-    merged: list[Span] = []
-    for start, stop in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-        else:
-            merged.append((start, stop))
-    return merged
+        return [(start, stop) for start, stop in spans if not self._wanted.covers(start, stop)]

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from sutro_mcp.results._spans import merged
+
 from ._arrow import one_field
 from ._errors import UnsupportedError
 from ._footer import Chunk, Footer, Group
 from ._mini import Part, write_mini
 from ._pages import Cursor, Page, Read
-from ._rounds import merge
 from ._schema import Column
 
 MAX_RUN_ROWS = 262_144
@@ -82,7 +83,7 @@ class Cutter:
     def _flat(self, group: Group, chunk: Chunk, pages: list[Page]) -> Run:
         head = [page.dictionary for page in pages if page.dictionary][:1]
         data = [self.read(page.start, page.stop) for page in head]
-        data += [self.read(*span) for span in merge((page.start, page.stop) for page in pages)]
+        data += [self.read(*span) for span in merged((page.start, page.stop) for page in pages)]
         rows = sum(page.values for page in pages)
         uncompressed = sum(page.uncompressed for page in (*head, *pages))
         part = Part(chunk, data, sum(page.stop - page.start for page in head), rows, uncompressed)

@@ -6,11 +6,13 @@ start of the chunk, and how far to fetch is guessed from the bytes per row.
 
 from bisect import bisect_left, bisect_right
 
+from sutro_mcp.results._spans import Span, merged
+
 from ._errors import DamagedError
-from ._footer import Chunk, Span
+from ._footer import Chunk
 from ._index import MAX_INDEX_SIZE, Place, dictionary_at, header_at, read_index
 from ._pages import Cursor, Page, Read
-from ._rounds import Search, merge
+from ._rounds import Search
 
 HEAD = 896 << 10
 """The first bytes of a file are worth having at once with its end: the first rows of its first columns."""
@@ -84,7 +86,7 @@ class FlatChunk:
         """Where the known pages with these rows are, and the dictionary that they need or may need."""
         pages = self._between(start, stop)
         dictionaries = {page.dictionary for page in pages} if pages else {self._cursor.dictionary}
-        return merge((page.start, page.stop) for page in (*dictionaries, *pages) if page)
+        return merged((page.start, page.stop) for page in (*dictionaries, *pages) if page)
 
     def _reach(self, start: int, stop: int) -> int:
         """How far to fetch next, to come to the pages with rows [start, stop) and little further."""

@@ -11,18 +11,15 @@ from typing import Literal, Protocol
 import anyio
 
 from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, SutroError
+from sutro_mcp.results._spans import Span, Spans, merged
 
 from ._entry import Entry
-from ._spans import Span, Spans, merged
 
 Progress = Callable[[int, int | None], None]
 Format = Literal["parquet", "json", "csv"]
 
 # Up to this size an artifact is fetched whole: one request costs less than the three of a page.
 SMALL = 8 * 1024 * 1024
-# Where a reader of Parquet begins, and what it needs for the first rows: fetched at once, before it asks.
-TAIL = 64 * 1024
-HEAD = 896 * 1024
 # Nearer spans are fetched as one: the bytes between cost less than another request.
 _GAP = 64 * 1024
 # How much of what an earlier process left is checked before others get their turn.

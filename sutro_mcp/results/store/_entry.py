@@ -18,8 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sutro_mcp.errors import ConfigurationError
-
-from ._spans import Span, Spans
+from sutro_mcp.results._spans import Span, Spans
 
 # A piece is believed or dropped as a whole.
 PIECE = 4 * 1024 * 1024

@@ -2,12 +2,13 @@
 
 import bisect
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import polars as pl
 
+from sutro_mcp.results._spans import merged
 from sutro_mcp.results.parquet import Run, Span
 
 
@@ -41,7 +42,7 @@ class Remote:
         absent = [gap for span in spans for gap in self._absent(*span)]
         if absent:
             self.rounds.append(absent)
-            self.present = _merged([*self.present, *absent])
+            self.present = merged([*self.present, *absent])
 
     def _absent(self, start: int, stop: int) -> list[Span]:
         gaps: list[Span] = []
@@ -55,16 +56,6 @@ class Remote:
         if start < stop:
             gaps.append((start, stop))
         return gaps
-
-
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for start, stop in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-        else:
-            merged.append((start, stop))
-    return merged
 
 
 def local(data: bytes) -> Remote:

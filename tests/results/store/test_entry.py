@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.results.store import Span
+from sutro_mcp.results._spans import Span
 from sutro_mcp.results.store._entry import PIECE, Entry, list_of, read_state
 from tests.results.support import files_of_at_most
 

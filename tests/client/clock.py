@@ -1,0 +1,35 @@
+"""An event loop whose time passes at once: what would wait for minutes is tested without waiting.
+
+For tests that use no sockets and no threads: as soon as nothing is left to do but wait, it is later.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Mapping
+
+
+class _Impatient(selectors.SelectSelector):
+    """Never waits, and adds up how long it should have waited."""
+
+    waited = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready and timeout is not None and timeout > 0:
+            self.waited += timeout
+        return ready
+
+
+class QuickLoop(asyncio.SelectorEventLoop):
+    """`time()` starts at zero and is moved by waiting alone."""
+
+    def __init__(self) -> None:
+        self._impatient = _Impatient()
+        super().__init__(self._impatient)
+
+    def time(self) -> float:
+        return self._impatient.waited
+
+
+BACKEND: tuple[str, Mapping[str, object]] = ("asyncio", {"loop_factory": QuickLoop})
+"""For the fixture `anyio_backend`."""

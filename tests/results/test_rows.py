@@ -1,0 +1,193 @@
+"""Rows of an artifact whose bytes come when they are asked for, as the worker sees it."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from sutro_mcp.results import ArtifactRef, Page, Summary
+from sutro_mcp.results._channel import StoppedError
+from sutro_mcp.results._models import PageRequest, SummaryRequest
+from sutro_mcp.results._page import make_page
+from sutro_mcp.results._spans import Spans
+from sutro_mcp.results._summary import make_summary
+from tests.results.support import JOB_ID, parquet
+
+ROWS = 30_000
+
+
+class Server:
+    """A file with holes, and who fills them when asked; it refuses after `patience` requests."""
+
+    def __init__(self, folder: Path, frame: pl.DataFrame, patience: int = 99, **options: Any) -> None:
+        whole = folder / "whole.parquet"
+        frame.write_parquet(whole, **options)
+        self.raw = whole.read_bytes()
+        self.path = folder / "holes.parquet"
+        with self.path.open("wb") as file:
+            file.truncate(len(self.raw))
+        self.whole = ArtifactRef(path=str(whole), format="parquet", job_id=JOB_ID)
+        self.ref = ArtifactRef(
+            path=str(self.path),
+            format="parquet",
+            job_id=JOB_ID,
+            inode=self.path.stat().st_ino,
+            is_whole=False,
+        )
+        self.told: list[dict[str, Any]] = []
+        self.sent = Spans()
+        self.patience = patience
+
+    def ask(self, message: dict[str, Any]) -> None:
+        """Send the bytes."""
+        self.patience -= 1
+        if self.patience < 0:
+            raise StoppedError
+        with self.path.open("r+b") as file:
+            for start, stop in message["want"]:
+                file.seek(start)
+                file.write(self.raw[start:stop])
+                self.sent.add(start, stop)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Remember what was said."""
+        self.told.append(message)
+
+    def page(self, **options: Any) -> Page:
+        """A page made from the file with holes, which is that of the whole one."""
+        page = make_page(PageRequest(artifact=self.ref, **options), self)
+        assert page == make_page(PageRequest(artifact=self.whole, **options))
+        return page
+
+    def summary(self) -> Summary:
+        """The same for a summary."""
+        summary = make_summary(SummaryRequest(artifact=self.ref), self)
+        assert summary == make_summary(SummaryRequest(artifact=self.whole))
+        return summary
+
+
+@pytest.fixture
+def frame() -> pl.DataFrame:
+    """Rows with an id, nested values and text."""
+    number = pl.int_range(ROWS, eager=True)
+    return pl.DataFrame(
+        {
+            "id": number,
+            "outputs": number.hash(1).cast(pl.String) + number.hash(2).cast(pl.String),
+            "cumulative_logprobs": pl.Series([[-0.5, row / 7] for row in range(ROWS)]),
+        }
+    )
+
+
+def test_pages_and_summaries_come_from_the_bytes_that_are_asked_for(
+    tmp_path: Path, frame: pl.DataFrame
+) -> None:
+    """They are those of the whole file; a page leaves most of it where it is."""
+    server = Server(tmp_path, frame, row_group_size=5_000, data_page_size=16_384)
+
+    server.page(offset=ROWS // 2, limit=3)
+    assert server.sent.total < len(server.raw) / 2
+    server.page(offset=ROWS - 1, columns=["id"])
+    server.page(offset=0, limit=1_000, max_chars=50_000)
+    asked = server.patience
+    server.page(offset=5, limit=7)
+    assert server.patience == asked
+
+    server.summary()
+    assert "ahead" in server.told[0]
+    assert server.told[-1] == {"rows": [ROWS, ROWS]}
+
+
+def test_what_cannot_be_read_in_parts_is_read_whole(tmp_path: Path) -> None:
+    """Its types take more room in the footer than is copied into every part."""
+    kinds = [f"a category with a rather long name, number {number}" for number in range(2_000)]
+    frame = pl.DataFrame({"outputs": kinds, "kind": pl.Series(kinds, dtype=pl.Enum(kinds))})
+    server = Server(tmp_path, frame)
+
+    server.page(offset=7, limit=3)
+    server.summary()
+
+    assert server.sent.covers(0, len(server.raw))
+
+
+def test_a_task_whose_bytes_cannot_be_had_is_stopped(tmp_path: Path, frame: pl.DataFrame) -> None:
+    """At whatever request; the next one goes on where it was."""
+    server = Server(tmp_path, frame, patience=1)
+
+    with pytest.raises(StoppedError):
+        server.page(offset=ROWS - 5)
+    server.patience = 99
+
+    server.page(offset=ROWS - 5)
+
+
+def test_a_file_that_was_replaced_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
+    """It may be of another artifact."""
+    server = Server(tmp_path, frame)
+    server.page()
+    other = tmp_path / "other"
+    other.write_bytes(server.raw)
+    other.replace(server.path)
+
+    with pytest.raises(StoppedError):
+        make_page(PageRequest(artifact=server.ref), server)
+
+
+def test_a_file_that_was_cut_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
+    """Although all its bytes had come."""
+    server = Server(tmp_path, frame)
+    server.summary()
+    with server.path.open("r+b") as file:
+        file.truncate(len(server.raw) // 2)
+
+    with pytest.raises(StoppedError):
+        make_page(PageRequest(artifact=server.ref, offset=ROWS - 3), server)
+
+
+def test_a_field_is_looked_for_in_the_first_rows_of_large_results(tmp_path: Path) -> None:
+    """Whether it is in none of them is not known, so the page says what was looked at."""
+    noise = random.Random(7)
+    texts = [
+        json.dumps({"early" if row < 9 else "late": row, "text": noise.randbytes(9_000).hex()})
+        for row in range(2_000)
+    ]
+    server = Server(tmp_path, pl.DataFrame({"outputs": texts}), row_group_size=200)
+
+    found = server.page(offset=1_900, limit=1, columns=["early"])
+    unknown = server.page(offset=0, limit=1, columns=["nowhere"])
+
+    assert (found.rows, found.shortened) == ([[None]], None)
+    assert unknown.rows == [[None]]
+    assert unknown.shortened == (
+        'no row looked at has "nowhere" (shown as null; not all rows were looked at)'
+    )
+    assert server.sent.total < len(server.raw) * 0.7
+
+
+def test_a_page_behind_the_last_row_of_nothing_has_its_columns(tmp_path: Path) -> None:
+    """A job may have no rows at all."""
+    server = Server(tmp_path, pl.DataFrame({"id": pl.Series([], dtype=pl.Int64), "outputs": []}))
+
+    assert server.page().columns == ["id", "inference_result"]
+    assert server.summary().row_count == 0
+
+
+def test_only_the_latest_files_are_remembered(tmp_path: Path) -> None:
+    """What is known of an old one is read again."""
+    for number in range(12):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        server = Server(folder, pl.DataFrame({"outputs": [f"text {number}"]}))
+        assert server.page().rows == [[f"text {number}"]]
+
+
+def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    """Said as such."""
+    artifact = parquet(tmp_path, {"outputs": ["a"]})
+    Path(artifact.path).unlink()
+
+    with pytest.raises(Exception, match="the file cannot be read"):
+        make_page(PageRequest(artifact=artifact))
