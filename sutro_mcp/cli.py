@@ -6,7 +6,6 @@ emulator never loads in a server that does not serve it.
 
 import argparse
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from sutro_mcp.errors import SutroError
 from sutro_mcp.hosts import HOSTS, KEY_PLACEHOLDER, Launch
+from sutro_mcp.redaction import guard_process, redact_line
 
 if TYPE_CHECKING:
     from sutro_mcp.client import ApiClient, Connection
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except SutroError as error:
-        print(error, file=sys.stderr)
+        print(redact_line(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -111,6 +111,7 @@ def _serve(options: argparse.Namespace) -> int:
     # Asked for before the imports, which take long enough for a parent to die.
     parent = os.getppid()
     settings = _settings(options)
+    guard_process(settings.log_level)
     with ExitStack() as stack:
         # Started first, so that it comes up while the server is being imported.
         emulator = stack.enter_context(_emulator_process()) if settings.demo else None
@@ -197,7 +198,7 @@ async def _run_emulator(port: int, seconds: float, until_eof: bool) -> None:
 def _check(_: argparse.Namespace) -> int:
     import anyio
 
-    logging.basicConfig(level=logging.ERROR)
+    guard_process("ERROR")
     return anyio.run(_run_check)
 
 

@@ -12,20 +12,21 @@ ROOT = Path(__file__).parent.parent / "sutro_mcp"
 # Package or module -> (imports of ours, third party). Anything from the standard library is free.
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     "untrusted": (set(), set()),
+    "redaction": (set(), set()),
     "errors": (set(), set()),
     "settings": ({"errors"}, {"pydantic"}),
     "hosts": (set(), set()),
-    "client": ({"errors", "untrusted"}, {"httpx", "pydantic", "anyio", "stamina"}),
+    "client": ({"errors", "untrusted", "redaction"}, {"httpx", "pydantic", "anyio", "stamina"}),
     "results": ({"errors", "untrusted"}, {"polars", "pydantic", "pydantic_core", "anyio", "pandas"}),
     "library": ({"client", "results"}, {"anyio", "polars", "pandas"}),
     "server": (
-        {"client", "results", "settings", "errors", "untrusted"},
+        {"client", "results", "settings", "errors", "untrusted", "redaction"},
         {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "uvicorn"},
     ),
     "emulator": (set(), {"starlette", "polars", "uvicorn"}),
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
-        {"client", "server", "settings", "errors", "emulator", "demo", "hosts"},
+        {"client", "server", "settings", "errors", "emulator", "demo", "hosts", "redaction"},
         {"anyio"},
     ),
     "__main__": ({"cli"}, set()),

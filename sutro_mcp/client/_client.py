@@ -49,7 +49,8 @@ class ApiClient:
     """A Sutro deployment, spoken to with one key. Share one; close it when done.
 
     Every method raises a `SutroError` and nothing else. Reads are repeated on passing failures within
-    `timeout` seconds; `results_timeout` bounds the fetching of results.
+    `timeout` seconds; `results_timeout` bounds the fetching of results as a file. Parts of results
+    take as long as they need while they keep coming.
     """
 
     def __init__(

@@ -20,6 +20,7 @@ from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.redaction import protect
 
 from ._urls import DEFAULT_URL, is_loopback, normalise_base_url
 
@@ -38,7 +39,7 @@ class _TooLargeError(ValueError):
 class ApiKey:
     """A Sutro API key. Shows only a fingerprint unless `reveal` is called."""
 
-    __slots__ = ("_secret",)
+    __slots__ = ("__weakref__", "_secret")
 
     def __init__(self, value: str, source: str = "argument") -> None:
         """Strips whitespace; raises `ConfigurationError` if what is left cannot go into a header."""
@@ -50,6 +51,7 @@ class ApiKey:
                 "Copy the key again from the API Keys panel, without quotes or blanks",
             )
         self._secret = secret
+        protect(self, secret)
 
     def reveal(self) -> str:
         """The secret itself, for the Authorization header only."""

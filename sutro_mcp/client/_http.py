@@ -30,7 +30,7 @@ Params = Mapping[str, str]
 
 # A pool of httpx slows down with its size: beyond eight, more requests at once mean fewer per second.
 _IN_FLIGHT = 8
-# More connections to one store gain nothing.
+# Enough to fill a line although a store throttles each connection.
 _BLOBS_IN_FLIGHT = 4
 # A body above this is parsed in a thread, so that other calls go on.
 _PARSE_IN_THREAD = 1024 * 1024

@@ -33,7 +33,8 @@ from ._retry import retrying
 _PATIENCE = 60.0
 _BYTES_PER_SECOND = 64 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
-# A connection that is silent for too long is broken, too.
+# A connection that is silent for too long is broken, too. Patience that has run out passes for the same, but
+# then nothing is sent any more.
 _BROKEN = (IncompleteReplyError, ConnectionFailedError, DeadlineExceededError)
 
 
@@ -65,10 +66,10 @@ class RemoteArtifact:
         """
         if etag and self.etag and etag != self.etag:
             raise self._changed()
+        patience = _Patience(self._doing)
         broken: SutroError | None = None
         at = start
         async with self._slots:
-            patience = _Patience(self._doing)
             while at < stop:
                 try:
                     with patience.spent():
@@ -192,24 +193,19 @@ class _Patience:
     @contextmanager
     def spent(self) -> Generator[None]:
         """Bounds the waiting inside, and takes it off."""
-        if self._left <= 0:
-            raise self._over()
         began = anyio.current_time()
         try:
             with anyio.fail_after(self._left):
                 yield
         except TimeoutError:
-            raise self._over() from None
+            raise DeadlineExceededError(
+                self._doing,
+                f"the artifact store sends less than {_BYTES_PER_SECOND // 1024} KiB per second",
+                "Wait a moment and call again",
+            ) from None
         finally:
             self._left -= anyio.current_time() - began
 
     def earn(self, count: int) -> None:
         """`count` bytes have come."""
         self._left = min(self._left + count / _BYTES_PER_SECOND, _PATIENCE)
-
-    def _over(self) -> DeadlineExceededError:
-        return DeadlineExceededError(
-            self._doing,
-            f"the artifact store sends less than {_BYTES_PER_SECOND // 1024} KiB per second",
-            "Wait a moment and call again",
-        )

@@ -4,13 +4,15 @@ It speaks frames over its own stdin and stdout: four bytes of length, then JSON.
 `{"task", "request"}`, a reply `{"answer"}` or `{"error": {"type", "parts"}}` with an error of
 `sutro_mcp.errors`; anything else that goes wrong is `{"crash": class name}` with the traceback on stderr.
 Before its reply it may say `{"want": spans}` (answered by true or false: it then replies `{"stopped"}`),
-`{"ahead": spans}` and `{"rows": [done, total]}`. The process ends when its stdin does, so it never outlives
-the server.
+`{"ahead": spans}` and `{"rows": [done, total]}`. The process ends when its stdin does or its
+parent is gone, so it never outlives the server, busy or not.
 """
 
 import json
 import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,6 +23,8 @@ from sutro_mcp.errors import SutroError
 
 from ._channel import Channel, Pipe, StoppedError
 from ._rights import cap_memory
+
+_PARENT_POLL_SECONDS = 1.0
 
 Task = Callable[[Any, Channel], BaseModel]
 
@@ -53,9 +57,17 @@ def _answer(tasks: Mapping[str, Task], message: dict[str, Any], pipe: Pipe) -> b
 def main() -> None:
     """Keep the pipe for frames: whatever a library prints goes to stderr."""
     cap_memory()
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
         serve(Pipe(sys.stdin.buffer, sink))
+
+
+def _leave_with(parent: int) -> None:
+    # A server that was killed cannot say so, and a busy worker does not read.
+    while os.getppid() == parent:
+        time.sleep(_PARENT_POLL_SECONDS)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from sutro_mcp.settings import Settings
 from .completion import serve_completion
 from .context import AppContext, Connect, open_context
 from .listing import serve_listing
+from .outbound import outbound
 from .prompts import add_prompts
 from .protocol import SutroServer, refuse_cursors
 from .resources import add_resources
@@ -63,7 +64,7 @@ def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) ->
         extensions=[tasks, Skills(skill(settings))],
         cache_hints=_CACHE_HINTS,
         subscriptions=subscribers.bus,
-        middleware=[tasks.refuse_undeclared, promise_no_list_changes, refuse_cursors],
+        middleware=[outbound, tasks.refuse_undeclared, promise_no_list_changes, refuse_cursors],
     )
     for tool in tools_for(settings):
         server.add_tool(

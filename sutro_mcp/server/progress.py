@@ -7,6 +7,7 @@ import anyio
 
 from sutro_mcp.results import OnProgress
 from sutro_mcp.server.context import Ctx
+from sutro_mcp.server.outbound import reporter
 
 T = TypeVar("T")
 
@@ -16,6 +17,7 @@ _RHYTHM = 0.5
 
 async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) -> T:
     """What `work` returns. Meanwhile a host that asked for it is told the share of 1 that is done."""
+    send = reporter(ctx)
     news = anyio.Event()
     latest = (0.0, "")
 
@@ -32,7 +34,7 @@ async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) ->
             await news.wait()
             news = anyio.Event()
             share, words = latest
-            await ctx.report_progress(round(share, 4), 1, words)
+            await send(round(share, 4), 1, words)
             await anyio.sleep(_RHYTHM)
 
     failure: Exception | None = None

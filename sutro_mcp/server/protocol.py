@@ -37,6 +37,8 @@ from sutro_mcp.untrusted import shorten, visible
 
 from .context import AppContext
 from .define import fail
+from .gate import Gate
+from .outbound import is_failure, scrub_result
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,15 @@ _DROPPED_KEYS = frozenset({"title", "default", "maxLength", "maxItems"})
 
 class SutroServer(MCPServer[AppContext]):
     """The product's server object, whatever the transport."""
+
+    @cached_property
+    def _gate(self) -> Gate:
+        return Gate()
+
+    @cached_property
+    def _waits(self) -> Gate:
+        """Waits have turns of their own: they take minutes, in which they do next to nothing."""
+        return Gate(running=256, queued=0)
 
     @cached_property
     def _unmade_tools(self) -> list[Callable[[], None]]:
@@ -98,11 +109,17 @@ class SutroServer(MCPServer[AppContext]):
         required = cast("list[str]", schemas[name].get("required", []))
         # Hosts send "" or null for an optional argument that was left blank.
         given = {key: value for key, value in arguments.items() if key in required or value not in ("", None)}
+        gate = self._waits if name == "wait_for_job" else self._gate
         try:
-            result = await super().call_tool(name, given, context)
-            if isinstance(result, CallToolResult) and context and context.protocol_version in _WITHOUT_LINKS:
+            async with gate.turn(f"call {name}"):
+                result = await super().call_tool(name, given, context)
+            if not isinstance(result, CallToolResult):
+                return result
+            if context and context.protocol_version in _WITHOUT_LINKS:
                 result.content = [block for block in result.content if not isinstance(block, ResourceLink)]
-            return result
+            return scrub_result(result)
+        except SutroError as error:
+            return fail(str(error))
         except UnexpectedToolError as error:
             if isinstance(error.__cause__, SutroError):
                 logger.info("%s: %s", name, type(error.__cause__).__name__)
@@ -112,6 +129,14 @@ class SutroServer(MCPServer[AppContext]):
         except ToolError as error:
             # Tools raise errors of ours only, so what is left is the SDK's about the arguments.
             return fail(_explain(name, error))
+        except MCPError:
+            raise
+        except BaseException as error:
+            # A panic in a native library is none of Exception's, and would end the connection.
+            if not is_failure(error):
+                raise
+            logger.exception("%s failed", name)
+            return fail(f"{name} {_OWN_FAULT}")
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[AppContext, Any] | None = None
@@ -122,7 +147,8 @@ class SutroServer(MCPServer[AppContext]):
         not_found = INVALID_PARAMS if is_modern else RESOURCE_NOT_FOUND
         try:
             self._check_query(shown)
-            return await super().read_resource(uri, context)
+            async with self._gate.turn("read this resource"):
+                return await super().read_resource(uri, context)
         except ResourceNotFoundError as error:
             name = shorten(visible(shown), _SHOWN_URI)[0]
             message = f"Unknown resource: {name}. resources/templates/list has the forms that exist."
@@ -134,7 +160,7 @@ class SutroServer(MCPServer[AppContext]):
             logger.exception("reading a resource failed")
             message = f"Reading this resource {_OWN_FAULT}"
             raise MCPError(INTERNAL_ERROR, message, {"uri": visible(shown)}) from error
-        except InvalidArgumentError as error:
+        except SutroError as error:
             raise refusal(error, shown) from error
 
     async def get_prompt(

@@ -72,11 +72,13 @@ async def test_a_big_artifact_on_a_slow_line_is_waited_for() -> None:
 async def test_a_store_that_drips_is_given_up_after_a_minute() -> None:
     """A time-out of each read would not notice: every second a kilobyte comes."""
     size = 4000 * len(CHUNK)
-    async with client(store(size, lambda: Line(size, 1, bytes(KIB)))) as api:
+    transport = store(size, lambda: Line(size, 1, bytes(KIB)))
+    async with client(transport) as api:
         artifact = await api.open_results(JOB)
         with pytest.raises(DeadlineExceededError, match="sends less than 64 KiB per second"):
             await read(artifact)
     assert 60 < anyio.current_time() < 62
+    assert len(transport.seen) == 2
 
 
 async def test_what_came_fast_is_no_credit_for_silence_later() -> None:

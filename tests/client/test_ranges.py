@@ -385,6 +385,9 @@ async def test_without_a_strong_tag_what_breaks_off_is_incomplete() -> None:
         transport = store(cut(1000, etag))
         assert "the connection broke" in await failed(transport, IncompleteReplyError, 0, SIZE)
         assert len(wanted(transport)) == 1
+        transport = store(serve(cut=1000, etag=etag, length=False))
+        assert "bytes early" in await failed(transport, IncompleteReplyError, 0, SIZE)
+        assert len(wanted(transport)) == 1
 
 
 @pytest.mark.parametrize(

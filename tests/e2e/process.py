@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -34,9 +34,13 @@ class Server:
         self._in = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
         self._last_id = 0
 
-    async def send_line(self, line: str) -> None:
+    async def send_line(self, line: str | bytes) -> None:
         """Anything at all."""
-        await self._out.send(line.encode() + b"\n")
+        await self.send_bytes((line.encode() if isinstance(line, str) else line) + b"\n")
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Anything at all, without a line end."""
+        await self._out.send(data)
 
     async def send(
         self, method: str, params: Mapping[str, Any] | None = None, *, modern: bool = False
@@ -82,10 +86,12 @@ class Server:
 
 
 @asynccontextmanager
-async def server_process(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncGenerator[Server]:
+async def server_process(
+    *arguments: str, env: Mapping[str, str] | None = None, command: Sequence[str] = COMMAND
+) -> AsyncGenerator[Server]:
     """A `sutro-mcp` process, gone when the block ends."""
     process = await anyio.open_process(
-        [*COMMAND, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
+        [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
     )
     try:
         yield Server(process)

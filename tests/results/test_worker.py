@@ -268,6 +268,35 @@ async def test_the_process_ends_with_its_stdin() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no parent to lose")
+async def test_the_process_ends_with_its_parent_although_stdin_stays_open() -> None:
+    """A busy one does not read, so it cannot notice the end of stdin when a server is killed."""
+    requests, to_worker = os.pipe()
+    replies, from_worker = os.pipe()
+    script = f"import subprocess, time; subprocess.Popen({COMMAND!r}, stdin={requests}); time.sleep(60)"
+    parent = await anyio.open_process(
+        [sys.executable, "-c", script], stdout=from_worker, stderr=subprocess.DEVNULL, pass_fds=[requests]
+    )
+    os.close(requests)
+    os.close(from_worker)
+    try:
+        with anyio.fail_after(20):
+            request = b'{"task": "none"}'
+            os.write(to_worker, len(request).to_bytes(4) + request)
+            await anyio.wait_readable(replies)
+            assert b"KeyError" in os.read(replies, 1_000)
+            parent.kill()
+            await parent.wait()
+            # The worker alone holds the other end now.
+            await anyio.wait_readable(replies)
+            assert os.read(replies, 1) == b""
+    finally:
+        os.close(replies)
+        os.close(to_worker)
+        with anyio.CancelScope(shield=True):
+            await parent.aclose()
+
+
 async def has_noticed_the_end_of(pid: int) -> None:
     """Returns when asyncio knows that the process has ended."""
     with anyio.fail_after(5):

@@ -8,6 +8,7 @@ from pydantic import Field
 from sutro_mcp.server import text
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.define import read_tool, reply
+from sutro_mcp.server.outbound import reporter
 from sutro_mcp.server.params import JobId
 from sutro_mcp.server.waiting import WaitAnswer, wait
 
@@ -25,5 +26,5 @@ async def wait_for_job(
     Use it instead of calling get_job_status again and again. done false: the time is up and the job goes on;
     call again, do not resubmit. seconds_left is an estimate. Stopping the wait does not cancel the job.
     """
-    answer = await wait(app_of(ctx).client, job_id, timeout_seconds, ctx.report_progress)
+    answer = await wait(app_of(ctx).client, job_id, timeout_seconds, reporter(ctx))
     return reply(answer, text.wait(answer))

@@ -1,0 +1,90 @@
+"""The one place where secrets are taken out of whatever leaves: answers, errors, progress, logs, tracebacks.
+
+Keys are known by value: whoever holds one calls `protect`. Signatures of presigned URLs are known by the name
+of their parameter. Nothing else is touched in an answer, because it may be somebody's data; a log line also
+loses every Authorization value and every query string.
+"""
+
+import contextlib
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+import weakref
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+MASK = "[redacted]"
+# A shorter key would take ordinary words out of ordinary text.
+_SHORTEST = 8
+
+_known: dict[int, frozenset[str]] = {}
+# AWS, Google, CloudFront and Azure; also where the URL is escaped inside JSON or inside another URL.
+_SIGNATURE = re.compile(
+    r"((?:X-Amz-(?:Signature|Security-Token)|X-Goog-Signature|(?:[?&;]|\\u0026|%3F|%26)(?:sig|signature))"
+    r"(?:=|%3D))[^\s&\"'<>\\]{12,}",
+    re.IGNORECASE,
+)
+# Headers as they are written, and as Python or JSON quotes them.
+_HEADER = r"(authorization[\\'\"]*\s*[:=,]\s*b?[\\'\"]*(?:{})\s+)[^\s\\\"',;)\]}}]{{{},}}"
+# Sutro's own scheme is a word that code samples do not use; the others are left alone in answers.
+_SUTRO_HEADER = re.compile(_HEADER.format("key", 12), re.IGNORECASE)
+_ANY_HEADER = re.compile(_HEADER.format("key|bearer|basic|token|digest", 1), re.IGNORECASE)
+_QUERY = re.compile(r"(\bhttps?://[^\s?\"'<>]*\?)[^\s\"'<>]+", re.IGNORECASE)
+
+
+def protect(owner: object, secret: str) -> None:
+    """Take `secret` out of everything from now on, as long as `owner` lives."""
+    if len(secret) >= _SHORTEST:
+        _known[id(owner)] = frozenset((secret, json.dumps(secret)[1:-1], quote(secret, safe="")))
+        weakref.finalize(owner, _known.pop, id(owner), None)
+
+
+def redact(text: str) -> str:
+    """`text`, which may be somebody's data, without protected secrets, signatures and Sutro's header."""
+    # A copy: a key can be forgotten in the middle.
+    for forms in list(_known.values()):
+        for form in forms:
+            text = text.replace(form, MASK)
+    return _SUTRO_HEADER.sub(rf"\1{MASK}", _SIGNATURE.sub(rf"\1{MASK}", text))
+
+
+def redact_line(text: str) -> str:
+    """`text` of a log or an error of ours, also without Authorization values and query strings."""
+    return _QUERY.sub(rf"\1{MASK}", _ANY_HEADER.sub(rf"\1{MASK}", redact(text)))
+
+
+class RedactingFormatter(logging.Formatter):
+    """Redacts the finished text. A filter would miss tracebacks, which are added last."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_line(super().format(record))
+
+
+def guard_process(level: str) -> None:
+    """Make this process keep its secrets: a redacted log at `level` on stderr, no core files."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _unraisable
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # POSIX only
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    print(redact_line("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)  # noqa: T201
+
+
+def _uncaught_in_thread(arguments: Any) -> None:
+    _uncaught(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+
+
+def _unraisable(arguments: Any) -> None:
+    _uncaught(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)

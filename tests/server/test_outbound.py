@@ -1,0 +1,177 @@
+"""What leaves the server can be encoded and holds no secret, and nothing a handler raises ends it."""
+
+import logging
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from mcp import Client, MCPError
+from mcp.types import CallToolResult
+
+from sutro_mcp.errors import TemporaryError
+from sutro_mcp.redaction import MASK
+from sutro_mcp.server.gate import Gate
+from sutro_mcp.server.outbound import is_failure, scrub
+from tests.faults.odd_server import NativePanic, Parking, odd_server
+from tests.support import Era, text_of
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk_canary_0123456789"
+
+
+@pytest.fixture(autouse=True)
+def a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the server to use and the tools to give away."""
+    monkeypatch.setenv("SUTRO_API_KEY", KEY)
+
+
+@pytest.fixture
+def parking() -> Parking:
+    """Calls that stay."""
+    return Parking()
+
+
+@pytest.fixture
+async def odd(era: Era, parking: Parking) -> AsyncIterator[Client]:
+    """A client of a server with misbehaving tools."""
+    async with Client(odd_server(parking), mode=era) as client:
+        with anyio.fail_after(20):
+            yield client
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("panic", {}),
+        ("panic_in_a_group", {}),
+        ("exhaust", {"kind": "memory"}),
+        ("exhaust", {"kind": "stack"}),
+        ("leak_in_a_crash", {}),
+    ],
+)
+async def test_whatever_a_tool_raises_is_a_tool_error_and_the_next_call_works(
+    odd: Client, tool: str, arguments: dict[str, str]
+) -> None:
+    """A panic in a native library is not even an Exception."""
+    result = await odd.call_tool(tool, arguments)
+    assert result.is_error
+    assert text_of(result) == (
+        f"{tool} failed because of an error in sutro-mcp itself. Its log (stderr) says more."
+    )
+    assert (await odd.list_tools()).tools
+
+
+async def test_half_a_surrogate_pair_in_an_answer_is_replaced(odd: Client) -> None:
+    """In texts, values and keys."""
+    result = await odd.call_tool("half_a_pair", {})
+    assert text_of(result) == "<\ufffd>"
+    assert result.structured_content == {"k\ufffd": ["v\ufffd", {"deep": "\ufffd"}]}
+    assert text_of(await odd.call_tool("half_a_pair_in_an_error", {})) == "<\ufffd>"
+
+
+async def test_secrets_are_masked_in_answers_and_progress(odd: Client) -> None:
+    """Although the tool does its best to show them."""
+    heard: list[str] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message or "")
+
+    result = await odd.call_tool("leak", {}, progress_callback=hear)
+    signed = f"https://bucket.example.com/x?X-Amz-Signature={MASK}"
+    assert text_of(result) == f"text: {MASK} {signed}"
+    assert result.structured_content == {
+        "value": f"value: {MASK} {signed}",
+        "header": f"Authorization: Key {MASK}",
+    }
+    # The second one went through `reporter`; the first is scrubbed by the stdio runner only.
+    assert heard[1:] == [f"progress: {MASK} https://bucket.example.com/x?{MASK} \ufffd"]
+
+
+async def test_a_crash_outside_a_tool_is_an_error_without_its_text(odd: Client) -> None:
+    """The SDK would show it to older clients."""
+    with pytest.raises(MCPError) as caught:
+        await odd.get_prompt("crash")
+    assert "crash" not in caught.value.message
+    assert KEY not in str(caught.value.error)
+    assert (await odd.list_tools()).tools
+
+
+async def test_the_log_tells_how_long_a_call_took_and_none_of_its_arguments(
+    odd: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Arguments are customers' data."""
+    caplog.set_level(logging.DEBUG, logger="sutro_mcp.server.outbound")
+    await odd.call_tool("exhaust", {"kind": "memory"})
+    lines = [line.getMessage() for line in caplog.records if line.name == "sutro_mcp.server.outbound"]
+    (line,) = [line for line in lines if "tools/call" in line]
+    assert line.startswith("tools/call exhaust done in ")
+    assert "memory" not in line
+
+
+async def test_sixteen_calls_run_sixty_four_wait_and_the_rest_come_back(
+    odd: Client, parking: Parking
+) -> None:
+    """And a call that was told so can be made again."""
+    answers: list[CallToolResult] = []
+
+    async def call() -> None:
+        answers.append(await odd.call_tool("park", {}))
+
+    async with anyio.create_task_group() as calls:
+        for _ in range(100):
+            calls.start_soon(call)
+        while len(answers) < 20:  # noqa: ASYNC110 - the client tells nobody
+            await anyio.sleep(0.01)
+        assert parking.parked == 16
+        assert {text_of(answer) for answer in answers} == {
+            "Cannot call park: too many calls are running and waiting. Wait for their answers and call again."
+        }
+        assert all(answer.is_error for answer in answers)
+        parking.let_go()
+    assert parking.most == 16
+    assert [text_of(answer) for answer in answers[20:]] == ["left"] * 80
+    assert text_of(await odd.call_tool("park", {})) == "left"
+
+
+async def test_a_call_that_is_given_up_while_it_waits_leaves_its_place() -> None:
+    """Or the queue would fill with the dead."""
+    gate = Gate(running=1, queued=1)
+    async with gate.turn("first"):
+        with anyio.move_on_after(0):
+            async with gate.turn("second"):
+                pytest.fail("there was no room")
+        with anyio.move_on_after(0) as waiting:
+            async with gate.turn("third"):
+                pytest.fail("there was no room")
+        assert waiting.cancelled_caught
+    async with gate.turn("fourth"):
+        pass
+    async with anyio.create_task_group() as tasks, gate.turn("fifth"):
+
+        async def wait() -> None:
+            async with gate.turn("sixth"):
+                pass
+
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(TemporaryError):
+            async with gate.turn("seventh"):
+                pytest.fail("the queue was full")
+
+
+async def test_a_request_to_stop_is_no_failure() -> None:
+    """Cancellation, Ctrl-C and exit pass, alone and in groups."""
+    stops = [KeyboardInterrupt(), SystemExit(1), GeneratorExit(), anyio.get_cancelled_exc_class()()]
+    for stop in stops:
+        assert not is_failure(stop)
+        assert not is_failure(BaseExceptionGroup("", [ValueError(), stop]))
+    for failure in (ValueError(), MemoryError(), NativePanic()):
+        assert is_failure(failure)
+        assert is_failure(BaseExceptionGroup("", [failure]))
+
+
+async def test_other_values_pass_unchanged() -> None:
+    """Numbers, truth values and nothing."""
+    value = {"a": [1, 2.5, True, None, "text", ["x"]], "b": {"c": "é😀"}}
+    assert scrub(value) == value
