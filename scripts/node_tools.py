@@ -1,4 +1,4 @@
-"""Runs a tool that only npm has: `node_tools.py mcpb …`, `node_tools.py mcp-inspector …`.
+"""Runs a tool that only npm has: `node_tools.py mcpb …`, `… mcp-inspector …`, `… conformance …`.
 
 Node itself comes in a wheel of the development lock, so a machine needs neither Node nor npm. Packages are
 pinned by hash in requirements/node and installed once into .cache; npm runs no script of theirs.
@@ -38,9 +38,14 @@ def packages() -> Path:
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         command = [str(NODE / "bin" / "node"), str(npm), "ci", "--prefix", attempt, *quiet]
         subprocess.run(command, check=True, stdout=sys.stderr, env=environment())
-        Path(attempt, "node_modules").rename(Path(attempt, "made"))
-        folder.mkdir()
-        Path(attempt, "made").rename(folder / "node_modules")
+        made = Path(attempt, "made")
+        made.mkdir()
+        Path(attempt, "node_modules").rename(made / "node_modules")
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.exists():  # else somebody was faster
+                raise
     return folder
 
 

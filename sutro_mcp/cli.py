@@ -19,7 +19,7 @@ from sutro_mcp.hosts import HOSTS, KEY_PLACEHOLDER, Launch
 from sutro_mcp.redaction import guard_process, redact_line
 
 if TYPE_CHECKING:
-    from sutro_mcp.client import Connection
+    from sutro_mcp.client import ApiClient, Connection
     from sutro_mcp.settings import Settings
 
 _FLAGS = ("-h", "--help", "--version")
@@ -48,7 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    serve = commands.add_parser("serve", help="serve MCP over stdio (the default)")
+    serve = commands.add_parser("serve", help="serve MCP over stdio (the default) or HTTP")
+    serve.add_argument("--transport", choices=["stdio", "http"], help="stdio (default), or Streamable HTTP")
+    serve.add_argument("--host", help="where http listens: a loopback address (default 127.0.0.1)")
+    serve.add_argument("--port", help="where http listens (default 8000); 0 takes a free one")
     serve.add_argument(
         "--demo", action="store_true", default=None, help="serve demo jobs: no key, no network"
     )
@@ -98,6 +101,9 @@ def _settings(options: argparse.Namespace) -> "Settings":
         cancel=options.cancel,
         export_dir=options.export_dir,
         log_level=options.log_level,
+        transport=options.transport,
+        host=options.host,
+        port=options.port,
     )
 
 
@@ -110,13 +116,27 @@ def _serve(options: argparse.Namespace) -> int:
         # Started first, so that it comes up while the server is being imported.
         emulator = stack.enter_context(_emulator_process()) if settings.demo else None
 
-        from sutro_mcp.client import ApiClient, resolve_connection
         from sutro_mcp.server.build import build_server
-        from sutro_mcp.server.stdio import run_stdio
 
         connection = _announced(emulator) if emulator else None
-        server = build_server(settings, lambda: ApiClient(connection or resolve_connection()))
+        server = build_server(settings, lambda: _connect(connection))
+        if settings.transport == "http":
+            from sutro_mcp.server.http import run_http
+
+            return run_http(server, settings, _say_where)
+        from sutro_mcp.server.stdio import run_stdio
+
         return run_stdio(server, parent)
+
+
+def _connect(connection: "Connection | None") -> "ApiClient":
+    from sutro_mcp.client import ApiClient, resolve_connection
+
+    return ApiClient(connection or resolve_connection())
+
+
+def _say_where(url: str) -> None:
+    print(f"Serving MCP at {url}. Stop it with Ctrl-C.", file=sys.stderr, flush=True)
 
 
 def _emulator_process() -> "subprocess.Popen[str]":

@@ -5,6 +5,8 @@ Flag beats variable beats default. Key and URL of the deployment are not here: t
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,6 +44,18 @@ def _home(folder: Path) -> Path:
         raise ValueError("there is no home folder to find it in") from None
 
 
+def _is_loopback(host: str) -> str:
+    """`host`, without the brackets that a URL would have."""
+    bare = host.removeprefix("[").removesuffix("]")
+    with suppress(ValueError):
+        if bare in ("localhost", "::1") or IPv4Address(bare).is_loopback:
+            return bare
+    raise ValueError(
+        "only this computer can be served (127.0.0.1, ::1 or localhost), as callers need no key;"
+        " to reach it from another, forward the port (ssh -L)"
+    )
+
+
 class Settings(BaseModel):
     """How this server behaves, whatever the deployment."""
 
@@ -64,6 +78,11 @@ class Settings(BaseModel):
     """The most that is kept there; 0 keeps nothing from one process to the next."""
     demo: bool = False
     """Serve the embedded emulator instead of a deployment."""
+    transport: Annotated[Literal["stdio", "http"], BeforeValidator(_lower)] = "stdio"
+    host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_loopback)] = "127.0.0.1"
+    """Where `http` listens: a loopback address, as nobody is asked who they are."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Where `http` listens; 0 takes a free one."""
 
     @property
     def cache_folder(self) -> Path | None:

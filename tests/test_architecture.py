@@ -21,7 +21,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "library": ({"client", "results"}, {"anyio", "polars", "pandas"}),
     "server": (
         {"client", "results", "settings", "errors", "untrusted", "redaction"},
-        {"mcp", "pydantic", "pydantic_core", "anyio"},
+        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "uvicorn"},
     ),
     "emulator": (set(), {"starlette", "polars", "uvicorn"}),
     "demo": (set(), {"mcp", "anyio"}),
@@ -97,7 +97,10 @@ def test_packages_are_two_levels_deep_and_files_short() -> None:
     ("statement", "absent"),
     [
         ("import sutro_mcp, sutro_mcp.cli", ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"]),
-        ("import sutro_mcp.server.build, sutro_mcp.server.stdio", ["polars", "pandas", "pyarrow"]),
+        (
+            "import sutro_mcp.server.build, sutro_mcp.server.stdio",
+            ["polars", "pandas", "pyarrow", "httpx", "stamina"],
+        ),
         ("import sutro_mcp.results, sutro_mcp.library", ["polars", "pandas", "mcp"]),
         ("import sutro_mcp.emulator", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.client", ["polars", "mcp"]),

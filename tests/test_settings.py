@@ -69,3 +69,28 @@ def test_an_export_folder_that_depends_on_where_the_server_starts_is_refused(fol
     """Hosts start servers anywhere; and nobody means the whole disk."""
     with pytest.raises(ConfigurationError, match=r"SUTRO_MCP_EXPORT_DIR: .* must be an absolute path"):
         load_settings({}, export_dir=folder)
+
+
+def test_http_listens_on_loopback_port_8000_unless_told_otherwise() -> None:
+    """stdio is the default; the address is for those who choose http."""
+    env = {"SUTRO_MCP_TRANSPORT": "HTTP", "SUTRO_MCP_HOST": "[::1]", "SUTRO_MCP_PORT": "0"}
+    settings = load_settings(env)
+    assert (settings.transport, settings.host, settings.port) == ("http", "::1", 0)
+    settings = load_settings({})
+    assert (settings.transport, settings.host, settings.port) == ("stdio", "127.0.0.1", 8000)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "LOCALHOST", "::1"])
+def test_a_loopback_address_is_accepted(host: str) -> None:
+    """The whole of 127.0.0.0/8 is this computer."""
+    assert load_settings({"SUTRO_MCP_HOST": host}).host == host.lower()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "10.0.0.1", "::ffff:127.0.0.1", "::1%lo", "127.1", "example.com", "localhost.", "*"],  # noqa: S104
+)
+def test_any_other_address_is_refused(host: str) -> None:
+    """Also the odd spellings of loopback, which not every platform reads alike."""
+    with pytest.raises(ConfigurationError, match=r"SUTRO_MCP_HOST: .*only this computer can be served"):
+        load_settings({}, host=host)

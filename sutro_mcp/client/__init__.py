@@ -1,7 +1,12 @@
-"""The Sutro API over HTTP. Knows nothing of MCP or Parquet, and is the only importer of httpx."""
+"""The Sutro API over HTTP. Knows nothing of MCP or Parquet, and is the only importer of httpx.
 
-from ._client import ApiClient
-from ._credentials import ApiKey, Connection, resolve_connection
+What it says about jobs is here at once. What speaks HTTP comes when first asked for: loading httpx is a good
+part of what a server start costs, and its first answer needs none of it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from ._models import (
     AuthReply,
     CancelReply,
@@ -14,9 +19,22 @@ from ._models import (
     Status,
 )
 from ._paging import EMPTY_PAGES
-from ._ranges import RemoteArtifact
-from ._results import Artifact
 from ._urls import job_segment
+
+if TYPE_CHECKING:
+    from ._client import ApiClient
+    from ._credentials import ApiKey, Connection, resolve_connection
+    from ._ranges import RemoteArtifact
+    from ._results import Artifact
+
+_LATER = {
+    "ApiClient": "_client",
+    "ApiKey": "_credentials",
+    "Artifact": "_results",
+    "Connection": "_credentials",
+    "RemoteArtifact": "_ranges",
+    "resolve_connection": "_credentials",
+}
 
 __all__ = [
     "EMPTY_PAGES",
@@ -37,3 +55,9 @@ __all__ = [
     "job_segment",
     "resolve_connection",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)

@@ -7,13 +7,15 @@ SDK, except that the documented host `api.sutro.sh` is allowed; its paths have n
 
 import ipaddress
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
-
-import httpx
 
 from sutro_mcp.errors import ConfigurationError, InvalidArgumentError, UnexpectedReplyError
 
 from ._addresses import is_public
+
+if TYPE_CHECKING:
+    import httpx
 
 CENTRAL_HOST = "api.sutro.sh"
 DEFAULT_URL = f"https://{CENTRAL_HOST}"
@@ -87,12 +89,14 @@ def job_segment(job_id: str) -> str:
     return quote(job_id, safe="")
 
 
-def check_artifact_url(value: str, doing: str, *, api_on_loopback: bool) -> httpx.URL:
+def check_artifact_url(value: str, doing: str, *, api_on_loopback: bool) -> "httpx.URL":
     """The signed URL, if a download may go there: https on the default port to a public host.
 
     When the API itself is on loopback (the emulator), http and other ports on loopback are allowed too. What
     a name stands for is checked when it is connected to. Errors never show the URL.
     """
+    import httpx  # not needed to put an id into a path, which the server does before it speaks HTTP
+
     try:
         url = httpx.URL(value)
     except (httpx.InvalidURL, ValueError):

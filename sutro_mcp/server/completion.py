@@ -1,7 +1,7 @@
 """Suggestions while a user fills in a prompt or the URI of a resource."""
 
 import re
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from mcp import MCPError
 from mcp.server.context import ServerRequestContext
@@ -14,7 +14,7 @@ from mcp.types import (
     PromptReference,
 )
 
-from sutro_mcp.client import ApiClient, Job, Status
+from sutro_mcp.client import Job, Status
 from sutro_mcp.errors import SutroError
 from sutro_mcp.untrusted import quote
 
@@ -22,6 +22,9 @@ from .context import AppContext
 from .listing import is_addressable
 from .params import StatusWord
 from .protocol import SutroServer
+
+if TYPE_CHECKING:
+    from sutro_mcp.client import ApiClient  # loads the HTTP library
 
 # The newest jobs, in one request for each suggestion asked for; and the most values that MCP allows.
 _JOBS = 100
@@ -56,7 +59,7 @@ def serve_completion(server: SutroServer) -> None:
     server.handle("completion/complete", CompleteRequestParams, complete)
 
 
-async def _job_ids(client: ApiClient, value: str, with_results: bool) -> Completion:
+async def _job_ids(client: "ApiClient", value: str, with_results: bool) -> Completion:
     """Ids that begin so, then those of jobs whose name has these words; newest first."""
     page = await client.list_jobs_page(_JOBS)
     jobs = [

@@ -3,20 +3,24 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import anyio
 from mcp.server.mcpserver import Context
 
-from sutro_mcp.client import ApiClient, Status
+from sutro_mcp.client import Status
 from sutro_mcp.results import ResultsEngine, results_engine
 from sutro_mcp.settings import Settings
 
 from .watching import Beat, Publish, Watcher
 
+if TYPE_CHECKING:
+    from sutro_mcp.client import ApiClient  # loads the HTTP library
+
 # What may lie in a folder that is removed with the process.
 _UNKEPT = 5 * 1024**3
 
-Connect = Callable[[], ApiClient]
+Connect = Callable[[], "ApiClient"]
 
 
 @dataclass
@@ -27,10 +31,10 @@ class AppContext:
     results: ResultsEngine
     connect: Connect
     watcher: Watcher = field(init=False)
-    _client: ApiClient | None = field(default=None, repr=False)
+    _client: "ApiClient | None" = field(default=None, repr=False)
 
     @property
-    def client(self) -> ApiClient:
+    def client(self) -> "ApiClient":
         """The API client, made when first needed. Raises ConfigurationError without a usable key and URL."""
         if self._client is None:
             self._client = self.connect()

@@ -6,7 +6,7 @@ has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServ
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mcp.types import CallToolResult, InputRequiredResult, ResourceLink, TextContent, ToolAnnotations
@@ -23,6 +23,8 @@ class Tool:
     function: ToolFunction
     title: str
     annotations: ToolAnnotations
+    writes_files: bool = False
+    """On the computer of the server, which is the user's own over stdio only."""
 
     @property
     def name(self) -> str:
@@ -54,7 +56,8 @@ def writing_tool(title: str) -> Callable[[ToolFunction], Tool]:
     MCP calls a tool destructive unless it only ever adds. One that can be told to replace a file does not, so
     hosts may ask before it; the same call twice leaves what one does.
     """
-    return _declare(title, read_only_hint=False, destructive_hint=True)
+    declare = _declare(title, read_only_hint=False, destructive_hint=True)
+    return lambda function: replace(declare(function), writes_files=True)
 
 
 def reply(answer: Answer, text: str, links: Sequence[ResourceLink] = ()) -> CallToolResult:

@@ -9,10 +9,13 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from sutro_mcp.client import EMPTY_PAGES, ApiClient, Job
+from sutro_mcp.client import EMPTY_PAGES, Job
 from sutro_mcp.errors import InvalidCursorError, RejectedError, UnexpectedReplyError
+
+if TYPE_CHECKING:
+    from sutro_mcp.client import ApiClient  # loads the HTTP library
 
 _PAGE = 100
 # Upstream jobs looked at in one call: twenty requests, a few seconds.
@@ -66,7 +69,7 @@ class Found:
     undated: int = 0
 
 
-async def find_jobs(client: ApiClient, wanted: JobFilter, limit: int, cursor: str, binding: str) -> Found:
+async def find_jobs(client: "ApiClient", wanted: JobFilter, limit: int, cursor: str, binding: str) -> Found:
     """Up to `limit` jobs that pass `wanted`.
 
     `binding` is the filter as the caller wrote it: an age is another time with every call, and still the same

@@ -9,12 +9,12 @@ import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 from pydantic import Field
 
-from sutro_mcp.client import ApiClient, JobStatus, ProgressEvent, Status
+from sutro_mcp.client import JobStatus, ProgressEvent, Status
 from sutro_mcp.errors import (
     DeadlineExceededError,
     IncompleteReplyError,
@@ -26,6 +26,9 @@ from sutro_mcp.untrusted import NOTICE
 
 from .job_outputs import FailureInfo, StatusAnswer
 from .outputs import Answer, Foreign, Notice
+
+if TYPE_CHECKING:
+    from sutro_mcp.client import ApiClient  # loads the HTTP library
 
 # `progress`, `total` and `message` of MCP.
 Report = Callable[[float, float | None, str], Awaitable[None]]
@@ -79,7 +82,7 @@ class WaitAnswer(Answer):
 
 
 async def wait(
-    client: ApiClient,
+    client: "ApiClient",
     job_id: str,
     timeout_seconds: float,
     report: Report,
@@ -161,7 +164,7 @@ class _Watch:
     """One wait: a task that reads the status, one that listens, one that tells the host; gone with `run`."""
 
     def __init__(
-        self, client: ApiClient, first: JobStatus, timeout_seconds: float, report: Report, rhythm: Rhythm
+        self, client: "ApiClient", first: JobStatus, timeout_seconds: float, report: Report, rhythm: Rhythm
     ) -> None:
         self._client = client
         self._job_id = first.job_id

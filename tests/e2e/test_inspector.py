@@ -1,20 +1,24 @@
-"""MCP Inspector, as a judge of the protocol: every method, tool, resource and prompt, in both eras."""
+"""MCP Inspector, as a judge: every method, tool, resource and prompt, in both eras, over both transports."""
 
 import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 
+from .http_process import http_process
 from .process import COMMAND
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 NODE_TOOLS = Path(__file__).parents[2] / "scripts" / "node_tools.py"
 
@@ -25,12 +29,10 @@ def installed() -> None:
     subprocess.run([sys.executable, str(NODE_TOOLS), "mcp-inspector", "--version"], check=True, timeout=240)
 
 
-def inspect(sutro: Emulator, era: str, *arguments: str) -> tuple[int, dict[str, Any], str]:
+def inspect(target: list[str], *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, the JSON object on stdout, and stderr."""
-    given = ["-e", f"SUTRO_API_KEY={DEMO_KEY}", "-e", f"SUTRO_API_URL={sutro.api_origin}"]
-    inspector = [sys.executable, str(NODE_TOOLS), "mcp-inspector", "--cli"]
     done = subprocess.run(
-        [*inspector, *given, *COMMAND, *arguments, "--protocol-era", era, "--format", "json"],
+        [sys.executable, str(NODE_TOOLS), "mcp-inspector", "--cli", *target, *arguments, "--format", "json"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -40,12 +42,29 @@ def inspect(sutro: Emulator, era: str, *arguments: str) -> tuple[int, dict[str, 
     return done.returncode, json.loads(done.stdout or "{}").get("result", {}), done.stderr
 
 
+@asynccontextmanager
+async def target_over(
+    transport: str, sutro: Emulator, sutro_env: dict[str, str]
+) -> AsyncGenerator[list[str]]:
+    """What to inspect: a command that the Inspector starts, or the URL of a server that runs."""
+    if transport == "http":
+        async with http_process(env=sutro_env) as server:
+            yield [server.url, "--transport", "http"]
+    else:
+        variables = {"SUTRO_API_KEY": DEMO_KEY, "SUTRO_API_URL": sutro.api_origin}
+        yield [*(part for name, value in variables.items() for part in ("-e", f"{name}={value}")), *COMMAND]
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
 @pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_the_inspector_can_use_everything(sutro: Emulator, era: str) -> None:
+async def test_the_inspector_can_use_everything(
+    sutro: Emulator, sutro_env: dict[str, str], era: str, transport: str
+) -> None:
     """Exit 0 from each call, strict about schemas, and an answer with something in it."""
     done, running = sutro.find("support-ticket-triage"), sutro.find("nightly-email-classify")
     base = f"sutro://jobs/{done}"
     calls: dict[str, list[str]] = {
+        "initialize": ["--method", "initialize"],
         "tools": ["--method", "tools/list", "--strict"],
         "resources": ["--method", "resources/list"],
         "resourceTemplates": ["--method", "resources/templates/list"],
@@ -62,6 +81,8 @@ def test_the_inspector_can_use_everything(sutro: Emulator, era: str) -> None:
         "export_job_results": [f"job_id={done}", "file_name=tickets.csv"],
         "cancel_job": [f"job_id={running}"],
     }
+    if transport == "http":
+        del tools["export_job_results"]
     for name, arguments in tools.items():
         calls[name] = ["--method", "tools/call", "--tool-name", name]
         calls[name] += [part for argument in arguments for part in ("--tool-arg", argument)]
@@ -81,9 +102,10 @@ def test_the_inspector_can_use_everything(sutro: Emulator, era: str) -> None:
     for name, arguments in prompts.items():
         calls[name] = ["--method", "prompts/get", "--prompt-name", name]
         calls[name] += [part for argument in arguments for part in ("--prompt-args", argument)]
-    with ThreadPoolExecutor(4) as pool:
-        pending = {what: pool.submit(inspect, sutro, era, *call) for what, call in calls.items()}
-        answers = {what: future.result() for what, future in pending.items()}
+    async with target_over(transport, sutro, sutro_env) as target:
+        answers = await _inspect_all(
+            target, {what: [*call, "--protocol-era", era] for what, call in calls.items()}
+        )
     for what, (code, result, errors) in answers.items():
         assert code == 0, (what, errors)
         if what in tools:
@@ -93,22 +115,45 @@ def test_the_inspector_can_use_everything(sutro: Emulator, era: str) -> None:
             assert result["messages"][0]["content"]["text"], what
         elif what.startswith("sutro://"):
             assert json.loads(result["contents"][0]["text"]), what
+    assert answers["initialize"][1]["serverInfo"]["name"] == "sutro-mcp"
     assert len(answers["tools"][1]["tools"]) == len(tools)
     assert len(answers["resources"][1]["resources"]) > 25
     assert len(answers["prompts"][1]["prompts"]) == len(prompts)
     assert len(answers["resourceTemplates"][1]["resourceTemplates"]) == 5
 
 
-def test_a_failing_call_is_a_tool_error_to_it(sutro: Emulator) -> None:
+async def _inspect_all(
+    target: list[str], calls: dict[str, list[str]]
+) -> dict[str, tuple[int, dict[str, Any], str]]:
+    answers: dict[str, tuple[int, dict[str, Any], str]] = {}
+    limit = anyio.CapacityLimiter(4)
+
+    async def ask(what: str, call: list[str]) -> None:
+        answers[what] = await anyio.to_thread.run_sync(inspect, target, *call, limiter=limit)
+
+    async with anyio.create_task_group() as tasks:
+        for what, call in calls.items():
+            tasks.start_soon(ask, what, call)
+    return answers
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_a_failing_call_is_a_tool_error_to_it(
+    sutro: Emulator, sutro_env: dict[str, str], transport: str
+) -> None:
     """Exit code 5, and our sentence."""
-    code, result, errors = inspect(
-        sutro, "modern", "--method", "tools/call", "--tool-name", "get_job", "--tool-arg", "job_id=job-nope"
-    )
+    call = ["--method", "tools/call", "--tool-name", "get_job", "--tool-arg", "job_id=job-nope"]
+    async with target_over(transport, sutro, sutro_env) as target:
+        answers = await _inspect_all(target, {"call": [*call, "--protocol-era", "modern"]})
+    code, result, errors = answers["call"]
     assert code == 5
     assert "no such job" in json.dumps(result) + errors
 
 
-def test_the_skill_is_what_its_digest_says(sutro: Emulator) -> None:
+async def test_the_skill_is_what_its_digest_says(sutro: Emulator, sutro_env: dict[str, str]) -> None:
     """The Inspector reads the file and compares size, digest, and frontmatter as a YAML reader has it."""
-    code, _, said = inspect(sutro, "modern", "--method", "skills/list", "--verify", "--require-digests")
+    call = ["--method", "skills/list", "--verify", "--require-digests", "--protocol-era", "modern"]
+    async with target_over("stdio", sutro, sutro_env) as target:
+        answers = await _inspect_all(target, {"skill": call})
+    code, _, said = answers["skill"]
     assert (code, said.strip()) == (0, "Verified 1 skill and 1 file: no conformance errors.")

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
+    "scripts/bench",
     "scripts/check",
     "scripts/demo",
     "scripts/lock",

@@ -31,10 +31,14 @@ def description_of(tool: Tool, settings: Settings) -> str:
 
 
 def tools_for(settings: Settings) -> list[Tool]:
-    """The tools of a server with these settings: read-only leaves out whatever is not, by its annotation."""
+    """The tools of a server with these settings.
+
+    Read-only leaves out whatever is not, by its annotation; over HTTP nothing writes files.
+    """
     return [
         tool
         for tool in CATALOGUE
         if (tool.is_read_only or not settings.read_only)
+        and (settings.transport == "stdio" or not tool.writes_files)
         and (tool is not cancel_job or settings.cancel != "off")
     ]
