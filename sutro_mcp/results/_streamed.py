@@ -186,8 +186,9 @@ class StreamedFrame:
 class JsonTypes:
     """The type that polars infers of JSON texts together, found batch by batch.
 
-    It merges the types of all texts one after the other. So an object of the type that was found so far
-    speaks for the batches that are gone.
+    It merges the types of all texts one after the other, so an object of the type that was found so far
+    speaks for the batches that are gone. Where polars gives one of several types by chance (to booleans,
+    integers and fractions in one field, and to the order of fields in nested objects), so does this.
     """
 
     def __init__(self) -> None:
@@ -211,9 +212,8 @@ class JsonTypes:
         if self._others:
             first = f"the first of them row {self._first_other:,} (counted from 0)"
             return f"{self._others:,} rows hold no JSON object, {first}"
-        return (
-            "the objects have no fields, or one field holds objects in some rows and other values elsewhere"
-        )
+        mixed = "one field holds objects in some rows and other values elsewhere"
+        return f"the objects have no fields, or they nest too deeply, or {mixed}"
 
     def add(self, first_row: int, texts: pl.Series) -> None:
         """The next texts. Once they cannot be unpacked, objects are only told from other texts."""
