@@ -78,7 +78,8 @@ def write(path: Path, kind: str, rows: int, group_rows: int) -> None:
     partial = path.with_suffix(".part")
     writer: Any = None
     for number, start in enumerate(range(0, rows, group_rows)):
-        table = KINDS[kind](min(group_rows, rows - start), seed=number).to_arrow()
+        frame: Any = KINDS[kind](min(group_rows, rows - start), seed=number)
+        table = frame.to_arrow()
         if writer is None:
             writer = pq.ParquetWriter(partial, table.schema, compression="zstd")
         writer.write_table(table, row_group_size=group_rows)

@@ -1,5 +1,6 @@
 """Exports are read in parts: the file is the one that reading the whole would give, however they are cut."""
 
+import importlib
 import io
 import json
 import os
@@ -25,13 +26,15 @@ from sutro_mcp.results.frames import build_frame
 from tests.results.parquet.synthetic import File, data_page
 from tests.results.support import JOB_ID, file, objects, outputs, parquet
 
+pq: Any = importlib.import_module("pyarrow.parquet")
+
 FORMATS: list[ExportFormat] = ["parquet", "csv", "jsonl"]
 in_one_folder = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 # Each of these kinds together has one common type. polars draws lots between two of them for booleans,
-# integers and fractions, as it does for the order of fields in nested objects: here they have all fields.
+# integers and fractions, as it does for the order of fields in nested objects: here that is always the same.
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 FRACTIONS = st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(max_size=5)
@@ -62,7 +65,7 @@ def json_texts(draw: st.DrawFn) -> list[str | None]:
     rows = st.one_of(
         st.fixed_dictionaries({}, optional=fields),
         st.fixed_dictionaries(fields),
-    ).map(json.dumps)
+    ).map(lambda value: json.dumps(value, sort_keys=True))
     others = draw(
         st.sampled_from([st.nothing(), st.sampled_from(["plain", "", "1", "[1]", " {", '{"a": 1} x'])])
     )
@@ -165,7 +168,7 @@ def test_the_reason_for_text_is_true_of_all_rows(tmp_path: Path, texts: list[str
     artifact = stored(tmp_path, pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String)}), 5)
     frame, why = streamed(artifact, step)
     assert (why is None) == ("inference_result" not in frame.columns)
-    filled = [(row, text) for row, text in enumerate(texts) if text and text.strip() != "null" or text == ""]
+    filled = [(row, text) for row, text in enumerate(texts) if text is not None and text.strip() != "null"]
     others = [row for row, text in filled if not is_object(text)]
     if len(others) == len(filled):
         assert why is not None
@@ -197,13 +200,13 @@ def test_joined_parts_are_the_joined_frame(
     ids = list(range(table.height))
     artifact = stored(tmp_path, table.with_columns(pl.Series("id", ids, dtype=pl.UInt64)), 3)
     original = pl.DataFrame(
-        {"id": pl.Series([9 if id == changed else id for id in ids]).cast(kind), "mine": ids}
+        {"id": pl.Series([9 if row == changed else row for row in ids]).cast(kind), "mine": ids}
     )
     found = or_refusal(lambda: streamed(artifact, step, original=original)[0])
     assert_same(found, or_refusal(lambda: whole(artifact, original=original)))
 
 
-@in_one_folder
+@settings(in_one_folder, max_examples=30)
 @given(table=tables(), step=st.integers(1, 8))
 @example(table=pl.DataFrame({"outputs": ['{"a": 1}', '{"a": 1.5, "b": {"x": [true]}}', "null"]}), step=1)
 def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(
@@ -340,14 +343,10 @@ def test_row_groups_are_smaller_where_rows_are_larger(tmp_path: Path) -> None:
     """One is in memory until it is complete."""
     artifact = parquet(tmp_path, {"outputs": [f"{row}" * (3 << 20) for row in range(10)]})
     export(tmp_path, artifact, "parquet", unpack_json=False)
-    groups = pl.scan_parquet(tmp_path / "a.parquet")
-    assert groups.select(pl.len()).collect().item() == 10
     assert row_groups(tmp_path / "a.parquet") == [5, 5]
 
 
 def row_groups(path: Path) -> list[int]:
     """How many rows each has."""
-    import pyarrow.parquet as pq
-
-    found = cast("Any", pq).ParquetFile(path).metadata
+    found = pq.ParquetFile(path).metadata
     return [found.row_group(at).num_rows for at in range(found.num_row_groups)]
