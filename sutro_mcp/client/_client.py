@@ -50,7 +50,7 @@ class ApiClient:
 
     Every method raises a `SutroError` and nothing else. Reads are repeated on passing failures within
     `timeout` seconds; `results_timeout` bounds the fetching of results as a file. Parts of results
-    take as long as they need while they keep coming.
+    take as long as they need while they keep coming; it bounds the patience with a store that hardly sends.
     """
 
     def __init__(

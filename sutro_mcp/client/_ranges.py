@@ -50,6 +50,7 @@ class RemoteArtifact:
         self.etag: str | None = None
         """The strong entity tag, known after the first reply; None before, or if the store sends none."""
         self._slots = http.blob_slots
+        self._patience = min(_PATIENCE, http.results_timeout)
         self._ask = ask
         self._doing = f"read the results of {job_id}"
         self._link = Link(http, self._ask_again, offer, self._doing)
@@ -66,7 +67,7 @@ class RemoteArtifact:
         """
         if etag and self.etag and etag != self.etag:
             raise self._changed()
-        patience = _Patience(self._doing)
+        patience = _Patience(self._patience, self._doing)
         broken: SutroError | None = None
         at = start
         async with self._slots:
@@ -180,14 +181,14 @@ class RemoteArtifact:
 
 
 class _Patience:
-    """How long a store may keep its reader waiting: a minute, of which each byte gives some back.
+    """How long a store may keep its reader waiting: so many seconds, of which each byte gives some back.
 
     What a reader does between two bytes does not count. So a slow line is waited for however much there is
     to fetch, and one that drips is not.
     """
 
-    def __init__(self, doing: str) -> None:
-        self._left = _PATIENCE
+    def __init__(self, seconds: float, doing: str) -> None:
+        self._most = self._left = seconds
         self._doing = doing
 
     @contextmanager
@@ -208,4 +209,4 @@ class _Patience:
 
     def earn(self, count: int) -> None:
         """`count` bytes have come."""
-        self._left = min(self._left + count / _BYTES_PER_SECOND, _PATIENCE)
+        self._left = min(self._left + count / _BYTES_PER_SECOND, self._most)

@@ -81,6 +81,16 @@ async def test_a_store_that_drips_is_given_up_after_a_minute() -> None:
     assert len(transport.seen) == 2
 
 
+async def test_who_waits_less_for_results_waits_less_for_a_part() -> None:
+    """The setting that bounds a file bounds the patience, too."""
+    size = 4000 * len(CHUNK)
+    async with client(store(size, lambda: Line(size, 1, bytes(KIB))), results_timeout=5) as api:
+        artifact = await api.open_results(JOB)
+        with pytest.raises(DeadlineExceededError):
+            await read(artifact)
+    assert 5 < anyio.current_time() < 6
+
+
 async def test_what_came_fast_is_no_credit_for_silence_later() -> None:
     """Or a store could go quiet for hours after a gigabyte."""
     size = 10_000 * len(CHUNK)

@@ -114,7 +114,7 @@ async def test_a_reply_that_never_ends_is_given_up_at_the_deadline(upstream: Ups
             assert "no complete answer within 0.4 seconds" in await chat.refusal(tool, job_id=job_id)
         upstream.faults.clear()
         upstream.add(case.fault, path=STORE)
-        assert "no complete answer within 0.4 seconds" in await chat.refusal("get_job_results", job_id=job_id)
+        assert "less than 64 KiB per second" in await chat.refusal("get_job_results", job_id=job_id)
 
 
 async def test_a_deployment_that_is_not_there_is_an_error(upstream: Upstream) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -22,6 +23,7 @@ from sutro_mcp.results._export import make_export
 from sutro_mcp.results._models import ExportRequest
 from sutro_mcp.results._rows import open_rows
 from sutro_mcp.results._streamed import StreamedFrame
+from sutro_mcp.results._worker import Worker
 from sutro_mcp.results.frames import build_frame
 from tests.results.parquet.synthetic import File, data_page
 from tests.results.support import JOB_ID, file, objects, outputs, parquet
@@ -267,6 +269,21 @@ def test_one_late_row_keeps_all_outputs_text(tmp_path: Path, last: str) -> None:
     assert why is not None
 
 
+def test_outputs_that_nest_too_deeply_stay_text(tmp_path: Path) -> None:
+    """Their type cannot be carried from part to part; nothing of them is lost."""
+    texts = ['{"a":' * 1_000 + "1" + "}" * 1_000] * 2
+    frame, why = streamed(outputs(tmp_path, *texts), 1)
+    assert frame["inference_result"].to_list() == texts
+    assert why is not None
+    assert "nest too deeply" in why
+
+
+def test_a_name_like_a_pattern_is_a_name(tmp_path: Path) -> None:
+    """In polars `^…$` stands for all names that match, and none does here."""
+    artifact = parquet(tmp_path, {"^b+$": ['{"a": 1}', '{"a": 2}']})
+    assert streamed(artifact, 1)[0].to_dict(as_series=False) == {"a": [1, 2]}
+
+
 def test_results_that_came_as_json_are_exported_alike(tmp_path: Path) -> None:
     """They are in memory, and cut all the same."""
     columns = {"outputs": ['{"a": 1}', None, '{"a": 0.5}'], "id": [1, 2, None]}
@@ -306,6 +323,27 @@ def test_both_readings_together_tell_how_far_they_are(tmp_path: Path) -> None:
     channel = Listening()
     export(tmp_path, outputs(tmp_path, *range(4)), "csv", channel=channel, step=1)
     assert channel.told == snapshot([[1, 4], [2, 4], [3, 4], [4, 4]])
+
+
+@pytest.mark.anyio
+async def test_the_worker_tells_how_far_an_export_is(tmp_path: Path) -> None:
+    """From within its process, and while polars writes."""
+    request = ExportRequest(
+        artifact=objects(tmp_path, *({"a": row} for row in range(40_000))),
+        folder=str(tmp_path),
+        file_name="a.csv",
+        temporary=".part",
+        format="csv",
+    )
+    told: list[tuple[int, int]] = []
+    worker = Worker()
+    with anyio.fail_after(20):
+        report = await worker.run(
+            "export", request, ExportReport, "export", on_rows=lambda *rows: told.append(rows)
+        )
+        await worker.aclose()
+    assert report.rows == 40_000
+    assert told == snapshot([(8192, 40000), (16384, 40000), (20000, 40000), (28192, 40000), (36384, 40000), (40000, 40000)])
 
 
 def large(folder: Path) -> ArtifactRef:
