@@ -1,19 +1,25 @@
-"""Result artifacts of made-up text, the same at every run: written in batches, so that ten million rows fit."""
+"""Result artifacts of made-up text, the same at every run, written in batches."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
+
+# Its types are unknown.
+pq: Any = import_module("pyarrow.parquet")
 
 _BATCH = 250_000
 _WORDS = (
-    "the of and to in is that for it was on as with be by at this had not are but from or have an they which one "
-    "you were all her she there would their we him been has when who will no more if out so up said what its about "
-    "than into them can only other time new some could these two may first then do any like my now over such our man "
-    "me even most made after also did many fore must through back years where much your way well down should because "
-    "each just those people too good very make world still see own work long here get both between life being under"
-).split()
+    "the of and to in is that for it was on as with be by at this had not are but from or have an "
+    "they which one you were all her she there would their we him been has when who will no more if "
+    "out so up said what its about than into them can only other time new some could these two may "
+    "first then do any like my now over such our man me even most made after also did many fore must "
+    "through back years where much your way well down should because each just those people too good "
+    "very make world still see own work long here get both between life being under"
+)
+_VOCABULARY = _WORDS.split()
 _ODD = ["", None, "N/A", "I'm sorry, but I can't help with that request."]
 _ODD_SHARES = (0.005, 0.003, 0.01, 0.005)
 
@@ -39,10 +45,10 @@ def text(rows: int, seed: int = 7) -> pl.DataFrame:
 
 
 def _sentences(rng: np.random.Generator) -> pl.Series:
-    ranks = np.arange(1, len(_WORDS) + 1)
+    ranks = np.arange(1, len(_VOCABULARY) + 1)
     shares = (1 / ranks) / (1 / ranks).sum()
     lengths = rng.integers(12, 32, 200_000)
-    words = rng.choice(np.array(_WORDS), int(lengths.sum()), p=shares)
+    words = rng.choice(np.array(_VOCABULARY), int(lengths.sum()), p=shares)
     ends = np.cumsum(lengths)
     return pl.Series([" ".join(words[end - length : end]) for end, length in zip(ends, lengths, strict=True)])
 
@@ -68,11 +74,12 @@ KINDS = {"text": text, "labels": labels}
 
 
 def write(path: Path, kind: str, rows: int, group_rows: int) -> None:
-    """An artifact as pyarrow writes it by default (zstd, pages of 1 MiB, no page index), `group_rows` per group."""
+    """As pyarrow writes it by default: zstd, pages of 1 MiB, no page index; `group_rows` in a group."""
     partial = path.with_suffix(".part")
-    writer: pq.ParquetWriter | None = None
+    writer: Any = None
     for number, start in enumerate(range(0, rows, group_rows)):
-        table = KINDS[kind](min(group_rows, rows - start), seed=number).to_arrow()
+        frame: Any = KINDS[kind](min(group_rows, rows - start), seed=number)
+        table = frame.to_arrow()
         if writer is None:
             writer = pq.ParquetWriter(partial, table.schema, compression="zstd")
         writer.write_table(table, row_group_size=group_rows)

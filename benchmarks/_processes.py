@@ -20,7 +20,7 @@ class Usage:
 
 
 class Meter:
-    """Measures the processes below `root` (with it) from now on: growth over what they hold at this moment."""
+    """Measures `root` and the processes below it from now on: growth over what they hold at this moment."""
 
     def __init__(self, root: int) -> None:
         self._root = root
@@ -41,7 +41,7 @@ class Meter:
                 self._most = max(self._most, sum(_status(pid, "VmRSS") for pid in _tree(self._root)))
 
     def read(self) -> Usage:
-        """What has been used since. Peaks of several processes are added, which is at least the peak of all."""
+        """What has been used since. Peaks of several processes are added: at least the peak of all."""
         wall = time.perf_counter() - self._start
         self._done.set()
         self._watch.join()

@@ -1,8 +1,8 @@
 """What pages, summaries, SQL and exports of large results cost, beside the official SDK, in one run.
 
 Each operation runs in a fresh server (or SDK) process with an empty cache, after a small job that loads all
-libraries, over a link of 30 ms and 50 MB/s. Times and memory are compared in pairs, one after the other; ratios
-are medians. Bytes and requests are what the deployment counted, so they are exact.
+libraries, over a link of 30 ms and 50 MB/s. Times and memory are compared in pairs, one after the other;
+ratios are medians. Bytes and requests are what the deployment counted, so they are exact.
 
     scripts/bench results            10 thousand, 1 million and 10 million rows
     scripts/bench results --quick    without the 10 million
@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any
 import _data
 from _processes import Meter, Usage, children
 from mcp import Client, StdioServerParameters
+from mcp.types import TextContent
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -66,7 +67,8 @@ class Deployment:
 
     async def asked(self) -> Asked:
         """What it was asked since the last time."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(b"\n")
         return Asked(**json.loads(await self._process.stdout.readline()))
 
@@ -97,39 +99,42 @@ class Server:
         self._pid = pid
         self._there = there
 
+    async def read(self, job: str, **arguments: Any) -> Run:
+        """`get_job_results` of a job by its name."""
+        return await self.call("get_job_results", job_id=self._there.jobs[job], **arguments)
+
     async def call(self, tool: str, **arguments: Any) -> Run:
         """One tool call, again until it no longer says that the work goes on."""
         await self._there.asked()
         meter = Meter(self._pid)
         while True:
             result = await self._client.call_tool(tool, arguments)
-            text = result.content[0].text  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
+            text = "".join(block.text for block in result.content if isinstance(block, TextContent))
             if not (result.is_error and "goes on in the background" in text):
                 break
         return Run(meter.read(), await self._there.asked(), text)
 
 
 @asynccontextmanager
-async def server(there: Deployment) -> AsyncGenerator[Server]:
-    """A fresh server with an empty cache, warmed by a small job."""
-    with tempfile.TemporaryDirectory(prefix="sutro-bench-") as folder:
-        before = set(children(os.getpid()))
-        parameters = StdioServerParameters(
-            command=sys.executable,
-            args=["-m", "sutro_mcp", "serve"],
-            env={
-                **os.environ,
-                **there.environment,
-                "SUTRO_MCP_CACHE_DIR": f"{folder}/cache",
-                "SUTRO_MCP_EXPORT_DIR": f"{folder}/exports",
-            },
-        )
-        async with Client(parameters, read_timeout_seconds=600) as client:
-            (pid,) = set(children(os.getpid())) - before
-            ours = Server(client, pid, there)
-            for view in ("rows", "summary"):
-                await ours.call("get_job_results", job_id=there.jobs["small"], view=view)
-            yield ours
+async def server(there: Deployment, kept: str) -> AsyncGenerator[Server]:
+    """A fresh server that keeps what it fetches in `kept`, warmed by a small job."""
+    before = set(children(os.getpid()))
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "sutro_mcp", "serve"],
+        env={
+            **os.environ,
+            **there.environment,
+            "SUTRO_MCP_CACHE_DIR": f"{kept}/cache",
+            "SUTRO_MCP_EXPORT_DIR": f"{kept}/exports",
+        },
+    )
+    async with Client(parameters, read_timeout_seconds=600) as client:
+        (pid,) = set(children(os.getpid())) - before
+        fresh = Server(client, pid, there)
+        for view in ("rows", "summary"):
+            await fresh.read("small", view=view)
+        yield fresh
 
 
 async def sdk(there: Deployment, operation: str, job: str) -> Run:
@@ -165,10 +170,11 @@ async def alone(there: Deployment, operation: str, job: str, artifact: Path) -> 
     return Run(Usage(found["memory"], found["cpu"], found["wall"]), await there.asked(), "")
 
 
-async def ours(there: Deployment, job: str, tool: str, **arguments: Any) -> Run:
-    """One call on a fresh server."""
-    async with server(there) as fresh:
-        return await fresh.call(tool, job_id=there.jobs[job], **arguments)
+async def ours(there: Deployment, job: str, tool: str = "get_job_results", **arguments: Any) -> Run:
+    """One call on a fresh server with an empty cache."""
+    with tempfile.TemporaryDirectory(prefix="sutro-bench-") as kept:
+        async with server(there, kept) as fresh:
+            return await fresh.call(tool, job_id=there.jobs[job], **arguments)
 
 
 def median(values: Sequence[float]) -> float:
@@ -209,23 +215,24 @@ class Report:
 
 async def one_size(report: Report, there: Deployment, job: str, artifact: Path, rounds: int) -> None:
     """Everything about one artifact."""
-    rows, size = SIZES[job], artifact.stat().st_size
+    rows, size = SIZES[job], artifact.stat().st_size  # noqa: ASYNC240 - nothing else runs meanwhile
     deep = rows * 7 // 10
     report.say(f"\n## {job}: {rows:,} rows, {size / MB:.1f} MB\n")
     report.say("| what | requests (API + store) | HEAD | with key | MB | of the artifact | MB of memory |")
     report.say("| --- | --- | --- | --- | --- | --- | --- |")
-    async with server(there) as fresh:
-        job_id = there.jobs[job]
-        page = {"job_id": job_id, "view": "rows"}
-        report.exact("first page", await fresh.call("get_job_results", **page), size)
-        report.exact("next page", await fresh.call("get_job_results", **page, offset=20), size)
-        cached = [await fresh.call("get_job_results", **page, offset=40 + n) for n in range(20)]
-        report.exact("deep page, then", await fresh.call("get_job_results", **page, offset=deep), size)
-        report.exact("summary, then", await fresh.call("get_job_results", job_id=job_id), size)
-        report.exact("second summary", await fresh.call("get_job_results", job_id=job_id), size)
-    report.exact("deep page, cold", await ours(there, job, "get_job_results", view="rows", offset=deep), size)
-    summary = await ours(there, job, "get_job_results")
-    report.exact("summary, cold", summary, size)
+    with tempfile.TemporaryDirectory(prefix="sutro-bench-") as kept:
+        async with server(there, kept) as fresh:
+            report.exact("first page", await fresh.read(job, view="rows"), size)
+            report.exact("next page", await fresh.read(job, view="rows", offset=20), size)
+            cached = [await fresh.read(job, view="rows", offset=40 + n) for n in range(20)]
+            report.exact("deep page, then", await fresh.read(job, view="rows", offset=deep), size)
+            report.exact("summary, then", await fresh.read(job), size)
+            report.exact("second summary", await fresh.read(job), size)
+        async with server(there, kept) as later:
+            on_disk = await later.read(job)
+            report.exact("summary in the next process", on_disk, size)
+    report.exact("deep page, cold", await ours(there, job, view="rows", offset=deep), size)
+    report.exact("summary, cold", await ours(there, job), size)
     sql = "SELECT LENGTH(inference_result) > 300 AS long, COUNT(*) AS n FROM results GROUP BY 1"
     queried = await ours(there, job, "query_job_results", sql=sql)
     report.exact("SQL, cold", queried, size)
@@ -236,27 +243,40 @@ async def one_size(report: Report, there: Deployment, job: str, artifact: Path, 
     report.say(f"A cached page costs {cpu:.1f} ms of CPU in server and worker.")
     for name, run in {"SQL": queried, "Export": exported}.items():
         if run.text.startswith("Cannot"):
-            report.say(f"{name}: {run.text}")
+            report.say(f"\n{name}: {run.text}")
+    await side_by_side(report, there, job, artifact, rounds, on_disk)
 
+
+async def side_by_side(
+    report: Report, there: Deployment, job: str, artifact: Path, rounds: int, on_disk: Run
+) -> None:
+    """Ours beside what somebody would write without us, one after the other."""
     report.say("\n| ours | against | time | memory | CPU | runs |\n| --- | --- | --- | --- | --- | --- |")
-    pages, api, downloads, scans, summaries, sdk_pages, sdk_downloads, sdk_summaries = ([] for _ in range(8))
+    runs: dict[str, list[Run]] = {}
+
+    async def run(name: str, made: Awaitable[Run]) -> None:
+        runs.setdefault(name, []).append(await made)
+
+    has_json = SIZES[job] <= 1_000_000
     for _ in range(rounds):
-        pages.append(await ours(there, job, "get_job_results", view="rows"))
-        api.append(await ours(there, job, "get_job_status"))
-        summaries.append(await ours(there, job, "get_job_results"))
-        downloads.append(await alone(there, "download", job, artifact))
-        scans.append(await alone(there, "decode", job, artifact))
-        sdk_downloads.append(await sdk(there, "download", job))
-        if rows <= 1_000_000:
-            sdk_pages.append(await sdk(there, "first_page", job))
-            sdk_summaries.append(await sdk(there, "summary", job))
-    report.compared("first page", "one API call of ours", pages, api)
-    if sdk_pages:
-        report.compared("first page", "SDK get_job_results", pages, sdk_pages)
-        report.compared("summary", "SDK get_job_results and polars", summaries, sdk_summaries)
-    report.compared("first page", "SDK download_job_results and polars", pages, sdk_downloads)
-    report.compared("summary", "bare download to disk", summaries, downloads)
-    report.compared("summary", "decoding alone (polars, from disk)", summaries, scans)
+        await run("page", ours(there, job, view="rows"))
+        await run("status", ours(there, job, "get_job_status"))
+        await run("summary", ours(there, job))
+        await run("download", alone(there, "download", job, artifact))
+        await run("decode", alone(there, "decode", job, artifact))
+        await run("SDK download", sdk(there, "download", job))
+        if has_json:
+            await run("SDK page", sdk(there, "first_page", job))
+            await run("SDK summary", sdk(there, "summary", job))
+    report.compared("first page", "one API call of ours", runs["page"], runs["status"])
+    if has_json:
+        report.compared("first page", "SDK get_job_results", runs["page"], runs["SDK page"])
+        report.compared("summary", "SDK get_job_results and polars", runs["summary"], runs["SDK summary"])
+    report.compared("first page", "SDK download_job_results and polars", runs["page"], runs["SDK download"])
+    report.compared("summary", "bare download to disk", runs["summary"], runs["download"])
+    report.compared(
+        "summary of what is on disk", "decoding alone (polars)", [on_disk] * rounds, runs["decode"]
+    )
 
 
 async def main(quick: bool, rounds: int) -> None:
@@ -278,7 +298,7 @@ async def main(quick: bool, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="What large results cost.")
     parser.add_argument("--quick", action="store_true", help="without ten million rows")
     parser.add_argument("--rounds", type=int, default=3, help="pairs of runs for each ratio")
     given = parser.parse_args()

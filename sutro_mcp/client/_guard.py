@@ -43,26 +43,32 @@ class PublicTransport(httpx.AsyncBaseTransport):
         timeout: dict[str, Any] = request.extensions.get("timeout", {})
         limit: float | None = timeout.get("connect")
         pinned = self._pinned.get(host)
-        addresses = [pinned] if pinned else await self._checked(host, limit)
-        timeout = timeout | {"connect": limit and limit / len(addresses)}
-        for address in addresses:
-            sent = httpx.Request(
-                request.method,
-                request.url.copy_with(host=address),
-                headers=request.headers,
-                stream=request.stream,
-                extensions=request.extensions | {"timeout": timeout, "sni_hostname": host},
-            )
+        *others, last = [pinned] if pinned else await self._checked(host, limit)
+        timeout = timeout | {"connect": limit and limit / (len(others) + 1)}
+        for address in others:
             try:
-                response = await self._transport(host).handle_async_request(sent)
+                return await self._send(request, host, address, timeout)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                self._pinned.pop(host, None)
-                if address == addresses[-1]:
-                    raise
-            else:
-                self._pinned[host] = address
-                return response
-        raise AssertionError("a name has at least one address")
+                continue
+        return await self._send(request, host, last, timeout)
+
+    async def _send(
+        self, request: httpx.Request, host: str, address: str, timeout: dict[str, Any]
+    ) -> httpx.Response:
+        sent = httpx.Request(
+            request.method,
+            request.url.copy_with(host=address),
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions | {"timeout": timeout, "sni_hostname": host},
+        )
+        try:
+            response = await self._transport(host).handle_async_request(sent)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            self._pinned.pop(host, None)
+            raise
+        self._pinned[host] = address
+        return response
 
     async def aclose(self) -> None:
         """Closes all connections."""

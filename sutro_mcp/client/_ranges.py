@@ -61,8 +61,8 @@ class RemoteArtifact:
         that gets less than 64 KiB per second is given up after a minute of that.
 
         Raises ArtifactChangedError if the store has another artifact now; RangesUnsupportedError, before the
-        first byte, where a part cannot be had or not be proven to belong; IncompleteReplyError if what broke
-        off cannot be continued.
+        first byte and never for the whole, where a part cannot be had or not be proven to belong;
+        IncompleteReplyError if what broke off cannot be continued.
         """
         if etag and self.etag and etag != self.etag:
             raise self._changed()
@@ -131,24 +131,24 @@ class RemoteArtifact:
         status = response.status_code
         if status in (412, 416):
             raise self._changed()
-        if status not in (200, 206):
+        whole = (at, stop) == (0, self.size)
+        if status == 200 and not whole:
+            raise self._unsupported("the artifact store does not give parts of an artifact")
+        if status != (200 if whole else 206):
             raise refusal(status, self._doing)
         check_identity(response, self._doing)
         found = strong_etag(response.headers.get("etag"))
-        if status == 206:
+        if not whole:
             match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
             if match is None or found is None:
                 raise self._unsupported("the artifact store does not say what a part belongs to")
-            first, last, total = map(int, match.groups())
-        elif (at, stop) != (0, self.size):
-            raise self._unsupported("the artifact store does not give parts of an artifact")
-        else:
-            first, last, total = at, stop - 1, self.size
+            if int(match[3]) != self.size:
+                raise self._changed()
+            if (int(match[1]), int(match[2])) != (at, stop - 1):
+                raise self._unexpected("the artifact store sent another part than was asked for")
         known = etag or self.etag
-        if (known and found != known) or total != self.size:
+        if known and found != known:
             raise self._changed()
-        if (first, last) != (at, stop - 1):
-            raise self._unexpected("the artifact store sent another part than was asked for")
         length = content_length(response, self._doing)
         if length not in (None, stop - at):
             raise self._unexpected(f"the artifact store sent {length:,} bytes instead of {stop - at:,}")

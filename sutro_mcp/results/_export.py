@@ -28,17 +28,20 @@ from ._file_names import joinable_name
 from ._folder import Folder, open_folder
 from ._models import ExportFormat, ExportReport, ExportRequest
 from ._rows import open_rows
-from ._streamed import StreamedFrame
+from ._streamed import STEP, StreamedFrame
 
 _MAX_COLUMNS = 50
 _MAX_NAME = 100
 _MAX_NAMES = 5
 _MAX_GROUP_ROWS = 122_880  # what polars chooses
-_GROUP_BYTES = 32 * 1024 * 1024
+_GROUP_BYTES = 16 * 1024 * 1024
 
 
-def make_export(request: ExportRequest, channel: Channel | None = None) -> ExportReport:
-    """Write the file. Raises InvalidArgumentError, UnexpectedReplyError (the artifact) or SettingsError."""
+def make_export(request: ExportRequest, channel: Channel | None = None, *, step: int = STEP) -> ExportReport:
+    """Write the file, at most `step` rows at a time.
+
+    Raises InvalidArgumentError, UnexpectedReplyError (the artifact) or SettingsError.
+    """
     channel = channel or Deaf()
     with ExitStack() as stack:
         folder = stack.enter_context(open_folder(Path(request.folder)))
@@ -54,6 +57,7 @@ def make_export(request: ExportRequest, channel: Channel | None = None) -> Expor
                 original=original,
                 output_column=request.output_column,
                 unpack_json=request.unpack_json,
+                step=step,
             )
         written = _Written(frame, request.format)
         with folder.new_file(request.file_name, request.temporary, overwrite=request.overwrite) as file:
@@ -136,9 +140,12 @@ class _Written:
     def write(self, file: BinaryIO) -> None:
         """Raises OSError when the system fails, also where polars makes an error of its own of it."""
         schema = {**self._frame.schema, **dict.fromkeys(self._texts, pl.String())}
-        rows = register_io_source(
-            lambda *_: self._frames(), schema=schema, validate_schema=True, is_pure=True
-        )
+
+        def source(*_: object) -> Iterator[pl.DataFrame]:
+            return self._frames()
+
+        # An error in the source leaves the sink as the object it is.
+        rows = register_io_source(source, schema=schema, validate_schema=True, is_pure=True)
         try:
             _WRITERS[self._form](rows, file, self._frame.row_size)
         except pl.exceptions.ComputeError as error:

@@ -19,7 +19,7 @@ from ._rows import Rows
 from .frames import as_json_type, carried_names, check_fields, check_join, json_dtype
 from .parquet import UnsupportedError
 
-_STEP = 16_384
+STEP = 16_384
 # The only ones with values beyond those of Int64, which is what a JSON reply has.
 _LARGE = (pl.UInt64, pl.Int128, pl.UInt128)
 # JSON of which polars infers the type.
@@ -45,7 +45,7 @@ class StreamedFrame:
         original: pl.DataFrame | None = None,
         output_column: str = "inference_result",
         unpack_json: bool = True,
-        step: int = _STEP,
+        step: int = STEP,
     ) -> None:
         """Read what tells the types; `step` is how many rows are looked at together, at most.
 
@@ -186,8 +186,9 @@ class StreamedFrame:
 class JsonTypes:
     """The type that polars infers of JSON texts together, found batch by batch.
 
-    It merges the types of all texts one after the other. So an object of the type that was found so far
-    speaks for the batches that are gone.
+    It merges the types of all texts one after the other, so an object of the type that was found so far
+    speaks for the batches that are gone. Where polars gives one of several types by chance (to booleans,
+    integers and fractions in one field, and to the order of fields in nested objects), so does this.
     """
 
     def __init__(self) -> None:
@@ -211,9 +212,8 @@ class JsonTypes:
         if self._others:
             first = f"the first of them row {self._first_other:,} (counted from 0)"
             return f"{self._others:,} rows hold no JSON object, {first}"
-        return (
-            "the objects have no fields, or one field holds objects in some rows and other values elsewhere"
-        )
+        mixed = "one field holds objects in some rows and other values elsewhere"
+        return f"the objects have no fields, or they nest too deeply, or {mixed}"
 
     def add(self, first_row: int, texts: pl.Series) -> None:
         """The next texts. Once they cannot be unpacked, objects are only told from other texts."""

@@ -49,6 +49,7 @@ def serve(
     failure: Exception | None = None,
     headers: Mapping[str, str] | None = None,
     length: bool = True,
+    code: int | None = None,
 ) -> Answer:
     """What was asked for, as a store with ranges sends it; `cut` ends it early with `failure`."""
 
@@ -60,7 +61,7 @@ def serve(
             sent["content-range"] = f"bytes {start}-{stop - 1}/{SIZE}"
         if etag:
             sent["etag"] = etag
-        status = 206 if "range" in request.headers else 200
+        status = code or (206 if "range" in request.headers else 200)
         return reply(status, part[:cut], headers={**sent, **(headers or {})}, failure=failure, length=False)
 
     return answer
@@ -281,6 +282,8 @@ async def test_a_part_that_proves_nothing_is_refused_before_its_first_byte(answe
         (status(301), 100, 9000, "answered 301"),
         (status(404), 100, 9000, "answered 404"),
         (status(204), 0, SIZE, "answered 204"),
+        (status(206), 0, SIZE, "answered 206"),
+        (serve(headers={"content-range": f"bytes 0-{SIZE - 1}/{SIZE}"}, code=206), 0, SIZE, "answered 206"),
     ],
     ids=[
         "other start",
@@ -293,6 +296,8 @@ async def test_a_part_that_proves_nothing_is_refused_before_its_first_byte(answe
         "redirect",
         "not found",
         "no content",
+        "part of no range",
+        "all of it as a part",
     ],
 )
 async def test_what_was_not_asked_for_is_an_error(

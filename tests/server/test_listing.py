@@ -25,6 +25,12 @@ def _wire(resource: Resource) -> dict[str, Any]:
     return resource.model_dump(by_alias=True, exclude_none=True)
 
 
+async def _of_jobs(chat: Talk) -> list[Resource]:
+    """The first page, without the skill, which is there whatever the jobs."""
+    page = await chat.client.list_resources()
+    return [resource for resource in page.resources if not resource.uri.startswith("skill:")]
+
+
 async def test_each_job_is_offered_with_what_can_be_read_of_it_now(era: Era) -> None:
     """Its details; its status while that can change; its results once it has succeeded."""
     emulator = Emulator(seed_jobs=False)
@@ -36,7 +42,7 @@ async def test_each_job_is_offered_with_what_can_be_read_of_it_now(era: Era) -> 
     emulator.add_job(job_id="job-b", status="RUNNING", name="Nightly run", num_rows=1200, **common)
     emulator.add_job(job_id="job-a", status="SUCCEEDED", name="Labels", outputs=["x", "y"], **common)
     async with talk(emulator, era) as chat:
-        listed = (await chat.client.list_resources()).resources
+        listed = await _of_jobs(chat)
         assert [_wire(resource) for resource in listed] == snapshot(
             [
                 {
@@ -107,7 +113,7 @@ async def test_pages_joined_are_all_jobs_newest_first(chat: Talk) -> None:
     pages = 0
     while pages == 0 or cursor:
         page = await chat.client.list_resources(cursor=cursor)
-        uris += [resource.uri for resource in page.resources]
+        uris += [resource.uri for resource in page.resources if not resource.uri.startswith("skill:")]
         cursor, pages = page.next_cursor, pages + 1
     assert uris[0] == "sutro://jobs"
     assert uris.count("sutro://jobs") == 1
@@ -150,14 +156,14 @@ async def test_the_list_comes_without_jobs_when_sutro_does_not_answer(emulator: 
     async with talk(emulator, era) as chat:
         emulator.faults.add(Fault.html(502), times=8)
         page = await chat.client.list_resources()
-        (only,) = page.resources
+        only, _ = page.resources
         assert only.uri == "sutro://jobs"
         assert "The jobs themselves are missing here: Cannot list jobs" in (only.description or "")
         assert (page.next_cursor, page.ttl_ms) == (None, 0)
         with pytest.raises(MCPError, match="Cannot list jobs") as caught:
             await chat.client.list_resources(cursor=cursor)
         assert caught.value.code == -32603
-        assert len((await chat.client.list_resources()).resources) > 25
+        assert len(await _of_jobs(chat)) > 25
 
 
 async def test_the_list_does_not_wait_for_a_sutro_that_hangs(emulator: Emulator, era: Era) -> None:
@@ -168,14 +174,14 @@ async def test_the_list_does_not_wait_for_a_sutro_that_hangs(emulator: Emulator,
     server = build_server(Settings(), lambda: ApiClient(connection, transport=transport))
     serve_listing(server, seconds=0.05)
     async with Client(server, mode=era) as client:
-        (only,) = (await client.list_resources()).resources
+        only, _ = (await client.list_resources()).resources
         assert "took longer than 0.05 seconds. List the resources again." in (only.description or "")
 
 
 async def test_the_list_comes_without_a_key(era: Era) -> None:
     """And names the setting."""
     async with talk(Emulator(), era, key="sk_wrong_key_1234") as chat:
-        (only,) = (await chat.client.list_resources()).resources
+        (only,) = await _of_jobs(chat)
         assert "SUTRO_API_KEY" in (only.description or "")
         assert DEMO_KEY not in (only.description or "")
 
@@ -186,7 +192,7 @@ async def test_text_of_others_is_visible_short_and_on_one_line(era: Era) -> None
     texts = {"name": HOSTILE + "x" * 9_000, "model": HOSTILE, "failure_reason": {"message": HOSTILE * 99}}
     emulator.add_job(status="FAILED", **texts)
     async with talk(emulator, era) as chat:
-        _, job = (await chat.client.list_resources()).resources
+        _, job = await _of_jobs(chat)
         for text in (job.name, job.title or "", job.description or ""):
             assert not FORBIDDEN.search(text)
             assert "\n" not in text
@@ -197,7 +203,7 @@ async def test_a_job_whose_id_cannot_be_asked_for_is_not_offered(chat: Talk) -> 
     """A deployment may say anything."""
     odd = b'{"jobs": [{"job_id": "../job-cancel/job-1"}, {"job_id": "job-1"}], "next_cursor": null}'
     chat.emulator.faults.add(Fault.raw(odd), path="/list-jobs", times=1)
-    listed = (await chat.client.list_resources()).resources
+    listed = await _of_jobs(chat)
     assert [resource.uri for resource in listed] == [
         "sutro://jobs",
         "sutro://jobs/job-1",
