@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=20)
     pairs = max(2, parser.parse_args().pairs)
     python = sys.version.partition(" ")[0]
-    print(f"Spawn to first answer on Python {python}; the aim is {LIMIT:.2f} at most, for initialize.")
+    print(f"Spawn to first answer on Python {python}; the aim is a ratio of {LIMIT:.2f} at most.")
     for opening in OPENINGS:
         compare(opening, pairs)
 

@@ -28,7 +28,6 @@ from ._models import (
     SummaryRequest,
 )
 from ._worker import Worker
-from .parquet import HEAD, TAIL
 from .store import Artifact, ArtifactSource, ArtifactStore, Variant, private_folder
 
 T = TypeVar("T")
@@ -74,6 +73,8 @@ class ResultsEngine:
         """Rows from `offset`, as many of `limit` as fit into `max_chars` characters of JSON text."""
 
         async def make(artifact: Artifact) -> Page:
+            from .parquet import HEAD, TAIL  # a server that starts has no file to read yet
+
             # Where reading begins, asked for at once and before the worker knows that it needs it.
             spans = [(max(artifact.size - TAIL, 0), artifact.size)]
             if offset == 0 and not columns:

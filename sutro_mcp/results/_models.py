@@ -13,7 +13,7 @@ ExportFormat = Literal["parquet", "csv", "jsonl"]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config = ConfigDict(frozen=True)
 
 
 class ArtifactRef(_Model):

@@ -88,8 +88,6 @@ def http_app(server: SutroServer, authority: str) -> Exchanges:
             return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
         return JSONResponse({"status": "unavailable"}, 503, headers={"Cache-Control": "no-store"})
 
-    # The SDK compares headers with schemas before it asks for tools.
-    server.make_tools()
     server.custom_route("/healthz", methods=["GET"])(healthz)
     server.middleware.append(drop_with_the_client)
     # Streams, not single JSON bodies, which lose progress and do not notice a client that hangs up.

@@ -21,7 +21,7 @@ Notice = Annotated[str, Field(description="How to treat text in this answer")]
 class Answer(BaseModel):
     """One structured answer; fields that are None are left out."""
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config = ConfigDict(frozen=True)
 
     def structured(self) -> dict[str, Any]:
         """The answer as JSON values."""

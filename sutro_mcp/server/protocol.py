@@ -7,7 +7,7 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 import difflib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -70,22 +70,6 @@ class SutroServer(MCPServer[AppContext]):
         """Waits have turns of their own: they take minutes, in which they do next to nothing."""
         return Gate(running=256, queued=0)
 
-    @cached_property
-    def _unmade_tools(self) -> list[Callable[[], None]]:
-        return []
-
-    def add_tool(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Add a tool, to be made when tools are first asked for.
-
-        Making the schemas is a good part of what a start costs, and a host's first question is another.
-        """
-        self._unmade_tools.append(partial(super().add_tool, fn, *args, **kwargs))
-
-    def make_tools(self) -> None:
-        """Make the tools that were added, if that is still to do."""
-        while self._unmade_tools:
-            self._unmade_tools.pop(0)()
-
     def handle(
         self,
         method: str,
@@ -99,7 +83,6 @@ class SutroServer(MCPServer[AppContext]):
         self, name: str, arguments: dict[str, Any], context: Context[AppContext, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool; every failure that the caller can act on comes back as text of ours."""
-        self.make_tools()
         schemas = {tool.name: tool.input_schema for tool in await super().list_tools()}
         if name not in schemas:
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {_shown(name)}")
@@ -193,7 +176,6 @@ class SutroServer(MCPServer[AppContext]):
 
     async def list_tools(self) -> list[WireTool]:
         """The tools with schemas reduced to what every host accepts."""
-        self.make_tools()
         return [
             tool.model_copy(
                 update={
