@@ -20,6 +20,8 @@ from .frames import as_json_type, carried_names, check_fields, check_join, json_
 from .parquet import UnsupportedError
 
 STEP = 16_384
+# Levels of objects and lists. The time that polars takes grows with their cube, and is spent on every part.
+_MAX_DEPTH = 100
 # The only ones with values beyond those of Int64, which is what a JSON reply has.
 _LARGE = (pl.UInt64, pl.Int128, pl.UInt128)
 # JSON of which polars infers the type.
@@ -91,18 +93,17 @@ class StreamedFrame:
         for part in self._aligned(self._read_names()):
             count = len(part[0])
             columns = {column.name: column for column in self._original.slice(done, count).iter_columns()}
-            for name, column in zip(self._read_names(), part, strict=True):
-                if name in self._kept:
-                    columns[name] = column.cast(self._kept[name]).alias(name)
-                elif self._fields is not None:
-                    decoded = _texts(column).str.json_decode(self._fields)
-                    columns |= {field.name: field for field in decoded.struct.unnest().iter_columns()}
+            for (name, dtype), column in zip(self._kept.items(), part, strict=False):
+                columns[name] = column.cast(dtype).alias(name)
+            if self._fields is not None:
+                decoded = _texts(part[-1]).str.json_decode(self._fields)
+                columns |= {field.name: field for field in decoded.struct.unnest().iter_columns()}
             yield pl.DataFrame(columns)
             done += count
             self._tell(base + done * (self.height - base) // self.height)
 
     def _read_names(self) -> list[str]:
-        """The columns of the artifact that hold what the frame does; fields come after the others."""
+        """The columns of the artifact that hold what the frame does; outputs with fields are the last."""
         return [*self._kept, *([] if self._fields is None else [self._output_column])]
 
     def _settled(self, name: str) -> pl.DataType:
@@ -229,7 +230,9 @@ class JsonTypes:
             found = pl.concat([pl.Series(before, dtype=pl.String), texts]).str.json_decode(
                 infer_schema_length=None
             )
-        except (pl.exceptions.PolarsError, RecursionError):
+        except pl.exceptions.PolarsError:
+            return False
+        if _is_deeper(found.dtype, _MAX_DEPTH):
             return False
         if isinstance(found.dtype, pl.Struct):
             self._fields = found.dtype
@@ -258,6 +261,14 @@ def _may_not_fit(dtype: pl.DataType) -> bool:
     if isinstance(dtype, pl.List | pl.Array):
         return _may_not_fit(cast("pl.DataType", dtype.inner))
     return isinstance(dtype, _LARGE)
+
+
+def _is_deeper(dtype: pl.DataType, levels: int) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return not levels or any(_is_deeper(inner, levels - 1) for inner in _types(dtype).values())
+    if isinstance(dtype, pl.List):
+        return not levels or _is_deeper(cast("pl.DataType", dtype.inner), levels - 1)
+    return False
 
 
 def _example(dtype: pl.DataType) -> Any:

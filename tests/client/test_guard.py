@@ -259,8 +259,8 @@ async def tls_server(path: Path) -> AsyncGenerator[tuple[int, list[str]]]:
 
     async def answer(stream: anyio.abc.ByteStream) -> None:
         async with stream:
-            await stream.receive()
-            await stream.send(OK)
+            async for _ in stream:
+                await stream.send(OK)
 
     tcp = await anyio.create_tcp_listener(local_host="127.0.0.1")
     listener = TLSListener(tcp, context, standard_compatible=False)
@@ -273,7 +273,7 @@ async def tls_server(path: Path) -> AsyncGenerator[tuple[int, list[str]]]:
 
 
 async def test_the_certificate_must_be_for_the_name(tmp_path: Path) -> None:
-    """The address was resolved by us, so the name is all that TLS can check."""
+    """Also where a connection to the same address is open, which was made for another name."""
     path, trusting = certificate(NAME, tmp_path)
     resolver = Resolver("127.0.0.1")
     async with tls_server(path) as (port, names), guarded(resolver, tls=trusting) as http:
@@ -313,7 +313,7 @@ async def test_a_store_whose_name_is_unknown_is_a_failed_connection() -> None:
     assert "canary" not in str(caught.value)
 
 
-async def test_an_emulator_by_name_is_reached() -> None:
+async def test_an_emulator_on_this_machine_is_reached() -> None:
     """The whole way, with both origins on this machine."""
     with serve_in_thread(seed_jobs=False) as emulator:
         connection = Connection(f"{emulator.api_origin}/v1", ApiKey(DEMO_KEY), "argument", "argument")

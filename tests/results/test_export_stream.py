@@ -1,5 +1,6 @@
 """Exports are read in parts: the file is the one that reading the whole would give, however they are cut."""
 
+import datetime
 import importlib
 import io
 import json
@@ -20,6 +21,7 @@ from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results import ArtifactRef, ExportFormat, ExportReport
 from sutro_mcp.results._channel import Deaf, StoppedError
 from sutro_mcp.results._export import make_export
+from sutro_mcp.results._formats import Written
 from sutro_mcp.results._models import ExportRequest
 from sutro_mcp.results._rows import open_rows
 from sutro_mcp.results._streamed import StreamedFrame
@@ -269,9 +271,13 @@ def test_one_late_row_keeps_all_outputs_text(tmp_path: Path, last: str) -> None:
     assert why is not None
 
 
-def test_outputs_that_nest_too_deeply_stay_text(tmp_path: Path) -> None:
-    """Their type cannot be carried from part to part; nothing of them is lost."""
-    texts = ['{"a":' * 1_000 + "1" + "}" * 1_000] * 2
+@pytest.mark.parametrize(("head", "tail"), [('{"a":', "}"), ('{"a":[', "]}")], ids=["objects", "lists"])
+def test_outputs_that_nest_too_deeply_stay_text(tmp_path: Path, head: str, tail: str) -> None:
+    """Polars would take hours for them; nothing of them is lost."""
+    levels = 100 // len(tail)
+    texts = ["{}", head * levels + "1" + tail * levels]
+    assert streamed(outputs(tmp_path, *texts), 1)[0].columns == ["a"]
+    texts.append(head * levels + "[1]" + tail * levels)
     frame, why = streamed(outputs(tmp_path, *texts), 1)
     assert frame["inference_result"].to_list() == texts
     assert why is not None
@@ -298,6 +304,28 @@ def test_rows_that_cannot_be_had_in_parts_any_more_come_from_the_whole(tmp_path:
     artifact = file(tmp_path, File(rows=262_164, pages=pages).data())
     frame, _ = streamed(artifact, 100_000)
     assert_frame_equal(frame, whole(artifact))
+
+
+def test_what_is_written_has_the_types_that_polars_was_told(tmp_path: Path) -> None:
+    """It believes them. What is seen on the way is said afterwards."""
+    table = pl.DataFrame(
+        {
+            "outputs": ['{"a": [1], "e": {}}', '{"a": null, "e": null}', None],
+            "bytes": [b"x", None, b""],
+            "blobs": [[b"x"], [None], None],
+            "record": [{"b": b"x", "l": [b"y"]}, None, {"b": None, "l": None}],
+            "taken": [datetime.timedelta(seconds=90), None, None],
+            "confidence_score": [0.5, float("nan"), None],
+        }
+    )
+    artifact = parquet(tmp_path, table)
+    losses: dict[str, list[str]] = {}
+    for form in FORMATS:
+        with open_rows(artifact, "inference_result", Deaf()) as rows:
+            written = Written(StreamedFrame(rows, artifact, Deaf(), step=1), form)
+            assert {frame.schema == pl.Schema(written.schema) for frame in written.frames()} == {True}
+            losses[form] = list(written.losses())
+    assert losses == snapshot({'parquet': ['Lists, objects and bytes are written as text (JSON, base64) in "e".'], 'csv': ['Lists, objects and bytes are written as text (JSON, base64) in "bytes", "blobs", "record", "taken", "a" and 1 more.'], 'jsonl': ['Lists, objects and bytes are written as text (JSON, base64) in "bytes", "blobs", "record".', 'NaN and infinity are written as null, as JSON has no words for them.']})
 
 
 class Listening:
@@ -336,14 +364,18 @@ async def test_the_worker_tells_how_far_an_export_is(tmp_path: Path) -> None:
         format="csv",
     )
     told: list[tuple[int, int]] = []
+
+    def tell(done: int, total: int) -> None:
+        told.append((done, total))
+
     worker = Worker()
     with anyio.fail_after(20):
-        report = await worker.run(
-            "export", request, ExportReport, "export", on_rows=lambda *rows: told.append(rows)
-        )
+        report = await worker.run("export", request, ExportReport, "export", on_rows=tell)
         await worker.aclose()
     assert report.rows == 40_000
-    assert told == snapshot([(8192, 40000), (16384, 40000), (20000, 40000), (28192, 40000), (36384, 40000), (40000, 40000)])
+    assert told == snapshot(
+        [(8192, 40000), (16384, 40000), (20000, 40000), (28192, 40000), (36384, 40000), (40000, 40000)]
+    )
 
 
 def large(folder: Path) -> ArtifactRef:

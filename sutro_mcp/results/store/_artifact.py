@@ -10,7 +10,12 @@ from typing import Literal, Protocol
 
 import anyio
 
-from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, SutroError
+from sutro_mcp.errors import (
+    ArtifactChangedError,
+    RangesUnsupportedError,
+    SutroError,
+    UnexpectedReplyError,
+)
 from sutro_mcp.results._spans import Span, Spans, merged
 
 from ._entry import Entry
@@ -156,10 +161,16 @@ class PartialFile:
                 pass
 
     async def want(self, spans: Sequence[Span]) -> None:
+        fetched: list[Span] = []
         while missing := await self._missing(spans):
+            if missing == fetched:
+                raise UnexpectedReplyError(
+                    "read the results", "bytes that came are not there", "Call again; if it stays, report it"
+                )
             coming = Spans((fetch.at, fetch.stop) for fetch in self._coming)
             if fetches := [gap for start, stop in missing for gap in coming.missing(start, stop)]:
                 await self._fetch_all(fetches)
+                fetched = missing
             else:
                 await self._news.wait()
         self._entry.touch()

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import anyio
 
-from sutro_mcp.errors import ArtifactChangedError, UnexpectedReplyError
+from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, UnexpectedReplyError
 
 from ._artifact import Format, PartialFile, Progress, RemoteArtifact, WholeFile
 from ._entry import Entry, read_state, remove
@@ -164,7 +164,7 @@ class ArtifactStore:
                 artifact = PartialFile(Entry(data, remote.size, variant.doing, state=state), remote)
                 try:
                     await artifact.verify()
-                except ArtifactChangedError:
+                except (ArtifactChangedError, RangesUnsupportedError):
                     artifact.discard()
                     continue
                 except BaseException:

@@ -156,6 +156,17 @@ async def test_what_cannot_be_checked_is_not_kept_for_the_next_process(
     assert names(tmp_path) == []
 
 
+async def test_what_a_store_without_parts_gave_is_fetched_anew_by_the_next_process(tmp_path: Path) -> None:
+    """It has an entity tag, but no way to ask for one byte with it."""
+    async with sutro(Reading(store_ranges=False)) as (emulator, client):
+        variant = add(emulator)
+        for _ in range(2):
+            store = ArtifactStore(tmp_path, LARGE)
+            assert (await fetch(store, client, variant)).read_bytes() == BODY
+            store.close()
+        assert names(tmp_path) == [".data", ".list"]
+
+
 async def test_results_of_a_job_that_has_not_succeeded_are_not_kept(tmp_path: Path) -> None:
     """There is nothing to keep, and the next call asks again."""
     async with sutro() as (emulator, client):
