@@ -8,13 +8,14 @@ from typing import Any
 import polars as pl
 import pytest
 
+from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import ArtifactRef, Page, Summary
 from sutro_mcp.results._channel import StoppedError
 from sutro_mcp.results._models import PageRequest, SummaryRequest
 from sutro_mcp.results._page import make_page
 from sutro_mcp.results._spans import Spans
 from sutro_mcp.results._summary import make_summary
-from tests.results.support import JOB_ID, parquet
+from tests.results.support import JOB_ID, file, parquet
 
 ROWS = 30_000
 
@@ -191,3 +192,24 @@ def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(Exception, match="the file cannot be read"):
         make_page(PageRequest(artifact=artifact))
+
+
+def test_results_that_came_as_json_have_the_same_pages_and_summary(tmp_path: Path) -> None:
+    """They are read whole, and asked for nothing."""
+    texts = [f"text {row % 7}" for row in range(50)]
+    raw = json.dumps({"outputs": texts, "confidence_score": [row / 50 for row in range(50)]})
+    as_json = file(tmp_path, raw, "json")
+    as_parquet = parquet(tmp_path, {"outputs": texts, "confidence_score": [row / 50 for row in range(50)]})
+
+    asked: list[dict[str, Any]] = [{"offset": 9}, {"columns": ["confidence_score"]}, {"columns": ["nowhere"]}]
+    for options in asked:
+        pages = [_said(PageRequest(artifact=each, **options)) for each in (as_json, as_parquet)]
+        assert pages[0] == pages[1]
+    assert make_summary(SummaryRequest(artifact=as_json)) == make_summary(SummaryRequest(artifact=as_parquet))
+
+
+def _said(request: PageRequest) -> Page | str:
+    try:
+        return make_page(request)
+    except InvalidArgumentError as error:
+        return str(error)

@@ -122,3 +122,17 @@ def test_what_a_library_prints_does_not_reach_the_pipe(
     seen = capfd.readouterr()
     assert unframed(seen.out.encode("latin-1")) == [{"answer": {}}]
     assert seen.err == "a panic in Rust\n"
+
+
+def test_a_task_asks_for_its_bytes_and_ends_when_they_cannot_be_had(tmp_path: Path) -> None:
+    """The server answers true or false; it knows why."""
+    artifact = outputs(tmp_path, "a", "b").model_copy(update={"is_whole": False})
+    answers = {word: struct.pack(">I", len(word)) + word for word in (b"true", b"false")}
+    request = PageRequest(artifact=artifact, limit=1)
+
+    asked, page = ask(framed("page", request), answers[b"true"])
+    _, refused = ask(framed("page", request), answers[b"false"])
+
+    assert asked == {"want": [[0, Path(artifact.path).stat().st_size]]}
+    assert page["answer"]["rows"] == [["a"]]
+    assert refused == {"stopped": True}

@@ -607,6 +607,7 @@ async def test_a_host_that_disconnects_stops_the_wait_and_not_the_job() -> None:
     assert emulator.job(job_id).status == "RUNNING"
 
 
+@pytest.mark.timeout(120)
 async def test_a_thousand_waits_that_are_stopped_leave_nothing_behind(era: Era) -> None:
     """No task, no thread, no open stream."""
     emulator, job_id = running()
