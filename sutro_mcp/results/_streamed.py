@@ -20,6 +20,7 @@ from .frames import as_json_type, carried_names, check_fields, check_join, json_
 from .parquet import UnsupportedError
 
 STEP = 16_384
+_STEP_BYTES = 8 * 1024 * 1024
 # Levels of objects and lists. The time that polars takes grows with their cube, and is spent on every part.
 _MAX_DEPTH = 100
 # The only ones with values beyond those of Int64, which is what a JSON reply has.
@@ -56,7 +57,7 @@ class StreamedFrame:
         self._table = table
         self._channel = channel
         self._original = pl.DataFrame() if original is None else original
-        self._step = step
+        self._step = max(min(step, int(_STEP_BYTES * table.height / max(table.size(table.names), 1))), 1)
         self._told = 0
         self._output_column = output_column
         self._fields: pl.Struct | None = None
