@@ -212,6 +212,9 @@ async def _run_check() -> int:
     from sutro_mcp.settings import load_settings
 
     settings = load_settings(os.environ)
+    if settings.demo:
+        _say("SUTRO_MCP_DEMO is set: the emulator is served, which needs no key and no deployment.")
+        return 0
     _say(f"cancel_job: {'off' if settings.read_only else settings.cancel}")
     connection = resolve_connection()
     _say(f"URL: {connection.origin} (from {connection.url_source})")

@@ -90,6 +90,13 @@ def test_check_finds_the_configuration_of_the_official_sdk(sutro: Emulator) -> N
     assert "config.json" in done.stdout
 
 
+def test_check_in_demo_mode_needs_no_key() -> None:
+    """Nor does the server then."""
+    done = run("check", SUTRO_MCP_DEMO="true")
+    assert done.returncode == 0
+    assert "needs no key" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("env", "words"),
     [
