@@ -94,3 +94,10 @@ def test_any_other_address_is_refused(host: str) -> None:
     """Also the odd spellings of loopback, which not every platform reads alike."""
     with pytest.raises(ConfigurationError, match=r"SUTRO_MCP_HOST: .*only this computer can be served"):
         load_settings({}, host=host)
+
+
+def test_results_are_kept_in_the_home_folder_unless_nothing_is_to_be_kept(tmp_path: Path) -> None:
+    """A demo's are not worth keeping."""
+    assert load_settings({}).cache_folder == tmp_path / "home" / ".cache" / "sutro-mcp"
+    assert load_settings({"SUTRO_MCP_CACHE_MAX_BYTES": "0"}).cache_folder is None
+    assert load_settings({"SUTRO_MCP_DEMO": "true"}).cache_folder is None

@@ -234,16 +234,16 @@ class ResultsEngine:
         on_progress: OnProgress | None,
     ) -> T:
         """What `make` makes of the artifact; once more if that was replaced meanwhile."""
-        for may_repeat in (True, False):
-            try:
-                async with self._store.artifact(
-                    source, variant, fresh=fresh, on_progress=bytes_to(on_progress)
-                ) as artifact:
-                    return await make(artifact)
-            except ArtifactChangedError:
-                if not may_repeat:
-                    raise
-        raise AssertionError("returned or raised")
+
+        async def once() -> T:
+            told = bytes_to(on_progress)
+            async with self._store.artifact(source, variant, fresh=fresh, on_progress=told) as artifact:
+                return await make(artifact)
+
+        try:
+            return await once()
+        except ArtifactChangedError:
+            return await once()
 
 
 @asynccontextmanager

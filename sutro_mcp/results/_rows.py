@@ -13,7 +13,7 @@ from typing import Protocol
 import polars as pl
 
 from ._artifact import arrangement, read_artifact, unreadable
-from ._channel import Channel, FileBytes
+from ._channel import Channel, FileBytes, StoppedError
 from ._models import ArtifactRef
 from .parquet import DamagedError, ParquetFile, Run, UnsupportedError, open_parquet
 
@@ -230,5 +230,10 @@ def _readable(ref: ArtifactRef) -> Generator[None]:
         yield
     except DamagedError as error:
         raise unreadable(ref, "the file is damaged or not Parquet") from error
+    except FileNotFoundError as error:
+        if ref.inode is not None:
+            # Another server process has made room; the server fetches it anew.
+            raise StoppedError from error
+        raise unreadable(ref, "the file is not there") from error
     except OSError as error:
         raise unreadable(ref, "the file cannot be read") from error

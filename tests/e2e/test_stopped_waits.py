@@ -61,5 +61,6 @@ async def test_a_thousand_stopped_waits_cost_no_descriptor_and_no_thread() -> No
             with anyio.fail_after(10):
                 while held(server)[0] > descriptors + IDLE:
                     await anyio.lowlevel.checkpoint()
-            assert held(server)[1] == threads
+            # One that lends itself out ends after a while of doing nothing.
+            assert held(server)[1] <= threads
         assert not any("job-cancel" in request.path for request in sutro.requests)

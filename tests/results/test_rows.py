@@ -1,5 +1,7 @@
 """Rows of an artifact whose bytes come when they are asked for, as the worker sees it."""
 
+import importlib
+import io
 import json
 import random
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results import ArtifactRef, Page, Summary
 from sutro_mcp.results._channel import StoppedError
 from sutro_mcp.results._models import PageRequest, SummaryRequest
@@ -16,6 +18,10 @@ from sutro_mcp.results._page import make_page
 from sutro_mcp.results._spans import Spans
 from sutro_mcp.results._summary import make_summary
 from tests.results.support import JOB_ID, file, parquet
+
+# Their types are unknown.
+pa: Any = importlib.import_module("pyarrow")
+pq: Any = importlib.import_module("pyarrow.parquet")
 
 ROWS = 30_000
 
@@ -190,7 +196,7 @@ def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
     artifact = parquet(tmp_path, {"outputs": ["a"]})
     Path(artifact.path).unlink()
 
-    with pytest.raises(Exception, match="the file cannot be read"):
+    with pytest.raises(Exception, match="the file is not there"):
         make_page(PageRequest(artifact=artifact))
 
 
@@ -213,3 +219,56 @@ def _said(request: PageRequest) -> Page | str:
         return make_page(request)
     except InvalidArgumentError as error:
         return str(error)
+
+
+def test_a_file_that_another_process_removed_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
+    """The server fetches it anew; to the caller nothing has happened."""
+    server = Server(tmp_path, frame)
+    server.path.unlink()
+
+    with pytest.raises(StoppedError):
+        make_page(PageRequest(artifact=server.ref), server)
+
+
+def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
+    """Said as such."""
+    with pytest.raises(UnexpectedReplyError, match="the file cannot be read"):
+        make_page(PageRequest(artifact=ArtifactRef(path=str(tmp_path), format="parquet", job_id=JOB_ID)))
+
+
+def test_a_footer_that_is_not_understood_leads_to_the_whole_file(tmp_path: Path) -> None:
+    """Two columns of one name are more than one footer can tell apart; who reads it whole says so."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.table([["a"], ["b"]], names=["outputs", "outputs"]), buffer)
+    server = Server(tmp_path, pl.DataFrame({"outputs": ["x"]}))
+    server.raw = buffer.getvalue()
+    with server.path.open("wb") as hole:
+        hole.truncate(len(server.raw))
+
+    with pytest.raises(UnexpectedReplyError, match="damaged"):
+        make_page(PageRequest(artifact=server.ref), server)
+
+    assert server.sent.covers(0, len(server.raw))
+
+
+def test_a_field_is_looked_for_in_the_whole_file_where_parts_cannot_be_read(tmp_path: Path) -> None:
+    """Its type takes more room than is copied into every part."""
+    kinds = [json.dumps({"field": f"a rather long value, number {number}"}) for number in range(2_000)]
+    server = Server(tmp_path, pl.DataFrame({"outputs": pl.Series(kinds, dtype=pl.Enum(kinds))}))
+
+    with pytest.raises(InvalidArgumentError, match="no such column"):
+        make_page(PageRequest(artifact=server.ref, columns=("nowhere",)), server)
+
+
+def test_decoded_rows_are_not_kept_without_end(tmp_path: Path) -> None:
+    """The oldest go first."""
+    noise = random.Random(3)
+    texts = [noise.randbytes(20_000).hex() for _ in range(2_400)]
+    server = Server(tmp_path, pl.DataFrame({"outputs": texts}), row_group_size=400)
+
+    for offset in range(0, 2_400, 400):
+        server.page(offset=offset, limit=400, max_cell_chars=16)
+    asked = server.patience
+    server.page(offset=0, limit=400, max_cell_chars=16)
+
+    assert server.patience == asked

@@ -137,3 +137,38 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
         entry.writer(2 * PIECE).write(b"x")
 
     assert "SUTRO_MCP_CACHE_DIR" in str(caught.value)
+
+
+def test_a_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    """A link in its place is not followed."""
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "a.data").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(ConfigurationError, match="could not be kept on disk"):
+        Entry(tmp_path / "a.data", SIZE, DOING)
+
+
+def test_a_list_that_cannot_be_written_costs_no_answer(tmp_path: Path) -> None:
+    """Only the next process would have read it."""
+    data = tmp_path / "a.data"
+    list_of(data).mkdir()
+    (list_of(data) / "in the way").touch()
+
+    filled(data, (0, b"x")).close()
+
+    assert read_state(data) is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.data", "a.list"]
+
+
+def test_the_list_is_written_now_and_then(tmp_path: Path) -> None:
+    """So that a process that is killed has not fetched for nothing."""
+    data, size = tmp_path / "a.data", 17 * PIECE
+    with closing(Entry(data, size, DOING)) as entry:
+        entry.etag = '"one"'
+        writer = entry.writer(0)
+        for _ in range(17):
+            writer.write(bytes(PIECE))
+        state = read_state(data)
+
+    assert state is not None
+    assert len(state.pieces) == 16

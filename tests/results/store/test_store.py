@@ -13,6 +13,7 @@ from sutro_mcp.client import ApiClient, resolve_connection
 from sutro_mcp.emulator import Emulator, Fault, Reading, serve_in_thread
 from sutro_mcp.errors import ResultsNotReadyError, ServiceUnavailableError, UnexpectedReplyError
 from sutro_mcp.results.store import ArtifactStore, Variant, private_folder
+from tests.results.support import reads_proc
 
 pytestmark = pytest.mark.anyio
 
@@ -233,3 +234,51 @@ def test_the_folder_is_its_owners_alone(tmp_path: Path) -> None:
     assert private_folder(tmp_path / "new" / "one") == tmp_path / "new" / "one"
     assert private_folder(link) is None
     assert private_folder(tmp_path / "file") is None
+
+
+async def test_an_artifact_of_another_length_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    """What lies there without a list is nobody's, and stays until room is made."""
+    async with sutro() as (emulator, client):
+        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
+        old = await fetch(store, client, variant)
+        store.close()
+        orphan = old.with_name(old.name.partition("-")[0] + "-0.data")
+        orphan.touch()
+        emulator.job(variant.job_id).parquet = BODY + BODY
+        emulator.artifacts.replace(emulator.job(variant.job_id))
+        store = ArtifactStore(tmp_path, LARGE)
+        assert (await fetch(store, client, variant)).read_bytes() == BODY + BODY
+        assert (old.exists(), orphan.exists()) == (False, True)
+        store.close()
+
+
+async def test_an_old_artifact_that_cannot_be_checked_now_is_checked_later(tmp_path: Path) -> None:
+    """It is neither used nor thrown away."""
+    async with sutro() as (emulator, client):
+        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
+        path = await fetch(store, client, variant)
+        store.close()
+        store = ArtifactStore(tmp_path, LARGE)
+        emulator.faults.add(Fault.json(503, "busy"), origin="store", times=None)
+        with pytest.raises(ServiceUnavailableError):
+            await fetch(store, client, variant)
+        emulator.faults.clear()
+        assert await fetch(store, client, variant) == path
+        store.close()
+
+
+@reads_proc
+async def test_few_files_are_open_at_once(tmp_path: Path) -> None:
+    """Who reads many jobs does not run out of them."""
+    async with sutro() as (emulator, client):
+        store = ArtifactStore(tmp_path, LARGE)
+        for _ in range(34):
+            await fetch(store, client, add(emulator))
+        assert len(list_open(tmp_path)) <= 33
+        store.close()
+
+
+def list_open(folder: Path) -> list[str]:
+    """Files below a folder that this process has open."""
+    links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return [str(link) for link in links if folder in link.parents]
