@@ -14,7 +14,7 @@ from sutro_mcp.errors import ArtifactChangedError, WorkerError
 from ._confined import QueryRunner, check_platform
 from ._file_names import export_name, joinable_name
 from ._flights import Flights, OnProgress, bytes_to, rows_to
-from ._folder import discard, real_path
+from ._folder import discard, real_path, stamp
 from ._models import (
     ArtifactRef,
     ExportFormat,
@@ -47,7 +47,8 @@ class ResultsEngine:
         self._pages = Worker()
         self._long = Worker()
         self._queries = QueryRunner()
-        self._summaries: OrderedDict[Hashable, Summary] = OrderedDict()
+        # Each with the file that it was made of.
+        self._summaries: OrderedDict[Hashable, tuple[Path, Summary]] = OrderedDict()
         self._folders: dict[Path, Path] = {}
 
     async def aclose(self) -> None:
@@ -116,10 +117,10 @@ class ResultsEngine:
         """
         doing = f"summarise the results of {variant.job_id}"
 
-        async def work(report: OnProgress) -> Summary:
+        async def work(report: OnProgress) -> tuple[Path, Summary]:
             promised = await promise() if promise else Promise()
 
-            async def make(artifact: Artifact) -> Summary:
+            async def make(artifact: Artifact) -> tuple[Path, Summary]:
                 request = SummaryRequest(
                     artifact=_ref(artifact, variant),
                     expected_rows=promised.num_rows,
@@ -128,20 +129,24 @@ class ResultsEngine:
                     unpack_json=unpack_json,
                     max_chars=max_chars,
                 )
-                return await self._long.run("summary", request, Summary, doing, artifact, rows_to(report))
+                told = rows_to(report)
+                made = await self._long.run("summary", request, Summary, doing, artifact, told)
+                return artifact.path, made
 
             await self._long.start()
             return await self._read(source, variant, make, fresh, report)
 
         key = (source.cache_identity, variant, unpack_json, output_column, max_chars)
         if fresh:
-            return await self._flights.join((key, token_hex(8)), doing, work, on_progress)
-        if key not in self._summaries:
-            self._summaries[key] = await self._flights.join(key, doing, work, on_progress)
-        self._summaries.move_to_end(key)
+            _, summary = await self._flights.join((key, token_hex(8)), doing, work, on_progress)
+            return summary
+        kept = self._summaries.pop(key, None)
+        if kept is None or kept[0] != self._store.path_of(source, variant):
+            kept = await self._flights.join(key, doing, work, on_progress)
+        self._summaries[key] = kept
         while len(self._summaries) > _SUMMARIES:
             self._summaries.popitem(last=False)
-        return self._summaries[key]
+        return kept[1]
 
     async def query(
         self,
@@ -222,8 +227,13 @@ class ResultsEngine:
             return await self._read(source, variant, lambda artifact: make(artifact, report), False, report)
 
         key = ("export", source.cache_identity, variant, folder, name, form)
-        options = (unpack_json, output_column, join_with, overwrite)
-        return await self._flights.join((*key, *options), doing, work, on_progress)
+        # A file to join with may be another one by the time somebody asks again.
+        options = (unpack_json, output_column, join_with, join_with and stamp(folder / join_with), overwrite)
+        report = await self._flights.join((*key, *options), doing, work, on_progress)
+        if (stamp(folder / name) or (0, None))[1] != report.bytes:
+            # It was written for a caller who had left, and has gone since.
+            report = await self._flights.join((*key, *options), doing, work, on_progress)
+        return report
 
     async def _read(
         self,

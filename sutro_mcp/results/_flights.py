@@ -19,6 +19,8 @@ OnProgress = Callable[[float, str], None]
 
 # Finished work that waits for its caller to come back.
 _MOST_KEPT = 16
+# After that it may no longer be true.
+_KEPT_SECONDS = 300.0
 
 
 def bytes_to(on_progress: OnProgress | None) -> Callable[[int, int | None], None] | None:
@@ -49,6 +51,13 @@ class _Flight:
     words: str = ""
     result: Any = None
     error: Exception | None = None
+    ended: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody can be given what it finds: it was cancelled, or it ended too long ago."""
+        old = self.landed.is_set() and anyio.current_time() - self.ended > _KEPT_SECONDS
+        return old or self.scope.cancel_called
 
     def report(self, share: float, words: str) -> None:
         self.words = words
@@ -77,7 +86,7 @@ class Flights:
         Work that nobody waits for any more because all its callers were cancelled is cancelled, too.
         """
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None or flight.is_over:
             flight = self._flights[key] = _Flight()
             self._group.start_soon(self._fly, key, flight, work)
         flight.waiters += 1
@@ -101,7 +110,7 @@ class Flights:
                 f"it goes on in the background ({flight.words or 'it has just begun'})",
                 "Make the same call again to go on waiting; what is done is not done twice",
             )
-        self._flights.pop(key, None)
+        self._forget(key, flight)
         if flight.error is not None:
             raise flight.error
         return flight.result
@@ -115,9 +124,15 @@ class Flights:
         except Exception as error:
             flight.error = error
         finally:
+            flight.ended = anyio.current_time()
             flight.landed.set()
             if not flight.was_left or flight.scope.cancelled_caught:
-                self._flights.pop(key, None)
+                self._forget(key, flight)
             left = [name for name, each in self._flights.items() if each.landed.is_set()]
             for name in left[: max(len(left) - _MOST_KEPT, 0)]:
                 del self._flights[name]
+
+    def _forget(self, key: Hashable, flight: _Flight) -> None:
+        # There may be another one by now.
+        if self._flights.get(key) is flight:
+            del self._flights[key]

@@ -236,3 +236,12 @@ def _trouble(path: Path, error: OSError) -> SettingsError:
         f"{happened}; no file was written",
         f"Ask the user to {advice}, or to set SUTRO_MCP_EXPORT_DIR to another folder",
     )
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Time of change and size of a file, which differ when its content does; None if there is none."""
+    try:
+        stat = path.lstat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size

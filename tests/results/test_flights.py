@@ -117,3 +117,15 @@ async def test_what_nobody_collects_is_forgotten_at_last(group: TaskGroup) -> No
     assert await flights.join(17, "work", works[17]) == "17"
     with pytest.raises(StillWorkingError):
         await flights.join(0, "work", Work())
+
+
+async def test_work_that_was_cancelled_is_begun_anew_by_who_asks_meanwhile(group: TaskGroup) -> None:
+    """There is nothing to be had of it."""
+    flights, work, again = Flights(group, 20), Work(), Work("again")
+    again.may_end.set()
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(flights.join, "a", "work", work)
+        await anyio.wait_all_tasks_blocked()
+        calls.cancel_scope.cancel()
+
+    assert await flights.join("a", "work", again) == "again"

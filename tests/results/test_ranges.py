@@ -326,3 +326,48 @@ async def test_the_next_process_finds_what_this_one_fetched(
     assert size < 3_000
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "cache").iterdir()} == {0o600}
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_kept_summary_is_that_of_the_rows_a_page_shows(
+    frame: pl.DataFrame, artifacts: dict[Layout, bytes]
+) -> None:
+    """After the artifact was replaced, too."""
+    async with sutro(frame, artifacts["one group"]) as large:
+        assert (await large.summary()).row_count == ROWS
+        async with large.engine._store.artifact(large.client, Variant(large.job)) as artifact:  # pyright: ignore[reportPrivateUsage]
+            artifact.discard()
+        large.engine._store._open.clear()  # pyright: ignore[reportPrivateUsage]
+        body = io.BytesIO()
+        large.frame = frame.head(50)
+        large.frame.write_parquet(body)
+        large.emulator.job(large.job).parquet = body.getvalue()
+        large.emulator.artifacts.replace(large.emulator.job(large.job))
+        await large.page()
+        assert (await large.summary()).row_count == 50
+
+
+async def test_an_export_that_has_gone_is_made_again(
+    frame: pl.DataFrame, artifacts: dict[Layout, bytes], tmp_path: Path
+) -> None:
+    """A report must not outlive its file."""
+    async with sutro(frame, artifacts["one group"], patience=0) as large:
+
+        async def export() -> bool:
+            with suppress(StillWorkingError):
+                await large.engine.export(
+                    large.client, Variant(large.job), folder=tmp_path, file_name="a.csv"
+                )
+                return True
+            return False
+
+        async def written() -> None:
+            with anyio.fail_after(60):
+                while not (tmp_path / "a.csv").exists():  # noqa: ASYNC110 - another process writes it
+                    await anyio.sleep(0.05)
+
+        assert not await export()
+        await written()
+        (tmp_path / "a.csv").unlink()
+        await anyio.sleep(0.2)
+        assert not await export()
+        await written()

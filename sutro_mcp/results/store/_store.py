@@ -142,6 +142,11 @@ class ArtifactStore:
                 entry.artifact.discard()
             self._make_room()
 
+    def path_of(self, source: ArtifactSource, variant: Variant) -> Path | None:
+        """Where the artifact lies that the next caller gets, if it is known; no other ever lies there."""
+        entry = self._open.get(_key(source, variant))
+        return entry.artifact.path if entry is not None and not entry.is_bad else None
+
     def close(self) -> None:
         """Keep what the next process can use; remove the rest."""
         for entry in self._open.values():

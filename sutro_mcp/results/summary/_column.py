@@ -14,6 +14,9 @@ from ._numbers import Numbers, Tally
 from ._sketch import Budget, Sketch, Top, hashes
 
 _TOP = 8
+# More than this share of the rows cannot have passed before a value is counted.
+_UNCOUNTED = 0.003
+_LOOKED_AT = 64
 # A value held by fewer rows than this is an example, not a category.
 _TOP_SHARE = 0.005
 _FEW = 20
@@ -179,7 +182,7 @@ class Column:
         estimates: list[Literal["distinct", "quartiles", "top"]] = [] if exact else ["distinct"]
         if numbers and not all(sketch.complete for kind, sketch in used.items() if kind in _NUMERIC):
             estimates.append("quartiles")
-        if not all(item.exact for item in top):
+        if not all(item.exact for item in top) or self._may_hide(top):
             estimates.append("top")
         return ColumnSummary(
             name=self.name,
@@ -196,6 +199,14 @@ class Column:
             ],
             estimates=estimates or None,
         )
+
+    def _may_hide(self, top: Sequence[Top]) -> bool:
+        """Whether a value that was not counted from its first row on may belong among those shown."""
+        least = top[-1].count if len(top) == _TOP else _TOP_SHARE * self.filled
+        shown = {item.row for item in top}
+        counted = [item for sketch in self._sketches.values() for item in sketch.top(_LOOKED_AT)]
+        unsure = [item.count for item in counted if not item.exact and item.row not in shown]
+        return bool(unsure) and max(unsure) + _UNCOUNTED * self.filled >= least
 
     def _distribution(self) -> Distribution | None:
         if self._numbers is None:

@@ -166,3 +166,18 @@ def test_the_fields_of_many_objects_are_estimated_as_columns_are() -> None:
     (broken,) = answer.suspicious
     assert (broken.kind, broken.count) == ("JSON cut off or broken", 1)
     assert column(answer, "id").present == 299_999
+
+
+def test_a_list_of_values_that_may_lack_one_is_called_an_estimate() -> None:
+    """X is the most frequent, but was rare while it was not yet counted."""
+    batch, parts = 20_000, list[pl.Series]()
+    for number in range(30):
+        x = 0 if number < 14 else 48 if number < 20 else 340
+        named = ["X"] * x + [f"Y{label}" for label in range(8) for _ in range(120)]
+        unique = [f"{number}-{row}" for row in range(batch - len(named))]
+        parts.append(pl.Series([*unique, *named]))
+
+    (answer,) = summarise(pl.concat(parts), range(0, 30 * batch, batch)).columns
+
+    assert "X" not in [top.value for top in answer.top]
+    assert answer.estimates == ["distinct", "top"]
