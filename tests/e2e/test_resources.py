@@ -12,6 +12,7 @@ from sutro_mcp.emulator import Emulator
 from tests.support import Era
 from tests.updates import Updates
 
+from .http_process import http_process
 from .process import COMMAND, INITIALIZE, server_process
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 Open = Callable[[Era, Updates], AbstractAsyncContextManager[Client]]
 
 
-@pytest.fixture(params=["stdio"])
+@pytest.fixture(params=["stdio", "http"])
 def open_client(request: pytest.FixtureRequest, sutro_env: dict[str, str]) -> Open:
     """A client of a server process, over each transport."""
 
@@ -30,7 +31,13 @@ def open_client(request: pytest.FixtureRequest, sutro_env: dict[str, str]) -> Op
         async with Client(parameters, mode=era, message_handler=updates) as client:
             yield client
 
-    return {"stdio": over_stdio}[request.param]
+    @asynccontextmanager
+    async def over_http(era: Era, updates: Updates) -> AsyncGenerator[Client]:
+        async with http_process(env=sutro_env) as server:
+            async with Client(server.url, mode=era, message_handler=updates) as client:
+                yield client
+
+    return {"stdio": over_stdio, "http": over_http}[request.param]
 
 
 @pytest.mark.parametrize("era", ["auto", "legacy"], ids=["2026-era", "2025-era"])
