@@ -33,9 +33,11 @@ def open_client(request: pytest.FixtureRequest, sutro_env: dict[str, str]) -> Op
 
     @asynccontextmanager
     async def over_http(era: Era, updates: Updates) -> AsyncGenerator[Client]:
-        async with http_process(env=sutro_env) as server:
-            async with Client(server.url, mode=era, message_handler=updates) as client:
-                yield client
+        async with (
+            http_process(env=sutro_env) as server,
+            Client(server.url, mode=era, message_handler=updates) as client,
+        ):
+            yield client
 
     return {"stdio": over_stdio, "http": over_http}[request.param]
 
