@@ -9,11 +9,10 @@ import json
 import os
 import sys
 import tempfile
-import time
-from pathlib import Path
 from typing import Any
 
 import polars as pl
+from _usage import measured
 
 
 def first_page(client: Any, job: str) -> object:
@@ -43,13 +42,6 @@ def download(client: Any, job: str) -> object:
         return pl.scan_parquet(path).slice(0, 20).collect().rows()[0][0]
 
 
-def status(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
 def main() -> None:
     operation, job, small = sys.argv[1:]
     # What the SDK prints must not get between.
@@ -58,16 +50,8 @@ def main() -> None:
     client: Any = importlib.import_module("sutro").Sutro()
     client.get_job_results(small)
     pl.DataFrame({"a": ["x"]}).get_column("a").value_counts()
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status("VmRSS")
-    cpu, wall = time.process_time(), time.perf_counter()
-    value = globals()[operation](client, job)
-    used = {
-        "wall": time.perf_counter() - wall,
-        "cpu": time.process_time() - cpu,
-        "memory": status("VmHWM") - before,
-    }
-    answers.write(json.dumps({**used, "value": value}, default=str) + "\n")
+    used = measured(lambda: globals()[operation](client, job))
+    answers.write(json.dumps(used, default=str) + "\n")
     answers.flush()
 
 

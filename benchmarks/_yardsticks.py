@@ -7,11 +7,10 @@ import json
 import os
 import sys
 import tempfile
-import time
-from pathlib import Path
 
 import httpx
 import polars as pl
+from _usage import measured
 
 
 def download(job: str, _: str) -> None:
@@ -31,25 +30,9 @@ def decode(_: str, path: str) -> None:
     pl.scan_parquet(path).select(pl.all().null_count()).collect(engine="streaming")
 
 
-def status(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
 def main() -> None:
     operation, job, path = sys.argv[1:]
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status("VmRSS")
-    cpu, wall = time.process_time(), time.perf_counter()
-    globals()[operation](job, path)
-    used = {
-        "wall": time.perf_counter() - wall,
-        "cpu": time.process_time() - cpu,
-        "memory": status("VmHWM") - before,
-    }
-    print(json.dumps(used))
+    print(json.dumps(measured(lambda: globals()[operation](job, path))))
 
 
 main()

@@ -166,7 +166,7 @@ def test_a_line_that_pins_nothing_is_found(tree: Path) -> None:
         ),
         pytest.param('"https://registry.npm' + 'js.org/x"', "names a package index", id="npm"),
         pytest.param("--index" + "-url x", "sets a package index", id="option of a requirements file"),
-        pytest.param("cd /root/" + ".cache/x", "names a path of one machine", id="path of one machine"),
+        pytest.param("cd /root" + "/.cache/x", "names a path of one machine", id="path of one machine"),
     ],
 )
 def test_a_line_that_ties_the_tree_to_one_place_is_found(tree: Path, line: str, fault: str) -> None:
