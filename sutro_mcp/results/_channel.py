@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from io import FileIO
@@ -33,11 +34,12 @@ class Channel(Protocol):
 
 
 class Pipe:
-    """Frames over a pair of pipes."""
+    """Frames over a pair of pipes. One thread may ask while another one tells."""
 
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._source = source
         self._sink = sink
+        self._sending = threading.Lock()
 
     def receive(self) -> Any:
         """The next message, or None at the end."""
@@ -46,8 +48,9 @@ class Pipe:
 
     def send(self, raw: bytes) -> None:
         """One message."""
-        self._sink.write(struct.pack(">I", len(raw)) + raw)
-        self._sink.flush()
+        with self._sending:
+            self._sink.write(struct.pack(">I", len(raw)) + raw)
+            self._sink.flush()
 
     def ask(self, message: dict[str, Any]) -> None:
         self.tell(message)

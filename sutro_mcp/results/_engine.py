@@ -13,7 +13,7 @@ from sutro_mcp.errors import ArtifactChangedError, WorkerError
 
 from ._confined import QueryRunner, check_platform
 from ._file_names import export_name, joinable_name
-from ._flights import Flights, OnProgress, bytes_to, rows_to
+from ._flights import Flights, OnProgress, bytes_to, meanwhile, rows_to
 from ._folder import discard, real_path, stamp
 from ._models import (
     ArtifactRef,
@@ -76,7 +76,7 @@ class ResultsEngine:
         async def make(artifact: Artifact) -> Page:
             from .parquet import HEAD, TAIL  # a server that starts has no file to read yet
 
-            # Where reading begins, asked for at once and before the worker knows that it needs it.
+            # Where reading begins, asked for before the worker, which may be busy, knows that it needs it.
             spans = [(max(artifact.size - TAIL, 0), artifact.size)]
             if offset == 0 and not columns:
                 spans.append((0, min(HEAD, artifact.size)))
@@ -118,23 +118,28 @@ class ResultsEngine:
         doing = f"summarise the results of {variant.job_id}"
 
         async def work(report: OnProgress) -> tuple[Path, Summary]:
-            promised = await promise() if promise else Promise()
-
-            async def make(artifact: Artifact) -> tuple[Path, Summary]:
-                request = SummaryRequest(
-                    artifact=_ref(artifact, variant),
-                    expected_rows=promised.num_rows,
-                    json_schema=promised.json_schema,
-                    output_column=output_column,
-                    unpack_json=unpack_json,
-                    max_chars=max_chars,
-                )
-                told = rows_to(report)
-                made = await self._long.run("summary", request, Summary, doing, artifact, told)
-                return artifact.path, made
-
             await self._long.start()
-            return await self._read(source, variant, make, fresh, report)
+            async with meanwhile(promise or _nothing_promised) as promised:
+
+                async def make(artifact: Artifact) -> tuple[Path, Summary]:
+                    from .parquet import TAIL
+
+                    job = await promised()
+                    request = SummaryRequest(
+                        artifact=_ref(artifact, variant),
+                        expected_rows=job.num_rows,
+                        json_schema=job.json_schema,
+                        output_column=output_column,
+                        unpack_json=unpack_json,
+                        max_chars=max_chars,
+                    )
+                    # Where reading begins and, beside it, everything.
+                    early = [(max(artifact.size - TAIL, 0), artifact.size), (0, artifact.size)]
+                    told = rows_to(report)
+                    made = await self._long.run("summary", request, Summary, doing, artifact, told, early)
+                    return artifact.path, made
+
+                return await self._read(source, variant, make, fresh, report)
 
         key = (source.cache_identity, variant, unpack_json, output_column, max_chars)
         if fresh:
@@ -290,3 +295,7 @@ def _ref(artifact: Artifact, variant: Variant) -> ArtifactRef:
         include_inputs=variant.include_inputs,
         include_cumulative_logprobs=variant.include_cumulative_logprobs,
     )
+
+
+async def _nothing_promised() -> Promise:
+    return Promise()

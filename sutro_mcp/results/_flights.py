@@ -4,7 +4,8 @@ Hosts give up on a call after about a minute, and call again. So work that takes
 caller, who is told so, and whoever asks for the same again joins it or gets what it found.
 """
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -39,6 +40,39 @@ def bytes_to(on_progress: OnProgress | None) -> Callable[[int, int | None], None
 def rows_to(report: OnProgress) -> Callable[[int, int], None]:
     """Tells `report` of rows that are read."""
     return lambda done, total: report(0.5 + done / max(total, 1) / 2, f"{done:,} of {total:,} rows read")
+
+
+@asynccontextmanager
+async def meanwhile(call: Callable[[], Awaitable[T]]) -> AsyncGenerator[Callable[[], Awaitable[T]]]:
+    """`call` runs while the block does; what the block gets waits for its result, or raises its error."""
+    landed = anyio.Event()
+    results: list[T] = []
+    failures: list[Exception] = []
+
+    async def run() -> None:
+        try:
+            results.append(await call())
+        except Exception as error:
+            failures.append(error)
+        landed.set()
+
+    async def result() -> T:
+        await landed.wait()
+        if failures:
+            raise failures[0]
+        return results[0]
+
+    failure: Exception | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        # Kept and raised outside: what leaves a task group comes as a group.
+        try:
+            yield result
+        except Exception as error:
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 @dataclass

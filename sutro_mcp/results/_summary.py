@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ._ahead import one_ahead
 from ._channel import Channel, Deaf
 from ._models import Summary, SummaryRequest
 from ._rows import Rows, open_rows
@@ -28,10 +29,11 @@ def _summarise(table: Rows, request: SummaryRequest, channel: Channel) -> Summar
         json_schema=request.json_schema,
         unpack_json=request.unpack_json,
     )
-    for name, first_row, values in table.batches(summariser.columns):
-        summariser.add(name, first_row, values)
-        if name == request.output_column:
-            channel.tell({"rows": [first_row + len(values), table.height]})
+    with one_ahead(table.batches(summariser.columns)) as batches:
+        for name, first_row, values in batches:
+            summariser.add(name, first_row, values)
+            if name == request.output_column:
+                channel.tell({"rows": [first_row + len(values), table.height]})
 
     def cells(name: str, rows: Sequence[int]) -> list[Any]:
         # Indexing would give a list as a Series.

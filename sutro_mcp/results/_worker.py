@@ -49,15 +49,17 @@ class Worker:
         doing: str,
         supply: Supply | None = None,
         on_rows: OnRows | None = None,
+        early: Sequence[Span] = (),
     ) -> Answer:
         """The answer to `request`. Raises what the task or `supply` raises, or WorkerError.
 
-        An artifact that is whole on disk needs no `supply`.
+        An artifact that is whole on disk needs no `supply`. `early` are bytes that the task will want,
+        fetched side by side before it says so.
         """
         raw = b'{"task":"%s","request":%s}' % (task.encode(), request.model_dump_json().encode())
         async with self._turn:
             try:
-                reply = await self._converse(raw, supply, on_rows)
+                reply = await self._converse(raw, supply, on_rows, early)
             except TimeoutError:
                 await self._stop()
                 raise _failed(doing, f"it took more than {self._patience:g} seconds") from None
@@ -87,7 +89,7 @@ class Worker:
         await self._stop()
 
     async def _converse(
-        self, raw: bytes, supply: Supply | None, on_rows: OnRows | None
+        self, raw: bytes, supply: Supply | None, on_rows: OnRows | None, early: Sequence[Span]
     ) -> dict[str, Any] | errors.SutroError:
         """The last word of the worker, or why it could not be given what it needed."""
         child = await self._running()
@@ -99,6 +101,9 @@ class Worker:
                 await supply.ahead(spans)
 
         async with anyio.create_task_group() as group:
+            if supply is not None:
+                for span in early:
+                    group.start_soon(ahead, supply, [span])
             # Kept and raised outside: what leaves a task group comes as a group.
             try:
                 with anyio.fail_after(self._patience):

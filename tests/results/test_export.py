@@ -94,7 +94,12 @@ def read(path: Path, schema: Any) -> pl.DataFrame:
     """An export as polars reads it; CSV and JSON Lines know no types, so they are told."""
     if path.suffix == ".parquet":
         return pl.read_parquet(path)
-    return pl.read_csv(path, schema=schema) if path.suffix == ".csv" else pl.read_ndjson(path, schema=schema)
+    if path.suffix == ".jsonl":
+        return pl.read_ndjson(path, schema=schema)
+    # Not the names: the reader of polars may leave the quotes in a quoted name doubled.
+    with path.open(encoding="utf-8", newline="") as lines:
+        names = next(csv.reader(lines, strict=True))
+    return pl.read_csv(path, new_columns=names, schema_overrides=list(schema.values()))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -152,8 +157,7 @@ def test_every_format_reads_back_as_the_frame(
             rows, schema={"outputs": pl.String, "number": pl.Int64, "share": pl.Float64}, orient="row"
         ),
     )
-    # Without a row to read after it, polars' reader of CSV leaves the quotes of a quoted name doubled.
-    if name in ("number", "share", "outputs") or (not rows and '"' in name):
+    if name in ("number", "share", "outputs"):
         name = "inference_result"
     expected = frame_of(artifact, unpack_json=False, output_column=name)
     export(folder, artifact, form=form, unpack_json=False, output_column=name, overwrite=True)

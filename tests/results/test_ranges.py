@@ -309,6 +309,25 @@ async def test_what_the_job_promised_is_asked_for_once(large: Sutro) -> None:
     assert asked == 1
 
 
+async def test_the_job_is_looked_up_while_its_results_are_opened(
+    large: Sutro, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither waits for the other."""
+    opened, open_results = anyio.Event(), large.client.open_results
+
+    async def open_and_tell(*args: Any, **options: Any) -> Any:
+        opened.set()
+        return await open_results(*args, **options)
+
+    async def promise() -> Promise:
+        await opened.wait()
+        return Promise(num_rows=ROWS)
+
+    monkeypatch.setattr(large.client, "open_results", open_and_tell)
+    with anyio.fail_after(30):
+        assert (await large.summary(promise=promise)).expected_rows == ROWS
+
+
 async def test_the_next_process_finds_what_this_one_fetched(
     frame: pl.DataFrame, artifacts: dict[Layout, bytes], tmp_path: Path
 ) -> None:

@@ -23,6 +23,8 @@ from ._sketch import Budget
 _PATHS = 200
 # What Python takes for white space, which a few more characters are than elsewhere.
 _BLANK = r"[\s\x1c-\x1f]"
+_NOTES = {"is_blank": rf"^{_BLANK}*$", "is_like_object": rf"^{_BLANK}*\{{", "refuses": REFUSAL}
+_NOTABLE = "|".join(f"(?:{pattern})" for pattern in _NOTES.values())
 
 
 class Outputs:
@@ -50,10 +52,9 @@ class Outputs:
         found = pl.DataFrame({"text": texts}).select(
             length=text.str.len_chars(),
             is_null=text.is_null(),
-            is_blank=text.str.contains(rf"^{_BLANK}*$").fill_null(value=False),
-            is_like_object=text.str.contains(rf"^{_BLANK}*\{{").fill_null(value=False),
-            refuses=text.str.contains(REFUSAL).fill_null(value=False),
+            is_notable=text.str.contains(_NOTABLE).fill_null(value=False),
         )
+        found = found.hstack(_notes(texts, found["is_notable"]))
         refused = is_refusal(texts, found["refuses"])
         marks = pl.DataFrame({"long": found["length"] >= LONG, "refusal": refused})
         self.text.add(rows, texts, found["length"], marks)
@@ -155,3 +156,12 @@ class Outputs:
             return self._as_objects.suspicions(None), self._as_objects.rows
         repeats, more = self._repeats.suspicion()
         return self._as_text.suspicions(repeats), self._as_text.rows + more
+
+
+def _notes(texts: pl.Series, is_notable: pl.Series) -> list[pl.Series]:
+    """Which texts match each of the patterns. Most match none, which `is_notable` has told in one pass."""
+    notable = pl.DataFrame({"text": texts.filter(is_notable)})
+    notes = notable.select(**{name: pl.col("text").str.contains(pattern) for name, pattern in _NOTES.items()})
+    at = is_notable.arg_true()
+    # What is scattered into changes.
+    return [is_notable.clone().scatter(at, note).alias(note.name) for note in notes.iter_columns()]
