@@ -12,7 +12,10 @@ import anyio
 import stamina
 
 from sutro_mcp.redaction import guard_process
-from tests.faults.messages import run_ids, run_messages
+from tests.faults.artifacts import run_artifacts
+from tests.faults.http_messages import run_http_messages
+from tests.faults.ids import run_ids
+from tests.faults.messages import run_messages
 from tests.faults.schedules import run_schedules
 
 Round = Callable[[int, "Counter[str]"], Awaitable[list[str]]]
@@ -25,24 +28,37 @@ async def _messages(seed: int, counts: "Counter[str]") -> list[str]:
         counts["messages"] += tally.lines
         counts["requests answered"] += tally.answered
         problems += [f"answered twice: {request_id}" for request_id in tally.twice]
+        http = await run_http_messages(seed, 1_000, era)
+        counts["messages"] += http.sent
+        counts["requests answered"] += http.answered
+        problems += http.wrong
     return problems
 
 
 async def _ids(seed: int, counts: "Counter[str]") -> list[str]:
-    counts["bad job ids"] += 5_000
-    return await run_ids(seed, 5_000)
+    counts["bad job ids"] += 2_500
+    return await run_ids(seed, 2_500)
 
 
 async def _schedules(seed: int, counts: "Counter[str]") -> list[str]:
     with stamina.set_testing(True, attempts=4, cap=True):
-        tally = await run_schedules(seed, 250)
-    counts["fault schedules"] += 250
+        tally = await run_schedules(seed, 125)
+    counts["fault schedules"] += 125
     counts["right answers"] += tally.right
     counts["explicit errors"] += tally.failed
     return tally.wrong
 
 
-ROUNDS: tuple[Round, ...] = (_messages, _ids, _schedules)
+async def _artifacts(seed: int, counts: "Counter[str]") -> list[str]:
+    tally = await run_artifacts(seed, 500)
+    counts["changed artifacts"] += 500
+    counts["artifacts read"] += tally.read
+    counts["artifacts refused"] += tally.refused
+    counts["workers ended"] += tally.deaths
+    return tally.wrong
+
+
+ROUNDS: tuple[Round, ...] = (_messages, _ids, _schedules, _artifacts)
 
 
 async def fuzz(minutes: float, seed: int) -> int:

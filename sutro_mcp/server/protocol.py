@@ -207,7 +207,9 @@ class SutroServer(MCPServer[AppContext]):
 
 async def refuse_cursors(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """Middleware: lists of one page have no second, and the SDK would give the first again without end."""
-    if ctx.method in _ONE_PAGE and ctx.params and ctx.params.get("cursor"):
+    # What asks without an id hears nothing, and must not fill the log.
+    asks = ctx.request_id is not None
+    if asks and ctx.method in _ONE_PAGE and ctx.params and ctx.params.get("cursor"):
         raise MCPError(INVALID_PARAMS, f"{ctx.method} has one page only. Ask again without a cursor.")
     return await call_next(ctx)
 
