@@ -151,6 +151,8 @@ class RemoteArtifact:
         if known and found != known:
             raise self._changed()
         length = content_length(response, self._doing)
+        if whole and length not in (None, self.size):
+            raise self._changed()
         if length not in (None, stop - at):
             raise self._unexpected(f"the artifact store sent {length:,} bytes instead of {stop - at:,}")
         self.etag = found

@@ -1,10 +1,10 @@
 """One value of a result as one JSON scalar, and JSON text as a value."""
 
-import datetime
 import decimal
 import math
 from typing import Any, cast
 
+import polars as pl
 from pydantic_core import to_json
 
 from sutro_mcp.untrusted import visible
@@ -24,8 +24,25 @@ def parse_object(text: str | None) -> dict[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
+def times_as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Dates, times and durations in ISO 8601, with all their digits.
+
+    Those of Python have microseconds and the years 1 to 9999 only, and read a file to learn about a zone.
+    """
+    columns = {c.name: _iso(c) if c.dtype.is_temporal() else c for c in frame.iter_columns()}
+    return pl.DataFrame(columns)
+
+
+def _iso(times: pl.Series) -> pl.Series:
+    text = times.dt.to_string("iso:strict")
+    if times.dtype == pl.Duration:
+        return text
+    # Without the zeros that end a fraction.
+    return text.str.replace(r"(\.\d*?)0+($|[+-])", "${1}${2}").str.replace(r"\.($|[+-])", "${1}")
+
+
 def cell(value: Any) -> Cell:
-    """`value` as one JSON scalar; lists and objects become compact JSON text."""
+    """`value`, which is no date or time, as one JSON scalar; lists and objects become compact JSON text."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -35,9 +52,7 @@ def cell(value: Any) -> Cell:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, str):
         return visible(value)
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, decimal.Decimal | datetime.timedelta):
+    if isinstance(value, decimal.Decimal):
         return str(value)
     if isinstance(value, bytes):
         return f"({len(value):,} bytes)"

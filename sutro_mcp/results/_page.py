@@ -15,7 +15,7 @@ from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.untrusted import quote, visible
 
 from ._budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, fit
-from ._cells import cell, parse_object
+from ._cells import cell, parse_object, times_as_text
 from ._channel import Channel, Deaf
 from ._models import Page, PageRequest
 from ._rows import Rows, open_rows
@@ -38,7 +38,7 @@ def _make(table: Rows, request: PageRequest) -> Page:
             f"it has {table.height:,} rows, numbered from 0",
             f"Use an offset below {max(table.height, 1):,}",
         )
-    part = table.part(_needed(table.names, request), request.offset, request.limit)
+    part = times_as_text(table.part(_needed(table.names, request), request.offset, request.limit))
     rows, names = _records(part, table.names, request)
     chosen, unknown = _choose(names, table, request)
     page = _fit(rows, chosen, table.height, request)

@@ -14,7 +14,7 @@ from sutro_mcp.untrusted import quote
 
 # The same budgets as those of a page, kept by the same means.
 from ._budget import fit
-from ._cells import cell
+from ._cells import cell, times_as_text
 from ._models import Cell, Page, QueryRequest
 from ._sql import MAX_SQL, why_not
 from ._table import OUTPUT, Table
@@ -42,7 +42,7 @@ def run_query(table: Table, request: QueryRequest) -> Page:
     try:
         # Eager: counting the rows needs all of them anyway, and the process has a cap on memory and time.
         found = pl.SQLContext(frames={"results": table.frame}).execute(request.sql, eager=True)
-        part = _without_zones(found.head(request.limit))
+        part = times_as_text(found.head(request.limit))
         rows = [[cell(value) for value in values] for values in part.iter_rows()]
     except OSError:
         # One sentence, whatever it was: a difference would tell whether a file exists.
@@ -92,15 +92,6 @@ def _fit(
     if len(names) > len(fitted.columns):
         notes.append(f"{len(names) - len(fitted.columns)} columns not shown (select those you need)")
     return Page(columns=fitted.columns, rows=fitted.rows, row_count=row_count, offset=0), notes
-
-
-def _without_zones(frame: pl.DataFrame) -> pl.DataFrame:
-    """Times with a zone as text: Python would open a file to learn about the zone."""
-    zoned = [
-        name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime) and dtype.time_zone
-    ]
-    texts = {name: frame.get_column(name).dt.to_string("iso:strict") for name in zoned}
-    return pl.DataFrame({name: texts.get(name, frame.get_column(name)) for name in frame.columns})
 
 
 def _said(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._ahead import one_ahead
+from ._cells import times_as_text
 from ._channel import Channel, Deaf
 from ._models import Summary, SummaryRequest
 from ._rows import Rows, open_rows
@@ -36,7 +37,8 @@ def _summarise(table: Rows, request: SummaryRequest, channel: Channel) -> Summar
                 channel.tell({"rows": [first_row + len(values), table.height]})
 
     def cells(name: str, rows: Sequence[int]) -> list[Any]:
+        parts = (times_as_text(table.part([name], row, 1)) for row in rows)
         # Indexing would give a list as a Series.
-        return [table.part([name], row, 1).get_column(name).to_list()[0] for row in rows]
+        return [part.get_column(name).to_list()[0] for part in parts]
 
     return summariser.result(cells, expected_rows=request.expected_rows, max_chars=request.max_chars)

@@ -217,6 +217,7 @@ async def test_bytes_that_belong_to_another_artifact_are_known_without_asking() 
         (serve(etag=None), 0, SIZE, '"v1"'),
         (serve(headers={"content-range": f"bytes 100-199/{SIZE + 1}"}), 100, 200, None),
         (serve(headers={"content-range": f"bytes 100-199/{SIZE - 1}"}), 100, 200, '"v1"'),
+        (serve(PARQUET[:-1]), 0, SIZE, None),
     ],
     ids=[
         "412 to a part",
@@ -227,6 +228,7 @@ async def test_bytes_that_belong_to_another_artifact_are_known_without_asking() 
         "no tag of the whole",
         "longer",
         "shorter",
+        "whole of another length",
     ],
 )
 async def test_an_artifact_that_was_replaced_is_not_read_on(
@@ -275,7 +277,6 @@ async def test_a_part_that_proves_nothing_is_refused_before_its_first_byte(answe
         (serve(headers={"content-range": f"bytes 101-8999/{SIZE}"}), 100, 9000, "another part"),
         (serve(headers={"content-range": f"bytes 100-8998/{SIZE}"}), 100, 9000, "another part"),
         (serve(headers={"content-length": "8899"}), 100, 9000, "sent 8,899 bytes instead of 8,900"),
-        (serve(PARQUET[:-1]), 0, SIZE, f"sent {SIZE - 1:,} bytes instead of {SIZE:,}"),
         (serve(headers={"content-length": "x"}), 100, 9000, "a length that is not a number"),
         (serve(headers={"content-encoding": "gzip"}), 100, 9000, "sent the artifact compressed"),
         (serve(headers={"content-encoding": "br"}), 0, SIZE, "sent the artifact compressed"),
@@ -289,7 +290,6 @@ async def test_a_part_that_proves_nothing_is_refused_before_its_first_byte(answe
         "other start",
         "other stop",
         "other length",
-        "other length of the whole",
         "junk length",
         "compressed",
         "compressed whole",

@@ -80,7 +80,7 @@ def refusal(artifact: ArtifactRef, sql: str, **options: Any) -> InvalidArgumentE
         ("(SELECT row FROM results LIMIT 1)", [[0]]),
         ("SELECT 'read_csv(''x'')' AS a FROM results /* DROP; /* x */ */ LIMIT 1", [["read_csv('x')"]]),
         ("SELECT TIMESTAMP '2026-01-02 03:04:05' AT TIME ZONE 'UTC' AS t, DATE '2026-01-02' AS d",
-         [["2026-01-02T03:04:05.000000+00:00", "2026-01-02"]]),
+         [["2026-01-02T03:04:05+00:00", "2026-01-02"]]),
         ("SELECT row FROM results WHERE row > 99", []),
     ],
 )  # fmt: skip

@@ -236,6 +236,19 @@ async def test_an_artifact_that_is_replaced_is_never_mixed_with_the_old_one(larg
     await large.page()
 
 
+async def test_a_small_artifact_that_is_replaced_before_its_first_byte_is_read_as_the_new_one(
+    frame: pl.DataFrame,
+) -> None:
+    """Its link told the length of the old one."""
+    old, new = io.BytesIO(), io.BytesIO()
+    frame.head(10).write_parquet(old)
+    frame.head(500).write_parquet(new)
+    async with sutro(frame.head(500), old.getvalue()) as small:
+        small.emulator.faults.add(Fault.changed_artifact(), origin="store", times=1)
+        small.emulator.job(small.job).parquet = new.getvalue()
+        await small.page()
+
+
 async def test_a_summary_that_takes_long_goes_on_without_its_caller(
     frame: pl.DataFrame, artifacts: dict[Layout, bytes]
 ) -> None:

@@ -156,6 +156,7 @@ TYPES: dict[str, tuple[pl.Series, str, int]] = {
     "lists of odd numbers": (pl.Series([[math.nan], [math.nan], [math.inf]]), "list", 2),
     "lists of binary": (pl.Series([[b"\xff"], [b"\xff"]]), "list", 1),
     "dates": (pl.Series([datetime.date(2026, 1, 1)] * 2), "date", 1),
+    "far dates": (pl.Series([10**7, 10**7], dtype=pl.Int32).cast(pl.Date), "date", 1),
     "durations": (pl.Series([datetime.timedelta(days=1)] * 2), "timedelta", 1),
     "decimals": (pl.Series([decimal.Decimal("1.5"), decimal.Decimal("2.5")]), "Decimal", 2),
     "binary": (pl.Series([b"\xff", b"\xfe"]), "bytes", 2),
@@ -353,6 +354,19 @@ def test_samples_are_the_same_every_time(tmp_path: Path) -> None:
         Sample(row=3, why="shortest", output="a", input="3"),
         Sample(row=4, why="longest", output="cccc\\u{200B}", input="4"),
         Sample(row=6, why="spread", output="ee", input="6"),
+    ]
+
+
+def test_a_field_that_has_the_name_of_a_column_says_where_it_is_from(tmp_path: Path) -> None:
+    """By the name that pages and SQL give it; so does the second of two paths that look alike."""
+    texts = [json.dumps({"id": "x", "a.b": 1, "a": {"b": "c"}})] * 2
+    answer = summary(parquet(tmp_path, {"id": [1, 2], "outputs": texts}))
+
+    assert [(each.name, each.type) for each in answer.columns] == [
+        ("inference_result.id", "text"),
+        ("a.b", "integer"),
+        ("inference_result.a.b", "text"),
+        ("id", "integer"),
     ]
 
 

@@ -20,7 +20,12 @@ from typing import Protocol
 
 import anyio
 
-from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, UnexpectedReplyError
+from sutro_mcp.errors import (
+    ArtifactChangedError,
+    ConfigurationError,
+    RangesUnsupportedError,
+    UnexpectedReplyError,
+)
 
 from ._artifact import Format, PartialFile, Progress, RemoteArtifact, WholeFile
 from ._entry import Entry, read_state, remove
@@ -166,7 +171,13 @@ class ArtifactStore:
             if state is None:
                 continue
             if state.size == remote.size:
-                artifact = PartialFile(Entry(data, remote.size, variant.doing, state=state), remote)
+                try:
+                    entry = Entry(data, remote.size, variant.doing, state=state)
+                except ConfigurationError:
+                    # Something else is in its place. Where nothing can be kept, a new one will say so.
+                    remove(data)
+                    continue
+                artifact = PartialFile(entry, remote)
                 try:
                     await artifact.verify()
                 except (ArtifactChangedError, RangesUnsupportedError):

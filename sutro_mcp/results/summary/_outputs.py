@@ -4,7 +4,7 @@ Whether they count as objects is known at the end only, so both views are kept u
 other much: texts that do not start as an object does are not parsed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -30,7 +30,18 @@ _NOTABLE = "|".join(f"(?:{pattern})" for pattern in _NOTES.values())
 class Outputs:
     """Texts that may be JSON objects."""
 
-    def __init__(self, name: str, budget: Budget, schema: dict[str, Any] | None, *, unpack: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        budget: Budget,
+        schema: dict[str, Any] | None,
+        *,
+        unpack: bool,
+        taken: Iterable[str] = (),
+    ) -> None:
+        """`name` is that of the column, and `taken` are those of the others."""
+        self._name = name
+        self._taken = set(taken)
         self._budget = budget
         self._promised = unpack and schema is not None
         self._unpack = unpack
@@ -40,7 +51,7 @@ class Outputs:
         self._as_text = Doubts()
         self._as_objects = Doubts()
         self.extremes = Extremes()
-        self.text = Column(name, budget, self._repeats)
+        self.text = Column(visible(name), budget, self._repeats)
         self._paths: dict[Path, None] = {}
         self._more = False
         self.fields: dict[Path, Column] = {}
@@ -119,7 +130,14 @@ class Outputs:
             new.remove(path)
             self._paths[path] = None
             if len(self.fields) < MOST_COLUMNS:
-                self.fields[path] = Column(visible(".".join(path)), self._budget)
+                self.fields[path] = Column(visible(self._free(".".join(path))), self._budget)
+
+    def _free(self, name: str) -> str:
+        """The name of a field, or one that says where it is from if that is taken: as pages and SQL have it."""
+        while name in self._taken:
+            name = f"{self._name}.{name}"
+        self._taken.add(name)
+        return name
 
     @property
     def structured(self) -> bool:

@@ -47,7 +47,7 @@ class Summariser:
         budget = self._budget = Budget()
         self._row_count = row_count
         self._output = output_column
-        self._outputs = Outputs(visible(output_column), budget, json_schema, unpack=unpack_json)
+        self._outputs = Outputs(output_column, budget, json_schema, unpack=unpack_json, taken=carried)
         self._carried = {name: Column(visible(name), budget) for name in carried[: MOST_COLUMNS - 1]}
         self._unshown = len(carried) - len(self._carried)
         self._added = dict.fromkeys((output_column, *self._carried), 0)

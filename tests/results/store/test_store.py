@@ -252,6 +252,26 @@ async def test_an_artifact_of_another_length_takes_the_place_of_the_old_one(tmp_
         store.close()
 
 
+@pytest.mark.parametrize("is_link", [True, False], ids=["a link", "a folder"])
+async def test_what_lies_in_the_place_of_an_artifact_keeps_nobody_from_it(tmp_path: Path, is_link: bool) -> None:
+    """A link is not followed, and a new file is begun."""
+    async with sutro() as (emulator, client):
+        store, variant = ArtifactStore(tmp_path / "cache", LARGE), add(emulator)
+        store.folder.mkdir()
+        old = await fetch(store, client, variant)
+        store.close()
+        old.rename(tmp_path / "elsewhere")
+        if is_link:
+            old.symlink_to(tmp_path / "elsewhere")
+        else:
+            old.mkdir()
+        store = ArtifactStore(tmp_path / "cache", LARGE)
+        new = await fetch(store, client, variant)
+        assert new != old
+        assert new.read_bytes() == (tmp_path / "elsewhere").read_bytes() == BODY
+        store.close()
+
+
 async def test_an_old_artifact_that_cannot_be_checked_now_is_checked_later(tmp_path: Path) -> None:
     """It is neither used nor thrown away."""
     async with sutro() as (emulator, client):
