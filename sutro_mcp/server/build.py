@@ -14,6 +14,7 @@ from sutro_mcp.settings import Settings
 
 from .completion import serve_completion
 from .context import AppContext, Connect, open_context
+from .identity import show_icons
 from .listing import serve_listing
 from .outbound import outbound
 from .prompts import add_prompts
@@ -64,7 +65,13 @@ def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) ->
         extensions=[tasks, Skills(skill(settings))],
         cache_hints=_CACHE_HINTS,
         subscriptions=subscribers.bus,
-        middleware=[outbound, tasks.refuse_undeclared, promise_no_list_changes, refuse_cursors],
+        middleware=[
+            outbound,
+            tasks.refuse_undeclared,
+            show_icons,
+            promise_no_list_changes,
+            refuse_cursors,
+        ],
     )
     for tool in tools_for(settings):
         server.add_tool(

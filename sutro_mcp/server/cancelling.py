@@ -20,7 +20,7 @@ from sutro_mcp.errors import (
 from sutro_mcp.untrusted import quote
 
 from .consent import Consent
-from .job_outputs import brief
+from .job_outputs import brief, uri_to_follow
 from .outputs import CancelAnswer, Outcome
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ def _answer(
         num_rows=job.num_rows,
         message=message,
         next=next_step,
+        uri=uri_to_follow(job.job_id, status_after or job.status),
     )
 
 

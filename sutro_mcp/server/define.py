@@ -60,11 +60,18 @@ def writing_tool(title: str) -> Callable[[ToolFunction], Tool]:
     return lambda function: replace(declare(function), writes_files=True)
 
 
-def reply(answer: Answer, text: str, links: Sequence[ResourceLink] = ()) -> CallToolResult:
-    """Both channels of an answer, each complete; `links` are for hosts to attach, their URIs in both too."""
+def reply(answer: Answer, text: str, uris: Sequence[str] = ()) -> CallToolResult:
+    """Both channels of an answer, each complete; `uris` are resources to link, and stand in both as well."""
+    links = [ResourceLink(uri=uri, name=_link_name(uri), mime_type="application/json") for uri in uris]
     return CallToolResult(
         content=[TextContent(type="text", text=text), *links], structured_content=answer.structured()
     )
+
+
+def _link_name(uri: str) -> str:
+    # In our words: what stands in a link is not marked as data.
+    job_id, _, part = uri.removeprefix("sutro://jobs/").partition("/")
+    return f"{part.replace('/', ' ') or 'job'} of {job_id}"
 
 
 def fail(text: str) -> CallToolResult:

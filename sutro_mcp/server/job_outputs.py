@@ -138,6 +138,14 @@ class JobUris(Answer):
         )
 
 
+def uri_to_follow(job_id: str, status: Status) -> str:
+    """What a host can attach of a job in this state: its results, why it has none, or its status to watch."""
+    uris = JobUris.of(job_id)
+    if status is Status.SUCCEEDED:
+        return uris.summary
+    return uris.job if status.is_terminal else uris.status
+
+
 class JobDetails(Answer):
     """Everything the deployment says of one job."""
 
@@ -213,6 +221,7 @@ class StatusAnswer(Answer):
     message: Foreign | None = None
     failure: FailureInfo | None = None
     next: Annotated[str, Field(description="What to call next")]
+    uri: Annotated[str, Field(description="The resource to read or watch next")]
 
     @classmethod
     def of(cls, status: JobStatus) -> "StatusAnswer":
@@ -223,6 +232,7 @@ class StatusAnswer(Answer):
             message=None if _BOILERPLATE.match(status.message or "") else brief(status.message, 300),
             failure=_failure(status.failure),
             next=_NEXT[status.status],
+            uri=uri_to_follow(status.job_id, status.status),
         )
 
 

@@ -34,6 +34,7 @@ class ResultsAnswer(Answer):
     notice: Notice = NOTICE
     job_id: str
     view: Literal["summary", "rows"]
+    uri: Annotated[str, Field(description="These results as a resource")]
     row_count: Annotated[int, Field(description="All rows of the results")]
     offset: int | None = None
     next_offset: Annotated[int | None, Field(description="Offset of the next page; absent at the end")] = None
@@ -47,6 +48,7 @@ class ResultsAnswer(Answer):
         return cls(
             job_id=job_id,
             view="rows",
+            uri=f"sutro://jobs/{job_id}/results",
             row_count=page.row_count,
             offset=page.offset,
             next_offset=page.next_offset,
@@ -57,7 +59,13 @@ class ResultsAnswer(Answer):
 
     @classmethod
     def whole(cls, job_id: str, summary: Summary) -> "ResultsAnswer":
-        return cls(job_id=job_id, view="summary", row_count=summary.row_count, summary=summary)
+        return cls(
+            job_id=job_id,
+            view="summary",
+            uri=f"sutro://jobs/{job_id}/results/summary",
+            row_count=summary.row_count,
+            summary=summary,
+        )
 
 
 class QueryAnswer(Answer):
@@ -128,3 +136,4 @@ class CancelAnswer(Answer):
     cost_estimate_usd: float | None = None
     message: Foreign
     next: str
+    uri: Annotated[str, Field(description="The resource to read or watch next")]

@@ -100,7 +100,7 @@ class Tasks(Extension):
         task = _task(params.task_id, began, stands)
         if stands.status.is_terminal:
             answer = WaitAnswer.ended(stands)
-            result = reply(answer, text.wait(answer))
+            result = reply(answer, text.wait(answer), [answer.uri])
             task["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
         return task
 

@@ -112,6 +112,7 @@ def job_details(answer: JobDetails) -> str:
 def status(answer: StatusAnswer) -> str:
     """Status, what it means, what next."""
     head = f"{answer.job_id} is {answer.status}{' (final)' if answer.is_terminal else ''}. {answer.next}"
+    head += f"\n{facts([('uri', answer.uri)])}"
     foreign = facts([("message", answer.message), *_why(answer.failure)])
     return f"{head}\n{Fence().around(foreign)}" if foreign else head
 
@@ -119,7 +120,7 @@ def status(answer: StatusAnswer) -> str:
 def wait(answer: WaitAnswer) -> str:
     """Status, how far, what next."""
     when = " (final)" if answer.done else f" after {answer.timeout_seconds} seconds of waiting"
-    names = ("rows_done", "num_rows", "seconds_left")
+    names = ("rows_done", "num_rows", "seconds_left", "uri")
     lines = [
         f"{answer.job_id} is {answer.status}{when}. {answer.next}",
         facts((name, getattr(answer, name)) for name in names),
@@ -138,7 +139,7 @@ def _why(failure: FailureInfo | None) -> list[tuple[str, str | None]]:
 def results(answer: ResultsAnswer) -> str:
     """A page as a table, or the summary."""
     if answer.summary is not None:
-        return _summary(answer.job_id, answer.summary)
+        return _summary(answer, answer.summary)
     rows, columns, offset = answer.rows or [], answer.columns or [], answer.offset or 0
     head = f"{answer.job_id}: {answer.row_count:,} rows."
     if rows:
@@ -150,7 +151,7 @@ def results(answer: ResultsAnswer) -> str:
     if answer.shortened:
         head += f" Shortened: {answer.shortened}."
     body = table(["row", *columns], ([offset + i, *row] for i, row in enumerate(rows)))
-    return f"{head}\n{Fence().around(body)}"
+    return f"{head}\n{_uri(answer)}\n{Fence().around(body)}"
 
 
 def query(answer: QueryAnswer) -> str:
@@ -184,14 +185,15 @@ def cancel(answer: CancelAnswer) -> str:
             ("num_rows", answer.num_rows),
             ("cost_usd", answer.cost_usd),
             ("cost_estimate_usd", answer.cost_estimate_usd),
+            ("uri", answer.uri),
         ]
     )
     name = f"\n{Fence().around(facts([('name', answer.name)]))}" if answer.name else ""
     return f"{answer.job_id}: {head}\n{figures}{name}"
 
 
-def _summary(job_id: str, summary: Summary) -> str:
-    head = f"{job_id}: {summary.row_count:,} rows"
+def _summary(answer: ResultsAnswer, summary: Summary) -> str:
+    head = f"{answer.job_id}: {summary.row_count:,} rows"
     if summary.expected_rows is not None:
         same = summary.expected_rows == summary.row_count
         head += " (the job says the same)" if same else f", but the job says {summary.expected_rows:,}"
@@ -216,7 +218,11 @@ def _summary(job_id: str, summary: Summary) -> str:
                 ),
             )
         )
-    return f"{head}\n{Fence().around(chr(10).join(parts))}"
+    return f"{head}\n{_uri(answer)}\n{Fence().around(chr(10).join(parts))}"
+
+
+def _uri(answer: ResultsAnswer) -> str:
+    return facts([("uri", answer.uri)])
 
 
 def _suspicion(item: Suspicion) -> str:

@@ -73,12 +73,20 @@ class WaitAnswer(Answer):
     trouble: Annotated[Foreign | None, Field(description="Why the status may be out of date")] = None
     failure: FailureInfo | None = None
     next: Annotated[str, Field(description="What to call next")]
+    uri: Annotated[str, Field(description="The resource to read or watch next")]
 
     @classmethod
     def ended(cls, stands: JobStatus) -> "WaitAnswer":
         """The answer for a job that has ended, from its status alone."""
         said = StatusAnswer.of(stands)
-        return cls(job_id=said.job_id, done=True, status=said.status, failure=said.failure, next=said.next)
+        return cls(
+            job_id=said.job_id,
+            done=True,
+            status=said.status,
+            failure=said.failure,
+            next=said.next,
+            uri=said.uri,
+        )
 
 
 async def wait(
@@ -215,6 +223,7 @@ class _Watch:
             trouble=self._trouble,
             failure=said.failure,
             next=said.next if said.is_terminal else _go_on(said.status, left),
+            uri=said.uri,
         )
 
     async def _look(self) -> None:

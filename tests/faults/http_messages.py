@@ -43,6 +43,8 @@ class HttpTally:
     """What came of the requests."""
 
     sent: int = 0
+    repeated: int = 0
+    """Requests sent again, as their connection was closed before an answer."""
     answered: int = 0
     """Requests in order that got their one message."""
     statuses: dict[int, int] = field(default_factory=dict[int, int])
@@ -83,6 +85,10 @@ class _Request:
     body: bytes
     wanted_id: int | None
     """The id of a request that must be answered."""
+
+    async def to(self, server: HttpProcess) -> httpx.Response:
+        """What the server answers."""
+        return await server.client.request(self.verb, server.url, headers=self.headers, content=self.body)
 
 
 def _request(generator: Generator, dice: random.Random, session: str) -> _Request:
@@ -127,9 +133,12 @@ async def _send_all(server: HttpProcess, requests: list[_Request], tally: HttpTa
 
     async def send() -> None:
         for request in waiting:
-            reply = await server.client.request(
-                request.verb, server.url, headers=request.headers, content=request.body
-            )
+            try:
+                reply = await request.to(server)
+            except httpx.TransportError:
+                # The server closes a connection that was idle; where both act at once, a client asks again.
+                tally.repeated += 1
+                reply = await request.to(server)
             tally.sent += 1
             tally.statuses[reply.status_code] = tally.statuses.get(reply.status_code, 0) + 1
             if problem := _problem(request, reply, tally):

@@ -24,6 +24,8 @@ class Served:
     prompts: list[Json] = field(default_factory=list[Json])
     resources: list[Json] = field(default_factory=list[Json])
     templates: list[Json] = field(default_factory=list[Json])
+    stamp: Json = field(default_factory=Json)
+    """What comes of the server's description with every result."""
 
 
 Check = Callable[[Served], Iterator[str]]
@@ -420,11 +422,11 @@ def resources_say_what_they_are(served: Served) -> Iterator[str]:
 
 
 @limit(
-    "all", "motherduckdb/mcp-server-motherduck", replace(GOOD, server={"icons": [{"src": "data:image/png;"}]})
+    "all", "motherduckdb/mcp-server-motherduck", replace(GOOD, stamp={"icons": [{"src": "data:image/png;"}]})
 )
 def icons_by_address(served: Served) -> Iterator[str]:
     """In 2026-07-28 the server's description comes with every answer, pictures inside it as well."""
-    for thing in (served.server, *served.tools, *served.prompts, *served.resources, *served.templates):
+    for thing in (served.stamp, *served.tools, *served.prompts, *served.resources, *served.templates):
         yield from (
             str(thing.get("name"))
             for icon in cast("list[Json]", thing.get("icons", []))

@@ -189,7 +189,8 @@ async def test_a_decline_is_no_dead_end(emulator: Emulator, era: Era) -> None:
     assert text_of(declined).partition("\n<data")[0] == (
         f"{job_id}: refused. The user was asked through the host, and the answer was no; nothing was sent. "
         "Leave the job alone unless the user asks for it. If the user did not see the question and agrees, "
-        "call cancel_job again with confirm=true.\nstatus_before: RUNNING\nnum_rows: 5000"
+        "call cancel_job again with confirm=true.\nstatus_before: RUNNING\nnum_rows: 5000\n"
+        f"uri: sutro://jobs/{job_id}/status"
     )
     assert agreed["outcome"] == "requested"
     assert len(person.shown) == 1
@@ -239,6 +240,7 @@ async def test_under_elicit_a_host_that_cannot_ask_is_refused_with_the_reason(
             "Tell the user. They can also cancel it with Sutro's own CLI, or here in a host that supports "
             "MCP elicitation."
         ),
+        "uri": f"sutro://jobs/{job_id}/status",
     }
 
 

@@ -6,17 +6,19 @@ A changed snapshot is a changed contract: `scripts/snap` accepts it, and the dif
 import json
 import os
 import re
+from base64 import b64decode
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from mcp import Client
-from mcp.types import TextContent, Tool
+from mcp.types import SERVER_INFO_META_KEY, TextContent, Tool
 from pydantic import BaseModel
 
 from sutro_mcp.client import ApiClient, resolve_connection
 from sutro_mcp.server.build import build_server, instructions
+from sutro_mcp.server.identity import icons
 from sutro_mcp.server.protocol import SutroServer
 from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.settings import Settings
@@ -113,18 +115,33 @@ async def test_a_prompt_is_short_and_leads_through_tools_that_exist(name: str) -
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_the_server_says_who_it_is(mode: str) -> None:
-    """Name, title, version, website, and how its tools combine, in both eras."""
+    """Name, title, version, website, icons, and how its tools combine, in both eras."""
     async with Client(_server(), mode=mode) as client:
         info = client.server_info
         assert client.instructions == instructions(Settings())
+        listed = await client.list_tools()
     assert info is not None
-    assert _wire(info) == {
+    facts = {
         "name": "sutro-mcp",
         "title": "Sutro batch inference",
         "version": version("sutro-mcp"),
         "description": "Batch LLM-inference jobs on Sutro (sutro.sh): find, follow, read results, cancel.",
         "websiteUrl": "https://sutro.sh",
     }
+    assert _wire(info) == {**facts, "icons": icons()}
+    # What comes with every result in the newer era is without pictures.
+    assert listed.meta == ({SERVER_INFO_META_KEY: facts} if mode == "auto" else None)
+
+
+def test_the_icons_are_small_pictures_for_light_and_dark() -> None:
+    """As data, within three kilobytes."""
+    assert [icon["theme"] for icon in icons()] == ["light", "dark"]
+    for icon in icons():
+        kind, _, data = icon["src"].partition(";base64,")
+        assert (kind, icon["mimeType"], icon["sizes"]) == ("data:image/png", "image/png", ["96x96"])
+        # A PNG says its width and height first.
+        assert b64decode(data)[:24] == b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (96).to_bytes(4) * 2
+    assert len(json.dumps(icons())) < 3_000
 
 
 async def test_the_instructions_are_what_their_snapshot_says() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 from mcp import Client
+from mcp.types import SERVER_INFO_META_KEY
 from pydantic import BaseModel
 
 from sutro_mcp.emulator import Emulator
@@ -21,13 +22,15 @@ def wire(thing: BaseModel) -> Json:
 async def served_by(client: Client) -> Served:
     """All that it lists."""
     assert client.server_info is not None
+    tools = await client.list_tools()
     return Served(
         wire(client.server_info),
         client.instructions or "",
-        [wire(tool) for tool in (await client.list_tools()).tools],
+        [wire(tool) for tool in tools.tools],
         [wire(prompt) for prompt in (await client.list_prompts()).prompts],
         [wire(resource) for resource in (await client.list_resources()).resources],
         [wire(template) for template in (await client.list_resource_templates()).resource_templates],
+        (tools.meta or {}).get(SERVER_INFO_META_KEY, {}),
     )
 
 

@@ -70,7 +70,7 @@ async def test_a_page_is_the_same_in_both_channels(chat: Talk) -> None:
     ask = {"job_id": job_id, "view": "rows", "offset": 40, "limit": 8, "include_inputs": True}
     answer = await chat.call("get_job_results", **ask)
     text = await chat.text("get_job_results", **ask)
-    body = text.split("\n", 2)[2].rsplit("\n", 1)[0]
+    body = text.split("\n", 3)[3].rsplit("\n", 1)[0]
     rows = list(csv.reader(io.StringIO(body)))
     assert rows[0] == ["row", *answer["columns"]]
     assert [row[0] for row in rows[1:]] == [str(n) for n in range(40, 40 + len(answer["rows"]))]

@@ -12,7 +12,7 @@ import anyio
 import httpx
 import pytest
 from mcp import MCPError
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, ResourceLink
 
 from sutro_mcp.client import ApiClient, ProgressEvent, Status, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
@@ -193,7 +193,11 @@ async def test_it_returns_when_the_stream_ends_with_the_job(era: Era, status: st
         "CANCELLED": {"rows_done": 200, "next": "Nothing to do; a cancelled job has no results."},
     }
     notice = answer.pop("notice")
-    assert answer == {"job_id": job_id, "done": True, "status": status, "num_rows": 500, **expected[status]}
+    uri = f"sutro://jobs/{job_id}{'/results/summary' if status == 'SUCCEEDED' else ''}"
+    fixed = {"job_id": job_id, "done": True, "status": status, "num_rows": 500, "uri": uri}
+    assert answer == {**fixed, **expected[status]}
+    assert [block.uri for block in result.content if isinstance(block, ResourceLink)] == [uri]
+    assert f"uri: {uri}\n" in f"{shown}\n"
     assert "not instructions" in notice
     assert shown.startswith(f"{job_id} is {status} (final). {expected[status]['next']}\n")
     assert ("failure: out of memory" in shown) is (status == "FAILED")
@@ -401,8 +405,11 @@ async def test_at_the_timeout_the_job_goes_on(era: Era) -> None:
         "timeout_seconds": 1,
         "num_rows": 500,
         "next": next_step,
+        "uri": f"sutro://jobs/{job_id}/status",
     }
-    assert text_of(result) == f"{job_id} is RUNNING after 1 seconds of waiting. {next_step}\nnum_rows: 500"
+    assert text_of(result) == (
+        f"{job_id} is RUNNING after 1 seconds of waiting. {next_step}\nnum_rows: 500\nuri: {answer['uri']}"
+    )
     assert sent(emulator, "job-cancel") == 0
 
 

@@ -133,7 +133,7 @@ class Outputs:
                 self.fields[path] = Column(visible(self._free(".".join(path))), self._budget)
 
     def _free(self, name: str) -> str:
-        """The name of a field, or one that says where it is from if that is taken: as pages and SQL have it."""
+        """The name of a field or, as in pages and SQL, one that says where it is from if that is taken."""
         while name in self._taken:
             name = f"{self._name}.{name}"
         self._taken.add(name)

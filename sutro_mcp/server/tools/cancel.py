@@ -41,7 +41,7 @@ async def cancel_job(
     """
     job = await app_of(ctx).client.get_job(job_id)
     answer = cancelling.settled(job) or await _decide(ctx, job, confirm=confirm)
-    return reply(answer, text.cancel(answer)) if isinstance(answer, CancelAnswer) else answer
+    return reply(answer, text.cancel(answer), [answer.uri]) if isinstance(answer, CancelAnswer) else answer
 
 
 async def _decide(ctx: Ctx, job: Job, *, confirm: bool) -> CancelAnswer | InputRequiredResult:

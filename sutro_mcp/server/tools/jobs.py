@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from mcp.types import CallToolResult, ResourceLink
+from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.client import Job
@@ -138,13 +138,8 @@ async def get_job(
     answer = JobDetails.of(job, full=full)
     useful = ["job", *([] if job.status.is_terminal else ["status"])]
     useful += ["summary", "results"] if answer.results_available else []
-    # Named in our words: what stands in a link is not marked as data.
-    links = [
-        ResourceLink(uri=uri, name=f"{name} of {job_id}", mime_type="application/json")
-        for name, uri in answer.uris.model_dump().items()
-        if name in useful
-    ]
-    return reply(answer, text.job_details(answer), links)
+    uris = [uri for name, uri in answer.uris.model_dump().items() if name in useful]
+    return reply(answer, text.job_details(answer), uris)
 
 
 @read_tool("Get a job's status")
@@ -154,4 +149,4 @@ async def get_job_status(ctx: Ctx, job_id: JobId) -> Annotated[CallToolResult, S
     The cheapest way to check on a job; do not call it in a tight loop.
     """
     answer = StatusAnswer.of(await app_of(ctx).client.get_job_status(job_id))
-    return reply(answer, text.status(answer))
+    return reply(answer, text.status(answer), [answer.uri])

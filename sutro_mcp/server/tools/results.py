@@ -68,7 +68,7 @@ async def get_job_results(
                 on_progress=report,
             ),
         )
-        return reply(answer, text.results(answer))
+        return reply(answer, text.results(answer), [answer.uri])
     if limit == 1 and len(columns) == 1 and max_cell_chars == _DEFAULT_CELL:
         # Who asks for one cell wants all of it.
         max_cell_chars = _MOST_CHARS
@@ -90,7 +90,7 @@ async def get_job_results(
         ),
     )
     answer = ResultsAnswer.page(job_id, page)
-    return reply(answer, text.results(answer))
+    return reply(answer, text.results(answer), [answer.uri])
 
 
 def _is_shallow(value: object, depth: int = 50) -> bool:

@@ -27,4 +27,4 @@ async def wait_for_job(
     call again, do not resubmit. seconds_left is an estimate. Stopping the wait does not cancel the job.
     """
     answer = await wait(app_of(ctx).client, job_id, timeout_seconds, reporter(ctx))
-    return reply(answer, text.wait(answer))
+    return reply(answer, text.wait(answer), [answer.uri])

@@ -253,7 +253,9 @@ async def test_an_artifact_of_another_length_takes_the_place_of_the_old_one(tmp_
 
 
 @pytest.mark.parametrize("is_link", [True, False], ids=["a link", "a folder"])
-async def test_what_lies_in_the_place_of_an_artifact_keeps_nobody_from_it(tmp_path: Path, is_link: bool) -> None:
+async def test_what_lies_in_the_place_of_an_artifact_keeps_nobody_from_it(
+    tmp_path: Path, is_link: bool
+) -> None:
     """A link is not followed, and a new file is begun."""
     async with sutro() as (emulator, client):
         store, variant = ArtifactStore(tmp_path / "cache", LARGE), add(emulator)
