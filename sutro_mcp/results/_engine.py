@@ -135,9 +135,8 @@ class ResultsEngine:
                     )
                     # Where reading begins and, beside it, everything.
                     early = [(max(artifact.size - TAIL, 0), artifact.size), (0, artifact.size)]
-                    told = rows_to(report)
-                    made = await self._long.run("summary", request, Summary, doing, artifact, told, early)
-                    return artifact.path, made
+                    run, told = self._long.run, rows_to(report)
+                    return artifact.path, await run("summary", request, Summary, doing, artifact, told, early)
 
                 return await self._read(source, variant, make, fresh, report)
 
