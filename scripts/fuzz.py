@@ -31,6 +31,7 @@ async def _messages(seed: int, counts: "Counter[str]") -> list[str]:
         http = await run_http_messages(seed, 1_000, era)
         counts["messages"] += http.sent
         counts["requests answered"] += http.answered
+        counts["requests sent again"] += http.repeated
         problems += http.wrong
     return problems
 

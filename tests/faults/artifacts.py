@@ -16,6 +16,7 @@ from sutro_mcp.errors import SutroError, UnexpectedReplyError, WorkerError
 from sutro_mcp.results import ArtifactRef, Page, Summary
 from sutro_mcp.results._models import PageRequest, SummaryRequest
 from sutro_mcp.results._worker import Worker
+from tests.results.parquet.support import mutated
 
 # Its types are unknown.
 pq: Any = importlib.import_module("pyarrow.parquet")
@@ -43,7 +44,7 @@ async def run_artifacts(seed: int, count: int) -> ArtifactTally:
         try:
             for number in range(count):
                 which = dice.randrange(len(sound))
-                changed = _kept(Path(folder) / f"{number}.parquet", mutated(artifacts()[which], dice))
+                changed = _kept(Path(folder) / f"{number}.parquet", _changed(artifacts()[which], dice))
                 try:
                     await (_summary if number % 2 else _page)(worker, changed)
                     tally.read += 1
@@ -92,26 +93,10 @@ def artifacts() -> list[bytes]:
     return [*made, sink.getvalue()]
 
 
-def mutated(data: bytes, dice: random.Random) -> bytes:
-    """The file with one or a few bytes changed, half of the time in its footer; now and then longer."""
-    changed = bytearray(data)
+def _changed(data: bytes, dice: random.Random) -> bytes:
+    """Anywhere, or in the footer."""
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    start = dice.choice((4, footer))
-    for _ in range(dice.choice((1, 1, 1, 2, 5))):
-        at = dice.randrange(start, len(changed))
-        match dice.randrange(5):
-            case 0:
-                changed[at] = dice.randrange(256)
-            case 1:
-                changed[at] ^= 1 << dice.randrange(8)
-            case 2:
-                changed[at] = dice.choice((0x00, 0x7F, 0x80, 0xFF))
-            case 3:
-                changed[at : at + 5] = dice.choices((0x00, 0x7F, 0x80, 0xFF), k=5)
-            case _:
-                if dice.random() < 0.1:
-                    changed[at:at] = dice.randbytes(dice.randint(1, 9))
-    return bytes(changed)
+    return mutated(data, dice, dice.choice((4, footer)))
 
 
 def _kept(path: Path, data: bytes) -> ArtifactRef:

@@ -2,6 +2,7 @@
 
 import bisect
 import io
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -107,3 +108,20 @@ def polars_file(frame: pl.DataFrame, **options: object) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, **cast("dict[str, Any]", options))
     return buffer.getvalue()
+
+
+def mutated(data: bytes, dice: random.Random, start: int) -> bytes:
+    """The file with one or a few bytes changed from `start` on."""
+    changed = bytearray(data)
+    for _ in range(dice.choice((1, 1, 1, 2, 5))):
+        at = dice.randrange(start, len(data))
+        match dice.randrange(4):
+            case 0:
+                changed[at] = dice.randrange(256)
+            case 1:
+                changed[at] ^= 1 << dice.randrange(8)
+            case 2:
+                changed[at] = dice.choice((0x00, 0x7F, 0x80, 0xFF))
+            case _:
+                changed[at : at + 5] = dice.choices((0x00, 0x7F, 0x80, 0xFF), k=5)
+    return bytes(changed)

@@ -12,7 +12,7 @@ from sutro_mcp.results.parquet import DamagedError, UnsupportedError, open_parqu
 from sutro_mcp.results.parquet import _format as names
 from sutro_mcp.results.parquet._thrift import Kind, array, binary, integers, struct
 
-from .support import Remote, arrow_file, cut, decode, local, polars_file
+from .support import Remote, arrow_file, cut, decode, local, mutated, polars_file
 from .synthetic import (
     RLE_DICTIONARY,
     File,
@@ -384,23 +384,6 @@ def test_no_part_of_a_file_passes_for_the_whole(number: int) -> None:
     for length in range(len(data)):
         with pytest.raises(DamagedError):
             open_parquet(local(data[:length]))
-
-
-def mutated(data: bytes, dice: random.Random, start: int) -> bytes:
-    """The file with one or a few bytes changed from `start` on."""
-    changed = bytearray(data)
-    for _ in range(dice.choice((1, 1, 1, 2, 5))):
-        at = dice.randrange(start, len(data))
-        match dice.randrange(4):
-            case 0:
-                changed[at] = dice.randrange(256)
-            case 1:
-                changed[at] ^= 1 << dice.randrange(8)
-            case 2:
-                changed[at] = dice.choice((0x00, 0x7F, 0x80, 0xFF))
-            case _:
-                changed[at : at + 5] = dice.choices((0x00, 0x7F, 0x80, 0xFF), k=5)
-    return bytes(changed)
 
 
 def survive(data: bytes) -> bool:
