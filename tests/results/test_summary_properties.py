@@ -117,11 +117,9 @@ HOSTILE_VALUES: Values = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
-    st.lists(
-        st.dictionaries(HOSTILE_NAMES, HOSTILE_VALUES, min_size=1, max_size=12), min_size=1, max_size=30
-    ),
+    st.lists(st.dictionaries(HOSTILE_NAMES, HOSTILE_VALUES, min_size=1, max_size=12), min_size=1, max_size=8),
     st.booleans(),
 )
 def test_a_summary_of_hostile_objects_is_short(
