@@ -1,0 +1,107 @@
+"""Breaks the modules that guard something, one small change at a time, and counts what their tests notice.
+
+`mutate.py [--most N] [--seed N] [MODULE…]`, a module as in `GUARDS`. Cosmic Ray makes the changes, in this
+checkout: run it through `scripts/mutate`, which works on a copy.
+"""
+
+import argparse
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Each guard, and the tests that are to notice when it is broken.
+GUARDS = {
+    "server/lines": ("server/test_lines.py", "e2e/test_stdio_limits.py"),
+    "server/outbound": ("server/test_outbound.py", "server/test_outgoing.py"),
+    "server/gate": ("server/test_outbound.py",),
+    "server/exchanges": ("server/test_http.py", "e2e/test_http.py"),
+    "client/_guard": ("client/test_guard.py",),
+    "client/_addresses": ("client/test_guard.py",),
+    "client/_urls": ("client/test_urls.py",),
+    "client/_routes": ("client/test_ids.py", "client/test_jobs.py"),
+    "client/_bodies": ("client/test_replies.py", "faults/test_replies.py"),
+    "client/_links": ("client/test_open_results.py", "client/test_ranges.py", "client/test_download.py"),
+    "client/_retry": ("client/test_retries.py", "client/test_patience.py"),
+    "client/_credentials": ("client/test_credentials.py", "client/test_secrets.py"),
+    "redaction": ("test_redaction.py",),
+    "untrusted": ("test_untrusted.py", "server/test_untrusted_text.py"),
+    "results/_confined": ("results/test_folder.py", "results/test_query_wall.py"),
+    "results/_rights": ("results/test_query_wall.py", "results/test_query_process.py"),
+    "results/_sql": ("results/test_query.py", "results/test_query_process.py"),
+    "results/_file_names": ("results/test_export.py", "results/test_folder.py"),
+    "results/_folder": ("results/test_folder.py", "results/test_export.py"),
+    "results/_worker": ("results/test_worker.py",),
+}
+# Half a minute over what the slowest of these tests takes: a change that hangs is noticed too.
+_TIMEOUT = 90
+
+
+def _sample(session: Path, most: int, seed: int) -> int:
+    """Keeps `most` of the changes. `|` between types is dropped: no such change would survive the import."""
+    with sqlite3.connect(session) as database:
+        found = database.execute(
+            "select job_id from mutation_specs where operator_name not like '%BinaryOperator_BitOr_%'"
+            " order by operator_name, occurrence"
+        ).fetchall()
+        kept = random.Random(seed).sample(found, min(most, len(found)))
+        database.execute("create temp table kept (job_id)")
+        database.executemany("insert into kept values (?)", kept)
+        for table in ("mutation_specs", "work_items"):
+            database.execute(f"delete from {table} where job_id not in (select job_id from kept)")  # noqa: S608
+    return len(found)
+
+
+def _try(module: str, folder: Path, tool: str, most: int, seed: int) -> tuple[int, int]:
+    """Prints what one module's tests noticed; the changes tried and those that survived."""
+    config, session = folder / "config.toml", folder / f"{module.replace('/', '.')}.sqlite"
+    tests = " ".join(f"tests/{test}" for test in GUARDS[module])
+    config.write_text(f"""[cosmic-ray]
+module-path = "sutro_mcp/{module}.py"
+timeout = {_TIMEOUT}
+excluded-modules = []
+test-command = "{sys.executable} -m pytest -x -q -p no:cacheprovider {tests}"
+[cosmic-ray.distributor]
+name = "local"
+""")
+    run = [tool, "--verbosity", "ERROR"]
+    subprocess.run([*run, "baseline", str(config)], check=True)
+    subprocess.run([*run, "init", str(config), str(session)], check=True)
+    found = _sample(session, most, seed)
+    subprocess.run([*run, "exec", str(config), str(session)], check=True)
+    with sqlite3.connect(session) as database:
+        tried = database.execute("select count(*) from work_results").fetchone()[0]
+        survived = database.execute(
+            "select operator_name, start_pos_row, definition_name from work_results"
+            " join mutation_specs using (job_id) where test_outcome = 'SURVIVED' order by 2"
+        ).fetchall()
+    print(f"{module}: {tried} of {found} changes tried, {tried - len(survived)} noticed", flush=True)
+    for operator, row, name in survived:
+        print(f"  line {row}, {name}: {operator.removeprefix('core/')}", flush=True)
+    return tried, len(survived)
+
+
+def main() -> None:
+    """Exits with 1 when fewer than nine of ten changes are noticed."""
+    parser = argparse.ArgumentParser(description="break the guards and count what their tests notice")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(GUARDS))
+    parser.add_argument("--most", type=int, default=40, help="changes to each module, drawn at random (40)")
+    parser.add_argument("--seed", type=int, default=1, help="which are drawn (1)")
+    parser.add_argument("--tool", required=True, help="the cosmic-ray command")
+    given = parser.parse_args()
+    if unknown := set(given.modules) - set(GUARDS):
+        parser.error(f"no guard: {', '.join(sorted(unknown))}")
+    tried = survived = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for module in given.modules or GUARDS:
+            more, left = _try(module, Path(folder), given.tool, given.most, given.seed)
+            tried, survived = tried + more, survived + left
+    share = (tried - survived) / tried if tried else 1.0
+    print(f"in all: {tried} changes, {tried - survived} noticed ({share:.1%})")
+    sys.exit(share < 0.9)
+
+
+if __name__ == "__main__":
+    main()
