@@ -14,8 +14,12 @@ COMMANDS = [
     "scripts/bench",
     "scripts/check",
     "scripts/demo",
+    "scripts/fuzz",
     "scripts/lock",
+    "scripts/mutate",
+    "scripts/reliability",
     "scripts/snap",
+    "scripts/soak",
     "scripts/test",
     "scripts/wheel-check",
 ]
