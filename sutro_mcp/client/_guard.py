@@ -13,6 +13,7 @@ import anyio
 import httpx
 
 from ._addresses import is_public
+from ._transport import Transport
 from ._urls import is_loopback
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -34,7 +35,7 @@ class PublicTransport(httpx.AsyncBaseTransport):
         self._loopback = loopback
         self._resolve = resolve or _resolve
         # One for each name: a connection whose certificate was checked for one must not serve another.
-        self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
+        self._transports: dict[str, Transport] = {}
         self._pinned: dict[str, str] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -79,9 +80,9 @@ class PublicTransport(httpx.AsyncBaseTransport):
         """Whether a connection to `address` may be made."""
         return is_public(address) or (self._loopback and is_loopback(address))
 
-    def _transport(self, host: str) -> httpx.AsyncHTTPTransport:
+    def _transport(self, host: str) -> Transport:
         if host not in self._transports:
-            self._transports[host] = httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False)
+            self._transports[host] = Transport(self._tls)
         return self._transports[host]
 
     async def _checked(self, host: str, limit: float | None) -> list[str]:

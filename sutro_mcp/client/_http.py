@@ -23,6 +23,7 @@ from ._guard import PrivateAddressError, PublicTransport
 from ._replies import error_for, is_page, web_page
 from ._retry import retrying
 from ._routes import MAY_CANCEL, TABLE, Route
+from ._transport import Transport
 from ._urls import CANCEL_WORD, job_segment, private_address
 
 T = TypeVar("T")
@@ -153,7 +154,7 @@ class Http:
 
     @cached_property
     def _api(self) -> httpx.AsyncClient:
-        return self._client(self._transport)
+        return self._client(self._transport or Transport(self._tls))
 
     @cached_property
     def _blob(self) -> httpx.AsyncClient:
@@ -165,14 +166,13 @@ class Http:
     def _tls(self) -> ssl.SSLContext:
         return httpx.create_ssl_context(trust_env=False)
 
-    def _client(self, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    def _client(self, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
         # At INFO httpx logs every URL, signatures included, and the MCP SDK sets the root logger to INFO.
         for name in ("httpx", "httpcore"):
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.WARNING))
         return httpx.AsyncClient(
             transport=transport,
-            verify=self._tls if transport is None else True,
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(**_timeouts(30)),

@@ -1,6 +1,6 @@
 """Every broken reply through the real server, over sockets: an answer is right, or an explicit error."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,18 @@ import pytest
 from tests.support import Talk, text_of
 
 from .cases import CASES, RIGHT, SLOW, Case
-from .upstream import STORE, Upstream, conversation, cut_body, faulty_upstream, json_body, status
+from .upstream import (
+    STORE,
+    Act,
+    Step,
+    Upstream,
+    conversation,
+    cut_body,
+    faulty_upstream,
+    json_body,
+    slow_handshake,
+    status,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
@@ -115,6 +126,29 @@ async def test_a_reply_that_never_ends_is_given_up_at_the_deadline(upstream: Ups
         upstream.faults.clear()
         upstream.add(case.fault, path=STORE)
         assert "less than 64 KiB per second" in await chat.refusal("get_job_results", job_id=job_id)
+
+
+HANDSHAKES: dict[str, Sequence[Step]] = {
+    "silent": [Act.hang],
+    # The head of a handshake record of 16 KiB, then what could be its content.
+    "a byte every 20 ms": [b"\x16\x03\x03\x40\x00", *[b"\x00", 0.02] * 10_000],
+}
+
+
+@pytest.mark.parametrize("name", HANDSHAKES)
+async def test_a_handshake_that_never_ends_is_given_up_at_the_deadline(upstream: Upstream, name: str) -> None:
+    """Of the API and of the store, and no socket stays open: pytest warns of one."""
+    job_id = upstream.emulator.add_job(status="SUCCEEDED", outputs=["a"])
+    async with slow_handshake(HANDSHAKES[name]) as origin:
+        async with conversation(upstream, origin=origin, timeout=0.4) as chat:
+            assert "no complete answer within 0.4 seconds" in await chat.refusal("list_jobs")
+        upstream.add(
+            json_body(lambda reply: reply | {"urls": {"get": f"{origin}/artifact"}}), path="results-url"
+        )
+        async with conversation(upstream, results_timeout=0.4) as chat:
+            said = await chat.refusal("get_job_results", job_id=job_id)
+            assert "less than 64 KiB per second" in said or "within 0.4 seconds" in said
+            assert await chat.call("get_job_status", job_id=job_id)
 
 
 async def test_a_deployment_that_is_not_there_is_an_error(upstream: Upstream) -> None:

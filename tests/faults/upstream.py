@@ -242,6 +242,25 @@ async def conversation(
         yield Talk(client, upstream.emulator)
 
 
+@asynccontextmanager
+async def slow_handshake(steps: Sequence[Step]) -> AsyncGenerator[str]:
+    """The https origin of a server that does `steps` over and over where its TLS handshake should be."""
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        with suppress(anyio.BrokenResourceError, anyio.EndOfStream, anyio.ClosedResourceError):
+            async with stream:
+                await stream.receive()
+                while all([await _perform(stream, step) for step in steps]):
+                    pass
+
+    async with AsyncExitStack() as stack:
+        listener = await _listener(stack)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(listener.serve, serve)
+        yield f"https://127.0.0.1:{_port(listener)}"
+        tasks.cancel_scope.cancel()
+
+
 class _Connections:
     def __init__(self, upstream: Upstream, origin: str) -> None:
         self._upstream = upstream
