@@ -110,6 +110,19 @@ def test_a_log_line_also_loses_queries_and_every_authorization() -> None:
     )
 
 
+def test_what_is_shorter_than_any_secret_stays() -> None:
+    """On both sides of each limit: a key in text, Sutro's header in an answer, any header in a log."""
+    long_enough, too_short = Owner(), Owner()
+    protect(long_enough, "sk_45678")
+    protect(too_short, "sk_4567")
+    assert redact("sk_45678 sk_4567!") == f"{MASK} sk_4567!"
+    assert redact("Authorization: Key 12345678901") == "Authorization: Key 12345678901"
+    assert redact("Authorization: Key 123456789012") == f"Authorization: Key {MASK}"
+    assert redact_line("Authorization: Token 1") == f"Authorization: Token {MASK}"
+    assert redact_line("no Authorization: Token , sorry") == "no Authorization: Token , sorry"
+    del long_enough, too_short
+
+
 def test_a_log_record_is_redacted_with_its_traceback() -> None:
     """Where a filter would miss it."""
     key = ApiKey("sk_canary_0123456789")
@@ -124,12 +137,14 @@ def test_a_log_record_is_redacted_with_its_traceback() -> None:
 
 
 _GUARDED = """
-    import gc, resource, sys, threading
+    import gc, logging, resource, sys, threading
     from sutro_mcp.client import ApiKey
     from sutro_mcp.redaction import guard_process
 
+    logging.basicConfig()  # as a library might have done
     guard_process("DEBUG")
     key = ApiKey("sk_canary_0123456789")
+    logging.debug("sent %s", key.reveal())
     print(resource.getrlimit(resource.RLIMIT_CORE))
 
     def fail(*_):
@@ -156,3 +171,4 @@ def test_a_guarded_process_shows_no_key_in_any_uncaught_error_and_leaves_no_core
     assert done.returncode == 1
     assert "sk_canary" not in done.stderr
     assert done.stderr.count(f"ValueError: with {MASK}") == 3
+    assert f"DEBUG root: sent {MASK}" in done.stderr
