@@ -107,11 +107,10 @@ class ResultsEngine:
         promise: Callable[[], Awaitable[Promise]] | None = None,
         unpack_json: bool = True,
         output_column: str = "inference_result",
-        max_chars: int = 5_800,
         fresh: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Summary:
-        """The summary of all rows, at most `max_chars` characters of JSON text, kept for the next caller.
+        """The summary of all rows, at most `SUMMARY_CHARS` characters of JSON text, kept for the next caller.
 
         Raises StillWorkingError when it takes long; the next call joins the same work.
         """
@@ -131,7 +130,6 @@ class ResultsEngine:
                         json_schema=job.json_schema,
                         output_column=output_column,
                         unpack_json=unpack_json,
-                        max_chars=max_chars,
                     )
                     # Where reading begins and, beside it, everything.
                     early = [(max(artifact.size - TAIL, 0), artifact.size), (0, artifact.size)]
@@ -140,7 +138,7 @@ class ResultsEngine:
 
                 return await self._read(source, variant, make, fresh, report)
 
-        key = (source.cache_identity, variant, unpack_json, output_column, max_chars)
+        key = (source.cache_identity, variant, unpack_json, output_column)
         if fresh:
             _, summary = await self._flights.join((key, token_hex(8)), doing, work, on_progress)
             return summary

@@ -67,7 +67,7 @@ async def test_pages_and_summaries_come_from_one_artifact() -> None:
                 max_chars=600,
             )
             raw = await engine.page(source, variant, offset=1, unpack_json=False, output_column="raw")
-            summary = await engine.summary(source, variant, promise=promise, max_chars=5_000)
+            summary = await engine.summary(source, variant, promise=promise)
             await engine.summary(source, variant, fresh=True, unpack_json=False, output_column="raw")
             (folder,) = set(source.folders)
             mode = folder.stat().st_mode & 0o777

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from sutro_mcp.results._cells import cell, parse_object
-from sutro_mcp.results._models import Sample, Summary
+from sutro_mcp.results._models import SUMMARY_CHARS, Sample, Summary
 from sutro_mcp.untrusted import visible
 
 from ._column import Column
@@ -81,7 +81,9 @@ class Summariser:
             self._is_text = False
             self._outputs.text.add(rows, values)
 
-    def result(self, cells: Cells, *, expected_rows: int | None = None, max_chars: int = 5_800) -> Summary:
+    def result(
+        self, cells: Cells, *, expected_rows: int | None = None, max_chars: int = SUMMARY_CHARS
+    ) -> Summary:
         """The summary, at most `max_chars` long as JSON text.
 
         `cells` gives the cells of a column in the rows asked for, which ascend; it is called once at most for
