@@ -41,4 +41,4 @@ _SPECIAL = tuple(
 def is_public(address: str) -> bool:
     """Whether `address` is one of the public internet; `ValueError` if it is no address."""
     found = ip_address(address)
-    return not any(found in network for network in _SPECIAL if network.version == found.version)
+    return not any(found in network for network in _SPECIAL)

@@ -134,6 +134,17 @@ async def test_sixteen_calls_run_sixty_four_wait_and_the_rest_come_back(
     assert text_of(await odd.call_tool("park", {})) == "left"
 
 
+async def test_where_nobody_may_wait_all_places_are_used_and_the_next_is_refused() -> None:
+    """As for those who wait for jobs."""
+    gate = Gate(running=2, queued=0)
+    async with gate.turn("first"), gate.turn("second"):
+        with pytest.raises(TemporaryError, match="too many calls"):
+            async with gate.turn("third"):
+                pytest.fail("there was no room")
+    async with gate.turn("fourth"):
+        pass
+
+
 async def test_a_call_that_is_given_up_while_it_waits_leaves_its_place() -> None:
     """Or the queue would fill with the dead."""
     gate = Gate(running=1, queued=1)
