@@ -180,8 +180,8 @@ async def test_the_name_is_resolved_once_and_its_address_kept() -> None:
 
 
 async def test_every_address_is_tried_in_turn() -> None:
-    """Often one of the two protocols leads nowhere."""
-    resolver = Resolver("::1", "127.0.0.1", "127.0.0.1")
+    """Often one of the two protocols leads nowhere, and not every machine is up."""
+    resolver = Resolver("::1", "127.0.0.1", "127.0.0.3")
     async with socket_server(OK) as (origin, _), guarded(resolver) as http:
         assert (await http.get(at_name(origin))).text == "ok"
         assert (await http.get(at_name(origin))).text == "ok"
