@@ -35,12 +35,12 @@ GUARDS = {
     "results/_folder": ("results/test_folder.py", "results/test_export.py"),
     "results/_worker": ("results/test_worker.py",),
 }
-# Half a minute over what the slowest of these tests takes: a change that hangs is noticed too.
+# Seconds for the tests of one change: one that hangs is noticed too.
 _TIMEOUT = 90
 
 
 def _sample(session: Path, most: int, seed: int) -> int:
-    """Keeps `most` of the changes. `|` between types is dropped: no such change would survive the import."""
+    """Keeps `most` of the changes. Those of `|` are dropped: between types, none survives the import."""
     with sqlite3.connect(session) as database:
         found = database.execute(
             "select job_id from mutation_specs where operator_name not like '%BinaryOperator_BitOr_%'"

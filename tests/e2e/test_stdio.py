@@ -193,10 +193,10 @@ async def test_it_does_not_outlive_its_parent_when_the_pipe_leaks() -> None:
     read_end, write_end = os.pipe()
     reply_end, answer_end = os.pipe()
     script = f"""
-        import subprocess, sys, time
+        import subprocess
         child = subprocess.Popen({list(COMMAND)!r}, stdin={read_end}, stdout={answer_end})
         print(child.pid, flush=True)
-        time.sleep(60)
+        child.wait()
     """
     parent = await anyio.open_process(
         [sys.executable, "-c", textwrap.dedent(script)],

@@ -273,7 +273,7 @@ async def test_the_process_ends_with_its_parent_although_stdin_stays_open() -> N
     """A busy one does not read, so it cannot notice the end of stdin when a server is killed."""
     requests, to_worker = os.pipe()
     replies, from_worker = os.pipe()
-    script = f"import subprocess, time; subprocess.Popen({COMMAND!r}, stdin={requests}); time.sleep(60)"
+    script = f"import subprocess; subprocess.Popen({COMMAND!r}, stdin={requests}).wait()"
     parent = await anyio.open_process(
         [sys.executable, "-c", script], stdout=from_worker, stderr=subprocess.DEVNULL, pass_fds=[requests]
     )
