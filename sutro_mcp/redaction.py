@@ -22,17 +22,22 @@ MASK = "[redacted]"
 _SHORTEST = 8
 
 _known: dict[int, frozenset[str]] = {}
+# The names are ASCII, in any case. A pattern without a fixed first letter is slow, so a word that every match
+# holds is looked for first: most texts have none.
+_FLAGS = re.IGNORECASE | re.ASCII
+_SIGNATURE_WORDS = ("sig", "security-token")
+_HEADER_WORD = "authorization"
 # AWS, Google, CloudFront and Azure; also where the URL is escaped inside JSON or inside another URL.
 _SIGNATURE = re.compile(
     r"((?:X-Amz-(?:Signature|Security-Token)|X-Goog-Signature|(?:[?&;]|\\u0026|%3F|%26)(?:sig|signature))"
     r"(?:=|%3D))[^\s&\"'<>\\]{12,}",
-    re.IGNORECASE,
+    _FLAGS,
 )
 # Headers as they are written, and as Python or JSON quotes them.
 _HEADER = r"(authorization[\\'\"]*\s*[:=,]\s*b?[\\'\"]*(?:{})\s+)[^\s\\\"',;)\]}}]{{{},}}"
 # Sutro's own scheme is a word that code samples do not use; the others are left alone in answers.
-_SUTRO_HEADER = re.compile(_HEADER.format("key", 12), re.IGNORECASE)
-_ANY_HEADER = re.compile(_HEADER.format("key|bearer|basic|token|digest", 1), re.IGNORECASE)
+_SUTRO_HEADER = re.compile(_HEADER.format("key", 12), _FLAGS)
+_ANY_HEADER = re.compile(_HEADER.format("key|bearer|basic|token|digest", 1), _FLAGS)
 _QUERY = re.compile(r"(\bhttps?://[^\s?\"'<>]*\?)[^\s\"'<>]+", re.IGNORECASE)
 
 
@@ -49,7 +54,12 @@ def redact(text: str) -> str:
     for forms in list(_known.values()):
         for form in forms:
             text = text.replace(form, MASK)
-    return _SUTRO_HEADER.sub(rf"\1{MASK}", _SIGNATURE.sub(rf"\1{MASK}", text))
+    lowered = text.lower()
+    if any(word in lowered for word in _SIGNATURE_WORDS):
+        text = _SIGNATURE.sub(rf"\1{MASK}", text)
+    if _HEADER_WORD in lowered:
+        text = _SUTRO_HEADER.sub(rf"\1{MASK}", text)
+    return text
 
 
 def redact_line(text: str) -> str:

@@ -34,7 +34,7 @@ _WIRE: dict[str, Any] = {"by_alias": True, "mode": "json", "exclude_none": True}
 def scrub(value: Any, clean: Callable[[str], str] = redact) -> Any:
     """A JSON value whose every string, keys included, can be encoded and holds no secret."""
     if isinstance(value, str):
-        return clean(_SURROGATE.sub("\ufffd", value))
+        return clean(value if value.isascii() else _SURROGATE.sub("\ufffd", value))
     if isinstance(value, Mapping):
         return {scrub(k, clean): scrub(v, clean) for k, v in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
