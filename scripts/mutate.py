@@ -20,7 +20,7 @@ GUARDS = {
     "server/exchanges": ("server/test_http.py", "e2e/test_http.py"),
     "client/_guard": ("client/test_guard.py",),
     "client/_addresses": ("client/test_guard.py",),
-    "client/_urls": ("client/test_urls.py",),
+    "client/_urls": ("client/test_urls.py", "client/test_ids.py"),
     "client/_routes": ("client/test_ids.py", "client/test_jobs.py"),
     "client/_bodies": ("client/test_replies.py", "faults/test_replies.py"),
     "client/_links": ("client/test_open_results.py", "client/test_ranges.py", "client/test_download.py"),

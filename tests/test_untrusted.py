@@ -60,6 +60,7 @@ SPELLED = {
     "interlinear annotation": ("\ufff9x", "\\u{FFF9}x"),
     "lone high surrogate": ("a\ud83d", "a\ufffd"),
     "lone low surrogate": ("\ude00b", "\ufffdb"),
+    "first and last surrogate": ("\ud800 \udfff", "\ufffd \ufffd"),
 }
 
 

@@ -1,5 +1,6 @@
 """Downloads go to public addresses, judged when a name is resolved and not changed after."""
 
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -220,6 +221,19 @@ async def test_a_resolver_that_hangs_is_given_up() -> None:
     async with httpx.AsyncClient(transport=transport, timeout=0.01) as http:
         with pytest.raises(httpx.ConnectTimeout):
             await http.get(f"https://{NAME}/")
+
+
+async def test_all_addresses_share_the_time_for_connecting() -> None:
+    """All of them are silent: each is tried, and together they take no longer than one may."""
+    with socket.create_server(("", 0)) as silent:
+        silent.setblocking(False)
+        async with guarded(Resolver("127.0.0.1", "127.0.0.2")) as http:
+            with anyio.fail_after(2), pytest.raises(httpx.ConnectTimeout):
+                await http.get(f"https://{NAME}:{silent.getsockname()[1]}/", timeout=0.2)
+        for address in ("127.0.0.1", "127.0.0.2"):
+            connection, _ = silent.accept()
+            with connection:
+                assert connection.getsockname()[0] == address
 
 
 # --- TLS: the certificate is for the name, not for the address
