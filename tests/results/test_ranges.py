@@ -179,6 +179,19 @@ async def test_a_summary_costs_its_bytes_once_and_the_second_nothing(large: Sutr
     assert large.asked() == (0, 0, 0)
 
 
+async def test_pages_and_summaries_at_once_fetch_each_byte_once(large: Sutro) -> None:
+    """Whoever is first: the others wait for what is on its way."""
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(large.summary)
+        calls.start_soon(lambda: large.summary(unpack_json=False))
+        for offset in (0, ROWS // 2, ROWS - 7):
+            calls.start_soon(large.page, offset)
+    api, _, size = large.asked()
+
+    assert api == 1
+    assert size < large.size * 1.01
+
+
 async def test_inputs_are_not_fetched_for_a_page_of_outputs(frame: pl.DataFrame) -> None:
     """Although the artifact at hand holds them."""
     body = io.BytesIO()
