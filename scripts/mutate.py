@@ -21,7 +21,7 @@ GUARDS = {
     "client/_guard": ("client/test_guard.py",),
     "client/_addresses": ("client/test_guard.py",),
     "client/_urls": ("client/test_urls.py", "client/test_ids.py"),
-    "client/_routes": ("client/test_ids.py", "client/test_jobs.py"),
+    "client/_routes": ("client/test_routes.py", "client/test_ids.py"),
     "client/_bodies": ("client/test_replies.py", "faults/test_replies.py"),
     "client/_links": ("client/test_open_results.py", "client/test_ranges.py", "client/test_download.py"),
     "client/_retry": ("client/test_retries.py", "client/test_patience.py"),
