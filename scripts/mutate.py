@@ -23,7 +23,7 @@ GUARDS = {
     "client/_urls": ("client/test_urls.py", "client/test_ids.py"),
     "client/_routes": ("client/test_routes.py", "client/test_ids.py"),
     "client/_bodies": ("client/test_replies.py", "faults/test_replies.py"),
-    "client/_links": ("client/test_open_results.py", "client/test_ranges.py", "client/test_download.py"),
+    "client/_links": ("client/test_ranges.py", "client/test_patience.py", "client/test_download.py"),
     "client/_retry": ("client/test_retries.py", "client/test_patience.py"),
     "client/_credentials": ("client/test_credentials.py", "client/test_secrets.py"),
     "redaction": ("test_redaction.py",),
