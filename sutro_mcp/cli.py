@@ -8,6 +8,7 @@ import argparse
 import gc
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -166,7 +167,7 @@ def _demo(_: argparse.Namespace) -> int:
 
     failed = 0
     try:
-        anyio.run(run_demo, _say)
+        anyio.run(run_demo, _say, shlex.join(_command()))
     except* (DemoFailedError, MCPError, OSError) as group:
         failed = 1
         print("The demo failed:", group.exceptions[0], file=sys.stderr)
@@ -232,7 +233,11 @@ async def _run_check() -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    print(HOSTS[options.client](Launch(_command(), _variables())))
+    variables = _variables()
+    print(HOSTS[options.client](Launch(_command(), variables)))
+    if variables and "SUTRO_API_URL" not in variables:
+        # Beside what can be pasted or piped.
+        print("For a deployment of your own, set SUTRO_API_URL beside SUTRO_API_KEY.", file=sys.stderr)
     return 0
 
 

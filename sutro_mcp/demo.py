@@ -62,15 +62,18 @@ def _indented(text: str) -> str:
     return "\n".join("    " + textwrap.shorten(line, _SHOWN_WIDTH, placeholder=" …") for line in kept)
 
 
-async def run_demo(say: Say) -> None:
-    """Play the conversation. Raises DemoFailedError, or what the client raises."""
+async def run_demo(say: Say, command: str) -> None:
+    """Play the conversation, and say what `command` does next.
+
+    Raises DemoFailedError, or what the client raises.
+    """
     server = StdioServerParameters(command=sys.executable, args=["-m", "sutro_mcp", "serve", "--demo"])
     say("Starting `sutro-mcp serve --demo` and talking to it as an assistant would.")
     async with Client(server) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         say(f"Connected over stdio. Tools: {', '.join(names)}.")
         await converse(client, say)
-    say(_CLOSING)
+    say(_CLOSING.format(command=command))
 
 
 async def converse(client: Client, say: Say) -> None:
@@ -115,7 +118,10 @@ async def _cancel(talk: _Conversation, job_id: str) -> None:
 _CLOSING = """
 That was the embedded emulator: no key, no network. To use your own jobs:
 
-  export SUTRO_API_KEY=…            # and SUTRO_API_URL=… for a deployment of your own
-  sutro-mcp check                   # is the key accepted?
-  sutro-mcp config claude-desktop   # or claude-code, cursor, vscode, codex, gemini-cli: what to paste where
+  # And SUTRO_API_URL=… for a deployment of your own.
+  export SUTRO_API_KEY=…
+  # Is the key accepted?
+  {command} check
+  # What to paste where: claude-desktop, claude-code, cursor, vscode, codex or gemini-cli.
+  {command} config claude-desktop
 """

@@ -68,7 +68,7 @@ class NoResultsError(CallError):
 
 
 class ResultsGoneError(CallError):
-    """The job succeeded but its results are no longer kept."""
+    """The job succeeded but its results are not there, or not any more."""
 
 
 class RejectedError(CallError):

@@ -153,8 +153,8 @@ class Results:
         if gone:
             raise ResultsGoneError(
                 wanted.doing,
-                "the job succeeded but its results are no longer kept",
-                "They are kept for 90 days by default; a cost estimate never has any",
+                "the job succeeded but the deployment has no results of it",
+                "Results are kept for 90 days by default; a cost estimate never has any",
             )
         raise _unexpected(wanted.doing, "the deployment offers none of the known ways to fetch results")
 

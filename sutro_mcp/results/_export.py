@@ -23,6 +23,7 @@ from ._formats import Written
 from ._models import ExportReport, ExportRequest
 from ._rows import open_rows
 from ._streamed import STEP, StreamedFrame
+from .frames import DifferentHeightError
 
 _MAX_COLUMNS = 50
 _MAX_NAME = 100
@@ -76,9 +77,9 @@ def _in_words_of_the_tool(request: ExportRequest) -> Generator[None]:
         doing = error.doing
         if request.join_with:
             doing = f"join the results with {quote(request.join_with, 60)}"
-            advice += (
-                "; a file to join with has one row for each row of the job, and no column of the same name"
-            )
+            advice += ", or rename the column in the file"
+        if isinstance(error, DifferentHeightError):
+            advice = "Name the file that the job was submitted with: one row for each row of the job"
         raise InvalidArgumentError(visible(doing), shorten(visible(error.happened), 400)[0], advice) from None
 
 

@@ -22,6 +22,7 @@ from ._table import OUTPUT, Table
 _MAX_CELL = 500
 # A few rows may have longer cells: this many characters are shared among them.
 _CELLS = 8_000
+_ADDED = {"inputs": "include_inputs", "cumulative_logprobs": "include_cumulative_logprobs"}
 _PATH = re.compile(r"(?:\b[a-z][\w+.-]*:/|\b[a-z]:\\|(?<![\w.)\]])[/\\])[^\s'\"`,;)]+", re.IGNORECASE)
 _FAILURES = (
     pl.exceptions.PolarsError,
@@ -88,18 +89,34 @@ def _fit(
             f"{fitted.cuts} cells cut to {fitted.cell_chars} characters (select fewer rows or columns)"
         )
     if row_count > len(fitted.rows):
-        notes.append(f"{row_count - len(fitted.rows):,} rows not shown (raise limit, or use OFFSET)")
+        left = row_count - len(fitted.rows)
+        notes.append(f"{left:,} rows not shown (limit goes up to 1,000; OFFSET skips rows)")
     if len(names) > len(fitted.columns):
         notes.append(f"{len(names) - len(fitted.columns)} columns not shown (select those you need)")
     return Page(columns=fitted.columns, rows=fitted.rows, row_count=row_count, offset=0), notes
 
 
 def _said(error: BaseException) -> str:
-    """The first line, which is the message; plans, hints and places in the source come after it."""
-    if isinstance(error, pl.exceptions.PanicException):
-        return "the SQL engine failed on it"
+    """The first line, which is the message; plans, hints and places in the source come after it.
+
+    Where that is a bare name, or advice for Python, in words that help with SQL.
+    """
     line = str(error).partition("\n")[0].partition("; valid columns:")[0]
-    return quote(_PATH.sub("(path)", line))
+    said = quote(_PATH.sub("(path)", line))
+    match error:
+        case pl.exceptions.PanicException():
+            return "the SQL engine failed on it"
+        case pl.exceptions.StructFieldNotFoundError():
+            return (
+                f"there is no field {said}; a column with a dot in its name goes in double quotes as a whole"
+            )
+        case pl.exceptions.DuplicateError():
+            return "two columns of the answer have one name; rename one with AS"
+        case pl.exceptions.ColumnNotFoundError():
+            added = [argument for name, argument in _ADDED.items() if line.endswith(f'"{name}"')]
+            return f"{said} ({added[0]}=true adds it)" if added else said
+        case _:
+            return said
 
 
 def _refused(table: Table, happened: str) -> InvalidArgumentError:

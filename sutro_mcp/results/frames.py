@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class DifferentHeightError(InvalidArgumentError):
+    """What the results are to be added to has another number of rows."""
+
+
 def build_frame(
     ref: ArtifactRef,
     *,
@@ -155,7 +159,7 @@ def check_join(
     Raises InvalidArgumentError. Of a name that both have, `is_same` tells whether the columns are equal.
     """
     if original.height != height:
-        raise InvalidArgumentError(
+        raise DifferentHeightError(
             "add the results to with_original_df",
             f"it has {original.height:,} rows and the results have {height:,}",
             "Pass the frame that the job was submitted with",

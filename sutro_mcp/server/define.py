@@ -70,7 +70,7 @@ def reply(answer: Answer, text: str, uris: Sequence[str] = ()) -> CallToolResult
 
 def _link_name(uri: str) -> str:
     # In our words: what stands in a link is not marked as data.
-    job_id, _, part = uri.removeprefix("sutro://jobs/").partition("/")
+    job_id, _, part = uri.removeprefix("sutro://jobs/").partition("?")[0].partition("/")
     return f"{part.replace('/', ' ') or 'job'} of {job_id}"
 
 

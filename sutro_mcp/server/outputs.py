@@ -34,7 +34,7 @@ class ResultsAnswer(Answer):
     notice: Notice = NOTICE
     job_id: str
     view: Literal["summary", "rows"]
-    uri: Annotated[str, Field(description="These results as a resource")]
+    uri: Annotated[str, Field(description="These rows, or this summary, as a resource")]
     row_count: Annotated[int, Field(description="All rows of the results")]
     offset: int | None = None
     next_offset: Annotated[int | None, Field(description="Offset of the next page; absent at the end")] = None
@@ -44,11 +44,13 @@ class ResultsAnswer(Answer):
     summary: Summary | None = None
 
     @classmethod
-    def page(cls, job_id: str, page: Page) -> "ResultsAnswer":
+    def page(cls, job_id: str, page: Page, limit: int, *, include_inputs: bool) -> "ResultsAnswer":
+        """Its resource has the same rows, with all their columns."""
+        inputs = "&include_inputs=true" if include_inputs else ""
         return cls(
             job_id=job_id,
             view="rows",
-            uri=f"sutro://jobs/{job_id}/results",
+            uri=f"sutro://jobs/{job_id}/results?offset={page.offset}&limit={limit}{inputs}",
             row_count=page.row_count,
             offset=page.offset,
             next_offset=page.next_offset,

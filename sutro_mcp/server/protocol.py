@@ -254,7 +254,9 @@ def _explain(tool: str, error: ToolError) -> str:
     for problem in cast("ValidationError", error.__cause__).errors(include_url=False)[:5]:
         if problem["type"] == "none_required":
             continue  # the other half of an optional choice
-        name = ".".join(str(part) for part in problem["loc"] if "[" not in str(part))
+        # Between argument and place stand pydantic's own words for the branches of a choice.
+        argument, *path = problem["loc"]
+        name = ".".join(map(str, (argument, *(place for place in path if isinstance(place, int)))))
         if problem["type"] == "missing":
             problems.append(f"{name} is required")
         else:

@@ -48,14 +48,16 @@ async def _results(
 ) -> str:
     """Rows of a succeeded job. offset from 0; limit 1 to 1000; include_inputs true or false."""
     app = app_of(ctx)
+    variant = Variant(job_id, include_inputs=_boolean("include_inputs", include_inputs))
+    rows = _number("limit", limit, 1, 1000)
     page = await app.results.page(
         app.client,
-        Variant(job_id, include_inputs=_boolean("include_inputs", include_inputs)),
+        variant,
         offset=_number("offset", offset, 0, 10**12),
-        limit=_number("limit", limit, 1, 1000),
+        limit=rows,
         max_chars=_PAGE_CHARS,
     )
-    return _json(ResultsAnswer.page(job_id, page))
+    return _json(ResultsAnswer.page(job_id, page, rows, include_inputs=variant.include_inputs))
 
 
 async def _summary(ctx: Ctx, job_id: str) -> str:

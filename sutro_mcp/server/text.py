@@ -16,6 +16,8 @@ from .job_outputs import FailureInfo, JobDetails, JobList, JobsSummary, StatusAn
 from .outputs import CancelAnswer, ExportAnswer, QueryAnswer, ResultsAnswer
 from .waiting import WaitAnswer
 
+# What the API says of a job does not tell.
+_EXPECTED = "to be expected (kept 90 days by default; a cost estimate has none)"
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
@@ -96,7 +98,7 @@ def job_details(answer: JobDetails) -> str:
         [
             ("job_id", answer.job_id),
             ("status", answer.status),
-            ("results", "available" if answer.results_available else "none"),
+            ("results", _EXPECTED if answer.results_available else "none"),
             ("shortened", answer.shortened),
             ("uris", ", ".join(uri for uri in answer.uris.model_dump().values())),
         ]

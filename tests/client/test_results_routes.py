@@ -177,7 +177,7 @@ async def test_an_expired_job_does_not_teach_that_its_routes_are_absent(tmp_path
     expired = emulator.add_job(results_expired=True)
     kept = emulator.add_job()
     async with emulated(emulator) as api:
-        with pytest.raises(ResultsGoneError, match="its results are no longer kept"):
+        with pytest.raises(ResultsGoneError, match="has no results of it"):
             await api.fetch_results(expired, tmp_path)
         assert (await api.fetch_results(kept, tmp_path)).route == "results-url"
 

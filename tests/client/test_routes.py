@@ -1,11 +1,11 @@
-"""The table of requests: what may be sent, repeated and read, written a second time to be changed on purpose."""
+"""The table of requests: what may be sent, repeated and read, stated again so that a change is on purpose."""
 
 from sutro_mcp.client._routes import MAY_CANCEL, TABLE
 
 MIB = 1024 * 1024
 SMALL, LARGE = 8 * MIB, 8192 * MIB
 
-# Method, path, whether it may be sent again, whether it may take minutes, and the bytes that are read at most.
+# Method, path, whether it may be sent again, whether it may take minutes, and how many bytes are read.
 DECIDED = {
     ("GET", "/list-jobs", True, False, 64 * MIB),
     ("GET", "/jobs/{job_id}", True, False, SMALL),

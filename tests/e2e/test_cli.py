@@ -180,7 +180,9 @@ def test_an_installation_for_one_run_is_started_by_uvx(
     """Its own path is gone tomorrow. Without a URL none is named."""
     monkeypatch.setattr(sys, "executable", "/home/x/.cache/uv/archive-v0/abc/bin/python")
     assert main(["config", host]) == 0
-    entry = servers_in(host, capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "SUTRO_API_URL" in printed.err
+    entry = servers_in(host, printed.out)
     assert [entry["command"], *entry["args"]] == ["uvx", "sutro-mcp"]
     assert "SUTRO_API_URL" not in entry["env"]
 

@@ -266,6 +266,23 @@ def test_a_file_that_cannot_be_opened_is_refused_without_a_word_about_it(
     assert happened == "SQL can read the table results and nothing else"
 
 
+@pytest.mark.parametrize(
+    ("sql", "happened"),
+    [
+        ("SELECT vendor.town FROM results", 'there is no field "town"; a column with a dot'),
+        ("SELECT vendor->>'town' FROM results", 'there is no field "town"; a column with a dot'),
+        (
+            "SELECT count(*), count(*) FROM results",
+            "two columns of the answer have one name; rename one with AS",
+        ),
+        ("SELECT cumulative_logprobs FROM results", "(include_cumulative_logprobs=true adds it)"),
+    ],
+)
+def test_a_mistake_is_told_in_words_that_help_with_sql(reviews: ArtifactRef, sql: str, happened: str) -> None:
+    """Where polars says a bare name, or what to do in Python."""
+    assert happened in refusal(reviews, sql).happened
+
+
 def test_a_panic_of_polars_is_a_refusal(reviews: ArtifactRef, monkeypatch: pytest.MonkeyPatch) -> None:
     """It derives from BaseException, and its text is about polars' own source."""
 
@@ -280,7 +297,7 @@ def test_rows_beyond_the_limit_are_counted(tmp_path: Path) -> None:
     """And said, with what to do."""
     page = query(objects(tmp_path, *({"n": n} for n in range(30))), "SELECT n FROM results", limit=10)
     assert (len(page.rows), page.row_count) == (10, 30)
-    assert page.shortened == "20 rows not shown (raise limit, or use OFFSET)"
+    assert page.shortened == "20 rows not shown (limit goes up to 1,000; OFFSET skips rows)"
 
 
 def test_a_single_row_may_have_long_cells(tmp_path: Path) -> None:
@@ -297,7 +314,7 @@ def test_rows_that_do_not_fit_are_counted_with_those_beyond_the_limit(tmp_path: 
     artifact = outputs(tmp_path, *["x" * 90] * 60)
     page = query(artifact, "SELECT inference_result FROM results", max_chars=1_000)
     assert (len(page.rows), page.row_count) == (10, 60)
-    assert page.shortened == "50 rows not shown (raise limit, or use OFFSET)"
+    assert page.shortened == "50 rows not shown (limit goes up to 1,000; OFFSET skips rows)"
 
 
 def test_columns_that_do_not_fit_are_counted(tmp_path: Path) -> None:

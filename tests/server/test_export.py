@@ -170,7 +170,7 @@ async def test_a_file_to_join_with_that_is_not_there_is_said_to_be_missing(chat:
         ("legal-clause-tagging", "QUEUED"),
         ("contract-summaries", "FAILED"),
         ("crm-dedupe-v2", "CANCELLED"),
-        ("old-survey-coding", "no longer kept"),
+        ("old-survey-coding", "has no results of it"),
     ],
 )
 async def test_a_job_without_results_says_why_and_leaves_nothing(

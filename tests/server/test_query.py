@@ -42,10 +42,10 @@ async def test_inputs_are_a_column_when_asked_for(chat: Talk) -> None:
     answer = await chat.call("query_job_results", **ask, include_inputs=True)
     assert answer["columns"] == ["row", "inputs"]
     assert [row[0] for row in answer["rows"]] == [0, 1, 2]
-    assert "rows not shown (raise limit, or use OFFSET)" in answer["shortened"]
+    assert "rows not shown (limit goes up to 1,000; OFFSET skips rows)" in answer["shortened"]
     assert answer["shortened"] in await chat.text("query_job_results", **ask, include_inputs=True)
     refusal = await chat.refusal("query_job_results", **ask)
-    assert "unable to find column 'inputs'" in refusal
+    assert "unable to find column 'inputs'\" (include_inputs=true adds it)" in refusal
 
 
 @pytest.mark.parametrize("more", [{}, {"limit": 1000}])

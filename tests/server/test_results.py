@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from mcp.types import ResourceLink
 
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Reading
 from tests.support import Talk, talk, text_of
@@ -139,7 +140,7 @@ WITHOUT_RESULTS: list[tuple[str, list[str]]] = [
     ("forum-moderation-backfill", ["CANCELLING"]),
     ("contract-summaries", ["FAILED", "Worker lost", "get_job"]),
     ("crm-dedupe-v2", ["CANCELLED", "no results"]),
-    ("old-survey-coding", ["succeeded", "no longer kept", "90 days"]),
+    ("old-survey-coding", ["succeeded", "has no results of it", "90 days"]),
 ]
 
 
@@ -159,6 +160,36 @@ async def test_results_that_lag_behind_success_ask_for_patience(chat: Talk) -> N
     chat.emulator.faults.add(Fault.not_ready(), path="/jobs/*/results-url", times=9)
     refusal = await chat.refusal("get_job_results", job_id=chat.emulator.find("haiku-smoke-test"))
     assert "again" in refusal
+
+
+@pytest.mark.parametrize(
+    ("asked", "view"),
+    [
+        ({}, "summary"),
+        ({"include_inputs": True}, "summary"),
+        ({"offset": 0}, "rows"),
+        ({"limit": 20}, "rows"),
+        ({"columns": ["label"]}, "rows"),
+        ({"view": "summary", "limit": 20}, "summary"),
+    ],
+    ids=str,
+)
+async def test_whoever_names_rows_gets_rows(chat: Talk, asked: dict[str, object], view: str) -> None:
+    """Also at the defaults of a page: the first twenty rows are asked for in these words."""
+    job_id = chat.emulator.find("support-ticket-triage")
+    assert (await chat.call("get_job_results", job_id=job_id, **asked))["view"] == view
+
+
+async def test_the_resource_of_a_page_has_the_same_rows(chat: Talk) -> None:
+    """A host that attaches it shows what the assistant saw."""
+    ask = {"job_id": chat.emulator.find("support-ticket-triage"), "offset": 40, "limit": 3}
+    result = await chat.result("get_job_results", **ask, columns=["inputs"])
+    links = [block for block in result.content if isinstance(block, ResourceLink)]
+    attached = json.loads(await chat.read(links[0].uri))
+    assert [row[0] for row in attached["rows"]] == [row[0] for row in result.structured_content["rows"]]
+    assert attached["columns"][0] == "inputs"
+    assert attached["offset"] == 40
+    assert links[0].name == f"results of {ask['job_id']}"
 
 
 async def test_unknown_columns_and_offsets_past_the_end_are_refused_with_what_there_is(chat: Talk) -> None:

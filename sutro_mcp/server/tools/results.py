@@ -21,6 +21,8 @@ _DEFAULT_CHARS = 9_000
 _MOST_CHARS = 50_000
 _DEFAULT_LIMIT = 20
 _DEFAULT_CELL = 500
+_Offset = Annotated[int, Field(ge=0)]
+_Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
 @read_tool("Get a job's results")
@@ -31,8 +33,8 @@ async def get_job_results(
         Literal["summary", "rows"] | SkipJsonSchema[None],
         Field(description="Default summary; offset, limit or columns mean rows"),
     ] = None,
-    offset: Annotated[int, Field(description="First row (default 0)", ge=0)] = 0,
-    limit: Annotated[int, Field(description="Default 20", ge=1, le=1000)] = _DEFAULT_LIMIT,
+    offset: Annotated[_Offset | SkipJsonSchema[None], Field(description="First row (default 0)")] = None,
+    limit: Annotated[_Limit | SkipJsonSchema[None], Field(description="Default 20")] = None,
     columns: Columns = [],  # noqa: B006 - never mutated; a tuple would change the published schema
     include_inputs: Annotated[bool, Field(description="Default false")] = False,
     include_cumulative_logprobs: Annotated[bool, Field(description="Default false")] = False,
@@ -55,7 +57,8 @@ async def get_job_results(
         include_cumulative_logprobs or "cumulative_logprobs" in columns,
     )
     if view is None:
-        view = "rows" if offset or columns or limit != _DEFAULT_LIMIT else "summary"
+        # Also at their defaults: who names a first row wants rows.
+        view = "summary" if offset is None and limit is None and not columns else "rows"
     if view == "summary":
         answer = await with_progress(
             ctx,
@@ -69,6 +72,7 @@ async def get_job_results(
             ),
         )
         return reply(answer, text.results(answer), [answer.uri])
+    offset, limit = offset or 0, limit or _DEFAULT_LIMIT
     if limit == 1 and len(columns) == 1 and max_cell_chars == _DEFAULT_CELL:
         # Who asks for one cell wants all of it.
         max_cell_chars = _MOST_CHARS
@@ -89,7 +93,7 @@ async def get_job_results(
             on_progress=report,
         ),
     )
-    answer = ResultsAnswer.page(job_id, page)
+    answer = ResultsAnswer.page(job_id, page, limit, include_inputs=variant.include_inputs)
     return reply(answer, text.results(answer), [answer.uri])
 
 
