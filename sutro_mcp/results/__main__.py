@@ -11,8 +11,6 @@ parent is gone, so it never outlives the server, busy or not.
 import json
 import os
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,9 +20,7 @@ from pydantic import BaseModel
 from sutro_mcp.errors import SutroError
 
 from ._channel import Channel, Pipe, StoppedError
-from ._rights import cap_memory
-
-_PARENT_POLL_SECONDS = 1.0
+from ._rights import cap_memory, end_with_parent
 
 Task = Callable[[Any, Channel], BaseModel]
 
@@ -57,17 +53,10 @@ def _answer(tasks: Mapping[str, Task], message: dict[str, Any], pipe: Pipe) -> b
 def main() -> None:
     """Keep the pipe for frames: whatever a library prints goes to stderr."""
     cap_memory()
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
         serve(Pipe(sys.stdin.buffer, sink))
-
-
-def _leave_with(parent: int) -> None:
-    # A server that was killed cannot say so, and a busy worker does not read.
-    while os.getppid() == parent:
-        time.sleep(_PARENT_POLL_SECONDS)
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.untrusted import quote
 
+from ._channel import StoppedError
 from ._models import ArtifactRef
 
 _OPTIONAL = ("inputs", "cumulative_logprobs")
@@ -76,6 +77,11 @@ def _find_outputs(columns: Sequence[str], ref: ArtifactRef) -> str:
 def _read_parquet(ref: ArtifactRef) -> pl.DataFrame:
     try:
         return pl.read_parquet(Path(ref.path), glob=False)
+    except FileNotFoundError as error:
+        if ref.inode is not None:
+            # Another server process has made room; the server fetches it anew.
+            raise StoppedError from error
+        raise unreadable(ref, "the file is not there") from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise unreadable(ref, "the file is damaged or not Parquet") from error
 

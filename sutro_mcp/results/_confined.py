@@ -33,7 +33,9 @@ class QueryRunner:
         self._turn = anyio.Lock()
 
     async def run(self, artifact: ArtifactRef, request: QueryRequest) -> Page:
-        """The page. Raises what the query raises, or WorkerError when its process fails."""
+        """The page. Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError
+        when the artifact is not there any more.
+        """
         check_platform()
         doing = f"query the results of {artifact.job_id}"
         async with self._turn, _process(doing) as child:
@@ -59,6 +61,8 @@ async def _ask(child: Child, request: BaseModel, seconds: float, doing: str, adv
     except BROKEN:
         end = await child.end(patience=1, whole_group=True)
         raise errors.WorkerError(doing, f"its process stopped ({end})", advice) from None
+    if "stopped" in reply:
+        raise errors.ArtifactChangedError(doing, "they were replaced on disk meanwhile", "Call again")
     return answer_of(reply, errors.WorkerError(doing, "its process failed", advice))
 
 

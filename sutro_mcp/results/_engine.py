@@ -162,17 +162,21 @@ class ResultsEngine:
     ) -> Page:
         """The first `limit` rows that one SELECT over the table `results` yields, as many as fit.
 
-        Raises InvalidArgumentError for SQL that cannot be run.
+        Raises InvalidArgumentError for SQL that cannot be run, and StillWorkingError as `summary` does.
         """
         check_platform()
+        request = QueryRequest(sql=sql, limit=limit, max_chars=max_chars)
 
-        async def make(artifact: Artifact) -> Page:
-            request = QueryRequest(sql=sql, limit=limit, max_chars=max_chars)
-            with artifact.reporting(bytes_to(on_progress)):
+        async def make(artifact: Artifact, report: OnProgress) -> Page:
+            with artifact.reporting(bytes_to(report)):
                 await artifact.want([(0, artifact.size)])
             return await self._queries.run(_ref(artifact, variant), request)
 
-        return await self._read(source, variant, make, False, on_progress)
+        async def work(report: OnProgress) -> Page:
+            return await self._read(source, variant, lambda artifact: make(artifact, report), False, report)
+
+        key = ("query", source.cache_identity, variant, request)
+        return await self._flights.join(key, f"query the results of {variant.job_id}", work, on_progress)
 
     async def export(
         self,
@@ -196,9 +200,7 @@ class ResultsEngine:
         name, form = export_name(file_name, form)
         if join_with:
             joinable_name(join_with)
-        if folder not in self._folders:
-            self._folders[folder] = real_path(folder)
-        folder = self._folders[folder]
+        folder = self._folders.setdefault(folder, real_path(folder))
         doing = f"export the results of {variant.job_id}"
 
         async def make(artifact: Artifact, report: OnProgress) -> ExportReport:

@@ -6,6 +6,8 @@ is refused.
 """
 
 import os
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +18,7 @@ _MEMORY = 4 * 1024**3
 # The server's clock ends the process earlier; this holds when the server is gone.
 _CPU_SECONDS = 40
 _NOBODY = 65534
+_PARENT_POLL_SECONDS = 1.0
 
 
 def cap_memory() -> None:
@@ -31,6 +34,17 @@ def cap_memory() -> None:
         resource.setrlimit(
             resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
         )
+
+
+def end_with_parent() -> None:
+    """End this process soon after its parent: a server that was killed cannot say so to one that works."""
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PARENT_POLL_SECONDS)
+    os._exit(1)
 
 
 def give_up_rights() -> None:

@@ -13,13 +13,15 @@ from typing import BinaryIO
 
 from sutro_mcp.errors import SutroError
 
+from ._channel import StoppedError
 from ._models import ArtifactRef, QueryRequest
-from ._rights import cap_memory, give_up_rights
+from ._rights import cap_memory, end_with_parent, give_up_rights
 
 
 def main() -> None:
     """Keep the pipe for frames: whatever a library prints goes to stderr."""
     cap_memory()
+    end_with_parent()
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
         answer_one(sys.stdin.buffer, sink)
@@ -43,6 +45,8 @@ def answer_one(source: BinaryIO, sink: BinaryIO) -> None:
         _send(sink, json.dumps({"error": {"type": type(error).__name__, "parts": parts}}).encode())
     except (KeyboardInterrupt, SystemExit):
         raise
+    except StoppedError:
+        _send(sink, b'{"stopped":true}')
     except BaseException as error:  # a panic in polars derives from BaseException
         _send(sink, json.dumps({"crash": type(error).__name__}).encode())
 

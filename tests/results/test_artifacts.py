@@ -251,7 +251,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, raw: bytes) -> None:
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     """Someone may clean temporary folders."""
-    with pytest.raises(UnexpectedReplyError, match="damaged"):
+    with pytest.raises(UnexpectedReplyError, match="the file is not there"):
         read(ArtifactRef(path=str(tmp_path / "gone"), format="parquet", job_id=JOB_ID))
 
 

@@ -59,6 +59,7 @@ HOSTILE = {
     "isolate": "\u2066name.csv",
     "zero width": "na\u200bme.csv",
     "byte order mark": "\ufeffname.csv",
+    "variation selector": "a\ufe0fb.csv",
     "soft hyphen": "na\xadme.csv",
     "line separator": "name\u2028.csv",
     "no-break space": "na\xa0me.csv",
@@ -75,7 +76,7 @@ HOSTILE = {
     "redirect": "a>b.csv",
     "300 characters": "a" * 300 + ".csv",
     "300 bytes": "é" * 80 + ".csv",
-    "too long with its ending": "a" * 149,
+    "too long with its ending": "a" * 147,
 }
 HARMLESS = {
     "percent": "%2e%2e%2fvictim.csv",
@@ -193,6 +194,7 @@ def test_a_hostile_name_is_refused_whatever_the_format(name: str, form: ExportFo
         ("a.csv", "parquet", ("a.csv.parquet", "parquet")),
         ("a.csv", "csv", ("a.csv", "csv")),
         ("a.b", "jsonl", ("a.b.jsonl", "jsonl")),
+        ("a.zip", "csv", ("a.zip.csv", "csv")),
     ],
 )
 def test_the_ending_and_the_format_agree(

@@ -2,11 +2,11 @@
 
 import importlib
 import io
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import anyio
 import polars as pl
@@ -25,6 +25,7 @@ pq: Any = importlib.import_module("pyarrow.parquet")
 ROWS = 60_000
 MB = 1_000_000
 Layout = Literal["one group", "page index"]
+T = TypeVar("T")
 
 
 @dataclass
@@ -269,17 +270,34 @@ async def test_a_summary_that_takes_long_goes_on_without_its_caller(
     async with sutro(frame, artifacts["one group"], patience=0) as large:
         with pytest.raises(StillWorkingError, match="goes on in the background"):
             await large.summary()
-        assert (await patiently(large)).row_count == ROWS
+        assert (await patiently(large.summary)).row_count == ROWS
         assert large.asked()[2] < large.size * 1.01
 
 
-async def patiently(large: Sutro) -> Summary:
-    """The summary, asked for again and again."""
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """What is asked for again and again."""
     with anyio.fail_after(60):
         while True:
             with suppress(StillWorkingError):
-                return await large.summary()
+                return await call()
             await anyio.sleep(0.05)
+
+
+async def test_a_query_that_takes_long_goes_on_without_its_caller(
+    frame: pl.DataFrame, artifacts: dict[Layout, bytes]
+) -> None:
+    """As a summary does: loading what it needs may take longer than a host waits."""
+    async with sutro(frame, artifacts["one group"], patience=0) as large:
+
+        async def query() -> Page:
+            return await large.engine.query(
+                large.client, Variant(large.job), "SELECT COUNT(*) AS n FROM results"
+            )
+
+        with pytest.raises(StillWorkingError, match="goes on in the background"):
+            await query()
+        assert (await patiently(query)).rows == [[ROWS]]
+        assert large.asked()[2] < large.size * 1.01
 
 
 async def test_a_summary_that_nobody_waits_for_any_more_is_stopped(

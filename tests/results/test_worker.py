@@ -5,16 +5,23 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError, WorkerError
+from sutro_mcp.errors import (
+    ConnectionFailedError,
+    InvalidArgumentError,
+    SutroError,
+    UnexpectedReplyError,
+    WorkerError,
+)
 from sutro_mcp.results import ArtifactRef, Page, Summary
 from sutro_mcp.results._models import PageRequest, SummaryRequest
+from sutro_mcp.results._spans import Span
 from sutro_mcp.results._worker import Worker
 from tests.results import support
 from tests.results.support import aborting, file, outputs, panicking, reads_proc
@@ -63,6 +70,84 @@ async def test_answers_are_those_of_this_process(worker: Worker, artifact: Artif
     assert await worker.run(
         "summary", SummaryRequest(artifact=artifact), Summary, "summarise"
     ) == support.summary(artifact)
+
+
+class Store:
+    """An artifact of which nothing has come yet, and what is asked of it."""
+
+    def __init__(self, folder: Path, artifact: ArtifactRef, failure: SutroError | None = None) -> None:
+        self._path = folder / "coming.parquet"
+        self._content = Path(artifact.path).read_bytes()
+        self.size = len(self._content)
+        self._path.write_bytes(bytes(self.size))
+        self._failure = failure
+        self.wanted: list[Span] = []
+        self.ahead_of: list[Span] = []
+
+    @property
+    def artifact(self) -> ArtifactRef:
+        inode = self._path.stat().st_ino
+        return ArtifactRef(
+            path=str(self._path), format="parquet", job_id=support.JOB_ID, inode=inode, is_whole=False
+        )
+
+    async def want(self, spans: Sequence[Span]) -> None:
+        """They come at once, or never."""
+        self.wanted += spans
+        if self._failure:
+            raise self._failure
+        with self._path.open("r+b") as file:
+            for start, stop in spans:
+                file.seek(start)
+                file.write(self._content[start:stop])
+
+    async def ahead(self, spans: Sequence[Span]) -> None:
+        """They fail, which is not heard of."""
+        self.ahead_of += spans
+        raise ConnectionFailedError("read", "not there", "Call again")
+
+
+async def test_bytes_that_the_task_needs_are_fetched_when_it_says_so(
+    worker: Worker, artifact: ArtifactRef, tmp_path: Path
+) -> None:
+    """And those that it will need before; of its rows it tells whoever listens."""
+    store, heard = Store(tmp_path, artifact), list[tuple[int, int]]()
+    request = SummaryRequest(artifact=store.artifact)
+    early = [(0, 3), (3, 4)]
+
+    def hear(done: int, total: int) -> None:
+        heard.append((done, total))
+
+    summary = await worker.run("summary", request, Summary, "summarise", store, hear, early)
+    assert summary == support.summary(artifact)
+    assert set(early) <= set(store.ahead_of)
+    assert max(stop for _, stop in store.wanted) == store.size
+    assert heard == [(2, 2)]
+
+
+async def test_bytes_that_do_not_come_are_the_error_of_their_store(
+    worker: Worker, artifact: ArtifactRef, tmp_path: Path
+) -> None:
+    """Not one of the process, which is there for the next call."""
+    store = Store(tmp_path, artifact, ConnectionFailedError("read", "gone", "Call again"))
+    request = PageRequest(artifact=store.artifact)
+    await worker.start()
+    before = processes()
+    with pytest.raises(ConnectionFailedError, match="gone"):
+        await worker.run("page", request, Page, "read rows", store)
+    assert (await page(worker, artifact)).row_count == 2
+    assert processes() == before
+
+
+@reads_proc
+async def test_a_process_can_be_started_ahead_of_need(worker: Worker, artifact: ArtifactRef) -> None:
+    """The first call finds it, as does whoever starts it again."""
+    await worker.start()
+    first = processes()
+    await worker.start()
+    await page(worker, artifact)
+    assert len(first) == 1
+    assert processes() == first
 
 
 @reads_proc
@@ -269,11 +354,15 @@ async def test_the_process_ends_with_its_stdin() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no parent to lose")
-async def test_the_process_ends_with_its_parent_although_stdin_stays_open() -> None:
+@pytest.mark.parametrize("module", ["sutro_mcp.results", "sutro_mcp.results.query_main"])
+async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
+    module: str, artifact: ArtifactRef
+) -> None:
     """A busy one does not read, so it cannot notice the end of stdin when a server is killed."""
     requests, to_worker = os.pipe()
     replies, from_worker = os.pipe()
-    script = f"import subprocess; subprocess.Popen({COMMAND!r}, stdin={requests}).wait()"
+    command = [*COMMAND[:-1], module]
+    script = f"import subprocess; subprocess.Popen({command!r}, stdin={requests}).wait()"
     parent = await anyio.open_process(
         [sys.executable, "-c", script], stdout=from_worker, stderr=subprocess.DEVNULL, pass_fds=[requests]
     )
@@ -281,10 +370,11 @@ async def test_the_process_ends_with_its_parent_although_stdin_stays_open() -> N
     os.close(from_worker)
     try:
         with anyio.fail_after(20):
-            request = b'{"task": "none"}'
+            # No task, and an artifact to load: both are answered, and more is waited for.
+            request = artifact.model_dump_json().encode()
             os.write(to_worker, len(request).to_bytes(4) + request)
             await anyio.wait_readable(replies)
-            assert b"KeyError" in os.read(replies, 1_000)
+            assert os.read(replies, 1_000)[4:] in (b'{"crash": "KeyError"}', b'{"answer":null}')
             parent.kill()
             await parent.wait()
             # The worker alone holds the other end now.

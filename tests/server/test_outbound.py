@@ -1,17 +1,22 @@
 """What leaves the server can be encoded and holds no secret, and nothing a handler raises ends it."""
 
 import logging
+import re
+import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, cast
 
 import anyio
 import pytest
 from mcp import Client, MCPError
 from mcp.types import CallToolResult
+from pydantic import ValidationError
 
 from sutro_mcp.errors import TemporaryError
 from sutro_mcp.redaction import MASK
 from sutro_mcp.server.gate import Gate
-from sutro_mcp.server.outbound import is_failure, scrub
+from sutro_mcp.server.outbound import is_failure, outbound, scrub
 from tests.faults.odd_server import NativePanic, Parking, odd_server
 from tests.support import Era, text_of
 
@@ -169,6 +174,68 @@ async def test_a_call_that_is_given_up_while_it_waits_leaves_its_place() -> None
         with pytest.raises(TemporaryError):
             async with gate.turn("seventh"):
                 pytest.fail("the queue was full")
+
+
+@dataclass
+class Called:
+    """What the middleware looks at of a request."""
+
+    method: str
+    params: dict[str, Any] | None = None
+
+
+async def around(called: Called, made: CallToolResult | Exception) -> Any:
+    """What the middleware makes of what a handler returns or raises."""
+
+    async def handle(_: Any) -> CallToolResult:
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    return await outbound(cast("Any", called), cast("Any", handle))
+
+
+async def test_an_answer_is_written_as_the_protocol_has_it() -> None:
+    """Names of the wire, and nothing that is not there."""
+    result = CallToolResult(content=[], structured_content={"a": None}, is_error=True)
+    assert await around(Called("tools/call"), result) == {
+        "content": [],
+        "structuredContent": {"a": None},
+        "isError": True,
+        "resultType": "complete",
+    }
+
+
+async def test_what_the_sdk_finds_wrong_with_a_request_is_left_to_it() -> None:
+    """It answers that the parameters are invalid."""
+    with pytest.raises(ValidationError):
+        await around(Called("tools/call"), ValidationError.from_exception_data("x", []))
+
+
+@pytest.mark.parametrize(
+    ("called", "shown"),
+    [
+        (Called("tools/call", {"name": "get_job"}), "tools/call get_job"),
+        (Called("tools/list", {"name": "canary"}), "tools/list"),
+        (Called("prompts/get", {"name": "canary"}), "prompts/get"),
+        (Called("ping"), "ping"),
+        (Called("x" * 61), "x" * 48 + "… [61 chars]"),
+        (Called("x" * 60), "x" * 60),
+    ],
+    ids=lambda value: getattr(value, "method", ""),
+)
+async def test_the_log_names_methods_and_tools(
+    called: Called, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the time that they took, in milliseconds."""
+    caplog.set_level(logging.DEBUG, logger="sutro_mcp.server.outbound")
+    began = time.perf_counter()
+    await around(called, CallToolResult(content=[]))
+    most = (time.perf_counter() - began) * 1000
+    line = re.fullmatch(r"(.+) done in (\d+) ms", caplog.messages[-1])
+    assert line is not None
+    assert line[1] == shown
+    assert int(line[2]) <= most + 0.5
 
 
 async def test_a_request_to_stop_is_no_failure() -> None:

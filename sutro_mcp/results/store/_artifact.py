@@ -86,6 +86,15 @@ class WholeFile:
         self.size = stat.st_size
         self.inode = stat.st_ino
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still there."""
+        return self.path.exists()
+
+    def is_that_of(self, other: "PartialFile | WholeFile") -> bool:  # noqa: ARG002
+        """Nothing tells whether another one is the same."""
+        return False
+
     def reporting(self, on_progress: Progress | None) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing more will come."""
         return nullcontext()
@@ -142,6 +151,17 @@ class PartialFile:
     @property
     def is_whole(self) -> bool:
         return self._entry.has(0, self.size)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still there."""
+        return self._entry.is_in_place
+
+    def is_that_of(self, other: "PartialFile | WholeFile") -> bool:
+        """Whether both are the same artifact, as far as the store's tag for it can tell."""
+        if not isinstance(other, PartialFile) or self._entry.etag is None:
+            return False
+        return (self._entry.etag, self.size) == (other._entry.etag, other.size)
 
     @contextmanager
     def reporting(self, on_progress: Progress | None) -> Generator[None]:

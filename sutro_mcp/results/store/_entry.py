@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.errors import ArtifactChangedError, ConfigurationError
 from sutro_mcp.results._spans import Span, Spans
 
 # A piece is believed or dropped as a whole.
@@ -74,6 +74,14 @@ class Entry:
         return os.fstat(self._file.fileno()).st_ino
 
     @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still the one at its path: another process may have made room."""
+        try:
+            return self.data.stat().st_ino == self.inode
+        except OSError:
+            return False
+
+    @property
     def come(self) -> int:
         """How many bytes are there."""
         return self._there.total
@@ -83,7 +91,10 @@ class Entry:
         return not any(_touches(piece, spans) for piece in self._unread)
 
     def check(self, spans: Sequence[Span]) -> None:
-        """Read what an earlier process left in `spans`, and believe the pieces that are as noted. Blocks."""
+        """Read what an earlier process left in `spans`, and believe the pieces that are as noted. Blocks.
+
+        Raises ArtifactChangedError when the file is gone.
+        """
         for piece in [each for each in self._unread if _touches(each, spans)]:
             self._unread.remove(piece)
             if self._digest(piece.start, piece.stop) == piece.digest:
@@ -162,12 +173,17 @@ class Entry:
 
     def _digest(self, start: int, stop: int) -> str:
         digest = sha256()
-        # A file of its own, as another thread may be writing.
-        with self.data.open("rb") as file:
-            file.seek(start)
-            while start < stop and (data := file.read(min(_READ, stop - start))):
-                digest.update(data)
-                start += len(data)
+        try:
+            # A file of its own, as another thread may be writing.
+            with self.data.open("rb") as file:
+                file.seek(start)
+                while start < stop and (data := file.read(min(_READ, stop - start))):
+                    digest.update(data)
+                    start += len(data)
+        except OSError as error:
+            raise ArtifactChangedError(
+                self._doing, "what was kept of them has gone from the disk", "Call again to fetch them anew"
+            ) from error
         return digest.hexdigest()
 
 

@@ -6,8 +6,6 @@ of the deployment when a process first uses what an earlier one left. The least 
 room for others, whichever process fetched them.
 """
 
-import os
-import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
@@ -29,9 +27,8 @@ from sutro_mcp.errors import (
 
 from ._artifact import Format, PartialFile, Progress, RemoteArtifact, WholeFile
 from ._entry import Entry, read_state, remove
+from ._places import KEPT_SECONDS, made, temporary_folder, usage
 
-_DAY = 24 * 60 * 60
-_KEPT_DAYS = 7
 # Files that are open between two calls.
 _MOST_OPEN = 32
 
@@ -103,7 +100,7 @@ class ArtifactStore:
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._turns: dict[str, anyio.Lock] = {}
         # Also for what cannot be checked later, which is of no use to another process.
-        self._private = tempfile.TemporaryDirectory(prefix="sutro-mcp-", ignore_cleanup_errors=True)
+        self._private = temporary_folder()
         self.folder = folder or Path(self._private.name)
 
     @asynccontextmanager
@@ -118,17 +115,21 @@ class ArtifactStore:
         """The artifact, kept on disk until the block ends. `fresh` neither reads nor feeds the store.
 
         When the block raises ArtifactChangedError or UnexpectedReplyError, what it has read is not given to
-        the next caller.
+        the next caller; nor is what is kept, when a `fresh` one turns out to be another.
         """
+        key = _key(source, variant)
         if fresh:
             artifact = await self._new(source, variant, Path(self._private.name), on_progress)
             try:
                 yield artifact
+                if key in self._open and not self._open[key].artifact.is_that_of(artifact):
+                    self._drop(key)
             finally:
                 artifact.discard()
             return
-        key = _key(source, variant)
         async with self._turns.setdefault(key, anyio.Lock()):
+            if key in self._open and not self._open[key].artifact.is_in_place:
+                self._drop(key)
             if key not in self._open:
                 self._open[key] = _Open(await self._find(key, source, variant, on_progress))
             entry = self._open[key]
@@ -142,8 +143,8 @@ class ArtifactStore:
         finally:
             entry.users -= 1
             if entry.is_bad and self._open.get(key) is entry:
-                del self._open[key]
-            if entry.is_bad and not entry.users:
+                self._drop(key)
+            elif entry.is_bad and not entry.users:
                 entry.artifact.discard()
             self._make_room()
 
@@ -151,6 +152,13 @@ class ArtifactStore:
         """Where the artifact lies that the next caller gets, if it is known; no other ever lies there."""
         entry = self._open.get(_key(source, variant))
         return entry.artifact.path if entry is not None and not entry.is_bad else None
+
+    def _drop(self, key: str) -> None:
+        """Give it to no other caller, and remove it when the last one that has it is done."""
+        entry = self._open.pop(key)
+        entry.is_bad = True
+        if not entry.users:
+            entry.artifact.discard()
 
     def close(self) -> None:
         """Keep what the next process can use; remove the rest."""
@@ -201,9 +209,10 @@ class ArtifactStore:
     async def _whole(
         self, source: ArtifactSource, variant: Variant, on_progress: Progress | None
     ) -> WholeFile:
+        folder = made(Path(self._private.name))
         fetched = await source.fetch_results(
             variant.job_id,
-            Path(self._private.name),
+            folder,
             include_inputs=variant.include_inputs,
             include_cumulative_logprobs=variant.include_cumulative_logprobs,
             on_progress=on_progress,
@@ -211,6 +220,7 @@ class ArtifactStore:
         return WholeFile(fetched.path, fetched.format)
 
     def _partial(self, remote: RemoteArtifact, variant: Variant, data: Path) -> PartialFile:
+        made(data.parent)
         return PartialFile(Entry(data, remote.size, variant.doing), remote)
 
     def _make_room(self) -> None:
@@ -220,10 +230,10 @@ class ArtifactStore:
             self._open.pop(key).artifact.close()
         in_use = {entry.artifact.path for entry in self._open.values() if entry.users}
         paths = {*self.folder.glob("*.data"), *(entry.artifact.path for entry in self._open.values())}
-        files = sorted((*usage, path) for path in paths if (usage := _usage(path)) is not None)
+        files = sorted((*used, path) for path in paths if (used := usage(path)) is not None)
         total = sum(size for _, size, _ in files)
         for used, size, path in files:
-            if path in in_use or (total <= self.capacity and time.time() - used < _KEPT_DAYS * _DAY):
+            if path in in_use or (total <= self.capacity and time.time() - used < KEPT_SECONDS):
                 continue
             for key in [key for key, entry in self._open.items() if entry.artifact.path == path]:
                 self._open.pop(key).artifact.discard()
@@ -247,31 +257,3 @@ def _key(source: ArtifactSource, variant: Variant) -> str:
         variant.include_cumulative_logprobs,
     )
     return sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
-
-
-def _usage(data: Path) -> tuple[float, int] | None:
-    """When an artifact was last used, and the disk it takes; None if it is gone."""
-    try:
-        stat = data.stat()
-    except OSError:
-        return None
-    try:
-        used = data.with_suffix(".list").stat().st_mtime
-    except OSError:
-        used = stat.st_mtime
-    # A file with holes takes less than its length, where the system says so.
-    return used, getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512
-
-
-def private_folder(path: Path) -> Path | None:
-    """`path` as a folder that only its owner can enter, made if need be; None if that cannot be had."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "posix":
-            if path.is_symlink() or path.stat().st_uid != os.geteuid():
-                return None
-            path.chmod(0o700)
-        with tempfile.TemporaryFile(dir=path):
-            return path
-    except OSError:
-        return None

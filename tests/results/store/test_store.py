@@ -1,6 +1,8 @@
 """The folder of artifacts: who finds what there, and what makes room for what."""
 
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,7 +13,12 @@ import pytest
 
 from sutro_mcp.client import ApiClient, resolve_connection
 from sutro_mcp.emulator import Emulator, Fault, Reading, serve_in_thread
-from sutro_mcp.errors import ResultsNotReadyError, ServiceUnavailableError, UnexpectedReplyError
+from sutro_mcp.errors import (
+    ArtifactChangedError,
+    ResultsNotReadyError,
+    ServiceUnavailableError,
+    UnexpectedReplyError,
+)
 from sutro_mcp.results.store import ArtifactStore, Variant, private_folder
 from tests.results.support import reads_proc
 
@@ -120,6 +127,78 @@ async def test_fresh_results_neither_come_from_the_store_nor_stay_in_it(tmp_path
         assert not path.exists()
         assert names(tmp_path) == [".data", ".list"]
         store.close()
+
+
+async def test_a_fresh_look_at_other_results_ends_what_was_kept(tmp_path: Path) -> None:
+    """Or the next call would show the old ones again."""
+    async with sutro() as (emulator, client):
+        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
+        await fetch(store, client, variant)
+        changed = BODY[:9] + b"changed" + BODY[16:]
+        emulator.job(variant.job_id).parquet = changed
+        emulator.artifacts.replace(emulator.job(variant.job_id))
+        async with store.artifact(client, variant) as in_use:
+            await fetch(store, client, variant, fresh=True)
+            assert in_use.path.read_bytes() == BODY
+            assert (await fetch(store, client, variant)).read_bytes() == changed
+        assert not in_use.path.exists()
+        assert names(tmp_path) == [".data", ".list"]
+        store.close()
+
+
+@pytest.mark.parametrize("reading", [Reading(), Reading(results_url=False)], ids=["parts", "whole"])
+async def test_what_another_process_removed_is_fetched_anew(tmp_path: Path, reading: Reading) -> None:
+    """Made room, or the user took the folder away."""
+    async with sutro(reading) as (emulator, client):
+        folder = tmp_path / "cache"
+        folder.mkdir()
+        store, variant = ArtifactStore(folder, LARGE), add(emulator)
+        path = await fetch(store, client, variant)
+        shutil.rmtree(path.parent)
+        assert (await fetch(store, client, variant)).read_bytes() == BODY
+        store.close()
+
+
+async def test_what_goes_while_it_is_checked_is_fetched_anew_by_the_next_call(tmp_path: Path) -> None:
+    """The call that meets it cannot know what it would have read."""
+    async with sutro() as (emulator, client):
+        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
+        await fetch(store, client, variant)
+        store.close()
+        store = ArtifactStore(tmp_path, LARGE)
+
+        async def read() -> None:
+            async with store.artifact(client, variant) as artifact:
+                artifact.path.unlink()
+                await artifact.want([(0, 9)])
+
+        with pytest.raises(ArtifactChangedError, match="gone from the disk"):
+            await read()
+        assert (await fetch(store, client, variant)).read_bytes() == BODY
+        store.close()
+
+
+def test_what_a_killed_process_left_is_removed_after_a_week(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it is a folder of ours that nothing has changed in since."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, used, elsewhere = tmp_path / "sutro-mcp-old", tmp_path / "sutro-mcp-used", tmp_path / "elsewhere"
+    link, file = tmp_path / "sutro-mcp-link", tmp_path / "sutro-mcp-file"
+    for folder in (old, used, elsewhere):
+        folder.mkdir()
+        (folder / "a.parquet").write_bytes(BODY)
+    link.symlink_to(elsewhere)
+    file.touch()
+    long_ago = time.time() - 7 * 24 * 3600 - 9
+    for path in (old / "a.parquet", old, used, elsewhere / "a.parquet", elsewhere, file):
+        os.utime(path, (long_ago, long_ago))
+    os.utime(link, (long_ago, long_ago), follow_symlinks=False)
+
+    ArtifactStore(None, LARGE).close()
+
+    assert set(tmp_path.iterdir()) == {used, elsewhere, link, file}
+    assert (elsewhere / "a.parquet").exists()
 
 
 async def test_an_artifact_that_changed_between_two_processes_is_fetched_anew(tmp_path: Path) -> None:
