@@ -20,6 +20,8 @@ from urllib.parse import quote
 MASK = "[redacted]"
 # A shorter key would take ordinary words out of ordinary text.
 _SHORTEST = 8
+# Less of a longer one gives little away, and may be what many keys begin with.
+_CUT = 12
 
 _known: dict[int, frozenset[str]] = {}
 # The names are ASCII, in any case. A pattern without a fixed first letter is slow, so a word that every match
@@ -27,10 +29,13 @@ _known: dict[int, frozenset[str]] = {}
 _FLAGS = re.IGNORECASE | re.ASCII
 _SIGNATURE_WORDS = ("sig", "security-token")
 _HEADER_WORD = "authorization"
-# AWS, Google, CloudFront and Azure; also where the URL is escaped inside JSON or inside another URL.
+# AWS, Google, CloudFront and Azure; also where the URL is escaped inside JSON, HTML or another URL, and where
+# the names are those of a form's fields.
+_EQUALS = r"(?:=|%3D|%253D|\\u003D|\\x3D|&\#61;|&\#x3D;)"
+_LONG_NAMES = r"(?:X-Amz-(?:Signature|Security-Token)|X-Goog-Signature)"
+_SHORT_NAMES = r"(?:[?&;]|\\u0026|\\x26|%3F|%26|%253F|%2526)(?:sig|signature)"
 _SIGNATURE = re.compile(
-    r"((?:X-Amz-(?:Signature|Security-Token)|X-Goog-Signature|(?:[?&;]|\\u0026|%3F|%26)(?:sig|signature))"
-    r"(?:=|%3D))[^\s&\"'<>\\]{12,}",
+    rf"((?:{_LONG_NAMES}|{_SHORT_NAMES}){_EQUALS}|{_LONG_NAMES}\\?[\"']\s*:\s*\\?[\"'])[^\s&\"'<>\\]{{12,}}",
     _FLAGS,
 )
 # Headers as they are written, and as Python or JSON quotes them.
@@ -53,13 +58,24 @@ def redact(text: str) -> str:
     # A copy: a key can be forgotten in the middle.
     for forms in list(_known.values()):
         for form in forms:
-            text = text.replace(form, MASK)
+            text = _without(form, text)
     lowered = text.lower()
     if any(word in lowered for word in _SIGNATURE_WORDS):
         text = _SIGNATURE.sub(rf"\1{MASK}", text)
     if _HEADER_WORD in lowered:
         text = _SUTRO_HEADER.sub(rf"\1{MASK}", text)
     return text
+
+
+def _without(secret: str, text: str) -> str:
+    """`text` with every run of at least `_CUT` leading characters of `secret` masked: texts are cut."""
+    head, start, parts = secret[:_CUT], 0, list[str]()
+    while (at := text.find(head, start)) >= 0:
+        parts += [text[start:at], MASK]
+        start = at + len(head)
+        while start - at < len(secret) and text[start : start + 1] == secret[start - at]:
+            start += 1
+    return "".join((*parts, text[start:])) if parts else text
 
 
 def redact_line(text: str) -> str:

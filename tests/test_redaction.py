@@ -35,6 +35,16 @@ def test_a_protected_secret_is_masked_in_every_spelling(shown: str) -> None:
     del owner
 
 
+@pytest.mark.parametrize("cut", [12, 13, len(KEY) - 1])
+def test_what_is_left_of_a_key_that_was_cut_is_masked(cut: int) -> None:
+    """Long texts are shortened wherever that falls; in one of them it may stand twice."""
+    owner = Owner()
+    protect(owner, KEY)
+    assert redact(f"{KEY[:cut]}… and {KEY[:cut]}… [99 chars]") == f"{MASK}… and {MASK}… [99 chars]"
+    assert redact(f"{KEY[:11]}…") == f"{KEY[:11]}…"
+    del owner
+
+
 def test_a_secret_is_forgotten_with_its_owner() -> None:
     """A server for many tenants must not collect their keys."""
     owner = Owner()
@@ -74,6 +84,12 @@ SIGNATURE = "0f" * 32
         pytest.param(
             "next=https%3A%2F%2Fb.example.com%3Fa%3D1%26X-Amz-Signature%3D{}", id="inside another URL"
         ),
+        pytest.param("https:\\/\\/b.example.com?a=1\\u0026X-Amz-Signature\\u003d{}", id="escaped by Gson"),
+        pytest.param("<a href='https://b.example.com/x?a=1&amp;sig&#61;{}'>", id="escaped in HTML"),
+        pytest.param("u=https%253A%252F%252Fb%253Fa%253D1%2526sig%253D{}", id="inside a URL twice"),
+        pytest.param("'https://b.example.com/x?a\\x3d1\\x26sig\\x3d{}'", id="escaped in JavaScript"),
+        pytest.param('{{"X-Amz-Signature": "{}"}}', id="field of a form"),
+        pytest.param('"{{\\"x-goog-signature\\":\\"{}\\"}}"', id="field in JSON in JSON"),
         pytest.param("GET /x?x-amz-signature={} HTTP/1.1", id="lower case"),
         pytest.param("Authorization: Key {}", id="header"),
         pytest.param("{{'authorization': 'Key {}'}}", id="header in a repr"),
@@ -93,6 +109,7 @@ def test_a_signature_is_masked_and_its_surroundings_stay(text: str) -> None:
         "sig=notaurlparameterbutlong",
         "curl -H 'Authorization: Bearer YOUR_TOKEN' https://api.example.com/v1?page=2",
         "X-Amz-Signature is computed over the request",
+        "X-Amz-Signature: computed-over-the-request",
         "authorization key missing",
     ],
 )

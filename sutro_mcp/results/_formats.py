@@ -94,7 +94,13 @@ def _with_bytes_as_text(value: Any) -> Any:
 
 
 def _has_no_json(column: pl.Series) -> bool:
-    return column.dtype.is_float() and not column.is_finite().all()
+    if not _holds(column.dtype, lambda each: each.is_float()):
+        return False
+    if isinstance(column.dtype, pl.Struct):
+        return any(_has_no_json(column.struct.field(field.name)) for field in column.dtype.fields)
+    if isinstance(column.dtype, pl.List | pl.Array):
+        return _has_no_json(column.explode())
+    return not column.is_finite().all()
 
 
 def _holds(dtype: pl.DataType, wanted: Callable[[pl.DataType], bool]) -> bool:

@@ -250,6 +250,15 @@ def test_losses_that_no_text_can_mend_are_said(exports: Path, artifacts: Path) -
     )
     assert "NaN and infinity" in export(exports, artifact, form="jsonl", unpack_json=False).remarks[0]
     assert export(exports, artifact, form="csv", unpack_json=False).remarks == []
+    nested = pl.DataFrame(
+        {"l": [[[1.5], [float("inf")]]], "s": [{"a": float("nan"), "b": 1}], "outputs": ["a"]}
+    )
+    for name in ("l", "s"):
+        artifact = parquet(artifacts, nested.select(name, "outputs"))
+        remarks = export(exports, artifact, f"{name}.jsonl", unpack_json=False).remarks
+        assert "NaN and infinity" in remarks[0]
+    finite = nested.select(pl.col("l").list.head(1), "outputs")
+    assert export(exports, parquet(artifacts, finite), "finite.jsonl", unpack_json=False).remarks == []
     alone = outputs(artifacts, "a", None)
     assert "blank lines" in export(exports, alone, "alone.csv", unpack_json=False).remarks[0]
     assert pl.read_csv(exports / "alone.csv")["inference_result"].to_list() == ["a", None]

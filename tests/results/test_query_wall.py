@@ -20,7 +20,13 @@ import anyio
 import polars as pl
 import pytest
 
-from sutro_mcp.errors import ConfigurationError, InvalidArgumentError, SutroError, WorkerError
+from sutro_mcp.errors import (
+    ArtifactChangedError,
+    ConfigurationError,
+    InvalidArgumentError,
+    SutroError,
+    WorkerError,
+)
 from sutro_mcp.results import ArtifactRef, Page
 from sutro_mcp.results._confined import QueryRunner, check_platform
 from sutro_mcp.results._models import QueryRequest
@@ -372,6 +378,14 @@ async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, artifac
         calls.start_soon(killed)
         os.kill(int((await confined()).name), signal.SIGKILL)
     assert (await run(runner, artifact, GOOD)).row_count == 2
+
+
+async def test_results_that_have_gone_from_the_disk_are_no_damage(
+    runner: QueryRunner, artifact: ArtifactRef
+) -> None:
+    """Another server may have made room: they are fetched anew."""
+    with pytest.raises(ArtifactChangedError):
+        await run(runner, artifact.model_copy(update={"path": f"{artifact.path}x", "inode": 1}), GOOD)
 
 
 async def test_queries_wait_for_each_other(runner: QueryRunner, artifact: ArtifactRef) -> None:
