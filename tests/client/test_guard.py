@@ -299,6 +299,16 @@ async def test_the_certificate_must_be_for_the_name(tmp_path: Path) -> None:
     assert names[:2] == [NAME, "other.example.com"]
 
 
+async def test_an_address_that_is_silent_leaves_time_for_the_next(tmp_path: Path) -> None:
+    """Half of it, where there are two."""
+    path, trusting = certificate(NAME, tmp_path)
+    resolver = Resolver("127.0.0.2", "127.0.0.1")
+    async with tls_server(path) as (port, _), guarded(resolver, tls=trusting) as http:
+        with socket.create_server(("127.0.0.2", port)):
+            response = await http.get(f"https://{NAME}:{port}/", timeout=1.9)
+    assert response.text == "ok"
+
+
 # --- as the client uses it
 
 
