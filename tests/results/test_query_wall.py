@@ -4,6 +4,7 @@ With `checked=False` the SQL goes to polars as it is, and only the process witho
 and the machine. Nothing it can say may reach a file, an address or the server.
 """
 
+import inspect
 import json
 import os
 import signal
@@ -367,6 +368,15 @@ async def test_cancelling_a_query_ends_its_process_at_once(artifact: ArtifactRef
     assert (await run(runner, artifact, GOOD)).row_count == 2
 
 
+def test_the_times_are_those_of_the_readme() -> None:
+    """Two minutes to load, eight seconds to run."""
+    limits = inspect.signature(QueryRunner).parameters.values()
+    assert [(limit.name, limit.kind, limit.default) for limit in limits] == [
+        ("load_seconds", inspect.Parameter.KEYWORD_ONLY, 120),
+        ("query_seconds", inspect.Parameter.KEYWORD_ONLY, 8),
+    ]
+
+
 async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, artifact: ArtifactRef) -> None:
     """For its query, and for no other."""
     async with anyio.create_task_group() as calls:
@@ -376,7 +386,10 @@ async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, artifac
                 await run(runner, artifact, FOREVER, checked=False)
 
         calls.start_soon(killed)
-        os.kill(int((await confined()).name), signal.SIGKILL)
+        process = int((await confined()).name)
+        # What it might have started would end with it.
+        assert os.getpgid(process) == process
+        os.kill(process, signal.SIGKILL)
     assert (await run(runner, artifact, GOOD)).row_count == 2
 
 
