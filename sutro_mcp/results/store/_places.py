@@ -1,7 +1,6 @@
 """Folders in which artifacts may lie, and who may remove what is in them."""
 
 import os
-import shutil
 import tempfile
 import time
 from contextlib import suppress
@@ -9,7 +8,7 @@ from pathlib import Path
 from stat import S_ISDIR
 
 KEPT_SECONDS = 7 * 24 * 60 * 60
-_PREFIX = "sutro-mcp-"
+_PREFIX = "sutro-mcp-results-"
 
 
 def private_folder(path: Path) -> Path | None:
@@ -31,7 +30,7 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             if _is_ours(left) and time.time() - _last_change(left) > KEPT_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+                _remove(left)
     return tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
 
 
@@ -60,6 +59,15 @@ def usage(data: Path) -> tuple[float, int] | None:
 def _is_ours(folder: Path) -> bool:
     stat = folder.lstat()
     return S_ISDIR(stat.st_mode) and (os.name != "posix" or stat.st_uid == os.geteuid())
+
+
+def _remove(folder: Path) -> None:
+    # There are files alone in a folder of ours: one with folders in it is somebody's own, and stays whole.
+    files = list(folder.iterdir())
+    if not any(S_ISDIR(path.lstat().st_mode) for path in files):
+        for path in files:
+            path.unlink()
+        folder.rmdir()
 
 
 def _last_change(folder: Path) -> float:

@@ -183,21 +183,24 @@ def test_what_a_killed_process_left_is_removed_after_a_week(
 ) -> None:
     """If it is a folder of ours that nothing has changed in since."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    old, used, elsewhere = tmp_path / "sutro-mcp-old", tmp_path / "sutro-mcp-used", tmp_path / "elsewhere"
-    link, file = tmp_path / "sutro-mcp-link", tmp_path / "sutro-mcp-file"
-    for folder in (old, used, elsewhere):
-        folder.mkdir()
+    old, used, elsewhere = (
+        tmp_path / name for name in ("sutro-mcp-results-old", "sutro-mcp-results-used", "elsewhere")
+    )
+    link, file = tmp_path / "sutro-mcp-results-link", tmp_path / "sutro-mcp-results-file"
+    deep = tmp_path / "sutro-mcp-results-of-mine"
+    for folder in (old, used, elsewhere, deep / "in"):
+        folder.mkdir(parents=True)
         (folder / "a.parquet").write_bytes(BODY)
     link.symlink_to(elsewhere)
     file.touch()
     long_ago = time.time() - 7 * 24 * 3600 - 9
-    for path in (old / "a.parquet", old, used, elsewhere / "a.parquet", elsewhere, file):
+    for path in (old / "a.parquet", old, used, elsewhere / "a.parquet", elsewhere, file, deep / "in", deep):
         os.utime(path, (long_ago, long_ago))
     os.utime(link, (long_ago, long_ago), follow_symlinks=False)
 
     ArtifactStore(None, LARGE).close()
 
-    assert set(tmp_path.iterdir()) == {used, elsewhere, link, file}
+    assert set(tmp_path.iterdir()) == {used, elsewhere, link, file, deep}
     assert (elsewhere / "a.parquet").exists()
 
 
