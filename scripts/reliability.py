@@ -24,6 +24,11 @@ FILES = (
     "tests/server/test_outgoing.py",
     "tests/server/test_outbound.py",
     "tests/test_redaction.py",
+    "tests/client/test_ids.py",
+    "tests/client/test_guard.py",
+    "tests/results/parquet/test_damage.py",
+    "tests/results/test_query_wall.py",
+    "tests/results/test_folder.py",
 )
 # What stands below this line is kept: runs too long to be repeated with every change.
 RECORDED = "<!-- recorded runs -->"

@@ -250,6 +250,20 @@ async def test_a_reply_above_its_cap_is_refused() -> None:
         assert "larger than 8,388,608 bytes" in str(found)
 
 
+@pytest.mark.parametrize("length", [True, False], ids=["announced", "not announced"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_body_may_be_as_long_as_its_cap(encoding: str, length: bool) -> None:
+    """And not a byte longer, once it is unpacked."""
+
+    def body(size: int) -> httpx.Response:
+        packed = PACKED[encoding](b"x" * size)
+        return reply(200, packed, headers={"content-encoding": encoding}, length=length)
+
+    assert b"".join([part async for part in chunks(body(100), "test", 100)]) == b"x" * 100
+    with pytest.raises(ReplyTooLargeError):
+        _ = [part async for part in chunks(body(101), "test", 100)]
+
+
 @pytest.mark.parametrize("value", ["-1", "abc", "1_0", "1" * 30, "5, 6"])
 async def test_a_length_that_is_no_number_is_refused(value: str) -> None:
     """h11 lets some through."""

@@ -10,13 +10,13 @@ from typing import Any, cast
 import anyio
 import pytest
 from mcp import Client, MCPError
-from mcp.types import CallToolResult
+from mcp.types import INTERNAL_ERROR, CallToolResult, ResourceLink, TextContent
 from pydantic import ValidationError
 
 from sutro_mcp.errors import TemporaryError
 from sutro_mcp.redaction import MASK
 from sutro_mcp.server.gate import Gate
-from sutro_mcp.server.outbound import is_failure, outbound, scrub
+from sutro_mcp.server.outbound import is_failure, outbound, scrub, scrub_result
 from tests.faults.odd_server import NativePanic, Parking, odd_server
 from tests.support import Era, text_of
 
@@ -184,11 +184,14 @@ class Called:
     params: dict[str, Any] | None = None
 
 
-async def around(called: Called, made: CallToolResult | Exception) -> Any:
-    """What the middleware makes of what a handler returns or raises."""
+async def around(called: Called, made: CallToolResult | BaseException, seconds: float = 0.0) -> Any:
+    """What the middleware makes of what a handler returns or raises after so long."""
+    until = time.perf_counter() + seconds
 
     async def handle(_: Any) -> CallToolResult:
-        if isinstance(made, Exception):
+        while time.perf_counter() < until:
+            pass
+        if isinstance(made, BaseException):
             raise made
         return made
 
@@ -212,6 +215,27 @@ async def test_what_the_sdk_finds_wrong_with_a_request_is_left_to_it() -> None:
         await around(Called("tools/call"), ValidationError.from_exception_data("x", []))
 
 
+async def test_a_failure_of_a_handler_is_an_error_without_its_text() -> None:
+    """And a request to stop is passed on."""
+    with pytest.raises(MCPError) as caught:
+        await around(Called("ping"), RuntimeError("canary"))
+    assert caught.value.error.code == INTERNAL_ERROR
+    assert "canary" not in str(caught.value)
+    with pytest.raises(GeneratorExit):
+        await around(Called("ping"), GeneratorExit())
+
+
+def test_a_result_is_scrubbed_in_both_channels() -> None:
+    """Half a surrogate pair cannot be written down; a link has no text, and stays."""
+    link = ResourceLink(uri="sutro://jobs", name="jobs")
+    result = CallToolResult(
+        content=[TextContent(text="\ud83d"), link], structured_content={"\udc00": ["\udfff"]}
+    )
+    assert scrub_result(result) == CallToolResult(
+        content=[TextContent(text="\ufffd"), link], structured_content={"\ufffd": ["\ufffd"]}
+    )
+
+
 @pytest.mark.parametrize(
     ("called", "shown"),
     [
@@ -230,12 +254,12 @@ async def test_the_log_names_methods_and_tools(
     """With the time that they took, in milliseconds."""
     caplog.set_level(logging.DEBUG, logger="sutro_mcp.server.outbound")
     began = time.perf_counter()
-    await around(called, CallToolResult(content=[]))
+    await around(called, CallToolResult(content=[]), seconds=0.002)
     most = (time.perf_counter() - began) * 1000
     line = re.fullmatch(r"(.+) done in (\d+) ms", caplog.messages[-1])
     assert line is not None
     assert line[1] == shown
-    assert int(line[2]) <= most + 0.5
+    assert 2 <= int(line[2]) <= most + 0.5
 
 
 async def test_a_request_to_stop_is_no_failure() -> None:
