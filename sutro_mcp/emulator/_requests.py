@@ -23,9 +23,7 @@ def route(account: Account, path: str, endpoint: Endpoint, *methods: str) -> Rou
         if account.reading.central_gone:
             raise ApiError(410, GONE)
         if request.headers.get("authorization") != f"Key {account.api_key}":
-            raise ApiError(
-                401, "Invalid or missing API key. Send it in the Authorization header, after 'Key'."
-            )
+            raise ApiError(401, "Invalid or missing API key. Send it as 'Authorization: Key <api-key>'.")
         return await endpoint(request)
 
     made = Route(path, guarded, methods=methods)
