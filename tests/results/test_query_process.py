@@ -15,12 +15,13 @@ from pydantic import BaseModel
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results._models import QueryRequest
-from sutro_mcp.results._rights import give_up_rights
+from sutro_mcp.results._rights import cap_memory, give_up_rights
 from sutro_mcp.results.query_main import answer_one, main
 from tests.results.support import objects
 
 resource = pytest.importorskip("resource")
 
+GIB = 1024**3
 LIMITS = ["CORE", "FSIZE", "NPROC", "CPU", "AS", "NOFILE"]
 
 
@@ -78,6 +79,40 @@ def test_a_query_is_answered_after_the_rights_are_gone(tmp_path: Path, lowered: 
     assert ready == {"answer": None}
     assert (page["answer"]["columns"], page["answer"]["rows"]) == (["a"], [[1]])
     assert {"RLIMIT_NOFILE", "setuid"} <= set(lowered)
+
+
+def test_what_the_process_may_use_is_counted_from_what_it_has_used(lowered: dict[str, int]) -> None:
+    """Forty seconds and four gigabytes more; nothing else."""
+    give_up_rights()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = lowered.pop("RLIMIT_CPU") - (used.ru_utime + used.ru_stime)
+    assert 38 < seconds <= 40
+    assert abs(lowered.pop("RLIMIT_AS") - address_space() - 4 * GIB) < GIB / 2
+    assert {lowered[f"RLIMIT_{name}"] for name in ("CORE", "FSIZE", "NPROC", "NOFILE")} == {0}
+
+
+@pytest.mark.parametrize("hard", [resource.RLIM_INFINITY, 3 * GIB], ids=["no limit", "a limit"])
+def test_memory_is_capped_by_what_is_less(hard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four gigabytes more than now, or what the system allows, which stays as it is."""
+    seen: dict[int, tuple[int, int]] = {}
+
+    def getrlimit(_: int) -> tuple[int, int]:
+        return resource.RLIM_INFINITY, hard
+
+    monkeypatch.setattr(resource, "getrlimit", getrlimit)
+    monkeypatch.setattr(resource, "setrlimit", seen.__setitem__)
+    cap_memory()
+    soft, still_hard = seen.pop(resource.RLIMIT_AS)
+    assert (seen, still_hard) == ({}, hard)
+    if hard == resource.RLIM_INFINITY:
+        assert abs(soft - address_space() - 4 * GIB) < GIB / 2
+    else:
+        assert soft == hard
+
+
+def address_space() -> int:
+    """Of this process, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_wrong_sql_is_sent_in_its_parts(tmp_path: Path, lowered: dict[str, int]) -> None:
