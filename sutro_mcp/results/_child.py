@@ -87,9 +87,14 @@ class Child:
 
 
 def answer_of(reply: dict[str, Any], failed: errors.WorkerError) -> Any:
-    """The answer in a reply. Raises the error that it holds, or `failed` when the process met a bug."""
+    """The answer in a reply. Raises the error that it holds, or `failed` when the process met a bug.
+
+    A process that stopped because it no longer finds its file is an ArtifactChangedError.
+    """
     if "answer" in reply:
         return reply["answer"]
+    if "stopped" in reply:
+        raise errors.ArtifactChangedError(failed.doing, "they were replaced on disk meanwhile", "Call again")
     if "error" in reply:
         kind = cast("type[errors.SutroError]", getattr(errors, reply["error"]["type"]))
         raise kind(*reply["error"]["parts"])

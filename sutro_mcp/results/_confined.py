@@ -61,8 +61,6 @@ async def _ask(child: Child, request: BaseModel, seconds: float, doing: str, adv
     except BROKEN:
         end = await child.end(patience=1, whole_group=True)
         raise errors.WorkerError(doing, f"its process stopped ({end})", advice) from None
-    if "stopped" in reply:
-        raise errors.ArtifactChangedError(doing, "they were replaced on disk meanwhile", "Call again")
     return answer_of(reply, errors.WorkerError(doing, "its process failed", advice))
 
 

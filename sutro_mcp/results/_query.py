@@ -97,9 +97,9 @@ def _fit(
 
 
 def _said(error: BaseException) -> str:
-    """The first line, which is the message; plans, hints and places in the source come after it.
+    """What is wrong, in words that help with SQL where those of polars are a bare name or are about Python.
 
-    Where that is a bare name, or advice for Python, in words that help with SQL.
+    Its message is the first line; plans, hints and places in the source come after it.
     """
     line = str(error).partition("\n")[0].partition("; valid columns:")[0]
     said = quote(_PATH.sub("(path)", line))

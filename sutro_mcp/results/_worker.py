@@ -72,8 +72,6 @@ class Worker:
                 raise
         if isinstance(reply, errors.SutroError):
             raise reply
-        if "stopped" in reply:
-            raise errors.ArtifactChangedError(doing, "they were replaced on disk meanwhile", "Call again")
         return answer.model_validate(
             answer_of(reply, _failed(doing, "the process that reads results failed"))
         )

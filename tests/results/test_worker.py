@@ -126,6 +126,7 @@ async def test_bytes_that_the_task_needs_are_fetched_when_it_says_so(worker: Wor
     assert heard[-1] == (2_000, 2_000)
 
 
+@reads_proc
 async def test_bytes_that_do_not_come_are_the_error_of_their_store(
     worker: Worker, artifact: ArtifactRef, tmp_path: Path
 ) -> None:
@@ -355,7 +356,9 @@ async def test_the_process_ends_with_its_stdin() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no parent to lose")
-@pytest.mark.parametrize("module", ["sutro_mcp.results", "sutro_mcp.results.query_main"])
+@pytest.mark.parametrize(
+    "module", ["sutro_mcp.results", pytest.param("sutro_mcp.results.query_main", marks=reads_proc)]
+)
 async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
     module: str, artifact: ArtifactRef
 ) -> None:

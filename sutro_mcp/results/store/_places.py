@@ -26,12 +26,16 @@ def private_folder(path: Path) -> Path | None:
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """A new one, gone with this process; what processes that were killed left for a week goes now."""
+    """A new one, gone with this process if that ends well."""
+    return tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+
+
+def sweep() -> None:
+    """Remove the temporary folders of killed processes in which nothing has changed for a week."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             if _is_ours(left) and time.time() - _last_change(left) > KEPT_SECONDS:
                 _remove(left)
-    return tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
 
 
 def made(folder: Path) -> Path:

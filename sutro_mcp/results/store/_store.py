@@ -27,7 +27,7 @@ from sutro_mcp.errors import (
 
 from ._artifact import Format, PartialFile, Progress, RemoteArtifact, WholeFile
 from ._entry import Entry, read_state, remove
-from ._places import KEPT_SECONDS, made, temporary_folder, usage
+from ._places import KEPT_SECONDS, made, sweep, temporary_folder, usage
 
 # Files that are open between two calls.
 _MOST_OPEN = 32
@@ -115,7 +115,7 @@ class ArtifactStore:
         """The artifact, kept on disk until the block ends. `fresh` neither reads nor feeds the store.
 
         When the block raises ArtifactChangedError or UnexpectedReplyError, what it has read is not given to
-        the next caller; nor is what is kept, when a `fresh` one turns out to be another.
+        the next caller; nor is what is kept, unless a `fresh` one turns out to be the same.
         """
         key = _key(source, variant)
         if fresh:
@@ -166,6 +166,8 @@ class ArtifactStore:
             entry.artifact.close()
         self._open.clear()
         self._private.cleanup()
+        # Here, as a server that starts has somebody who waits for it.
+        sweep()
 
     async def _find(
         self, key: str, source: ArtifactSource, variant: Variant, on_progress: Progress | None
