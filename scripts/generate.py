@@ -11,7 +11,7 @@ from typing import Any
 
 from mcp.types import Tool
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings
 

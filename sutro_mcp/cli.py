@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from sutro_mcp.errors import SutroError
-from sutro_mcp.hosts import HOSTS, KEY_PLACEHOLDER, Launch
+from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER, Launch
 from sutro_mcp.redaction import guard_process, redact_line
 
 if TYPE_CHECKING:
-    from sutro_mcp.client import ApiClient, Connection
+    from sutro_mcp.api import ApiClient, Connection
     from sutro_mcp.settings import Settings
 
 _FLAGS = ("-h", "--help", "--version")
@@ -136,7 +136,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _connect(connection: "Connection | None") -> "ApiClient":
-    from sutro_mcp.client import ApiClient, resolve_connection
+    from sutro_mcp.api import ApiClient, resolve_connection
 
     return ApiClient(connection or resolve_connection())
 
@@ -154,7 +154,7 @@ def _emulator_process() -> "subprocess.Popen[str]":
 
 
 def _announced(process: "subprocess.Popen[str]") -> "Connection":
-    from sutro_mcp.client import resolve_connection
+    from sutro_mcp.api import resolve_connection
 
     announced = json.loads(cast("IO[str]", process.stdout).readline())
     return resolve_connection(announced["url"], announced["key"], env={})
@@ -209,7 +209,7 @@ def _check(_: argparse.Namespace) -> int:
 
 
 async def _run_check() -> int:
-    from sutro_mcp.client import ApiClient, resolve_connection
+    from sutro_mcp.api import ApiClient, resolve_connection
     from sutro_mcp.settings import load_settings
 
     settings = load_settings(os.environ)
@@ -250,7 +250,7 @@ def _command() -> tuple[str, ...]:
 
 def _variables() -> dict[str, str]:
     """What the host has to pass on: nothing when the file of `sutro login` has it. Never the key itself."""
-    from sutro_mcp.client import resolve_connection
+    from sutro_mcp.api import resolve_connection
 
     with suppress(SutroError):
         if resolve_connection().key_source.endswith(".json"):

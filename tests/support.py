@@ -12,7 +12,7 @@ from mcp.client.extension import ClientExtension
 from mcp.client.session import ElicitationFnT
 from mcp.types import CallToolResult, TextContent, TextResourceContents
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.watching import Beat

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 from inline_snapshot import snapshot
 
-from sutro_mcp.client import ApiKey
+from sutro_mcp.api import ApiKey
 from sutro_mcp.redaction import MASK, RedactingFormatter, protect, redact, redact_line
 
 KEY = 'sk_canary "quoted" 100%'
@@ -155,7 +155,7 @@ def test_a_log_record_is_redacted_with_its_traceback() -> None:
 
 _GUARDED = """
     import gc, logging, resource, sys, threading
-    from sutro_mcp.client import ApiKey
+    from sutro_mcp.api import ApiKey
     from sutro_mcp.redaction import guard_process
 
     logging.basicConfig()  # as a library might have done

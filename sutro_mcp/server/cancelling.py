@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sutro_mcp.client import CancelReply, Job, Status
+from sutro_mcp.api import CancelReply, Job, Status
 from sutro_mcp.errors import (
     RateLimitedError,
     SutroError,
@@ -24,7 +24,7 @@ from .job_outputs import brief, uri_to_follow
 from .outputs import CancelAnswer, Outcome
 
 if TYPE_CHECKING:
-    from sutro_mcp.client import ApiClient  # loads the HTTP library
+    from sutro_mcp.api import ApiClient  # loads the HTTP library
 
 # The facts are worth a short look at the progress stream, not a wait.
 _PROGRESS_SECONDS = 2.0

@@ -14,7 +14,7 @@ from mcp.types import (
     PromptReference,
 )
 
-from sutro_mcp.client import Job, Status
+from sutro_mcp.api import Job, Status
 from sutro_mcp.errors import SutroError
 from sutro_mcp.untrusted import quote
 
@@ -24,7 +24,7 @@ from .params import StatusWord
 from .protocol import SutroServer
 
 if TYPE_CHECKING:
-    from sutro_mcp.client import ApiClient  # loads the HTTP library
+    from sutro_mcp.api import ApiClient  # loads the HTTP library
 
 # The newest jobs, in one request for each suggestion asked for; and the most values that MCP allows.
 _JOBS = 100

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import anyio
 from mcp.server.mcpserver import Context
 
-from sutro_mcp.client import Status
+from sutro_mcp.api import Status
 from sutro_mcp.results import ResultsEngine, results_engine
 from sutro_mcp.settings import Settings
 
 from .watching import Beat, Publish, Watcher
 
 if TYPE_CHECKING:
-    from sutro_mcp.client import ApiClient  # loads the HTTP library
+    from sutro_mcp.api import ApiClient  # loads the HTTP library
 
 # What may lie in a folder that is removed with the process.
 _UNKEPT = 5 * 1024**3

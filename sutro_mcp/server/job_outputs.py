@@ -8,7 +8,7 @@ from typing import Annotated, Any, overload
 from pydantic import Field
 from pydantic_core import to_json
 
-from sutro_mcp.client import Failure, Job, JobStatus, Status
+from sutro_mcp.api import Failure, Job, JobStatus, Status
 from sutro_mcp.untrusted import NOTICE, shorten, visible
 
 from .outputs import Answer, Foreign, Notice

@@ -19,7 +19,7 @@ from mcp.types import (
     Resource,
 )
 
-from sutro_mcp.client import Job, Status, job_segment
+from sutro_mcp.api import Job, Status, job_segment
 from sutro_mcp.errors import DeadlineExceededError, InvalidArgumentError, InvalidCursorError, SutroError
 from sutro_mcp.untrusted import quote
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BeforeValidator, Field
 
-from sutro_mcp.client import Status
+from sutro_mcp.api import Status
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.untrusted import quote
 

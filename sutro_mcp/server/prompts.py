@@ -8,7 +8,7 @@ from typing import Annotated
 from mcp.server.mcpserver import MCPServer
 from pydantic import Field
 
-from sutro_mcp.client import job_segment
+from sutro_mcp.api import job_segment
 
 from .context import AppContext
 from .job_outputs import iso

@@ -12,14 +12,14 @@ from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import Variant
+from sutro_mcp.server.tools.jobs import job_filter
+from sutro_mcp.server.tools.results import summary_of
 
 from .context import AppContext, Ctx, app_of
 from .job_outputs import JobDetails, JobList, StatusAnswer
 from .outputs import Answer, ResultsAnswer
 from .params import parse_statuses
 from .scan import find_jobs
-from .tools.jobs import job_filter
-from .tools.results import summary_of
 
 JSON = "application/json"
 _PAGE_CHARS = 50_000

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from sutro_mcp.client import EMPTY_PAGES, Job
+from sutro_mcp.api import EMPTY_PAGES, Job
 from sutro_mcp.errors import InvalidCursorError, RejectedError, UnexpectedReplyError
 
 if TYPE_CHECKING:
-    from sutro_mcp.client import ApiClient  # loads the HTTP library
+    from sutro_mcp.api import ApiClient  # loads the HTTP library
 
 _PAGE = 100
 # Upstream jobs looked at in one call: twenty requests, a few seconds.

@@ -29,10 +29,10 @@ from mcp.types import (
 )
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 
-from sutro_mcp.client import JobStatus
+from sutro_mcp.api import JobStatus
 from sutro_mcp.errors import CallError, SutroError
+from sutro_mcp.server import text
 
-from . import text
 from .context import AppContext
 from .define import reply
 from .waiting import WaitAnswer

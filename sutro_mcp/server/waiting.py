@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 from pydantic import Field
 
-from sutro_mcp.client import JobStatus, ProgressEvent, Status
+from sutro_mcp.api import JobStatus, ProgressEvent, Status
 from sutro_mcp.errors import (
     DeadlineExceededError,
     IncompleteReplyError,
@@ -28,7 +28,7 @@ from .job_outputs import FailureInfo, StatusAnswer
 from .outputs import Answer, Foreign, Notice
 
 if TYPE_CHECKING:
-    from sutro_mcp.client import ApiClient  # loads the HTTP library
+    from sutro_mcp.api import ApiClient  # loads the HTTP library
 
 # `progress`, `total` and `message` of MCP.
 Report = Callable[[float, float | None, str], Awaitable[None]]

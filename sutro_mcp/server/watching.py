@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import anyio
 from anyio.abc import TaskGroup
 
-from sutro_mcp.client import Status
+from sutro_mcp.api import Status
 from sutro_mcp.errors import (
     InvalidArgumentError,
     RateLimitedError,

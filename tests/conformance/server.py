@@ -4,7 +4,7 @@ import sys
 
 import httpx
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.http import run_http

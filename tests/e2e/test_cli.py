@@ -12,10 +12,10 @@ from typing import Any
 import anyio
 import pytest
 
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.cli import main
-from sutro_mcp.client import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
-from sutro_mcp.hosts import HOSTS, KEY_PLACEHOLDER
+from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER
 
 from .process import COMMAND
 

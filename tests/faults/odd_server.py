@@ -12,7 +12,7 @@ import anyio
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, TextContent
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.redaction import guard_process
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.outbound import reporter

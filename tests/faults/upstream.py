@@ -19,7 +19,7 @@ import anyio.abc
 import httpx
 from mcp import Client
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import Emulator
 from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings

@@ -12,7 +12,7 @@ import anyio
 import polars as pl
 import pytest
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import Emulator, Fault, Reading, serve_in_thread
 from sutro_mcp.errors import StillWorkingError
 from sutro_mcp.results import Page, Promise, ResultsEngine, Summary, Variant, results_engine

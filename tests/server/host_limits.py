@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from sutro_mcp.hosts import NAME
+from sutro_mcp.host_configs import NAME
 
 Json = dict[str, Any]
 

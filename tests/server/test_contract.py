@@ -16,7 +16,7 @@ from mcp import Client
 from mcp.types import SERVER_INFO_META_KEY, TextContent, Tool
 from pydantic import BaseModel
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.server.build import build_server, instructions
 from sutro_mcp.server.identity import icons
 from sutro_mcp.server.protocol import SutroServer

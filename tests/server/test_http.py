@@ -18,7 +18,7 @@ from mcp.server.session import ServerSession
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.exchanges import Exchanges, drop_with_the_client

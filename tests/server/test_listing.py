@@ -9,7 +9,7 @@ from inline_snapshot import snapshot
 from mcp import Client, MCPError
 from mcp.types import Resource
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.listing import serve_listing

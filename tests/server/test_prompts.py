@@ -4,7 +4,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import TextContent
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings
 from tests.support import Era, Talk

@@ -120,7 +120,7 @@ async def test_no_key_at_all_is_explained_at_the_first_call(era: Era) -> None:
     """The server starts, lists its tools, and says what is missing."""
     from mcp import Client
 
-    from sutro_mcp.client import ApiClient, resolve_connection
+    from sutro_mcp.api import ApiClient, resolve_connection
     from sutro_mcp.server.build import build_server
     from sutro_mcp.settings import Settings
 

@@ -17,7 +17,7 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.context import AppContext

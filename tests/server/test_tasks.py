@@ -12,7 +12,7 @@ from mcp.client.session import ClientSession
 from mcp.types import CallToolResult, Request, RequestParams, Result
 from pydantic import BaseModel, ConfigDict
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings

@@ -14,7 +14,7 @@ import pytest
 from mcp import MCPError
 from mcp.types import CallToolResult, ResourceLink
 
-from sutro_mcp.client import ApiClient, ProgressEvent, Status, resolve_connection
+from sutro_mcp.api import ApiClient, ProgressEvent, Status, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
 from sutro_mcp.errors import AuthenticationError, JobNotFoundError, SutroError, UnexpectedReplyError
 from sutro_mcp.server import text

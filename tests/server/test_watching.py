@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from sutro_mcp.client import Status
+from sutro_mcp.api import Status
 from sutro_mcp.errors import (
     ConnectionFailedError,
     InvalidArgumentError,

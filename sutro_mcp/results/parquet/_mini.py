@@ -8,7 +8,8 @@ mistakes.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import _thrift as thrift
+from sutro_mcp.results.parquet import _thrift as thrift
+
 from ._footer import Chunk, Footer
 from ._format import (
     MAGIC,

@@ -5,7 +5,7 @@ from typing import Annotated
 from mcp.types import CallToolResult, InputRequiredResult
 from pydantic import Field
 
-from sutro_mcp.client import Job
+from sutro_mcp.api import Job
 from sutro_mcp.server import cancelling, text
 from sutro_mcp.server.consent import Consent, answered, ask, can_ask
 from sutro_mcp.server.context import Ctx, app_of

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from sutro_mcp.client import Job
+from sutro_mcp.api import Job
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.server import text
 from sutro_mcp.server.context import Ctx, app_of

@@ -6,7 +6,7 @@ from mcp.types import CallToolResult
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
-from sutro_mcp.client import Status
+from sutro_mcp.api import Status
 from sutro_mcp.results import OnProgress, Promise, Variant
 from sutro_mcp.server import text
 from sutro_mcp.server.context import AppContext, Ctx, app_of

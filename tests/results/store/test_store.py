@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from sutro_mcp.client import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import Emulator, Fault, Reading, serve_in_thread
 from sutro_mcp.errors import (
     ArtifactChangedError,

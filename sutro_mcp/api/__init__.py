@@ -1,0 +1,64 @@
+"""The Sutro API over HTTP. Knows nothing of MCP or Parquet, and is the only importer of httpx.
+
+What it says about jobs is here at once. What speaks HTTP comes when first asked for: loading httpx is a good
+part of what a server start costs, and its first answer needs none of it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .models import (
+    AuthReply,
+    CancelReply,
+    Failure,
+    Job,
+    JobPage,
+    JobStatus,
+    ProgressEvent,
+    Quota,
+    Status,
+)
+from .paging import EMPTY_PAGES
+from .urls import job_segment
+
+if TYPE_CHECKING:
+    from sutro_mcp.api.artifact.ranges import RemoteArtifact
+    from sutro_mcp.api.artifact.results_routes import Artifact
+
+    from .client import ApiClient
+    from .credentials import ApiKey, Connection, resolve_connection
+
+_LATER = {
+    "ApiClient": "client",
+    "ApiKey": "credentials",
+    "Artifact": "artifact.results_routes",
+    "Connection": "credentials",
+    "RemoteArtifact": "artifact.ranges",
+    "resolve_connection": "credentials",
+}
+
+__all__ = [
+    "EMPTY_PAGES",
+    "ApiClient",
+    "ApiKey",
+    "Artifact",
+    "AuthReply",
+    "CancelReply",
+    "Connection",
+    "Failure",
+    "Job",
+    "JobPage",
+    "JobStatus",
+    "ProgressEvent",
+    "Quota",
+    "RemoteArtifact",
+    "Status",
+    "job_segment",
+    "resolve_connection",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)

@@ -1,0 +1,214 @@
+"""An artifact in the object store, read in parts, each of them proven to be of the same artifact.
+
+A part belongs to the artifact if store and client agree on its strong entity tag, its place and the length of
+the whole. A connection that breaks is continued where it stopped.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing, contextmanager
+
+import anyio
+import httpx
+
+from sutro_mcp.api.bodies import chunks, content_length
+from sutro_mcp.api.http import Http
+from sutro_mcp.api.retries import retrying
+from sutro_mcp.api.status_errors import RouteUnknownError
+from sutro_mcp.errors import (
+    ArtifactChangedError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    IncompleteReplyError,
+    JobNotFoundError,
+    RangesUnsupportedError,
+    RejectedError,
+    SutroError,
+    UnexpectedReplyError,
+)
+
+from .part_file import strong_etag
+from .presigned_url import AGAIN, SIZE_CAP, Link, Offer, check_identity, refusal
+
+_PATIENCE = 60.0
+_BYTES_PER_SECOND = 64 * 1024
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
+# A connection that is silent for too long is broken, too. Patience that has run out passes for the same, but
+# then nothing is sent any more.
+_BROKEN = (IncompleteReplyError, ConnectionFailedError, DeadlineExceededError)
+
+
+class RemoteArtifact:
+    """The results of a job where they lie, as long as they stay the same."""
+
+    def __init__(
+        self, http: Http, ask: Callable[[], Awaitable[Offer]], offer: Offer, size: int, job_id: str
+    ) -> None:
+        """`ask` gets another link when that of `offer` has expired."""
+        self.job_id = job_id
+        self.size = size
+        self.etag: str | None = None
+        """The strong entity tag, known after the first reply; None before, or if the store sends none."""
+        self._slots = http.blob_slots
+        self._patience = min(_PATIENCE, http.results_timeout)
+        self._ask = ask
+        self._doing = f"read the results of {job_id}"
+        self._link = Link(http, self._ask_again, offer, self._doing)
+
+    async def chunks(self, start: int, stop: int, etag: str | None = None) -> AsyncGenerator[bytes]:
+        """The bytes from `start` up to `stop`, in order, each once, as they come. Close it when done.
+
+        `etag` is what bytes read earlier belong to. At most four calls per client are served at once. One
+        that gets less than 64 KiB per second is given up after a minute of that.
+
+        Raises ArtifactChangedError if the store has another artifact now; RangesUnsupportedError, before the
+        first byte and never for the whole, where a part cannot be had or not be proven to belong;
+        IncompleteReplyError if what broke off cannot be continued.
+        """
+        if etag and self.etag and etag != self.etag:
+            raise self._changed()
+        patience = _Patience(self._patience, self._doing)
+        broken: SutroError | None = None
+        at = start
+        async with self._slots:
+            while at < stop:
+                try:
+                    with patience.spent():
+                        body, data = await self._begin(at, stop, etag, broken)
+                except RangesUnsupportedError:
+                    if at == start:
+                        raise
+                    raise self._incomplete("the connection broke and the store does not continue") from None
+                async with aclosing(body):
+                    while data is not None:
+                        at += len(data)
+                        patience.earn(len(data))
+                        yield data
+                        try:
+                            with patience.spent():
+                                data = await anext(body, None)
+                        except _BROKEN as error:
+                            if (etag or self.etag) is None:
+                                raise
+                            broken, data = error, None
+
+    async def _begin(
+        self, at: int, stop: int, etag: str | None, broken: SutroError | None
+    ) -> tuple[AsyncGenerator[bytes], bytes]:
+        """A body from `at` on, and the first of its bytes. What broke before is its first failed attempt."""
+        failed = [broken] if broken else []
+
+        async def once() -> tuple[AsyncGenerator[bytes], bytes]:
+            if failed:
+                raise failed.pop()
+            body = self._body(at, stop, etag)
+            return body, await anext(body)
+
+        return await retrying(once)
+
+    async def _body(self, at: int, stop: int, etag: str | None) -> AsyncGenerator[bytes]:
+        """What one reply holds of the bytes from `at` up to `stop`: all of them, or an error after some."""
+        headers: dict[str, str] = {}
+        if (at, stop) != (0, self.size):
+            headers["Range"] = f"bytes={at}-{stop - 1}"
+        if known := etag or self.etag:
+            headers["If-Match"] = known
+        response = await self._link.get(headers)
+        try:
+            self._accept(response, at, stop, etag)
+            async with aclosing(chunks(response, self._doing, SIZE_CAP, secret=True)) as parts:
+                async for data in parts:
+                    at += len(data)
+                    if at > stop:
+                        raise self._unexpected("the artifact store sent more bytes than were asked for")
+                    yield data
+        finally:
+            await response.aclose()
+        if at < stop:
+            raise self._incomplete(f"the reply ended {stop - at:,} bytes early")
+
+    def _accept(self, response: httpx.Response, at: int, stop: int, etag: str | None) -> None:
+        """Raises unless the reply is what was asked for."""
+        status = response.status_code
+        if status in (412, 416):
+            raise self._changed()
+        whole = (at, stop) == (0, self.size)
+        if status == 200 and not whole:
+            raise self._unsupported("the artifact store does not give parts of an artifact")
+        if status != (200 if whole else 206):
+            raise refusal(status, self._doing)
+        check_identity(response, self._doing)
+        found = strong_etag(response.headers.get("etag"))
+        if not whole:
+            match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+            if match is None or found is None:
+                raise self._unsupported("the artifact store does not say what a part belongs to")
+            if int(match[3]) != self.size:
+                raise self._changed()
+            if (int(match[1]), int(match[2])) != (at, stop - 1):
+                raise self._unexpected("the artifact store sent another part than was asked for")
+        known = etag or self.etag
+        if known and found != known:
+            raise self._changed()
+        length = content_length(response, self._doing)
+        if whole and length not in (None, self.size):
+            raise self._changed()
+        if length not in (None, stop - at):
+            raise self._unexpected(f"the artifact store sent {length:,} bytes instead of {stop - at:,}")
+        self.etag = found
+
+    async def _ask_again(self) -> Offer:
+        """Another link to the same artifact."""
+        try:
+            offer = await self._ask()
+        except (JobNotFoundError, RouteUnknownError, RejectedError) as error:
+            raise self._changed() from error
+        if offer.size != self.size:
+            raise self._changed()
+        return offer
+
+    def _changed(self) -> ArtifactChangedError:
+        return ArtifactChangedError(
+            self._doing, "they were replaced or removed while they were read", "Call again"
+        )
+
+    def _unsupported(self, happened: str) -> RangesUnsupportedError:
+        return RangesUnsupportedError(self._doing, happened, AGAIN)
+
+    def _incomplete(self, happened: str) -> IncompleteReplyError:
+        return IncompleteReplyError(self._doing, happened, AGAIN)
+
+    def _unexpected(self, happened: str) -> UnexpectedReplyError:
+        return UnexpectedReplyError(self._doing, happened, AGAIN)
+
+
+class _Patience:
+    """How long a store may keep its reader waiting: so many seconds, of which each byte gives some back.
+
+    What a reader does between two bytes does not count. So a slow line is waited for however much there is
+    to fetch, and one that drips is not.
+    """
+
+    def __init__(self, seconds: float, doing: str) -> None:
+        self._most = self._left = seconds
+        self._doing = doing
+
+    @contextmanager
+    def spent(self) -> Generator[None]:
+        """Bounds the waiting inside, and takes it off."""
+        began = anyio.current_time()
+        try:
+            with anyio.fail_after(self._left):
+                yield
+        except TimeoutError:
+            raise DeadlineExceededError(
+                self._doing,
+                f"the artifact store sends less than {_BYTES_PER_SECOND // 1024} KiB per second",
+                "Wait a moment and call again",
+            ) from None
+        finally:
+            self._left -= anyio.current_time() - began
+
+    def earn(self, count: int) -> None:
+        """`count` bytes have come."""
+        self._left = min(self._left + count / _BYTES_PER_SECOND, self._most)

@@ -1,0 +1,253 @@
+"""The Sutro API as one typed method per endpoint."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+import httpx
+
+from sutro_mcp.api.artifact.ranges import RemoteArtifact
+from sutro_mcp.api.artifact.results_routes import Artifact, Results, Wanted
+from sutro_mcp.errors import (
+    ConnectionFailedError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    JobNotFoundError,
+    RejectedError,
+    ServiceUnavailableError,
+    UnexpectedReplyError,
+)
+
+from .credentials import Connection
+from .http import Http, T
+from .models import AuthReply, CancelReply, Job, JobPage, JobStatus, Quota, read_object, read_text
+from .network_errors import NEVER_SENT
+from .paging import every_job
+from .parsing import is_authenticated, read_job, read_list, read_page, read_status
+from .progress_stream import ProgressEvent, events
+from .routes import (
+    AUTH_CHECK,
+    CANCEL_JOB,
+    CANCEL_JOB_POST,
+    GET_JOB,
+    GET_QUOTAS,
+    JOB_STATUS,
+    LIST_JOBS,
+    STREAM_PROGRESS,
+    TRY_AUTHENTICATION,
+    Route,
+)
+from .status_errors import RouteUnknownError
+from .urls import job_segment
+
+_REPORT = "Call again; if it stays, report it"
+
+
+class ApiClient:
+    """A Sutro deployment, spoken to with one key. Share one; close it when done.
+
+    Every method raises a `SutroError` and nothing else. Reads are repeated on passing failures within
+    `timeout` seconds; `results_timeout` bounds the fetching of results as a file. Parts of results
+    take as long as they need while they keep coming; it bounds the patience with a store that hardly sends.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        blob_transport: httpx.AsyncBaseTransport | None = None,
+        timeout: float = 30.0,
+        results_timeout: float = 300.0,
+    ) -> None:
+        """Sends nothing yet. `transport` replaces the network, `blob_transport` that of signed URLs."""
+        self.connection = connection
+        self._http = Http(connection, transport, blob_transport, timeout, results_timeout)
+        self._results = Results(self._http, self.get_job)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self._http.aclose()
+
+    async def list_jobs(self) -> list[Job]:
+        """All jobs, newest first, in one request."""
+        return list((await self._http.json(LIST_JOBS, "list jobs", read_page)).jobs)
+
+    async def list_jobs_page(self, limit: int = 100, cursor: str | None = None) -> JobPage:
+        """Up to `limit` jobs (1 to 100), newest first, from `cursor` on."""
+        if not 1 <= limit <= 100:
+            raise InvalidArgumentError("list jobs", "a page has 1 to 100 jobs", "Change limit")
+        params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+        return await self._http.json(LIST_JOBS, "list jobs", read_page, params=params)
+
+    def iter_jobs(self, page_size: int = 100) -> AsyncIterator[Job]:
+        """All jobs, newest first, page by page, each once."""
+        return every_job(lambda cursor: self.list_jobs_page(page_size, cursor))
+
+    async def get_job(self, job_id: str) -> Job:
+        """Everything the deployment says about one job."""
+        doing = f"read job {_checked(job_id)}"
+
+        def read(reply: dict[str, object]) -> Job:
+            job = read_job(reply.get("job"), doing)
+            if job.job_id != job_id:
+                raise UnexpectedReplyError(doing, "the deployment answered for another job", _REPORT)
+            return job
+
+        return await self._about_job(GET_JOB, doing, job_id, read)
+
+    async def get_job_status(self, job_id: str) -> JobStatus:
+        """Where a job stands."""
+        doing = f"read the status of {_checked(job_id)}"
+        return await self._about_job(
+            JOB_STATUS, doing, job_id, lambda reply: read_status(reply, job_id, doing)
+        )
+
+    async def cancel_job(self, job_id: str) -> CancelReply:
+        """Asks the deployment to cancel a job, once. The caller has checked that it is worth asking.
+
+        If the reply is lost the request may have been carried out all the same: the error says so.
+        """
+        doing = f"cancel {_checked(job_id)}"
+
+        def read(reply: dict[str, object]) -> CancelReply:
+            cancelled = reply.get("cancelled")
+            if not isinstance(cancelled, bool):
+                raise UnexpectedReplyError(doing, "the reply does not say whether it was accepted", _REPORT)
+            return CancelReply(accepted=cancelled, message=read_text(reply.get("message")))
+
+        try:
+            try:
+                return await self._about_job(CANCEL_JOB, doing, job_id, read)
+            except RejectedError as error:
+                if error.status != 405:
+                    raise
+                return await self._about_job(CANCEL_JOB_POST, doing, job_id, read)
+        except (
+            ConnectionFailedError,
+            DeadlineExceededError,
+            ServiceUnavailableError,
+            UnexpectedReplyError,
+        ) as error:
+            if isinstance(error.__cause__, NEVER_SENT):
+                raise
+            raise type(error)(
+                doing,
+                f"{error.happened}, so the outcome is UNKNOWN: the job may or may not be cancelled",
+                "Call get_job_status to see; do not assume either",
+            ) from error
+
+    @property
+    def cache_identity(self) -> str:
+        """What results are kept under: `Connection.identity`."""
+        return self.connection.identity
+
+    async def open_results(
+        self, job_id: str, *, include_inputs: bool = False, include_cumulative_logprobs: bool = False
+    ) -> RemoteArtifact | None:
+        """The results of a job for reading in parts, after one request.
+
+        None where the deployment has no link to them, or does not say how long they are: `fetch_results`
+        then tries every route, and says what is wrong if none delivers.
+        """
+        return await self._results.open(Wanted(_checked(job_id), include_inputs, include_cumulative_logprobs))
+
+    async def fetch_results(
+        self,
+        job_id: str,
+        directory: Path,
+        *,
+        include_inputs: bool = False,
+        include_cumulative_logprobs: bool = False,
+        on_progress: Callable[[int, int | None], None] | None = None,
+    ) -> Artifact:
+        """The results of a job as a new private file in `directory`, by whatever route the deployment has.
+
+        `on_progress` is called with the bytes that have come and the total, if it is known.
+        """
+        wanted = Wanted(_checked(job_id), include_inputs, include_cumulative_logprobs)
+        return await self._results.fetch(wanted, directory, on_progress)
+
+    async def download_job_results(
+        self,
+        job_id: str,
+        destination: Path,
+        *,
+        include_inputs: bool = False,
+        include_cumulative_logprobs: bool = False,
+    ) -> Path:
+        """The results of a job as Parquet at `destination`, which appears only when it is complete.
+
+        An interrupted download leaves `destination` + `.part` and `.part.etag`, and the next call goes on
+        there.
+        """
+        wanted = Wanted(_checked(job_id), include_inputs, include_cumulative_logprobs)
+        if await anyio.Path(destination).is_dir():
+            raise InvalidArgumentError(wanted.doing, "the destination is a folder", "Name a file in it")
+        return await self._results.save(wanted, destination)
+
+    async def stream_job_progress(self, job_id: str) -> AsyncGenerator[ProgressEvent]:
+        """Updates of a job as they happen. Ends with the stream, which may be before the job does."""
+        doing = f"follow {_checked(job_id)}"
+        response = await self._http.open(STREAM_PROGRESS, doing, job_id)
+        try:
+            async for event in events(response, doing):
+                yield event
+        finally:
+            await response.aclose()
+
+    async def check_auth(self) -> AuthReply:
+        """Whether the deployment accepts the key; a refusal by status is an `AuthenticationError`."""
+        doing = "check the API key"
+        try:
+            accepted = await self._http.json(AUTH_CHECK, doing, is_authenticated)
+        except RouteUnknownError:
+            accepted = await self._http.json(TRY_AUTHENTICATION, doing, is_authenticated)
+            return AuthReply(authenticated=accepted, endpoint="try-authentication")
+        return AuthReply(authenticated=accepted, endpoint="auth/check")
+
+    async def get_quotas(self) -> tuple[Quota, ...]:
+        """What each job priority may use, in the order of the deployment."""
+        doing = "read quotas"
+
+        def read(reply: dict[str, object]) -> tuple[Quota, ...]:
+            entries = [read_object(entry) or {} for entry in read_list(reply, "quotas", doing)]
+            # Before priorities were named, the position in the list was the priority.
+            return tuple(Quota.model_validate({"priority": at} | entry) for at, entry in enumerate(entries))
+
+        return await self._http.json(GET_QUOTAS, doing, read)
+
+    async def _about_job(
+        self, route: Route, doing: str, job_id: str, read: Callable[[dict[str, object]], T]
+    ) -> T:
+        """A reply about one job. A 404 that does not say what is missing is settled by asking for the list:
+        a deployment that can list jobs is the right one, so then it is the job that is unknown.
+        """
+        try:
+            return await self._http.json(route, doing, read, job_id=job_id)
+        except RouteUnknownError as unknown:
+            try:
+                await self.list_jobs_page(limit=1)
+            except (RouteUnknownError, UnexpectedReplyError):
+                raise unknown from None
+            raise JobNotFoundError(
+                doing,
+                "the deployment knows no such job for this key",
+                "Call list_jobs to see the jobs of this key",
+            ) from unknown
+
+
+def _checked(job_id: str) -> str:
+    """The id, once it is known to be safe to send and to repeat in a sentence."""
+    job_segment(job_id)
+    return job_id

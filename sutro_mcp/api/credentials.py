@@ -1,0 +1,255 @@
+"""Where the URL and the key come from, and why they are never mixed.
+
+A key belongs to exactly one deployment, so URL and key are taken as a pair from one source: the arguments,
+the environment, or the official SDK's file. What is half set stays half set and is reported; a key is never
+sent to a URL that came from somewhere else. A blank value and a literal `${user_config.…}` count as unset,
+because desktop hosts pass both for optional fields their user left empty. (The official SDK counts a blank
+variable as set; there it hides the file.)
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, cast
+from urllib.parse import urlsplit
+
+from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.redaction import protect
+
+from .urls import DEFAULT_URL, is_loopback, normalise_base_url
+
+_CONNECT = "connect to Sutro"
+_URL, _KEY, _KEY_FILE = "SUTRO_API_URL", "SUTRO_API_KEY", "SUTRO_API_KEY_FILE"
+_CONFIG = "~/.sutro/config.json"
+_KEY_FILE_CAP = 10 * 1024
+_CONFIG_CAP = 1024 * 1024
+_KEY_CHARS = re.compile(r"[\x21-\x7e]{1,512}")
+
+
+class _TooLargeError(ValueError):
+    """A file holds more than a key or a configuration can."""
+
+
+class ApiKey:
+    """A Sutro API key. Shows only a fingerprint unless `reveal` is called."""
+
+    __slots__ = ("__weakref__", "_secret")
+
+    def __init__(self, value: str, source: str = "argument") -> None:
+        """Strips whitespace; raises `ConfigurationError` if what is left cannot go into a header."""
+        secret = value.strip()
+        if not _KEY_CHARS.fullmatch(secret):
+            raise ConfigurationError(
+                _CONNECT,
+                f"the API key from {source} is empty, longer than 512 characters, or not all printable ASCII",
+                "Copy the key again from the API Keys panel, without quotes or blanks",
+            )
+        self._secret = secret
+        protect(self, secret)
+
+    def reveal(self) -> str:
+        """The secret itself, for the Authorization header only."""
+        return self._secret
+
+    def hide_in(self, text: str) -> str:
+        """`text` with the key, should an upstream message repeat it, taken out."""
+        return text.replace(self._secret, "[API key]")
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that identify the key without revealing it."""
+        return hashlib.sha256(self._secret.encode()).hexdigest()[:8]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ApiKey) and self._secret == other._secret
+
+    def __hash__(self) -> int:
+        return hash(self._secret)
+
+    def __repr__(self) -> str:
+        return f"ApiKey(fingerprint={self.fingerprint})"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A deployment and the key that belongs to it, and where each came from."""
+
+    base_url: str
+    """With the prefix of its generation and no trailing slash."""
+    key: ApiKey
+    url_source: str
+    key_source: str
+
+    @property
+    def origin(self) -> str:
+        """`scheme://host[:port]`, for showing."""
+        return self.base_url.removesuffix("/v1")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the deployment runs on this machine, as an emulator does."""
+        return is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @property
+    def identity(self) -> str:
+        """Hexadecimal digits that are the same for this pair in every process, and reveal neither half.
+
+        The whole key goes in, not its fingerprint: two keys must not share what is kept for one of them.
+        """
+        return hmac.digest(self.key.reveal().encode(), self.base_url.encode(), "sha256").hex()
+
+
+class _Value(NamedTuple):
+    text: str
+    source: str
+
+
+class _Pair(NamedTuple):
+    url: _Value | None
+    key: _Value | None
+
+
+def resolve_connection(
+    api_url: str | None = None,
+    api_key: str | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    home: Path | None = None,
+) -> Connection:
+    """The pair to use: arguments, then environment, then the official SDK's file; never a mixture.
+
+    A key alone, as argument or in the environment, goes to the default URL unless the environment names
+    one. A URL given as argument reuses an inherited key only if that key was meant for the same URL. Raises
+    `ConfigurationError`, which says what is missing or wrong and what to do.
+    """
+    env = os.environ if env is None else env
+    url, key = _argument(api_url), _argument(api_key)
+    if key:
+        return _connection(_Pair(url or _present(env.get(_URL), _URL), key))
+    inherited = _from_environment(env)
+    if not inherited.url and not inherited.key:
+        inherited = _from_file(home)
+    if url:
+        return _connection(_Pair(url, _key_for(url, inherited)))
+    return _connection(inherited)
+
+
+def _connection(pair: _Pair) -> Connection:
+    url = pair.url or _Value(DEFAULT_URL, "default")
+    base_url = normalise_base_url(url.text, url.source)
+    if pair.key is None:
+        raise _no_key(pair.url)
+    return Connection(base_url, ApiKey(pair.key.text, pair.key.source), url.source, pair.key.source)
+
+
+def _key_for(url: _Value, inherited: _Pair) -> _Value | None:
+    """The inherited key, if it was meant for exactly this URL."""
+    meant = inherited.url or _Value(DEFAULT_URL, "default")
+    try:
+        same = normalise_base_url(meant.text, meant.source) == normalise_base_url(url.text, url.source)
+    except ConfigurationError:
+        return None
+    return inherited.key if same else None
+
+
+def _no_key(url: _Value | None) -> ConfigurationError:
+    if url is None:
+        return ConfigurationError(
+            _CONNECT,
+            "no API key is configured",
+            f"Set {_KEY} (and {_URL} to your deployment), or run `sutro login`",
+        )
+    if url.source == _URL:
+        return ConfigurationError(
+            _CONNECT,
+            f"{_URL} is set but {_KEY} is not, and a key saved in {_CONFIG} is never sent to a URL from the "
+            "environment",
+            f"Set {_KEY} (or {_KEY_FILE}) to a key of that deployment, or unset {_URL}",
+        )
+    return ConfigurationError(
+        _CONNECT,
+        f"there is a deployment URL (from {url.source}) but no key that belongs to it",
+        f"Set {_KEY} to a key of that deployment together with {_URL}",
+    )
+
+
+def _argument(value: str | None) -> _Value | None:
+    return _present(value, "argument")
+
+
+def _from_environment(env: Mapping[str, str]) -> _Pair:
+    return _Pair(
+        _present(env.get(_URL), _URL), _present(env.get(_KEY), _KEY) or _from_key_file(env.get(_KEY_FILE))
+    )
+
+
+def _from_key_file(name: str | None) -> _Value | None:
+    path = _present(name, _KEY_FILE)
+    if path is None:
+        return None
+    try:
+        text = _read(Path(path.text), _KEY_FILE_CAP)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            _CONNECT,
+            f"the file named by {_KEY_FILE} cannot be used ({_why(error)})",
+            f"Point {_KEY_FILE} to a readable file that holds nothing but the key",
+        ) from None
+    return _Value(text, _KEY_FILE)
+
+
+def _from_file(home: Path | None) -> _Pair:
+    """URL and key from the file that `sutro login` writes; nothing if there is none."""
+    try:
+        path = (home or Path.home()) / ".sutro" / "config.json"
+    except RuntimeError:  # a container's user may have no home at all
+        return _Pair(None, None)
+    try:
+        text = _read(path, _CONFIG_CAP)
+        _tighten(path)
+        loaded: object = json.loads(text)
+    except (FileNotFoundError, NotADirectoryError):
+        return _Pair(None, None)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            _CONNECT, f"{_CONFIG} cannot be used ({_why(error)})", f"Run `sutro login` again, or set {_KEY}"
+        ) from None
+    config = cast("dict[str, object]", loaded) if isinstance(loaded, dict) else {}
+    url = _present(config.get("api_url"), _CONFIG) or _present(config.get("base_url"), _CONFIG)
+    return _Pair(url, _present(config.get("api_key"), _CONFIG))
+
+
+def _tighten(path: Path) -> None:
+    """Owner-only modes for file and folder, as the official SDK does; a read-only home is left as it is."""
+    with suppress(OSError):
+        path.chmod(0o600)
+        path.parent.chmod(0o700)
+
+
+def _read(path: Path, cap: int) -> str:
+    with path.open("rb") as file:
+        data = file.read(cap + 1)
+    if len(data) > cap:
+        raise _TooLargeError
+    return data.decode()
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a file, in our words: the text of a decoding error can hold part of a key."""
+    if isinstance(error, OSError):
+        return os.strerror(error.errno) if error.errno else "it cannot be read"
+    if isinstance(error, _TooLargeError):
+        return "it is too large"
+    return "it is not text" if isinstance(error, UnicodeDecodeError) else "it is not JSON"
+
+
+def _present(value: object, source: str) -> _Value | None:
+    if not isinstance(value, str) or not value.strip() or value.strip().startswith("${user_config."):
+        return None
+    return _Value(value.strip(), source)

@@ -1,0 +1,311 @@
+"""Opening results to be read in parts: one request, and None only where another route may still have them."""
+
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from inline_snapshot import snapshot
+
+from sutro_mcp.api import ApiClient, ApiKey, Connection, RemoteArtifact
+from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Reading, SeenRequest, serve_in_thread
+from sutro_mcp.errors import (
+    AccessDeniedError,
+    ArtifactChangedError,
+    AuthenticationError,
+    IncompleteReplyError,
+    InvalidArgumentError,
+    JobNotFoundError,
+    NoResultsError,
+    RangesUnsupportedError,
+    RejectedError,
+    ResultsGoneError,
+    ResultsNotReadyError,
+    ServiceUnavailableError,
+    SutroError,
+    WrongDeploymentError,
+)
+from tests.api.wire import JOB, answering, client, emulated, job, reply
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """A deployment and its store on real sockets, where a connection can really break."""
+    with serve_in_thread(seed_jobs=False) as running:
+        yield running
+
+
+def connected(emulator: Emulator) -> ApiClient:
+    return ApiClient(Connection(f"{emulator.api_origin}/v1", ApiKey(DEMO_KEY), "argument", "argument"))
+
+
+@asynccontextmanager
+async def opened(emulator: Emulator, rows: int = 20_000) -> AsyncGenerator[RemoteArtifact]:
+    """The results of a job of the emulator, opened."""
+    async with connected(emulator) as api:
+        artifact = await api.open_results(emulator.add_job(num_rows=rows))
+        assert artifact is not None
+        yield artifact
+
+
+async def read(artifact: RemoteArtifact, start: int, stop: int, etag: str | None = None) -> bytes:
+    async with aclosing(artifact.chunks(start, stop, etag)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+def at_store(emulator: Emulator) -> list[SeenRequest]:
+    """Requests to the store, in order."""
+    return [request for request in emulator.requests if request.origin == "store"]
+
+
+async def test_opening_costs_one_request_and_each_part_one_more(emulator: Emulator) -> None:
+    """Exactly the bytes that were asked for cross the wire, and no HEAD is ever sent."""
+    async with opened(emulator) as artifact:
+        assert [(r.method, r.origin) for r in emulator.requests] == [("GET", "api")]
+        size = artifact.size
+        tail = await read(artifact, size - 1000, size)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read, artifact, 0, 5000)
+            tasks.start_soon(read, artifact, 5000, 7000)
+        everything = await read(artifact, 0, size)
+    assert everything.endswith(tail)
+    assert (everything[:4], len(everything)) == (b"PAR1", size)
+    assert sorted((r.method, r.status, r.body_bytes) for r in at_store(emulator)) == [
+        ("GET", 200, size),
+        ("GET", 206, 1000),
+        ("GET", 206, 2000),
+        ("GET", 206, 5000),
+    ]
+    assert len(emulator.requests) == 5
+
+
+async def test_three_dropped_connections_cost_no_byte_twice(emulator: Emulator) -> None:
+    """Not even one percent of what is fetched."""
+    async with opened(emulator, 100_000) as artifact:
+        whole = await read(artifact, 0, artifact.size)
+        emulator.requests.clear()
+        for _ in range(3):
+            emulator.faults.add(Fault.dropped(after=artifact.size // 4), origin="store")
+        assert await read(artifact, 0, artifact.size) == whole
+    seen = at_store(emulator)
+    assert [request.status for request in seen] == [200, 206, 206, 206]
+    assert {request.headers.get("if-match") for request in seen} == {artifact.etag}
+    assert sum(request.body_bytes for request in seen) <= artifact.size * 1.01
+
+
+async def test_a_part_that_ends_early_as_if_it_were_whole_is_continued(emulator: Emulator) -> None:
+    """A gateway that cuts without a length is not believed."""
+    async with opened(emulator) as artifact:
+        whole = await read(artifact, 0, artifact.size)
+        emulator.faults.add(Fault.truncated(after=100), origin="store")
+        assert await read(artifact, 1000, 2000) == whole[1000:2000]
+    assert [request.body_bytes for request in at_store(emulator)[1:]] == [100, 900]
+
+
+async def test_an_artifact_that_is_replaced_between_two_parts_is_noticed(emulator: Emulator) -> None:
+    """Or in the middle of one; another one is opened then."""
+    async with opened(emulator) as artifact:
+        await read(artifact, 0, 100)
+        emulator.faults.add(Fault.changed_artifact(), origin="store")
+        with pytest.raises(ArtifactChangedError):
+            await read(artifact, 100, 200)
+    async with opened(emulator) as artifact:
+        emulator.faults.add(Fault.dropped(after=1000), origin="store")
+        emulator.faults.add(Fault.changed_artifact(), origin="store")
+        with pytest.raises(ArtifactChangedError):
+            await read(artifact, 0, artifact.size)
+    assert at_store(emulator)[-1].status == 412
+
+
+async def test_an_expired_link_is_renewed_on_the_way(emulator: Emulator) -> None:
+    """At the cost of one more request to each side."""
+    async with opened(emulator) as artifact:
+        emulator.faults.add(Fault.expired(), origin="store")
+        assert await read(artifact, 0, 4) == b"PAR1"
+    assert [(r.origin, r.status) for r in emulator.requests] == [
+        ("api", 200),
+        ("store", 403),
+        ("api", 200),
+        ("store", 206),
+    ]
+
+
+@pytest.mark.parametrize(
+    "reading", [Reading(store_ranges=False), Reading(store_etag=False)], ids=["ranges", "tags"]
+)
+async def test_a_store_without_ranges_or_tags_gives_only_the_whole(reading: Reading) -> None:
+    """And that only if nothing breaks."""
+    with serve_in_thread(seed_jobs=False, reading=reading) as emulator:
+        async with opened(emulator) as artifact:
+            with pytest.raises(RangesUnsupportedError):
+                await read(artifact, 0, 100)
+            assert (await read(artifact, 0, artifact.size))[-4:] == b"PAR1"
+            emulator.faults.add(Fault.dropped(after=100), origin="store")
+            with pytest.raises(IncompleteReplyError):
+                await read(artifact, 0, artifact.size)
+
+
+async def test_optional_columns_are_asked_for() -> None:
+    """And they make another artifact."""
+    emulator = Emulator(seed_jobs=False)
+    job_id = emulator.add_job()
+    async with emulated(emulator) as api:
+        plain = await api.open_results(job_id)
+        full = await api.open_results(job_id, include_inputs=True, include_cumulative_logprobs=True)
+    assert plain is not None
+    assert full is not None
+    assert full.size > plain.size
+    assert [request.query["include_inputs"] for request in emulator.requests] == ["false", "true"]
+    assert emulator.requests[1].query["include_cumulative_logprobs"] == "true"
+
+
+# --- None: the caller then asks for a file, which sorts out why
+
+
+async def test_where_there_are_no_links_the_file_route_takes_over(tmp_path: Path) -> None:
+    """That the route is absent is remembered once another one has delivered."""
+    emulator = Emulator(seed_jobs=False, reading=Reading(results_url=False))
+    job_id = emulator.add_job()
+    async with emulated(emulator) as api:
+        assert await api.open_results(job_id) is None
+        assert (await api.fetch_results(job_id, tmp_path)).route == "get-results"
+        before = len(emulator.requests)
+        assert await api.open_results(job_id) is None
+        assert len(emulator.requests) == before
+
+
+@pytest.mark.parametrize("status", [405, 501])
+async def test_a_route_that_is_certainly_absent_is_not_asked_for_again(status: int) -> None:
+    """A status that cannot be about the job."""
+    transport = answering(reply(status, {"detail": "no"}))
+    async with client(transport) as api:
+        assert await api.open_results(JOB) is None
+        assert await api.open_results(JOB) is None
+    assert len(transport.seen) == 1
+
+
+async def test_a_link_that_works_again_is_used_again(tmp_path: Path) -> None:
+    """An unknown job does not make the route absent."""
+    emulator = Emulator(seed_jobs=False)
+    job_id = emulator.add_job()
+    emulator.faults.add(Fault.json(404, "Not Found"), path="*/results-url", times=2)
+    async with emulated(emulator) as api:
+        assert await api.open_results("job-unknown") is None
+        with pytest.raises(JobNotFoundError):
+            await api.fetch_results("job-unknown", tmp_path)
+        assert await api.open_results(job_id) is not None
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [{}, {"size_bytes": 0}, {"size_bytes": -1}, {"size_bytes": "9"}, {"size_bytes": 8 * 1024**3 + 1}],
+    ids=repr,
+)
+async def test_without_a_size_to_rely_on_the_results_are_a_file(artifact: dict[str, object]) -> None:
+    """Parts of nothing known cannot be counted."""
+    link = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
+    transport = answering(reply(200, {"job_id": JOB, "artifact": artifact, "urls": {"get": link}}))
+    async with client(transport) as api:
+        assert await api.open_results(JOB) is None
+    assert len(transport.seen) == 1
+
+
+@pytest.mark.parametrize("expired_status", [404, 410])
+async def test_results_that_are_gone_are_sorted_out_by_asking_for_a_file(
+    tmp_path: Path, expired_status: int
+) -> None:
+    """Gone is said once every route has been asked."""
+    emulator = Emulator(seed_jobs=False, reading=Reading(expired_status=expired_status))  # pyright: ignore[reportArgumentType]
+    job_id = emulator.add_job()
+    emulator.job(job_id).results_expired = True
+    async with emulated(emulator) as api:
+        assert await api.open_results(job_id) is None
+        with pytest.raises(ResultsGoneError):
+            await api.fetch_results(job_id, tmp_path)
+
+
+# --- errors: what is certain is said at once
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("RUNNING", ResultsNotReadyError),
+        ("CANCELLED", NoResultsError),
+        ("FAILED", NoResultsError),
+    ],
+)
+async def test_a_job_without_results_says_why(status: str, kind: type[SutroError]) -> None:
+    """The refusal of a link is looked into."""
+    emulator = Emulator(seed_jobs=False)
+    job_id = emulator.add_job(status=status)
+    async with emulated(emulator) as api:
+        with pytest.raises(kind, match=status):
+            await api.open_results(job_id)
+    assert [request.status for request in emulator.requests] == [409, 200]
+
+
+async def test_results_that_lag_behind_their_job_are_worth_another_try() -> None:
+    """The job has succeeded; the artifact is not there yet."""
+    emulator = Emulator(seed_jobs=False, reading=Reading(results_lag=1))
+    job_id = emulator.add_job()
+    async with emulated(emulator) as api:
+        with pytest.raises(ResultsNotReadyError, match="being published"):
+            await api.open_results(job_id)
+        assert await api.open_results(job_id) is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "requests"),
+    [
+        (400, RejectedError, 1),
+        (401, AuthenticationError, 1),
+        (403, AccessDeniedError, 1),
+        (422, RejectedError, 1),
+        (302, WrongDeploymentError, 1),
+        (503, ServiceUnavailableError, 4),
+    ],
+)
+async def test_other_refusals_are_errors(status: int, kind: type[SutroError], requests: int) -> None:
+    """Another route would not help, or its answer would hide them."""
+    transport = answering(lambda: reply(status, {"detail": "no"}))
+    async with client(transport) as api:
+        with pytest.raises(kind):
+            await api.open_results(JOB)
+    assert len(transport.seen) == requests
+
+
+async def test_an_id_that_is_none_is_refused_before_anything_is_sent() -> None:
+    """As everywhere."""
+    transport = answering(reply(200, {"job": job()}))
+    async with client(transport) as api:
+        with pytest.raises(InvalidArgumentError):
+            await api.open_results("../job-cancel/job-1")
+    assert transport.seen == []
+
+
+# --- what results are kept under
+
+
+def test_deployment_and_key_have_an_identity_that_reveals_neither() -> None:
+    """The same in every process, and another for another key or deployment."""
+    code = (
+        "from sutro_mcp.api import ApiClient, ApiKey, Connection\n"
+        "for url, key in [('a', 'sk_1'), ('a', 'sk_2'), ('b', 'sk_1'), ('b', 'sk_1')]:\n"
+        "    connection = Connection(f'https://{url}.example.com/v1', ApiKey(key), 'x', 'y')\n"
+        "    print(ApiClient(connection).cache_identity)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == snapshot(
+        [
+            "67cf186713578e68407b37b7e17867d2fce288ba305ef8fea00c68e945f255ff",
+            "c4725532d2ae4d9d8333058e1c6d1299f9dceb4ecd19f76de4183960eb1bbf06",
+            "0ffe3cb4acc615713044065bd97769e97cbf2395ce619caa282830435e5ebccc",
+            "0ffe3cb4acc615713044065bd97769e97cbf2395ce619caa282830435e5ebccc",
+        ]
+    )

@@ -1,0 +1,160 @@
+"""Cancelling: sent once, never blindly again, and honest about what is not known."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from sutro_mcp.api import ApiClient, ApiKey, CancelReply, Connection, Status
+from sutro_mcp.emulator import Emulator, Reading
+from sutro_mcp.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    IncompleteReplyError,
+    JobNotFoundError,
+    RateLimitedError,
+    RejectedError,
+    ServiceUnavailableError,
+    SutroError,
+    UnexpectedReplyError,
+)
+
+from .wire import JOB, answering, client, emulated, reply, socket_server
+
+pytestmark = pytest.mark.anyio
+
+ACCEPTED = {"cancelled": True, "message": "Cancelling."}
+
+
+async def test_cancelling_asks_once_and_the_job_is_then_cancelling() -> None:
+    """Accepted is not done."""
+    emulator = Emulator()
+    job_id = emulator.add_job(status="RUNNING")
+    async with emulated(emulator) as api:
+        answer = await api.cancel_job(job_id)
+        assert answer.accepted
+        assert (await api.get_job_status(job_id)).status is Status.CANCELLING
+    assert [request.method for request in emulator.requests if "job-cancel" in request.path] == ["GET"]
+
+
+async def test_a_refusal_is_an_answer() -> None:
+    """With the deployment's reason."""
+    async with client(answering(reply(200, {"cancelled": False, "message": "Already over."}))) as api:
+        assert await api.cancel_job(JOB) == CancelReply(accepted=False, message="Already over.")
+
+
+async def test_where_get_is_not_allowed_the_documented_post_is_sent() -> None:
+    """Once each."""
+    transport = answering(reply(405), reply(200, ACCEPTED))
+    async with client(transport) as api:
+        assert (await api.cancel_job(JOB)).accepted
+    assert transport.targets == [f"GET /v1/job-cancel/{JOB}", f"POST /v1/job-cancel/{JOB}"]
+
+
+async def test_where_neither_is_allowed_it_is_said() -> None:
+    """Nothing was cancelled."""
+    transport = answering(lambda: reply(405))
+    async with client(transport) as api:
+        with pytest.raises(RejectedError, match="does not allow this method here"):
+            await api.cancel_job(JOB)
+    assert len(transport.seen) == 2
+
+
+def lost() -> httpx.Response:
+    raise httpx.ReadError("reset")
+
+
+def silent() -> httpx.Response:
+    raise httpx.ReadTimeout("")
+
+
+LOST: dict[str, tuple[Callable[[], httpx.Response], type[SutroError]]] = {
+    "connection": (lost, ConnectionFailedError),
+    "time-out": (silent, DeadlineExceededError),
+    "408": (lambda: reply(408), DeadlineExceededError),
+    "500": (lambda: reply(500), ServiceUnavailableError),
+    "524 page": (lambda: reply(524, b"<html>"), ServiceUnavailableError),
+    "cut body": (lambda: reply(200, b"{", headers={"content-length": "9"}), IncompleteReplyError),
+    "broken JSON": (lambda: reply(200, b"{"), UnexpectedReplyError),
+    "no word about it": (lambda: reply(200, {}), UnexpectedReplyError),
+    "a word that is no yes or no": (lambda: reply(200, {"cancelled": "maybe"}), UnexpectedReplyError),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+@pytest.mark.parametrize("after_405", [False, True], ids=["GET", "POST"])
+async def test_a_lost_reply_leaves_the_outcome_unknown_and_is_not_sent_again(
+    case: str, after_405: bool
+) -> None:
+    """The request may have been carried out."""
+    make, kind = LOST[case]
+    transport = answering(*([reply(405)] if after_405 else []), make)
+    async with client(transport) as api:
+        with pytest.raises(kind) as caught:
+            await api.cancel_job(JOB)
+    assert "so the outcome is UNKNOWN: the job may or may not be cancelled" in str(caught.value)
+    assert "Call get_job_status to see" in str(caught.value)
+    assert len(transport.seen) == 1 + after_405
+
+
+NOT_CARRIED_OUT: dict[str, tuple[Callable[[], httpx.Response], type[SutroError]]] = {
+    "401": (lambda: reply(401), AuthenticationError),
+    "409": (lambda: reply(409, {"detail": "no"}), RejectedError),
+    "429": (lambda: reply(429), RateLimitedError),
+    "404": (lambda: reply(404, {"detail": "Job not found"}), JobNotFoundError),
+}
+
+
+@pytest.mark.parametrize("case", NOT_CARRIED_OUT)
+async def test_a_refused_request_is_not_unknown(case: str) -> None:
+    """Nor is it repeated."""
+    make, kind = NOT_CARRIED_OUT[case]
+    transport = answering(make)
+    async with client(transport) as api:
+        with pytest.raises(kind) as caught:
+            await api.cancel_job(JOB)
+    assert "UNKNOWN" not in str(caught.value)
+    assert len(transport.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError(""), httpx.ConnectTimeout(""), httpx.PoolTimeout("")], ids=repr
+)
+async def test_a_request_that_never_left_is_not_unknown(error: Exception) -> None:
+    """Nothing can have been cancelled."""
+    transport = answering(error)
+    async with client(transport) as api:
+        with pytest.raises((ConnectionFailedError, DeadlineExceededError)) as caught:
+            await api.cancel_job(JOB)
+    assert "UNKNOWN" not in str(caught.value)
+
+
+async def test_a_server_that_hangs_leaves_the_outcome_unknown() -> None:
+    """The deadline of the call strikes."""
+    hanging = socket_server([b"HTTP/1.1 200 OK\r\n", 5.0])
+    async with hanging as (origin, requests), client(None, origin=origin, timeout=0.2) as api:
+        with pytest.raises(DeadlineExceededError, match="the outcome is UNKNOWN"):
+            await api.cancel_job(JOB)
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize(
+    "reading", [Reading(cancel_methods="post"), Reading(cancel_methods="get")], ids=["post", "get"]
+)
+async def test_on_the_emulator_either_method_cancels(reading: Reading) -> None:
+    """Whichever the deployment allows."""
+    emulator = Emulator(reading=reading)
+    job_id = emulator.add_job(status="RUNNING")
+    async with emulated(emulator) as api:
+        assert (await api.cancel_job(job_id)).accepted
+        assert not (await api.get_job_status(job_id)).status.is_terminal
+
+
+async def test_on_the_central_host_paths_have_no_prefix() -> None:
+    """The documented base of the second generation."""
+    transport = answering(reply(200, ACCEPTED))
+    connection = Connection("https://api.sutro.sh", ApiKey("k"), "default", "argument")
+    async with ApiClient(connection, transport=transport) as api:
+        await api.cancel_job(JOB)
+    assert str(transport.seen[0].url) == f"https://api.sutro.sh/job-cancel/{JOB}"

@@ -1,0 +1,448 @@
+"""Listing and reading jobs, their status and what they fail of."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sutro_mcp.api import Failure, Job, JobPage, JobStatus, Quota, Status
+from sutro_mcp.api.paging import every_job
+from sutro_mcp.emulator import Emulator, Reading
+from sutro_mcp.errors import (
+    InvalidArgumentError,
+    JobNotFoundError,
+    ServiceUnavailableError,
+    UnexpectedReplyError,
+    WrongDeploymentError,
+)
+
+from .wire import JOB, OTHER_JOB, Script, answering, client, emulated, job, reply
+
+pytestmark = pytest.mark.anyio
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+async def read_job(**fields: object) -> Job:
+    """A job object with these fields, after its trip through the client."""
+    async with client(answering(reply(200, {"job": job(**fields)}))) as api:
+        return await api.get_job(JOB)
+
+
+async def test_a_job_is_read_with_every_field() -> None:
+    """The example of the documentation, field by field."""
+    sent: dict[str, object] = {
+        "job_id": JOB,
+        "model": "llama-3.1-8b",
+        "system_prompt": "You are a helpful assistant.",
+        "job_priority": 1,
+        "status": "succeeded",
+        "datetime_created": "2024-01-15T10:30:00Z",
+        "datetime_started": "2024-01-15T10:30:15Z",
+        "datetime_completed": "2024-01-15T10:32:15Z",
+        "datetime_added": "2024-01-15T10:29:59Z",
+        "json_schema": {"type": "object"},
+        "sampling_params": {"temperature": 0.7},
+        "name": "Batch",
+        "description": "Inquiries",
+        "dataset_id": "dataset-1",
+        "input_tokens": 15420,
+        "output_tokens": 8230,
+        "job_cost": 1,
+        "num_rows": 50,
+        "failure_reason": None,
+        "cost_estimate": 0.025,
+        "run_type": "FULL",
+        "a_field_of_tomorrow": {"x": 1},
+    }
+    async with client(answering(reply(200, {"job": sent}))) as api:
+        found = await api.get_job(JOB)
+    at = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
+    assert found.model_dump() == {
+        **{name: value for name, value in sent.items() if name != "a_field_of_tomorrow"},
+        "status": Status.SUCCEEDED,
+        "datetime_created": at,
+        "datetime_started": at + timedelta(seconds=15),
+        "datetime_completed": at + timedelta(seconds=135),
+        "datetime_added": at - timedelta(seconds=1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-01-15T10:30:00Z", "2024-01-15T10:30:00+00:00"),
+        ("2024-01-15T10:30:00z", "2024-01-15T10:30:00+00:00"),
+        ("2024-01-15T10:30:00+00:00", "2024-01-15T10:30:00+00:00"),
+        ("2024-01-15T10:30:00", "2024-01-15T10:30:00+00:00"),
+        ("2024-01-15 10:30:00", "2024-01-15T10:30:00+00:00"),
+        ("2024-01-15T12:30:00+0200", "2024-01-15T10:30:00+00:00"),
+        ("2024-01-15T08:00:00-02:30", "2024-01-15T10:30:00+00:00"),
+        ("2024-01-15T10:30:00.Z", "2024-01-15T10:30:00+00:00"),
+        ("2024-01-15T10:30:00.5", "2024-01-15T10:30:00.500000+00:00"),
+        ("2024-01-15T10:30:00.123456Z", "2024-01-15T10:30:00.123456+00:00"),
+        ("2024-01-15T10:30:00.123456789+00:00", "2024-01-15T10:30:00.123456+00:00"),
+        ("2024-01-15T10:30:00.1234567890Z", None),
+        ("2024-13-15T10:30:00Z", None),
+        ("2024-01-15T10:30:60Z", None),
+        ("2024-01-15T10:30:00+99:00", None),
+        ("0001-01-01T00:00:00+02:00", None),
+        ("٢٠٢٤-01-15T10:30:00Z", None),
+        ("yesterday", None),
+        (1705314600, None),
+        (None, None),
+        ([], None),
+    ],
+)
+async def test_a_timestamp_becomes_utc_or_nothing(text: object, expected: str | None) -> None:
+    """0 to 9 digits of fraction, Z, an offset, or no zone at all."""
+    found = (await read_job(datetime_created=text)).datetime_created
+    assert (found.isoformat() if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, 0), (7, 7), (7.0, 7), (-1, None), (7.5, None), (True, None), ("7", None), (2**63, None), ([], None)],
+    ids=repr,
+)
+async def test_a_count_is_a_whole_number_or_nothing(value: object, expected: int | None) -> None:
+    """A guess would be shown as a fact."""
+    assert (await read_job(num_rows=value)).num_rows == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0, 0.0), (1, 1.0), (0.5, 0.5), (-1, None), (False, None), ("1", None)], ids=repr
+)
+async def test_an_amount_is_a_finite_number_or_nothing(value: object, expected: float | None) -> None:
+    """Money may be an integer."""
+    assert (await read_job(job_cost=value)).job_cost == expected
+
+
+async def test_a_field_of_the_wrong_type_costs_only_itself() -> None:
+    """Junk in every field but the id still is a job."""
+    junk: dict[str, object] = {name: [1] for name in set(Job.model_fields) - {"job_id", "failure_reason"}}
+    found = await read_job(**junk)
+    assert found == Job(job_id=JOB)
+    assert found.status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ({}, None),
+        ([], None),
+        ("out of memory", Failure(message="out of memory")),
+        ({"message": "boom"}, Failure(message="boom")),
+        (
+            {"message": "boom", "additional_context": {"gpu": 3}},
+            Failure(message="boom", additional_context='{"gpu":3}'),
+        ),
+        ({"detail": "boom", "additional_context": "log"}, Failure(message="boom", additional_context="log")),
+        ({"message": "", "error": "boom"}, Failure(message="boom")),
+        ({"message": {"code": 7}}, Failure(message='{"code":7}')),
+        ({"code": 7}, Failure(message='{"code":7}')),
+        (["a", "b"], Failure(message='["a","b"]')),
+        (7, Failure(message="7")),
+    ],
+    ids=repr,
+)
+async def test_a_failure_reason_is_read_in_every_shape(value: object, expected: Failure | None) -> None:
+    """String, object with one of three names, or anything else as JSON."""
+    assert (await read_job(failure_reason=value)).failure_reason == expected
+
+
+def test_a_failure_that_is_read_already_stays_as_it_is() -> None:
+    """For callers that build a Job themselves."""
+    failure = Failure(message="boom", additional_context="log")
+    assert Job(job_id=JOB, failure_reason=failure).failure_reason == failure
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        *((status.value, status) for status in Status),
+        *((status.value.lower(), status) for status in Status),
+        ("pending", Status.QUEUED),
+        ("SUBMITTED", Status.QUEUED),
+        ("Completed", Status.SUCCEEDED),
+        ("canceled", Status.CANCELLED),
+        ("CANCELING", Status.CANCELLING),
+        (" running ", Status.RUNNING),
+        (Status.FAILED, Status.FAILED),
+        ("paused", Status.UNKNOWN),
+        ("is_terminal", Status.UNKNOWN),
+        ("", Status.UNKNOWN),
+        (3, Status.UNKNOWN),
+        (None, Status.UNKNOWN),
+    ],
+)
+def test_a_status_is_read_in_any_generation(word: object, status: Status) -> None:
+    """Any case, the aliases, and UNKNOWN for the rest."""
+    assert Status.read(word) is status
+
+
+def test_only_three_statuses_are_final() -> None:
+    """A job that is being cancelled may still succeed."""
+    assert {status for status in Status if status.is_terminal} == {
+        Status.SUCCEEDED,
+        Status.FAILED,
+        Status.CANCELLED,
+    }
+
+
+async def test_listing_everything_is_one_request_in_the_order_of_the_server() -> None:
+    """As the official SDK does."""
+    emulator = Emulator()
+    async with emulated(emulator) as api:
+        jobs = await api.list_jobs()
+    assert [request.query for request in emulator.requests] == [{}]
+    created = [job.datetime_created for job in jobs if job.datetime_created]
+    assert len(jobs) == len(created) > 40
+    assert created == sorted(created, reverse=True)
+
+
+async def test_pages_joined_equal_the_whole_list() -> None:
+    """And no request asks for more than was said."""
+    emulator = Emulator()
+    async with emulated(emulator) as api:
+        paged = [job async for job in api.iter_jobs(7)]
+        assert paged == await api.list_jobs()
+    assert {request.query.get("limit") for request in emulator.requests} == {"7", None}
+
+
+async def test_a_deployment_without_pages_lists_each_job_once() -> None:
+    """It ignores `limit` and sends no cursor."""
+    emulator = Emulator(reading=Reading(paginated=False))
+    async with emulated(emulator) as api:
+        assert [job async for job in api.iter_jobs(5)] == await api.list_jobs()
+    assert len(emulator.requests) == 2
+
+
+async def test_a_cursor_goes_back_unchanged() -> None:
+    """Opaque means that nothing about it may be assumed."""
+    cursor = "b3Bh/cXVl+=&limit=1 ü"
+    transport = answering(
+        reply(200, {"jobs": [job()], "next_cursor": cursor}), reply(200, {"jobs": [], "next_cursor": None})
+    )
+    async with client(transport) as api:
+        page = await api.list_jobs_page(1)
+        assert page == JobPage(jobs=(Job.model_validate(job()),), next_cursor=cursor)
+        await api.list_jobs_page(1, page.next_cursor)
+    assert dict(transport.seen[1].url.params) == {"limit": "1", "cursor": cursor}
+
+
+@pytest.mark.parametrize("limit", [0, 101, -1])
+async def test_a_page_size_out_of_range_is_refused_before_anything_is_sent(limit: int) -> None:
+    """What a deployment would do with it is not documented."""
+    transport = answering(reply)
+    async with client(transport) as api:
+        with pytest.raises(InvalidArgumentError, match="1 to 100"):
+            await api.list_jobs_page(limit)
+    assert transport.seen == []
+
+
+@pytest.mark.parametrize("last", [None, "", 7, "first"], ids=["null", "empty", "junk", "repeated"])
+async def test_paging_ends_when_there_is_no_new_cursor(last: object) -> None:
+    """A loop would never end."""
+    transport = answering(
+        reply(200, {"jobs": [job("job-1"), job("job-2")], "next_cursor": "first"}),
+        reply(200, {"jobs": [job("job-2"), job("job-3")], "next_cursor": last}),
+    )
+    async with client(transport) as api:
+        assert [found.job_id async for found in api.iter_jobs()] == ["job-1", "job-2", "job-3"]
+
+
+async def test_paging_ends_when_the_cursor_is_missing() -> None:
+    """Deployments without pages send none."""
+    async with client(answering(reply(200, {"jobs": [job()]}))) as api:
+        assert [found.job_id async for found in api.iter_jobs()] == [JOB]
+
+
+async def test_a_list_that_never_ends_is_an_error_and_not_a_short_list() -> None:
+    """Cutting it silently would be a wrong answer."""
+    numbers = count()
+
+    async def fetch(_: str | None) -> JobPage:
+        number = next(numbers)
+        return JobPage(jobs=(Job(job_id=f"job-{number}"),), next_cursor=str(number))
+
+    with pytest.raises(UnexpectedReplyError, match="there were 25 pages"):
+        [found async for found in every_job(fetch, page_cap=25)]
+
+
+@given(st.lists(st.lists(st.integers(0, 20), max_size=5), min_size=1, max_size=8))
+async def test_whatever_the_pages_hold_each_job_comes_once_in_order(pages: list[list[int]]) -> None:
+    """Pages overlap when jobs are added meanwhile."""
+
+    async def fetch(cursor: str | None) -> JobPage:
+        at = int(cursor or 0)
+        jobs = tuple(Job(job_id=f"job-{number}") for number in pages[at])
+        return JobPage(jobs=jobs, next_cursor=str(at + 1) if at + 1 < len(pages) else None)
+
+    found = [entry.job_id async for entry in every_job(fetch)]
+    assert found == list(dict.fromkeys(f"job-{number}" for page in pages for number in page))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "{}",
+        '{"jobs": null}',
+        '{"jobs": {}}',
+        '{"jobs": [null]}',
+        '{"jobs": [{}]}',
+        '{"jobs": [{"job_id": 7}]}',
+        '{"jobs": [{"job_id": ""}]}',
+    ],
+)
+async def test_a_list_of_the_wrong_shape_is_an_error(sent: str) -> None:
+    """Failure is never a successful empty answer."""
+    async with client(answering(reply(200, sent.encode()))) as api:
+        with pytest.raises(UnexpectedReplyError, match="the reply"):
+            await api.list_jobs()
+
+
+@pytest.mark.parametrize("body", [{}, {"job": None}, {"job": []}, {"job": {"status": "FAILED"}}], ids=repr)
+async def test_a_job_of_the_wrong_shape_is_an_error(body: dict[str, object]) -> None:
+    """The wrapper and the id are the least a reply must have."""
+    async with client(answering(reply(200, body))) as api:
+        with pytest.raises(UnexpectedReplyError, match="a job without an id"):
+            await api.get_job(JOB)
+
+
+async def test_a_reply_about_another_job_is_an_error() -> None:
+    """A cache between us and the deployment can do that."""
+    async with client(answering(reply(200, {"job": job(OTHER_JOB)}))) as api:
+        with pytest.raises(UnexpectedReplyError, match="answered for another job"):
+            await api.get_job(JOB)
+
+
+@pytest.mark.parametrize(
+    ("job_status", "status", "raw"),
+    [
+        ({JOB: "RUNNING"}, Status.RUNNING, "RUNNING"),
+        ({JOB: "RUNNING", OTHER_JOB: "FAILED"}, Status.RUNNING, "RUNNING"),
+        ({"status": "running"}, Status.RUNNING, "running"),
+        ({"a": "RUNNING", "b": "FAILED"}, Status.UNKNOWN, None),
+        ({}, Status.UNKNOWN, None),
+        ({JOB: {"x": 1}}, Status.UNKNOWN, None),
+        ("pending", Status.QUEUED, "pending"),
+        ("warming-up", Status.UNKNOWN, "warming-up"),
+        (None, Status.UNKNOWN, None),
+        (3, Status.UNKNOWN, None),
+    ],
+    ids=repr,
+)
+async def test_a_status_reply_is_read_in_every_shape(
+    job_status: object, status: Status, raw: str | None
+) -> None:
+    """The entry for the id, else the only entry, else UNKNOWN."""
+    async with client(answering(reply(200, {"job_status": job_status, "message": "ok"}))) as api:
+        expected = JobStatus(job_id=JOB, status=status, raw_status=raw, message="ok")
+        assert await api.get_job_status(JOB) == expected
+
+
+@pytest.mark.parametrize(
+    "body", [{"message": "ok"}, {"job_status": {OTHER_JOB: "RUNNING"}}], ids=["none", "other"]
+)
+async def test_a_status_reply_that_is_about_nothing_or_another_job_is_an_error(
+    body: dict[str, object],
+) -> None:
+    """A status must not be guessed."""
+    async with client(answering(reply(200, body))) as api:
+        with pytest.raises(UnexpectedReplyError):
+            await api.get_job_status(JOB)
+
+
+@pytest.mark.parametrize("method", ["get_job", "get_job_status", "cancel_job"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": f"Job {JOB} not found"},
+        {"message": "No such job."},
+        {"error": "unknown job_id", "details": "gone or never there"},
+    ],
+    ids=repr,
+)
+async def test_a_404_that_speaks_of_the_job_is_an_unknown_job(method: str, body: dict[str, object]) -> None:
+    """One request; the next step is a tool."""
+    transport = answering(reply(404, body))
+    async with client(transport) as api:
+        with pytest.raises(JobNotFoundError, match="Call list_jobs to see the jobs of this key"):
+            await getattr(api, method)(JOB)
+    assert len(transport.seen) == 1
+
+
+AMBIGUOUS: dict[str, Callable[[], httpx.Response]] = {
+    "framework": lambda: reply(404, {"detail": "Not Found"}),
+    "route": lambda: reply(404, {"detail": "no endpoint /v1/jobs/job-1"}),
+    "page": lambda: reply(404, b"<html><h1>404</h1></html>", headers={"content-type": "text/html"}),
+    "empty": lambda: reply(404),
+    "text": lambda: reply(404, b"404 page not found"),
+}
+
+
+@pytest.mark.parametrize("body", AMBIGUOUS)
+async def test_a_404_that_says_nothing_is_an_unknown_job_if_the_deployment_can_list_jobs(body: str) -> None:
+    """The URL is right then, so it is the job."""
+    transport = answering(AMBIGUOUS[body](), reply(200, {"jobs": []}))
+    async with client(transport) as api:
+        with pytest.raises(JobNotFoundError, match="knows no such job"):
+            await api.get_job(JOB)
+    assert transport.targets == [f"GET /v1/jobs/{JOB}", "GET /v1/list-jobs"]
+
+
+@pytest.mark.parametrize("body", AMBIGUOUS)
+@pytest.mark.parametrize("listing", [AMBIGUOUS["framework"], lambda: reply(200, {"hello": "world"})])
+async def test_a_404_that_says_nothing_is_a_wrong_url_if_it_cannot(
+    body: str, listing: Callable[[], httpx.Response]
+) -> None:
+    """Some other server, or the wrong prefix."""
+    async with client(answering(AMBIGUOUS[body](), listing())) as api:
+        with pytest.raises(WrongDeploymentError, match="Check SUTRO_API_URL"):
+            await api.get_job_status(JOB)
+
+
+async def test_a_404_is_not_settled_while_the_deployment_fails() -> None:
+    """Then neither is known, and waiting is right."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return reply(503) if "list-jobs" in request.url.path else AMBIGUOUS["framework"]()
+
+    async with client(Script(handler)) as api:
+        with pytest.raises(ServiceUnavailableError):
+            await api.get_job(JOB)
+
+
+async def test_a_deployment_under_another_prefix_is_a_wrong_url() -> None:
+    """Its own router says 404 in JSON."""
+    emulator = Emulator(reading=Reading(prefix="root"))
+    async with emulated(emulator) as api:
+        with pytest.raises(WrongDeploymentError):
+            await api.list_jobs()
+        with pytest.raises(WrongDeploymentError):
+            await api.get_job(JOB)
+
+
+async def test_quotas_are_read_with_their_priorities() -> None:
+    """Older deployments name none: then it is the position."""
+    sent = [{"row_quota": 1000, "token_quota": 1_000_000}, {"priority": 5, "row_quota": -1}, None]
+    async with client(answering(reply(200, {"quotas": sent}))) as api:
+        assert await api.get_quotas() == (
+            Quota(priority=0, row_quota=1000, token_quota=1_000_000),
+            Quota(priority=5),
+            Quota(priority=2),
+        )
+
+
+async def test_quotas_of_the_wrong_shape_are_an_error() -> None:
+    """Not an empty answer."""
+    async with client(answering(reply(200, {"quotas": {}}))) as api:
+        with pytest.raises(UnexpectedReplyError, match="no list of quotas"):
+            await api.get_quotas()

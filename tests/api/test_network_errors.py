@@ -1,0 +1,154 @@
+"""Foreign failures are mapped, all of them, and without their text."""
+
+import socket
+import ssl
+import traceback
+
+import anyio
+import httpx
+import pytest
+
+from sutro_mcp.api.network_errors import FOREIGN, mapped
+from sutro_mcp.errors import (
+    ConnectionFailedError,
+    DeadlineExceededError,
+    IncompleteReplyError,
+    SutroError,
+    UnexpectedReplyError,
+    WrongDeploymentError,
+)
+
+from .wire import KEY, answering, client, socket_server
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://sutro.example.com/?X-Amz-Signature=canary"
+REQUEST = httpx.Request("GET", URL)
+CLASSES = sorted(
+    {value for value in vars(httpx).values() if isinstance(value, type) and issubclass(value, Exception)},
+    key=lambda kind: kind.__name__,
+)
+
+
+def build(kind: type[Exception]) -> Exception:
+    """An instance of any exception of httpx, whatever its constructor wants."""
+    if issubclass(kind, httpx.HTTPStatusError):
+        return kind(URL, request=REQUEST, response=httpx.Response(500))
+    if issubclass(kind, httpx.StreamError) and kind is not httpx.StreamError:
+        return kind()  # pyright: ignore[reportCallIssue]
+    return kind(URL)
+
+
+@pytest.mark.parametrize("reading", [False, True], ids=["sending", "reading"])
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_exception_of_httpx_becomes_one_of_ours_without_its_text(
+    kind: type[Exception], reading: bool
+) -> None:
+    """The text holds URLs, and a signed URL is a credential."""
+    assert issubclass(kind, FOREIGN)
+    with pytest.raises(SutroError) as caught, mapped("read", reading=reading, secret=True):
+        raise build(kind)
+    assert "canary" not in str(caught.value)
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_cause_is_kept_where_it_holds_no_secret() -> None:
+    """For whoever reads the traceback on stderr."""
+    with pytest.raises(SutroError) as caught, mapped("read"):
+        raise httpx.ReadError("reset")
+    assert isinstance(caught.value.__cause__, httpx.ReadError)
+    with pytest.raises(SutroError) as caught, mapped("read"):
+        raise httpx.LocalProtocolError(f"Illegal header value b'Key {KEY}'")
+    assert caught.value.__cause__ is None
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def caused(error: httpx.ConnectError, cause: BaseException) -> httpx.ConnectError:
+    """`error` as the transport raises it, two levels above its cause."""
+    middle = OSError("all connection attempts failed")
+    middle.__cause__ = cause
+    error.__context__ = middle
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "happened"),
+    [
+        (
+            caused(httpx.ConnectError(""), socket.gaierror(-2, "unknown")),
+            ConnectionFailedError,
+            "the host name of the deployment could not be resolved",
+        ),
+        (
+            caused(httpx.ConnectError(""), ConnectionRefusedError()),
+            ConnectionFailedError,
+            "nothing accepts connections at the address of the deployment",
+        ),
+        (
+            caused(httpx.ConnectError(""), ExceptionGroup("", [ConnectionRefusedError()])),
+            ConnectionFailedError,
+            "nothing accepts connections at the address of the deployment",
+        ),
+        (
+            caused(httpx.ConnectError(""), ssl.SSLCertVerificationError()),
+            WrongDeploymentError,
+            "no secure connection could be made",
+        ),
+        (httpx.ConnectError(""), ConnectionFailedError, "no connection to the deployment could be made"),
+        (httpx.ConnectTimeout(""), DeadlineExceededError, "no connection to the deployment was made in time"),
+        (httpx.PoolTimeout(""), DeadlineExceededError, "too many requests are already under way"),
+        (httpx.WriteTimeout(""), DeadlineExceededError, "the deployment stopped taking the request"),
+        (httpx.ReadTimeout(""), DeadlineExceededError, "the deployment stopped sending"),
+        (httpx.RemoteProtocolError(""), ConnectionFailedError, "the connection to the deployment broke"),
+        (httpx.ProxyError(""), ConnectionFailedError, "a proxy refused the connection"),
+        (httpx.UnsupportedProtocol(""), WrongDeploymentError, "neither http nor https"),
+        (httpx.TooManyRedirects(""), WrongDeploymentError, "redirects without end"),
+        (httpx.DecodingError(""), UnexpectedReplyError, "compressed in a broken way"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+async def test_each_way_to_fail_has_its_own_sentence(
+    error: Exception, kind: type[SutroError], happened: str
+) -> None:
+    """So that an assistant can tell a wrong URL from a broken cable."""
+
+    def fail() -> httpx.Response:
+        raise error
+
+    async with client(answering(fail)) as api:
+        with pytest.raises(kind, match=happened):
+            await api.list_jobs()
+
+
+SOCKET = (ConnectionResetError(), ssl.SSLError(), anyio.BrokenResourceError(), anyio.EndOfStream())
+
+
+@pytest.mark.parametrize("error", SOCKET, ids=repr)
+def test_an_error_of_the_socket_that_httpx_lets_through_is_a_broken_connection(error: Exception) -> None:
+    """An app in this process that hangs up looks the same."""
+    with pytest.raises(ConnectionFailedError, match="the connection to the deployment broke"), mapped("read"):
+        raise error
+
+
+def test_a_connection_that_breaks_while_reading_is_an_incomplete_reply() -> None:
+    """Headers had come."""
+    for error in (httpx.ReadError(""), httpx.RemoteProtocolError(""), *SOCKET):
+        with pytest.raises(IncompleteReplyError), mapped("read", reading=True):
+            raise error
+
+
+async def test_a_closed_port_is_said_to_be_closed() -> None:
+    """On a real socket."""
+    async with socket_server(b"") as (origin, _):
+        pass
+    async with client(None, origin=origin) as api:
+        with pytest.raises(ConnectionFailedError, match="nothing accepts connections"):
+            await api.list_jobs()
+
+
+async def test_a_server_without_tls_is_a_wrong_url() -> None:
+    """https to a port that speaks plain http."""
+    plain = socket_server(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    async with plain as (origin, _), client(None, origin=origin.replace("http://", "https://")) as api:
+        with pytest.raises(WrongDeploymentError, match="TLS failed"):
+            await api.list_jobs()

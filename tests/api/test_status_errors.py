@@ -1,0 +1,396 @@
+"""Every kind of bad reply has its own error, and none is mistaken for an answer."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from sutro_mcp.api import ApiClient, ApiKey, AuthReply, Connection
+from sutro_mcp.api.bodies import chunks, parse_object
+from sutro_mcp.emulator import Emulator, Fault
+from sutro_mcp.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    DeadlineExceededError,
+    IncompleteReplyError,
+    RateLimitedError,
+    RejectedError,
+    ReplyTooLargeError,
+    ServiceUnavailableError,
+    SutroError,
+    UnexpectedReplyError,
+    WrongDeploymentError,
+)
+
+from .wire import JOB, KEY, answering, client, emulated, job, reply, socket_server
+
+pytestmark = pytest.mark.anyio
+
+PAGE = b"<!DOCTYPE html><html><body>secret-page</body></html>"
+MIGRATION = "Direct Sutro Batch API access is no longer supported by the Sutro SDK. Set SUTRO_API_URL."
+
+
+async def failure(make: Callable[[], httpx.Response]) -> SutroError:
+    """What get_job raises when every attempt is answered so."""
+    async with client(answering(make)) as api:
+        with pytest.raises(SutroError) as caught:
+            await api.get_job(JOB)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "happened", "next_step"),
+    [
+        (400, RejectedError, "found the request malformed (400)", "Check the arguments"),
+        (401, AuthenticationError, "refused the API key (401)", "Set SUTRO_API_KEY"),
+        (402, RejectedError, "refused the request (402)", "Change the arguments"),
+        (403, AccessDeniedError, "not allowed to do this (403)", "Use a key with more rights"),
+        (405, RejectedError, "does not allow this method here (405)", "Report it"),
+        (408, DeadlineExceededError, "gave up waiting (408)", "Wait a moment"),
+        (409, RejectedError, "not in a state for this (409)", "Call get_job_status"),
+        (410, RejectedError, "is gone (410)", "Call get_job"),
+        (422, RejectedError, "found an argument invalid (422)", "Correct the argument"),
+        (429, RateLimitedError, "too many requests (429)", "Wait 5 seconds"),
+        (500, ServiceUnavailableError, "failed (500)", "Wait a moment"),
+        (501, RejectedError, "does not offer this (501)", "Report it"),
+        (502, ServiceUnavailableError, "failed (502)", "Wait a moment"),
+        (503, ServiceUnavailableError, "failed (503)", "Wait a moment"),
+        (504, ServiceUnavailableError, "failed (504)", "Wait a moment"),
+        (524, ServiceUnavailableError, "a gateway gave up waiting for the deployment (524)", "Wait a moment"),
+        (530, ServiceUnavailableError, "failed (530)", "Wait a moment"),
+    ],
+)
+async def test_each_status_has_its_own_sentence(
+    status: int, kind: type[SutroError], happened: str, next_step: str
+) -> None:
+    """What we were doing, what happened with what the deployment said, what to do."""
+    found = await failure(lambda: reply(status, {"detail": "so it is"}))
+    assert type(found) is kind or issubclass(type(found), kind)
+    assert f"Cannot read job {JOB}: " in str(found)
+    assert f'{happened}; it said "so it is". {next_step}' in str(found)
+    if isinstance(found, RejectedError):
+        assert found.status == status
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 502, 503, 524])
+async def test_a_page_of_the_edge_is_never_repeated(status: int) -> None:
+    """It is markup, not a message."""
+    found = await failure(lambda: reply(status, PAGE, headers={"content-type": "text/html"}))
+    assert "it sent a web page" in str(found)
+    assert "secret-page" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"detail": "a", "message": "b"}, '"a"'),
+        ({"message": "b", "error": "c"}, '"b"'),
+        ({"error": "c", "details": "d"}, '"c: d"'),
+        ({"error": "c", "details": {}}, '"c"'),
+        (
+            {"detail": [{"loc": ["query", "limit"], "msg": "too small", "type": "x"}]},
+            '"query.limit: too small"',
+        ),
+        ({"detail": [{"loc": ["a", 0], "msg": "x"}, {"msg": "y"}, "z"]}, '"a.0: x; y; z"'),
+        ({"detail": [{"type": "odd"}]}, "\"{'type': 'odd'}\""),
+        ({"detail": [], "message": "b"}, '"b"'),
+        ({"detail": "a", "request_id": "req_1"}, '"a (request req_1)"'),
+        ({"detail": "x" * 1000}, '[1,000 chars]"'),
+        ({"detail": "line\nbreak \u202e"}, '"line break \\u{202E}"'),
+        (b"plain text", '"plain text"'),
+        (b"\xff" * 500, '"\ufffd'),
+        ({"detail": "<html>secret-page</html>"}, "(a web page or XML document, not shown)"),
+    ],
+    ids=repr,
+)
+async def test_what_the_deployment_said_is_quoted(body: object, said: str) -> None:
+    """From whichever key its generation uses, cut and on one line."""
+    text = str(await failure(lambda: reply(400, body)))
+    assert f"(400); it said {said}" in text or ("; it said " in text and said in text)
+    assert "secret-page" not in text
+
+
+@pytest.mark.parametrize("body", [{}, {"detail": None}, b"", {"detail": "  "}], ids=repr)
+async def test_a_reply_that_says_nothing_is_not_quoted(body: object) -> None:
+    """No empty quotes."""
+    assert "it said" not in str(await failure(lambda: reply(400, body)))
+
+
+async def test_an_error_that_repeats_the_key_does_not_leak_it() -> None:
+    """Upstream text passes a mask first."""
+    text = str(await failure(lambda: reply(401, {"detail": f"unknown key {KEY}!"})))
+    assert 'it said "unknown key [API key]!"' in text
+
+
+async def test_an_error_whose_body_breaks_off_keeps_its_status() -> None:
+    """The status matters more than its text."""
+    found = await failure(
+        lambda: reply(401, b'{"detail": "cut', failure=httpx.ReadError("reset"), length=False)
+    )
+    assert isinstance(found, AuthenticationError)
+    assert isinstance(await failure(lambda: reply(401, b"x" * 100_000)), AuthenticationError)
+
+
+async def test_the_migration_notice_explains_where_to_go() -> None:
+    """410 with the text of the service."""
+    emulator = Emulator()
+    emulator.faults.add(Fault.gone())
+    async with emulated(emulator) as api:
+        with pytest.raises(WrongDeploymentError) as caught:
+            await api.list_jobs()
+    assert "this host no longer serves direct Batch API traffic (410)" in str(caught.value)
+    assert "Set SUTRO_API_URL to the URL of your own Sutro deployment" in str(caught.value)
+
+
+async def test_any_410_of_the_central_host_is_the_migration() -> None:
+    """Whatever it says."""
+    connection = Connection("https://api.sutro.sh", ApiKey(KEY), "default", "SUTRO_API_KEY")
+    async with ApiClient(connection, transport=answering(reply(410, {"detail": MIGRATION}))) as api:
+        with pytest.raises(
+            WrongDeploymentError, match=r"api.sutro.sh no longer serves direct Batch API traffic"
+        ):
+            await api.list_jobs()
+
+
+@pytest.mark.parametrize(
+    ("location", "where"),
+    [
+        ("https://login.example.com/sso?token=canary", 'to the host "login.example.com" (302)'),
+        ("/elsewhere?token=canary", "elsewhere (302)"),
+        ("https://[canary", "elsewhere (302)"),
+        ("file:///etc/canary", "elsewhere (302)"),
+        (None, "elsewhere (302)"),
+    ],
+    ids=repr,
+)
+async def test_a_redirect_is_not_followed_and_names_only_the_host(location: str | None, where: str) -> None:
+    """The key stays where it was meant to go."""
+    transport = answering(reply(302, headers={"location": location} if location else {}))
+    async with client(transport) as api:
+        with pytest.raises(WrongDeploymentError) as caught:
+            await api.list_jobs()
+    assert f"the deployment redirects {where}; redirects are not followed with a key" in str(caught.value)
+    assert "canary" not in str(caught.value)
+    assert len(transport.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (PAGE, "text/html"),
+        (b"\xef\xbb\xbf  " + PAGE, "application/json"),
+        (b"<?xml version='1.0'?><x/>", "application/xml"),
+        (b"welcome", "text/html"),
+        (b"", "text/html"),
+    ],
+    ids=["page", "page labelled JSON", "XML", "text labelled page", "empty page"],
+)
+async def test_a_success_with_a_page_is_a_wrong_url(body: bytes, content_type: str) -> None:
+    """Somebody's front page, not an API."""
+    found = await failure(lambda: reply(200, body, headers={"content-type": content_type}))
+    assert isinstance(found, WrongDeploymentError)
+    assert "the URL answered with a web page" in str(found)
+    assert "secret-page" not in str(found)
+
+
+async def test_json_labelled_as_a_page_is_json() -> None:
+    """Some gateways label everything so."""
+    transport = answering(reply(200, {"job": job()}, headers={"content-type": "text/html"}))
+    async with client(transport) as api:
+        assert (await api.get_job(JOB)).job_id == JOB
+
+
+BAD_JSON = {
+    "empty": b"",
+    "cut": b'{"job": ',
+    "trailing": b'{"job": 1} x',
+    "null": b"null",
+    "list": b"[]",
+    "string": b'"x"',
+    "NaN": b'{"job": NaN}',
+    "Infinity": b'{"job": -Infinity}',
+    "1e999": b'{"job": 1e999}',
+    "duplicate keys": b'{"status": "RUNNING", "status": "FAILED"}',
+    "5000 digits": b'{"job": ' + b"9" * 5000 + b"}",
+    "deep": b'{"a":' * 100_000,
+    "bad UTF-8": b'{"job": "\xff"}',
+    "surrogate bytes": b'{"job": "\xed\xa0\x80"}',
+    "UTF-16": '{"job": 1}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("body", BAD_JSON.values(), ids=BAD_JSON.keys())
+def test_json_that_is_not_strict_is_refused(body: bytes) -> None:
+    """Python's own reader accepts some of it, silently."""
+    with pytest.raises(UnexpectedReplyError, match="the reply is"):
+        parse_object(body, "test")
+
+
+def test_json_may_start_with_a_byte_order_mark() -> None:
+    """And hold a lone surrogate, which is shown as U+FFFD later."""
+    assert parse_object(b'\xef\xbb\xbf{"a": 1.5, "b": "\\ud83d"}', "test") == {"a": 1.5, "b": "\ud83d"}
+
+
+async def test_a_large_list_is_read_beside_other_calls() -> None:
+    """Above a mebibyte it is parsed in a thread."""
+    many = [job(f"job-{number}", description="x" * 200) for number in range(8000)]
+    async with client(answering(reply(200, {"jobs": many}))) as api:
+        assert len(await api.list_jobs()) == 8000
+
+
+async def test_a_reply_above_its_cap_is_refused() -> None:
+    """Announced or not."""
+    piece = b" " * 1024 * 1024
+    for length in (True, False):
+        found = await failure(lambda length=length: reply(200, [piece] * 9, length=length))
+        assert isinstance(found, ReplyTooLargeError)
+        assert "larger than 8,388,608 bytes" in str(found)
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["announced", "not announced"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_body_may_be_as_long_as_its_cap(encoding: str, length: bool) -> None:
+    """And not a byte longer, once it is unpacked."""
+
+    def body(size: int) -> httpx.Response:
+        packed = PACKED[encoding](b"x" * size)
+        return reply(200, packed, headers={"content-encoding": encoding}, length=length)
+
+    assert b"".join([part async for part in chunks(body(100), "test", 100)]) == b"x" * 100
+    with pytest.raises(ReplyTooLargeError):
+        _ = [part async for part in chunks(body(101), "test", 100)]
+
+
+@pytest.mark.parametrize("value", ["-1", "abc", "1_0", "1" * 30, "5, 6"])
+async def test_a_length_that_is_no_number_is_refused(value: str) -> None:
+    """h11 lets some through."""
+    response = reply(200, b"{}", length=False)
+    response.headers["content-length"] = value
+    with pytest.raises(UnexpectedReplyError, match="a length that is not a number"):
+        _ = [part async for part in chunks(response, "test", 100)]
+
+
+@pytest.mark.parametrize(
+    ("announced", "happened"), [(100, "ended after 2 of 100 bytes"), (1, "longer than announced")]
+)
+async def test_a_body_of_another_length_than_announced_is_incomplete(announced: int, happened: str) -> None:
+    """Never a partial result."""
+    found = await failure(lambda: reply(200, b"{}", headers={"content-length": str(announced)}))
+    assert isinstance(found, IncompleteReplyError)
+    assert happened in str(found)
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "GZip": gzip.compress,
+    "identity": lambda body: body,
+}
+
+
+@pytest.mark.parametrize("encoding", PACKED)
+async def test_a_compressed_reply_that_nobody_asked_for_is_unpacked(encoding: str) -> None:
+    """In steps, however it is cut."""
+    body = json.dumps({"job": job(description="x" * 200_000)}).encode()
+    packed = PACKED[encoding](body)
+    pieces = [packed[at : at + 50] for at in range(0, len(packed), 50)]
+    transport = answering(reply(200, pieces, headers={"content-encoding": encoding}))
+    async with client(transport) as api:
+        assert (await api.get_job(JOB)).description == "x" * 200_000
+    assert transport.seen[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("size", [64 * 1024 * k + d for k in (1, 2) for d in (-1, 0, 1)])
+async def test_unpacking_is_complete_at_the_borders_of_its_steps(size: int) -> None:
+    """Output may wait inside zlib when all input is used up."""
+    response = reply(200, gzip.compress(b"x" * size), headers={"content-encoding": "gzip"})
+    assert b"".join([part async for part in chunks(response, "test", 10**6)]) == b"x" * size
+
+
+BROKEN_PACKING = {
+    "cut": ("gzip", gzip.compress(b'{"job": 1}' * 50)[:-9], IncompleteReplyError),
+    "damaged": ("gzip", gzip.compress(b'{"job": 1}')[:-8] + b"\0" * 8, IncompleteReplyError),
+    "not gzip at all": ("gzip", b'{"job": 1}', IncompleteReplyError),
+    "lie about deflate": ("deflate", gzip.compress(b'{"job": 1}'), IncompleteReplyError),
+    "more behind it": ("gzip", gzip.compress(b'{"job": 1}') + b"more", IncompleteReplyError),
+    "empty": ("gzip", b"", IncompleteReplyError),
+    "brotli": ("br", b"\x0b\x02\x80{}\x03", UnexpectedReplyError),
+    "twice": ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), UnexpectedReplyError),
+    "bomb": ("gzip", gzip.compress(b" " * 50_000_000), ReplyTooLargeError),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_PACKING)
+async def test_a_broken_or_hostile_compression_is_an_error(case: str) -> None:
+    """httpx takes a truncated gzip for an empty body."""
+    encoding, body, kind = BROKEN_PACKING[case]
+    found = await failure(lambda: reply(200, body, headers={"content-encoding": encoding}))
+    assert type(found) is kind
+
+
+WIRE: dict[str, tuple[bytes, type[SutroError]]] = {
+    "close before the reply": (b"", SutroError),
+    "close in the header": (b"HTTP/1.1 200 OK\r\nContent-Le", SutroError),
+    "close in the body": (b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"job"', IncompleteReplyError),
+    "half a chunk": (
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n{"job"',
+        IncompleteReplyError,
+    ),
+    "wrong chunk": (
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{"job"',
+        IncompleteReplyError,
+    ),
+    "no length and cut": (b'HTTP/1.1 200 OK\r\n\r\n{"job": {"job_id"', UnexpectedReplyError),
+    "negative length": (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}", SutroError),
+    "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", SutroError),
+    "not HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n", SutroError),
+}
+
+
+@pytest.mark.parametrize("case", WIRE)
+async def test_what_a_broken_server_sends_is_an_error_of_ours(case: str) -> None:
+    """On a real socket, every attempt."""
+    script, kind = WIRE[case]
+    async with socket_server(script) as (origin, _), client(None, origin=origin, timeout=10) as api:
+        with pytest.raises(kind) as caught:
+            await api.get_job(JOB)
+    assert "127.0.0.1" not in str(caught.value)
+
+
+async def test_a_dripping_body_ends_at_the_deadline_of_the_call() -> None:
+    """Each byte arrives in time; the answer does not."""
+    drip: list[bytes | float] = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"]
+    drip += [b" ", 0.02] * 500
+    async with socket_server(drip) as (origin, _), client(None, origin=origin, timeout=0.2) as api:
+        with pytest.raises(DeadlineExceededError) as caught:
+            await api.list_jobs()
+    assert "there was no complete answer within 0.2 seconds" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("authenticated", "expected"), [(True, True), (False, False), ("true", False), (None, False)]
+)
+async def test_only_a_true_yes_counts_as_authenticated(authenticated: object, expected: bool) -> None:
+    """As `sutro login` reads it."""
+    async with client(answering(reply(200, {"authenticated": authenticated}))) as api:
+        assert await api.check_auth() == AuthReply(authenticated=expected, endpoint="auth/check")
+
+
+async def test_a_deployment_with_neither_check_is_a_wrong_url() -> None:
+    """Two requests, then it is said."""
+    transport = answering(lambda: reply(404, {"detail": "Not Found"}))
+    async with client(transport) as api:
+        with pytest.raises(WrongDeploymentError, match="not as a Sutro deployment does"):
+            await api.check_auth()
+    assert transport.targets == ["GET /v1/auth/check", "GET /v1/try-authentication"]
+
+
+async def test_a_refused_key_is_an_authentication_error() -> None:
+    """And not a wrong URL."""
+    async with client(httpx.ASGITransport(app=Emulator().app), origin="http://127.0.0.1:8787") as api:
+        with pytest.raises(AuthenticationError):
+            await api.check_auth()
