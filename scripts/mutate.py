@@ -32,12 +32,12 @@ GUARDS = {
     "api/credentials": ("api/test_credentials.py", "api/test_http_secrets.py"),
     "redaction": ("test_redaction.py",),
     "untrusted": ("test_untrusted.py", "server/test_untrusted_text.py"),
-    "results/_confined": ("results/test_query_wall.py",),
-    "results/_rights": ("results/test_query_process.py", "results/test_query_wall.py"),
-    "results/_sql": ("results/test_query.py", "results/test_query_process.py"),
-    "results/_file_names": ("results/test_export.py", "results/test_folder.py"),
-    "results/_folder": ("results/test_folder.py", "results/test_export.py"),
-    "results/_worker": ("results/test_worker.py",),
+    "results/worker/confined": ("results/worker/test_sandbox.py",),
+    "results/worker/sandbox": ("results/test_query_main.py", "results/worker/test_sandbox.py"),
+    "results/sql/polars_precheck": ("results/sql/test_sql_engine.py", "results/test_query_main.py"),
+    "results/export/file_names": ("results/export/test_export.py", "results/export/test_folder.py"),
+    "results/export/folder": ("results/export/test_folder.py", "results/export/test_export.py"),
+    "results/worker/supervisor": ("results/worker/test_supervisor.py",),
 }
 # Seconds for the tests of one change, several times what the slowest take: one that hangs is noticed, too.
 _TIMEOUT = 400

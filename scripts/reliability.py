@@ -27,8 +27,8 @@ FILES = (
     "tests/api/test_job_ids.py",
     "tests/api/test_transport.py",
     "tests/results/parquet/test_damage.py",
-    "tests/results/test_query_wall.py",
-    "tests/results/test_folder.py",
+    "tests/results/worker/test_sandbox.py",
+    "tests/results/export/test_folder.py",
 )
 # What stands below this line is kept: runs too long to be repeated with every change.
 RECORDED = "<!-- recorded runs -->"

@@ -76,7 +76,7 @@ def _frame(
     output_column: str,
     unpack_json: bool,
 ) -> "pl.DataFrame | pd.DataFrame":
-    from sutro_mcp.results.frames import build_frame
+    from sutro_mcp.results.rows.frames import build_frame
 
     return build_frame(
         ref, with_original_df=with_original_df, output_column=output_column, unpack_json=unpack_json

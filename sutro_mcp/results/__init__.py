@@ -4,9 +4,9 @@ Importing this package must not import polars: the server does, and there polars
 `frames` is the exception, for library callers.
 """
 
-from ._engine import ResultsEngine, results_engine
-from ._flights import OnProgress
-from ._models import (
+from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, Progress, Variant
+from .engine import ResultsEngine, results_engine
+from .request_models import (
     ArtifactRef,
     Cell,
     ColumnSummary,
@@ -20,7 +20,7 @@ from ._models import (
     Suspicion,
     TopValue,
 )
-from .store import ArtifactSource, ArtifactStore, FetchedArtifact, Progress, Variant
+from .single_flight import OnProgress
 
 __all__ = [
     "ArtifactRef",

@@ -12,10 +12,10 @@ import sys
 from typing import BinaryIO
 
 from sutro_mcp.errors import SutroError
+from sutro_mcp.results.worker.protocol import StoppedError
+from sutro_mcp.results.worker.sandbox import cap_memory, end_with_parent, give_up_rights
 
-from ._channel import StoppedError
-from ._models import ArtifactRef, QueryRequest
-from ._rights import cap_memory, end_with_parent, give_up_rights
+from .request_models import ArtifactRef, QueryRequest
 
 
 def main() -> None:
@@ -31,8 +31,8 @@ def answer_one(source: BinaryIO, sink: BinaryIO) -> None:
     """Answer the one query that comes in on `source`."""
     try:
         # Imported here, so that a library which cannot be loaded is an answer too.
-        from ._query import run_query, warm_up
-        from ._table import load_table
+        from sutro_mcp.results.sql.polars_engine import run_query, warm_up
+        from sutro_mcp.results.sql.table import load_table
 
         table = load_table(ArtifactRef.model_validate_json(_receive(source)))
         warm_up()

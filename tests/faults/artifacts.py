@@ -14,8 +14,8 @@ import polars as pl
 
 from sutro_mcp.errors import SutroError, UnexpectedReplyError, WorkerError
 from sutro_mcp.results import ArtifactRef, Page, Summary
-from sutro_mcp.results._models import PageRequest, SummaryRequest
-from sutro_mcp.results._worker import Worker
+from sutro_mcp.results.request_models import PageRequest, SummaryRequest
+from sutro_mcp.results.worker.supervisor import Worker
 from tests.results.parquet.support import mutated
 
 # Its types are unknown.

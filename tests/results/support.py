@@ -13,9 +13,9 @@ import pytest
 from pydantic_core import to_json
 
 from sutro_mcp.results import ArtifactRef, ColumnSummary, Page, Summary
-from sutro_mcp.results._models import PageRequest, SummaryRequest
-from sutro_mcp.results._page import make_page
-from sutro_mcp.results._summary import make_summary
+from sutro_mcp.results.request_models import PageRequest, SummaryRequest
+from sutro_mcp.results.rows.page import make_page
+from sutro_mcp.results.summary.summary import make_summary
 
 JOB_ID = "job-0f6c1d1e-6d2b-4b6f-9a77-1d2f5c3b4a59"
 

@@ -5,13 +5,13 @@ go, as they are, under a small footer of our own, and a full reader decodes that
 standard library; no knowledge of HTTP, of polars or of what the columns mean.
 """
 
-from sutro_mcp.results._spans import Span
+from sutro_mcp.results.cache.byte_ranges import Span
 
-from ._errors import DamagedError, UnsupportedError
-from ._file import TAIL, ParquetFile, open_parquet
-from ._rounds import Bytes
-from ._runs import Run
-from ._search import HEAD
+from .damage import DamagedError, UnsupportedError
+from .file import TAIL, ParquetFile, open_parquet
+from .page_search import HEAD
+from .request_rounds import Bytes
+from .row_slices import Run
 
 __all__ = [
     "HEAD",

@@ -3,6 +3,6 @@
 Importing this package imports polars. It reads no files: whoever reads them feeds a `Summariser`.
 """
 
-from ._summariser import Summariser
+from .summariser import Summariser
 
 __all__ = ["Summariser"]

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from sutro_mcp.results._spans import merged
+from sutro_mcp.results.cache.byte_ranges import merged
 from sutro_mcp.results.parquet import Run, Span
 
 

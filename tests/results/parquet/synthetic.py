@@ -6,8 +6,8 @@ One required column of 32-bit numbers, plain and not compressed; a test replaces
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sutro_mcp.results.parquet import _format as names
-from sutro_mcp.results.parquet._thrift import Kind, Value, array, binary, integers, struct
+from sutro_mcp.results.parquet import thrift_fields as names
+from sutro_mcp.results.parquet.thrift import Kind, Value, array, binary, integers, struct
 
 Fields = Mapping[int, Value | None]
 INT32 = 1

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from sutro_mcp.results.parquet import DamagedError, UnsupportedError, open_parquet
-from sutro_mcp.results.parquet import _format as names
-from sutro_mcp.results.parquet._thrift import Kind, array, binary, integers, struct
+from sutro_mcp.results.parquet import thrift_fields as names
+from sutro_mcp.results.parquet.thrift import Kind, array, binary, integers, struct
 
 from .support import Remote, arrow_file, cut, decode, local, mutated, polars_file
 from .synthetic import (

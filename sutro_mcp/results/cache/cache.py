@@ -1,0 +1,261 @@
+"""The folder of artifacts, and the promise of one download however many ask.
+
+The name of an artifact there is a digest of deployment, key, job and options, so that nobody reaches what was
+fetched with another key. Results of a job that succeeded do not change; that they are still the same is asked
+of the deployment when a process first uses what an earlier one left. The least recently used artifacts make
+room for others, whichever process fetched them.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+from typing import Protocol
+
+import anyio
+
+from sutro_mcp.errors import (
+    ArtifactChangedError,
+    ConfigurationError,
+    RangesUnsupportedError,
+    UnexpectedReplyError,
+)
+
+from .file_on_disk import Entry, read_state, remove
+from .filling import Format, PartialFile, Progress, RemoteArtifact, WholeFile
+from .folders import KEPT_SECONDS, made, sweep, temporary_folder, usage
+
+# Files that are open between two calls.
+_MOST_OPEN = 32
+
+
+class FetchedArtifact(Protocol):
+    """What a source hands over when it cannot offer parts: a complete, checked file."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def format(self) -> Format: ...
+
+
+class ArtifactSource(Protocol):
+    """Where artifacts come from; the typed client is one."""
+
+    @property
+    def cache_identity(self) -> str:
+        """Stands for deployment and key, and reveals neither."""
+        ...
+
+    async def open_results(
+        self, job_id: str, *, include_inputs: bool = False, include_cumulative_logprobs: bool = False
+    ) -> RemoteArtifact | None:
+        """The artifact where parts of it can be had, or None."""
+        ...
+
+    async def fetch_results(
+        self,
+        job_id: str,
+        directory: Path,
+        *,
+        include_inputs: bool = False,
+        include_cumulative_logprobs: bool = False,
+        on_progress: Progress | None = None,
+    ) -> FetchedArtifact:
+        """The whole artifact as a new file in `directory`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One artifact: the options change its columns."""
+
+    job_id: str
+    include_inputs: bool = False
+    include_cumulative_logprobs: bool = False
+
+    @property
+    def doing(self) -> str:
+        return f"read the results of {self.job_id}"
+
+
+@dataclass
+class _Open:
+    artifact: PartialFile | WholeFile
+    users: int = 0
+    is_bad: bool = False
+
+
+class ArtifactStore:
+    """At most `capacity` bytes of artifacts besides those in use. Close it with `close`.
+
+    They stay in `folder` for the next process; without one they are gone with this one.
+    """
+
+    def __init__(self, folder: Path | None, capacity: int) -> None:
+        self.capacity = capacity
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._turns: dict[str, anyio.Lock] = {}
+        # Also for what cannot be checked later, which is of no use to another process.
+        self._private = temporary_folder()
+        self.folder = folder or Path(self._private.name)
+
+    @asynccontextmanager
+    async def artifact(
+        self,
+        source: ArtifactSource,
+        variant: Variant,
+        *,
+        fresh: bool = False,
+        on_progress: Progress | None = None,
+    ) -> AsyncGenerator[PartialFile | WholeFile]:
+        """The artifact, kept on disk until the block ends. `fresh` neither reads nor feeds the store.
+
+        When the block raises ArtifactChangedError or UnexpectedReplyError, what it has read is not given to
+        the next caller; nor is what is kept, unless a `fresh` one turns out to be the same.
+        """
+        key = _key(source, variant)
+        if fresh:
+            artifact = await self._new(source, variant, Path(self._private.name), on_progress)
+            try:
+                yield artifact
+                if key in self._open and not self._open[key].artifact.is_that_of(artifact):
+                    self._drop(key)
+            finally:
+                artifact.discard()
+            return
+        async with self._turns.setdefault(key, anyio.Lock()):
+            if key in self._open and not self._open[key].artifact.is_in_place:
+                self._drop(key)
+            if key not in self._open:
+                self._open[key] = _Open(await self._find(key, source, variant, on_progress))
+            entry = self._open[key]
+            self._open.move_to_end(key)
+            entry.users += 1
+        try:
+            yield entry.artifact
+        except (UnexpectedReplyError, ArtifactChangedError):
+            entry.is_bad = True
+            raise
+        finally:
+            entry.users -= 1
+            if entry.is_bad and self._open.get(key) is entry:
+                self._drop(key)
+            elif entry.is_bad and not entry.users:
+                entry.artifact.discard()
+            self._make_room()
+
+    def path_of(self, source: ArtifactSource, variant: Variant) -> Path | None:
+        """Where the artifact lies that the next caller gets, if it is known; no other ever lies there."""
+        entry = self._open.get(_key(source, variant))
+        return entry.artifact.path if entry is not None and not entry.is_bad else None
+
+    def _drop(self, key: str) -> None:
+        """Give it to no other caller, and remove it when the last one that has it is done."""
+        entry = self._open.pop(key)
+        entry.is_bad = True
+        if not entry.users:
+            entry.artifact.discard()
+
+    def close(self) -> None:
+        """Keep what the next process can use; remove the rest."""
+        for entry in self._open.values():
+            entry.artifact.close()
+        self._open.clear()
+        self._private.cleanup()
+        # Here, as a server that starts has somebody who waits for it.
+        sweep()
+
+    async def _find(
+        self, key: str, source: ArtifactSource, variant: Variant, on_progress: Progress | None
+    ) -> PartialFile | WholeFile:
+        """What an earlier process left, if it is still what the deployment has; else a new artifact."""
+        remote = await _remote(source, variant)
+        if remote is None:
+            return await self._whole(source, variant, on_progress)
+        for data in sorted(self.folder.glob(f"{key}-*.data")):
+            state = read_state(data)
+            if state is None:
+                continue
+            if state.size == remote.size:
+                try:
+                    entry = Entry(data, remote.size, variant.doing, state=state)
+                except ConfigurationError:
+                    # Something else is in its place. Where nothing can be kept, a new one will say so.
+                    remove(data)
+                    continue
+                artifact = PartialFile(entry, remote)
+                try:
+                    await artifact.verify()
+                except (ArtifactChangedError, RangesUnsupportedError):
+                    artifact.discard()
+                    continue
+                except BaseException:
+                    artifact.close()
+                    raise
+                return artifact
+            remove(data)
+        return self._partial(remote, variant, self.folder / f"{key}-{token_hex(8)}.data")
+
+    async def _new(
+        self, source: ArtifactSource, variant: Variant, folder: Path, on_progress: Progress | None
+    ) -> PartialFile | WholeFile:
+        remote = await _remote(source, variant)
+        if remote is None:
+            return await self._whole(source, variant, on_progress)
+        return self._partial(remote, variant, folder / f"{token_hex(8)}.data")
+
+    async def _whole(
+        self, source: ArtifactSource, variant: Variant, on_progress: Progress | None
+    ) -> WholeFile:
+        folder = made(Path(self._private.name))
+        fetched = await source.fetch_results(
+            variant.job_id,
+            folder,
+            include_inputs=variant.include_inputs,
+            include_cumulative_logprobs=variant.include_cumulative_logprobs,
+            on_progress=on_progress,
+        )
+        return WholeFile(fetched.path, fetched.format)
+
+    def _partial(self, remote: RemoteArtifact, variant: Variant, data: Path) -> PartialFile:
+        made(data.parent)
+        return PartialFile(Entry(data, remote.size, variant.doing), remote)
+
+    def _make_room(self) -> None:
+        """Close what is too many, then remove what is too old or too much, the least recently used first."""
+        idle = [key for key, entry in self._open.items() if not entry.users]
+        for key in idle[: max(len(self._open) - _MOST_OPEN, 0)]:
+            self._open.pop(key).artifact.close()
+        in_use = {entry.artifact.path for entry in self._open.values() if entry.users}
+        paths = {*self.folder.glob("*.data"), *(entry.artifact.path for entry in self._open.values())}
+        files = sorted((*used, path) for path in paths if (used := usage(path)) is not None)
+        total = sum(size for _, size, _ in files)
+        for used, size, path in files:
+            if path in in_use or (total <= self.capacity and time.time() - used < KEPT_SECONDS):
+                continue
+            for key in [key for key, entry in self._open.items() if entry.artifact.path == path]:
+                self._open.pop(key).artifact.discard()
+            remove(path)
+            total -= size
+
+
+async def _remote(source: ArtifactSource, variant: Variant) -> RemoteArtifact | None:
+    return await source.open_results(
+        variant.job_id,
+        include_inputs=variant.include_inputs,
+        include_cumulative_logprobs=variant.include_cumulative_logprobs,
+    )
+
+
+def _key(source: ArtifactSource, variant: Variant) -> str:
+    parts = (
+        source.cache_identity,
+        variant.job_id,
+        variant.include_inputs,
+        variant.include_cumulative_logprobs,
+    )
+    return sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Results written to files of the export folder."""

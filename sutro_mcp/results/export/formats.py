@@ -1,0 +1,139 @@
+"""The formats of an export: what each can hold, and how it is written while rows are read.
+
+Parquet keeps the types. CSV follows RFC 4180: text is always quoted, so that null (an empty field) and empty
+text (`""`) differ. JSON Lines has one object per row. What a format has no place for becomes text, and a
+remark says so.
+"""
+
+import datetime
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, cast
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from sutro_mcp.results.request_models import ExportFormat
+from sutro_mcp.results.rows.json_values import compact
+from sutro_mcp.results.rows.typed_frame import StreamedFrame
+from sutro_mcp.untrusted import quote
+
+_MAX_NAMES = 5
+_MAX_GROUP_ROWS = 122_880  # what polars chooses
+_GROUP_BYTES = 16 * 1024 * 1024
+
+
+class Written:
+    """A frame as one format holds it, and what was seen while it was written."""
+
+    def __init__(self, frame: StreamedFrame, form: ExportFormat) -> None:
+        self._frame = frame
+        self._form: ExportFormat = form
+        needs_text = _UNFIT[form]
+        self._texts = [name for name, dtype in frame.schema.items() if needs_text(dtype)]
+        self.schema = {**frame.schema, **dict.fromkeys(self._texts, pl.String())}
+        self._has_nulls = False
+        self._has_no_json = False
+
+    def write(self, file: BinaryIO) -> None:
+        """Raises OSError when the system fails, also where polars makes an error of its own of it."""
+
+        def source(*_: object) -> Iterator[pl.DataFrame]:
+            return self.frames()
+
+        # polars raises what the source does, the very object.
+        rows = register_io_source(source, schema=self.schema, validate_schema=True, is_pure=True)
+        try:
+            _WRITERS[self._form](rows, file, self._frame.row_size)
+        except pl.exceptions.ComputeError as error:
+            raise OSError(str(error)) from error
+
+    def losses(self) -> Iterator[str]:
+        """What reads back differently from this format."""
+        if self._texts:
+            names = ", ".join(quote(name, 60) for name in self._texts[:_MAX_NAMES])
+            more = f" and {len(self._texts) - _MAX_NAMES:,} more" if len(self._texts) > _MAX_NAMES else ""
+            yield f"Lists, objects and bytes are written as text (JSON, base64) in {names}{more}."
+        if self._form == "csv" and len(self.schema) == 1 and self._has_nulls:
+            what = "Null rows are blank lines, which some readers of CSV skip"
+            yield f"{what}; Parquet and JSON Lines keep them."
+        if self._form == "jsonl" and self._has_no_json:
+            yield "NaN and infinity are written as null, as JSON has no words for them."
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """All rows in frames of `schema`: text in place of what the format cannot hold."""
+        for frame in self._frame.frames():
+            self._has_nulls = self._has_nulls or any(column.null_count() for column in frame.iter_columns())
+            self._has_no_json = self._has_no_json or any(map(_has_no_json, frame.iter_columns()))
+            # By name and not as a list, in which polars would give a name to a column that has the empty one.
+            columns = {c.name: _texts(c) if c.name in self._texts else c for c in frame.iter_columns()}
+            yield pl.DataFrame(columns)
+
+
+def _texts(column: pl.Series) -> pl.Series:
+    values = (value if value is None else _text(value) for value in cast("Iterable[Any]", column))
+    return pl.Series(column.name, values, dtype=pl.String)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    if isinstance(value, datetime.timedelta):
+        return compact([value])[2:-2]
+    return compact(_with_bytes_as_text(value.to_list() if isinstance(value, pl.Series) else value))
+
+
+def _with_bytes_as_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return {name: _with_bytes_as_text(inner) for name, inner in items}
+    if isinstance(value, list):
+        return [_with_bytes_as_text(inner) for inner in cast("list[Any]", value)]
+    return b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _has_no_json(column: pl.Series) -> bool:
+    if not _holds(column.dtype, lambda each: each.is_float()):
+        return False
+    if isinstance(column.dtype, pl.Struct):
+        return any(_has_no_json(column.struct.field(field.name)) for field in column.dtype.fields)
+    if isinstance(column.dtype, pl.List | pl.Array):
+        return _has_no_json(column.explode())
+    return not column.is_finite().all()
+
+
+def _holds(dtype: pl.DataType, wanted: Callable[[pl.DataType], bool]) -> bool:
+    """Whether `dtype` or a type inside it is one of those wanted."""
+    if isinstance(dtype, pl.Struct):
+        inner = [cast("pl.DataType", field.dtype) for field in dtype.fields]
+    else:
+        inner = [cast("pl.DataType", dtype.inner)] if isinstance(dtype, pl.List | pl.Array) else []
+    return wanted(dtype) or any(_holds(each, wanted) for each in inner)
+
+
+_UNFIT: dict[ExportFormat, Callable[[pl.DataType], bool]] = {
+    "parquet": lambda dtype: _holds(dtype, lambda each: isinstance(each, pl.Struct) and not each.fields),
+    "csv": lambda dtype: dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Duration),
+    "jsonl": lambda dtype: _holds(dtype, lambda each: isinstance(each, pl.Binary)),
+}
+
+
+def _write_parquet(rows: pl.LazyFrame, file: BinaryIO, row_size: float) -> None:
+    # A row group is in memory until it is written, whatever its rows hold.
+    size = max(min(_MAX_GROUP_ROWS, int(_GROUP_BYTES / max(row_size, 1))), 1)
+    rows.sink_parquet(file, compression="zstd", row_group_size=size)
+
+
+def _write_csv(rows: pl.LazyFrame, file: BinaryIO, _: float) -> None:
+    rows.sink_csv(file, line_terminator="\r\n", quote_style="non_numeric")
+
+
+def _write_jsonl(rows: pl.LazyFrame, file: BinaryIO, _: float) -> None:
+    rows.sink_ndjson(file)
+
+
+_WRITERS: dict[ExportFormat, Callable[[pl.LazyFrame, BinaryIO, float], None]] = {
+    "parquet": _write_parquet,
+    "csv": _write_csv,
+    "jsonl": _write_jsonl,
+}

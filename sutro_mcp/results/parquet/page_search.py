@@ -1,0 +1,108 @@
+"""Which bytes hold some rows of a flat column, found in as few rounds of requests as possible.
+
+Where the file has a list of the pages, that says where they are. Where it has none, they are counted from the
+start of the chunk, and how far to fetch is guessed from the bytes per row.
+"""
+
+from bisect import bisect_left, bisect_right
+
+from sutro_mcp.results.cache.byte_ranges import Span, merged
+
+from .damage import DamagedError
+from .footer import Chunk
+from .page_headers import Cursor, Page, Read
+from .page_index import MAX_INDEX_SIZE, Place, dictionary_at, header_at, read_index
+from .request_rounds import Search
+
+HEAD = 896 << 10
+"""The first bytes of a file are worth having at once with its end: the first rows of its first columns."""
+
+_SMALL = 512 << 10  # fewer bytes than this are not worth another round
+_NEAR = 64 << 10
+_SMALL_DICTIONARY = 256 << 10
+_FAR = 4 << 20
+_UNDERSHOOT = 0.97  # of a guess over a distance: bytes too few cost a round, bytes too many are lost
+_USUAL_PAGE = 1 << 20  # uncompressed
+
+
+class FlatChunk:
+    """What is known of a flat column's chunk; it is kept, so that the file is asked for it once."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        """Nothing is known at first."""
+        self._chunk = chunk
+        self._cursor = Cursor(chunk)
+        self._pages: list[Page] = []
+        self._places: tuple[Place, ...] = ()
+
+    def search(self, read: Read, start: int, stop: int) -> Search[list[Page]]:
+        """The data pages with rows [start, stop) of the chunk; at the end their bytes are there."""
+        index = self._chunk.offset_index
+        if index and self._chunk.size > _SMALL and index[1] - index[0] <= MAX_INDEX_SIZE:
+            return self._by_index(index, read, start, stop)
+        return self._by_walk(read, start, stop)
+
+    def _by_index(self, index: Span, read: Read, start: int, stop: int) -> Search[list[Page]]:
+        if not self._places:
+            yield [index]
+            self._places = read_index(read(*index), self._chunk)
+        places = [place for place in self._places if place.first < stop and start < place.first + place.rows]
+        data = (places[0].start, places[-1].stop)
+        before = (self._chunk.start, self._places[0].start)
+        size = before[1] - before[0]
+        at_once = size > 0 and (size <= _SMALL_DICTIONARY or data[0] - before[1] <= _NEAR)
+        yield [before, data] if at_once else [data]
+        headers = [header_at(read, place) for place in places]
+        dictionary: Page | None = None
+        if any(header.needs_dictionary for header in headers):
+            if not size:
+                raise DamagedError("a page needs a dictionary and there is none")
+            yield [before]
+            dictionary = dictionary_at(read, before)
+        return [
+            header.page(place.start, place.first, dictionary)
+            for header, place in zip(headers, places, strict=True)
+        ]
+
+    def _by_walk(self, read: Read, start: int, stop: int) -> Search[list[Page]]:
+        cursor = self._cursor
+        least = _NEAR
+        while cursor.seen < stop:
+            position = cursor.position
+            limit = min(max(self._reach(start, stop), position + least), self._chunk.stop)
+            yield [(position, limit), *self._needed(start, stop)]
+            while page := cursor.next(read, limit):
+                self._pages.append(page)
+            least = least * 4 if cursor.position == position else _NEAR
+        yield self._needed(start, stop)
+        return self._between(start, stop)
+
+    def _between(self, start: int, stop: int) -> list[Page]:
+        first = bisect_right(self._pages, start, key=lambda page: page.first + page.values)
+        last = bisect_left(self._pages, stop, key=lambda page: page.first)
+        return self._pages[first:last]
+
+    def _needed(self, start: int, stop: int) -> list[Span]:
+        """Where the known pages with these rows are, and the dictionary that they need or may need."""
+        pages = self._between(start, stop)
+        dictionaries = {page.dictionary for page in pages} if pages else {self._cursor.dictionary}
+        return merged((page.start, page.stop) for page in (*dictionaries, *pages) if page)
+
+    def _reach(self, start: int, stop: int) -> int:
+        """How far to fetch next, to come to the pages with rows [start, stop) and little further."""
+        chunk, position, seen = self._chunk, self._cursor.position, self._cursor.seen
+        rate = (chunk.stop - position) / (chunk.values - seen)  # bytes per row of what is left
+        ahead = rate * max(0, start - seen) * _UNDERSHOOT
+        if position == chunk.start:
+            head = HEAD if chunk.start + _NEAR <= HEAD else chunk.start + HEAD
+            if position + ahead <= head:
+                return head
+        if chunk.stop - position <= _SMALL:
+            return chunk.stop
+        if ahead > _FAR:
+            return position + int(ahead)
+        if self._pages:
+            page = (position - self._pages[0].start) / len(self._pages)
+        else:
+            page = _USUAL_PAGE * chunk.size / max(chunk.size, chunk.uncompressed)
+        return position + int(rate * (stop - seen) + min(page, _USUAL_PAGE))

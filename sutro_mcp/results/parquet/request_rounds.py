@@ -1,0 +1,67 @@
+"""Rounds of requests, shared by everything that needs bytes at the same time.
+
+A search is a generator: it yields the spans that it needs next and goes on when they are there. As a round
+takes as long whether it is for one span or many, all searches of a call go on together.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from sutro_mcp.results.cache.byte_ranges import Span, Spans, merged
+
+Found = TypeVar("Found")
+Search = Generator[Sequence[Span], None, Found]
+
+
+class Bytes(Protocol):
+    """Where bytes of the file come from; a request for absent ones is expensive, however many it asks for."""
+
+    @property
+    def size(self) -> int:
+        """How long the file is."""
+        ...
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Exactly the bytes [start, stop); waits until they are there."""
+        ...
+
+    def want(self, spans: Sequence[Span]) -> None:
+        """Fetch what is absent of these spans together; waits until all are there."""
+        ...
+
+
+class Rounds:
+    """The source of a file's bytes, and which of them were wanted already."""
+
+    def __init__(self, source: Bytes) -> None:
+        """Nothing was wanted yet."""
+        self.source = source
+        self._wanted = Spans()
+
+    def want(self, spans: Iterable[Span]) -> None:
+        """Have these bytes there, with one request at most."""
+        if absent := self._absent(merged(spans)):
+            self.source.want(absent)
+            for start, stop in absent:
+                self._wanted.add(start, stop)
+
+    def together(self, searches: Sequence[Search[Found]]) -> list[Found]:
+        """What each search finds; each round is for all that still need something."""
+        results: dict[int, Found] = {}
+        while len(results) < len(searches):
+            needed: list[Span] = []
+            for number, search in enumerate(searches):
+                if number in results:
+                    continue
+                try:
+                    while not (absent := self._absent(next(search))):
+                        pass
+                    needed += absent
+                except StopIteration as done:
+                    results[number] = done.value
+            self.want(needed)
+        return [results[number] for number in range(len(searches))]
+
+    def _absent(self, spans: Iterable[Span]) -> list[Span]:
+        """Those of the spans that were not wanted as a whole."""
+        return [(start, stop) for start, stop in spans if not self._wanted.covers(start, stop)]

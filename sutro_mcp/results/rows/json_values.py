@@ -1,0 +1,64 @@
+"""One value of a result as one JSON scalar, and JSON text as a value."""
+
+import decimal
+import math
+from typing import Any, cast
+
+import polars as pl
+from pydantic_core import to_json
+
+from sutro_mcp.results.request_models import Cell
+from sutro_mcp.untrusted import visible
+
+from .columns import parse_json
+
+
+def parse_object(text: str | None) -> dict[str, Any] | None:
+    """The JSON object in `text`, or None when it holds anything else."""
+    if text is None or text.lstrip()[:1] != "{":
+        return None
+    try:
+        value = parse_json(text)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def times_as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Dates, times and durations in ISO 8601, with all their digits.
+
+    Those of Python have microseconds and the years 1 to 9999 only, and read a file to learn about a zone.
+    """
+    columns = {c.name: _iso(c) if c.dtype.is_temporal() else c for c in frame.iter_columns()}
+    return pl.DataFrame(columns)
+
+
+def _iso(times: pl.Series) -> pl.Series:
+    text = times.dt.to_string("iso:strict")
+    if times.dtype == pl.Duration:
+        return text
+    # Without the zeros that end a fraction.
+    return text.str.replace(r"(\.\d*?)0+($|[+-])", "${1}${2}").str.replace(r"\.($|[+-])", "${1}")
+
+
+def cell(value: Any) -> Cell:
+    """`value`, which is no date or time, as one JSON scalar; lists and objects become compact JSON text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        # Beyond 64 bits few readers of JSON keep the digits, of which there may be thousands.
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, decimal.Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return f"({len(value):,} bytes)"
+    return visible(compact(value))
+
+
+def compact(value: list[Any] | dict[str, Any]) -> str:
+    """`value` as JSON text without blanks."""
+    return to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=str).decode()

@@ -1,0 +1,240 @@
+"""The rows of an artifact, wherever its bytes are: some of them as a frame, or all of them in batches.
+
+Of a Parquet file only those pages are read that hold what is asked for (`parquet`). What such reading does
+not know how to do, and results that came as JSON, are read whole.
+"""
+
+import io
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Protocol
+
+import polars as pl
+
+from sutro_mcp.results.parquet import DamagedError, ParquetFile, Run, UnsupportedError, open_parquet
+from sutro_mcp.results.request_models import ArtifactRef
+from sutro_mcp.results.worker.protocol import Channel, FileBytes, StoppedError
+
+from .columns import arrangement, read_artifact, unreadable
+
+# Files whose footer and pages are remembered from one task to the next.
+_MOST_FILES = 8
+# Decoded rows that are kept, as the next page most likely begins where this one ends.
+_KEPT_BYTES = 64 * 1024 * 1024
+# Up to this size (decoded) all outputs are looked through for a field; of more, only the first.
+_SEARCHED_BYTES = 32 * 1024 * 1024
+
+
+class Rows(Protocol):
+    """Rows with their columns in the documented order, under the names that are shown."""
+
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def height(self) -> int: ...
+    def part(self, names: Sequence[str], offset: int, limit: int) -> pl.DataFrame:
+        """These columns of up to `limit` rows from `offset` on."""
+        ...
+
+    def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
+        """Every cell of these columns once: column, number of the first row, values; rows in order.
+
+        May raise UnsupportedError at any time.
+        """
+        ...
+
+    def size(self, names: Sequence[str]) -> int:
+        """About how many bytes these columns take in memory."""
+        ...
+
+    def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
+        """Values of a column to look something up in, and whether they are all of them."""
+        ...
+
+    def whole(self) -> "FrameRows":
+        """The same rows, read at once: for what `batches` could not do half way through."""
+        ...
+
+
+@contextmanager
+def open_rows(ref: ArtifactRef, output_column: str, channel: Channel) -> Generator[Rows]:
+    """The rows of an artifact. Raises UnexpectedReplyError when it cannot be read."""
+    if ref.format != "parquet":
+        yield FrameRows(read_artifact(ref, output_column))
+        return
+    with ExitStack() as stack:
+        with _readable(ref):
+            opened = _opened(ref)
+            stack.enter_context(opened.source.opened(ref.inode, channel))
+            rows = _parquet_rows(opened, ref, output_column)
+        yield rows
+
+
+def _parquet_rows(opened: "_Opened", ref: ArtifactRef, output_column: str) -> Rows:
+    try:
+        return ParquetRows(opened, ref, output_column)
+    except UnsupportedError:
+        opened.source.want([(0, opened.source.size)])
+        return FrameRows(read_artifact(ref, output_column))
+
+
+class FrameRows:
+    """Rows that are all in memory."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+        self.names = frame.columns
+        self.height = frame.height
+
+    def part(self, names: Sequence[str], offset: int, limit: int) -> pl.DataFrame:
+        part = self._frame.slice(offset, limit)
+        return pl.DataFrame({name: part.get_column(name) for name in names})
+
+    def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
+        for name in names:
+            yield name, 0, self._frame.get_column(name)
+
+    def size(self, names: Sequence[str]) -> int:
+        return sum(int(self._frame.get_column(name).estimated_size()) for name in names)
+
+    def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
+        return iter([self._frame.get_column(name)]), True
+
+    def whole(self) -> "FrameRows":
+        return self
+
+
+class _Opened:
+    """A file, its footer, and what was decoded of it lately."""
+
+    def __init__(self, ref: ArtifactRef) -> None:
+        self.source = FileBytes(ref)
+        self._file: ParquetFile | None = None
+        self._kept: OrderedDict[tuple[str, int], pl.Series] = OrderedDict()
+
+    @property
+    def file(self) -> ParquetFile:
+        if self._file is None:
+            self._file = open_parquet(self.source)
+        return self._file
+
+    def columns(self, names: Sequence[str], start: int, stop: int) -> dict[str, pl.Series]:
+        """Rows `start` to `stop` of these columns."""
+        found = {name: self._find(name, start, stop) for name in names}
+        absent = [name for name, column in found.items() if column is None]
+        for name, runs in (self.file.rows(absent, start, stop) if absent else {}).items():
+            for run in runs:
+                self._kept[name, run.first_row] = decode(run)
+            found[name] = self._find(name, start, stop)
+        while (
+            len(self._kept) > 1 and sum(each.estimated_size() for each in self._kept.values()) > _KEPT_BYTES
+        ):
+            self._kept.popitem(last=False)
+        return {name: column for name, column in found.items() if column is not None}
+
+    def _find(self, name: str, start: int, stop: int) -> pl.Series | None:
+        """The rows among what is kept, if they are all there."""
+        parts: list[pl.Series] = []
+        for (kept, first), column in sorted(self._kept.items(), key=lambda item: item[0]):
+            if kept == name and first <= start < first + len(column):
+                parts.append(column.slice(start - first, stop - start))
+                self._kept.move_to_end((kept, first))
+                start += len(parts[-1])
+                if start >= stop:
+                    break
+        if start < stop or not parts:
+            return None
+        return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+
+class ParquetRows:
+    """Rows of which only those that are asked for are read."""
+
+    def __init__(self, opened: _Opened, ref: ArtifactRef, output_column: str) -> None:
+        self._opened = opened
+        self._ref = ref
+        self._output_column = output_column
+        self._stored = arrangement(opened.file.names, ref, output_column)
+        self.names = list(self._stored)
+        self.height = opened.file.row_count
+
+    def part(self, names: Sequence[str], offset: int, limit: int) -> pl.DataFrame:
+        stop = min(offset + limit, self.height)
+        if offset >= stop:
+            # The types of a column are known to polars once it has seen some of its rows.
+            return self.part(names, 0, 1).clear() if self.height else self.whole().part(names, 0, 0)
+        with _readable(self._ref):
+            try:
+                found = self._opened.columns([self._stored[name] for name in names], offset, stop)
+            except UnsupportedError:
+                return self.whole().part(names, offset, limit)
+        return pl.DataFrame({name: found[self._stored[name]] for name in names})
+
+    def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
+        shown = {self._stored[name]: name for name in names}
+        with _readable(self._ref):
+            file = self._opened.file
+            self._opened.source.ahead(file.spans(tuple(shown)))
+            for run in file.runs(tuple(shown)):
+                yield shown[run.name], run.first_row, decode(run)
+
+    def size(self, names: Sequence[str]) -> int:
+        return self._opened.file.uncompressed([self._stored[name] for name in names])
+
+    def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
+        stored = self._stored[name]
+        file = self._opened.file
+        if file.uncompressed([stored]) > _SEARCHED_BYTES:
+            return iter([self.part([name], 0, 1_000).get_column(name)]), False
+        self._opened.source.want(file.spans([stored]))
+        with _readable(self._ref):
+            try:
+                return iter([decode(run) for run in file.runs([stored])]), True
+            except UnsupportedError:
+                return self.whole().searched(name)
+
+    def whole(self) -> FrameRows:
+        self._opened.source.want([(0, self._opened.source.size)])
+        return FrameRows(read_artifact(self._ref, self._output_column))
+
+
+_files: OrderedDict[tuple[str, int], _Opened] = OrderedDict()
+
+
+def _opened(ref: ArtifactRef) -> _Opened:
+    if ref.inode is None:
+        return _Opened(ref)
+    key = (ref.path, ref.inode)
+    if key not in _files:
+        _files[key] = _Opened(ref)
+    _files.move_to_end(key)
+    while len(_files) > _MOST_FILES:
+        _files.popitem(last=False)
+    return _files[key]
+
+
+def decode(run: Run) -> pl.Series:
+    """The values of a run. Raises DamagedError."""
+    try:
+        column = pl.read_parquet(io.BytesIO(run.parquet)).to_series()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        raise DamagedError("its pages cannot be decoded") from error
+    if len(column) != run.row_count:
+        raise DamagedError("a page does not hold as many rows as it says")
+    return column
+
+
+@contextmanager
+def _readable(ref: ArtifactRef) -> Generator[None]:
+    try:
+        yield
+    except DamagedError as error:
+        raise unreadable(ref, "the file is damaged or not Parquet") from error
+    except FileNotFoundError as error:
+        if ref.inode is not None:
+            # Another server process has made room; the server fetches it anew.
+            raise StoppedError from error
+        raise unreadable(ref, "the file is not there") from error
+    except OSError as error:
+        raise unreadable(ref, "the file cannot be read") from error

@@ -1,0 +1,1 @@
+"""One SELECT over the results of a job."""

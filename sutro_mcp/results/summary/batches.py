@@ -1,0 +1,46 @@
+"""The texts of one batch, each once where many are alike, and the way back to their rows."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from .distinct_sketch import hashes
+
+# With fewer different texts than this share, finding them costs less than to parse them all.
+_DISTINCT = 0.6
+
+
+class Batch:
+    """`texts` that are to be looked at one by one. The place of a text is its index there."""
+
+    def __init__(self, rows: pl.Series, texts: pl.Series) -> None:
+        self._rows = rows
+        self._cells: pl.DataFrame | None = None
+        self.texts = texts
+        cells = pl.DataFrame({"h": hashes(texts), "row": rows}).with_row_index("at")
+        distinct = cells.group_by("h", maintain_order=True).agg(pl.col("at").first())
+        if distinct.height < _DISTINCT * len(texts):
+            self.texts = texts.gather(distinct["at"])
+            places = distinct.select("h").with_row_index("place")
+            self._every = list(range(distinct.height))
+            self._cells = cells.select("h", "row").join(places, on="h", maintain_order="left")
+
+    def rows_of(self, places: Sequence[int]) -> pl.Series:
+        """All rows that hold these texts, in ascending order; `places` ascend."""
+        if self._cells is None:
+            return self._rows if len(places) == len(self._rows) else self._rows.gather(list(places))
+        if len(places) == len(self.texts):
+            return self._cells["row"]
+        wanted = pl.Series(places, dtype=pl.UInt32)
+        return self._cells.filter(pl.col("place").is_in(wanted.implode()))["row"]
+
+    def expand(self, places: Sequence[int], values: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """The rows of these texts and a value for each, from one value for each text."""
+        if self._cells is None:
+            return self.rows_of(places), values
+        if list(places) == self._every:
+            return self._cells["row"], values.gather(self._cells["place"])
+        # In any order: objects of different keys are taken apart one kind after the other.
+        at = pl.DataFrame({"place": pl.Series(places, dtype=pl.UInt32)}).with_row_index("at")
+        found = self._cells.join(at, on="place")
+        return found["row"], values.gather(found["at"])

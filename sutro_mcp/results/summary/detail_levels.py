@@ -1,0 +1,84 @@
+"""How much of a summary is shown: lower levels of detail until it fits its budget, and never a count less."""
+
+from dataclasses import dataclass
+
+from sutro_mcp.results.request_models import ColumnSummary, Summary, TopValue
+from sutro_mcp.untrusted import shorten
+
+# Columns and fields beyond these are never shown.
+MOST_COLUMNS = 40
+
+
+@dataclass(frozen=True)
+class _Level:
+    """How much detail is shown."""
+
+    columns: int
+    top: int
+    kinds: int
+    sample_chars: int
+    name_chars: int
+
+
+def fit_summary(summary: Summary, max_chars: int, *, unshown: int, more: bool) -> Summary:
+    """The most detailed version of `summary` that fits.
+
+    `unshown` columns and fields are not in it, or at least so many if there are `more`.
+    """
+    for level in (
+        _Level(columns=MOST_COLUMNS, top=8, kinds=12, sample_chars=400, name_chars=120),
+        _Level(columns=MOST_COLUMNS, top=6, kinds=12, sample_chars=240, name_chars=80),
+        _Level(columns=30, top=5, kinds=12, sample_chars=160, name_chars=60),
+        _Level(columns=24, top=4, kinds=12, sample_chars=120, name_chars=60),
+        _Level(columns=16, top=3, kinds=10, sample_chars=80, name_chars=40),
+        _Level(columns=10, top=2, kinds=8, sample_chars=60, name_chars=40),
+        _Level(columns=5, top=1, kinds=6, sample_chars=40, name_chars=30),
+        _Level(columns=3, top=1, kinds=5, sample_chars=30, name_chars=24),
+    ):
+        fitted = _at_level(summary, level, unshown, more)
+        if len(fitted.model_dump_json(exclude_none=True)) <= max_chars:
+            break
+    return fitted
+
+
+def _at_level(summary: Summary, level: _Level, unshown: int, more: bool) -> Summary:
+    def brief(text: str | None) -> str | None:
+        return None if text is None else shorten(text, level.sample_chars)[0]
+
+    def brief_name(name: str) -> str:
+        return shorten(name, level.name_chars)[0]
+
+    def brief_top(item: TopValue) -> TopValue:
+        value = brief_name(item.value) if isinstance(item.value, str) else item.value
+        return item.model_copy(update={"value": value})
+
+    def brief_column(column: ColumnSummary) -> ColumnSummary:
+        top = [brief_top(item) for item in column.top[: level.top]]
+        return column.model_copy(update={"name": brief_name(column.name), "top": top})
+
+    return summary.model_copy(
+        update={
+            "columns": [brief_column(column) for column in summary.columns[: level.columns]],
+            "suspicious": [
+                item.model_copy(update={"kind": shorten(item.kind, level.name_chars + 40)[0]})
+                for item in summary.suspicious[: level.kinds]
+            ],
+            "samples": [
+                sample.model_copy(update={"output": brief(sample.output), "input": brief(sample.input)})
+                for sample in summary.samples
+            ],
+            "shortened": _what_was_left_out(summary, level, unshown, more),
+        }
+    )
+
+
+def _what_was_left_out(summary: Summary, level: _Level, unshown: int, more: bool) -> str | None:
+    parts: list[str] = []
+    columns = unshown + max(len(summary.columns) - level.columns, 0)
+    kinds = len(summary.suspicious) - level.kinds
+    if columns > 0:
+        least = "at least " if more else ""
+        parts.append(f"{least}{columns} more columns or fields not shown; page them with columns")
+    if kinds > 0:
+        parts.append(f"{kinds} more kinds of suspicious rows, with fewer rows each, not shown")
+    return "; ".join(parts) or None

@@ -1,0 +1,185 @@
+"""The outputs, batch by batch: as texts, as JSON objects, and the rows among them that look wrong.
+
+Whether they count as objects is known at the end only, so both views are kept until then. Neither costs the
+other much: texts that do not start as an object does are not parsed.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import polars as pl
+
+from sutro_mcp.results.request_models import Suspicion
+from sutro_mcp.results.rows.json_fields import Field, Path, parse, paths, spread, unwrap_all
+from sutro_mcp.untrusted import visible
+
+from .batches import Batch
+from .column_profile import Column
+from .detail_levels import MOST_COLUMNS
+from .distinct_sketch import Budget
+from .quality_flags import LONG, REFUSAL, Doubts, Enums, Repeats, is_refusal
+from .samples import Extremes
+
+_PATHS = 200
+# What Python takes for white space, which a few more characters are than elsewhere.
+_BLANK = r"[\s\x1c-\x1f]"
+_NOTES = {"is_blank": rf"^{_BLANK}*$", "is_like_object": rf"^{_BLANK}*\{{", "refuses": REFUSAL}
+_NOTABLE = "|".join(f"(?:{pattern})" for pattern in _NOTES.values())
+
+
+class Outputs:
+    """Texts that may be JSON objects."""
+
+    def __init__(
+        self,
+        name: str,
+        budget: Budget,
+        schema: dict[str, Any] | None,
+        *,
+        unpack: bool,
+        taken: Iterable[str] = (),
+    ) -> None:
+        """`name` is that of the column, and `taken` are those of the others."""
+        self._name = name
+        self._taken = set(taken)
+        self._budget = budget
+        self._promised = unpack and schema is not None
+        self._unpack = unpack
+        self._enums = Enums(schema)
+        self._rows = self._filled = self._objects = self._envelopes = self._inner = 0
+        self._repeats = Repeats(budget)
+        self._as_text = Doubts()
+        self._as_objects = Doubts()
+        self.extremes = Extremes()
+        self.text = Column(visible(name), budget, self._repeats)
+        self._paths: dict[Path, None] = {}
+        self._more = False
+        self.fields: dict[Path, Column] = {}
+
+    def add(self, rows: pl.Series, texts: pl.Series) -> None:
+        """One batch of texts and the numbers of their rows."""
+        self._rows += len(texts)
+        text = pl.col("text")
+        found = pl.DataFrame({"text": texts}).select(
+            length=text.str.len_chars(),
+            is_null=text.is_null(),
+            is_notable=text.str.contains(_NOTABLE).fill_null(value=False),
+        )
+        found = found.hstack(_notes(texts, found["is_notable"]))
+        refused = is_refusal(texts, found["refuses"])
+        marks = pl.DataFrame({"long": found["length"] >= LONG, "refusal": refused})
+        self.text.add(rows, texts, found["length"], marks)
+        self.extremes.add(rows, found["length"])
+        doubts = {
+            "null output": rows.filter(found["is_null"]),
+            "empty output": rows.filter(found["is_blank"]),
+            "refusal-like (English phrases)": rows.filter(refused),
+        }
+        self._as_text.add(doubts)
+        is_filled = ~(found["is_null"] | found["is_blank"])
+        self._filled += int(is_filled.sum())
+        if self._unpack:
+            like = found["is_like_object"]
+            broken, outside = self._parse(rows.filter(like), texts.filter(like))
+            doubts["JSON cut off or broken"] = broken
+            doubts["not JSON"] = rows.filter(is_filled & ~like)
+            self._as_objects.add(doubts | outside)
+
+    def _parse(self, rows: pl.Series, texts: pl.Series) -> tuple[pl.Series, dict[str, pl.Series]]:
+        """The rows that hold no object after all, and those with a value that the schema does not list."""
+        if not len(texts):
+            return rows, {}
+        batch = Batch(rows, texts)
+        parsed: list[int] = []
+        envelopes: list[int] = []
+        inner: list[int] = []
+        outside: dict[Path, list[int]] = {}
+        fields: dict[Path, Field] = {}
+        for places, found in parse(batch.texts):
+            parsed += places
+            objects, wrapped, opened = unwrap_all(found, places)
+            envelopes += wrapped
+            inner += opened
+            if self._enums:
+                for place, each, unwrapped in zip(places, found, objects, strict=True):
+                    for path in self._enums.outside(each, unwrapped):
+                        outside.setdefault(path, []).append(place)
+            spread(objects, places, fields)
+            if not self._more:
+                self._register(objects, fields.keys() - self._paths.keys())
+        for path, (places, values) in fields.items():
+            if path in self.fields:
+                self.fields[path].add_json(batch, places, values)
+        found = batch.rows_of(parsed)
+        self._objects += len(found)
+        self._envelopes += len(batch.rows_of(envelopes))
+        self._inner += len(batch.rows_of(inner))
+        broken = rows.filter(~rows.is_in(found.implode())) if len(found) < len(rows) else rows.clear()
+        return broken, self._enums.kinds({path: batch.rows_of(at) for path, at in outside.items()})
+
+    def _register(self, objects: Sequence[dict[str, Any]], new: set[Path]) -> None:
+        """Paths seen for the first time, in the order of the objects; only so many can be shown."""
+        for path in (path for found in objects for path in paths(found)):
+            if not new:
+                return
+            if path not in new:
+                continue
+            if len(self._paths) >= _PATHS:
+                self._more = True
+                return
+            new.remove(path)
+            self._paths[path] = None
+            if len(self.fields) < MOST_COLUMNS:
+                self.fields[path] = Column(visible(self._free(".".join(path))), self._budget)
+
+    def _free(self, name: str) -> str:
+        """The name of a field or, as in pages and SQL, one that says where it is from if that is taken."""
+        while name in self._taken:
+            name = f"{self._name}.{name}"
+        self._taken.add(name)
+        return name
+
+    @property
+    def structured(self) -> bool:
+        """Whether the outputs are summarised as JSON objects: half of them are, or the job promised them."""
+        return bool(self._objects) and (self._promised or 2 * self._objects >= self._filled)
+
+    @property
+    def kind(self) -> str:
+        """What the outputs are, in words."""
+        if not self._rows:
+            return "none, there are no rows"
+        if not self.structured:
+            return "text"
+        name = "JSON objects"
+        every = self._envelopes == self._objects
+        parts = "reasoning envelopes (content, reasoning_content)"
+        if every:
+            content = (
+                "JSON objects" if self._inner == self._objects else "text or JSON" if self._inner else "text"
+            )
+            name = f"{parts}; content is {content}"
+        if self._objects < self._rows:
+            name += f" in {self._objects:,} of {self._rows:,} rows"
+        return name if every or not self._envelopes else f"{name}, {self._envelopes:,} of them {parts}"
+
+    @property
+    def unshown(self) -> tuple[int, bool]:
+        """Number of fields beyond those counted, and whether there are still more."""
+        return len(self._paths) - len(self.fields), self._more
+
+    def suspicions(self) -> tuple[list[Suspicion], int]:
+        """Suspicious rows by kind, and how many rows they are in all; after `text` has settled."""
+        if self.structured or self._promised:
+            return self._as_objects.suspicions(None), self._as_objects.rows
+        repeats, more = self._repeats.suspicion()
+        return self._as_text.suspicions(repeats), self._as_text.rows + more
+
+
+def _notes(texts: pl.Series, is_notable: pl.Series) -> list[pl.Series]:
+    """Which texts match each of the patterns. Most match none, which `is_notable` has told in one pass."""
+    notable = pl.DataFrame({"text": texts.filter(is_notable)})
+    notes = notable.select(**{name: pl.col("text").str.contains(pattern) for name, pattern in _NOTES.items()})
+    at = is_notable.arg_true()
+    # What is scattered into changes.
+    return [is_notable.clone().scatter(at, note).alias(note.name) for note in notes.iter_columns()]

@@ -1,0 +1,137 @@
+"""Suspicious rows: by kind, how many and the first few; and how many rows in all."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import polars as pl
+
+from sutro_mcp.results.request_models import Suspicion
+from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, Path, at, is_envelope
+from sutro_mcp.untrusted import visible
+
+from .distinct_sketch import Budget, Sketch
+
+_EXAMPLES = 5
+# Shorter texts repeat for good reasons ("positive", "N/A").
+LONG = 80
+_REPEATED = "same output as another row"
+_HEAD = 200
+REFUSAL = (
+    r"(?i)^\W*(?:"
+    r"(?:i['\u{2019}]?m|i am) (?:really |very )?sorry\b"
+    r"|sorry, (?:but )?i\b"
+    r"|(?:unfortunately, )?i (?:cannot|can['\u{2019}]?t)\b"
+    r"|(?:unfortunately, )?i (?:am unable|am not able|won['\u{2019}]?t be able) to\b"
+    r"|as an ai\b"
+    r")"
+)
+
+
+def is_refusal(texts: pl.Series, starts: pl.Series) -> pl.Series:
+    """Whether a text begins as refusals do, in English; `starts` says which start with such words."""
+    found = texts.filter(starts).str.head(_HEAD).str.contains(REFUSAL)
+    return starts if found.all() else starts.scatter(starts.arg_true(), found)
+
+
+class Doubts:
+    """Counts suspicious rows; a row may be of several kinds."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._found: dict[str, tuple[int, list[int]]] = {}
+
+    def add(self, found: Mapping[str, pl.Series]) -> None:
+        """Rows of one batch by kind, in ascending order."""
+        filled = {kind: rows for kind, rows in found.items() if len(rows)}
+        for kind, rows in filled.items():
+            count, first = self._found.get(kind, (0, []))
+            self._found[kind] = (count + len(rows), first + rows.head(_EXAMPLES - len(first)).to_list())
+        if filled:
+            self.rows += pl.concat(list(filled.values())).n_unique()
+
+    def suspicions(self, repeats: Suspicion | None) -> list[Suspicion]:
+        """The most frequent kind first; of equals, the one that comes first."""
+        found = [Suspicion(kind=kind, count=count, rows=rows) for kind, (count, rows) in self._found.items()]
+        return sorted([*([repeats] if repeats else []), *found], key=lambda item: (-item.count, item.rows[0]))
+
+
+class Repeats(Sketch):
+    """The sketch of the outputs, which also tells the rows that hold the same long text as another.
+
+    Its cells come with `long` and `refusal`.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__(budget)
+        self._rows: list[int] = []
+
+    def merging(self, cells: pl.DataFrame, fresh: pl.DataFrame, kept: pl.DataFrame) -> None:
+        """Keeps the first rows of repeated texts: those of a text that was repeated before are known."""
+        known = kept.filter("long").join(fresh, on="h", how="semi").select("h", "row")
+        again = pl.concat([known, fresh.filter(pl.col("long") & (pl.col("n") > 1)).select("h", "row")])
+        if not again.height:
+            return
+        # By first row, each text at most twice: no row of any other is among the first.
+        first = again.bottom_k(2 * _EXAMPLES, by="row")["h"].implode()
+        rows = pl.concat([each.filter(pl.col("h").is_in(first))["row"] for each in (known, cells)])
+        self._rows = sorted({*self._rows, *rows.bottom_k(_EXAMPLES).to_list()})[:_EXAMPLES]
+
+    def suspicion(self) -> tuple[Suspicion | None, int]:
+        """The repeated rows, and how many of them are not suspicious as refusals already."""
+        again = pl.col("long") & (pl.col("n") > 1)
+        count = max(self.cells(again), len(self._rows))
+        if not count:
+            return None, 0
+        item = Suspicion(kind=_REPEATED, count=count, rows=self._rows, estimate=not self.complete or None)
+        return item, self.cells(again & ~pl.col("refusal"))
+
+
+class Enums:
+    """The values that a job's schema lists, by path."""
+
+    def __init__(self, schema: dict[str, Any] | None) -> None:
+        self._plain = _enums(schema or {}, ())
+        # The schema is that of an envelope's content, unless it names the parts of the envelope itself.
+        self._is_of_content = bool({path[0] for path in self._plain} - ENVELOPE)
+        self._inside = {("content", *path): listed for path, listed in self._plain.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self._plain)
+
+    def outside(self, found: dict[str, Any], opened: dict[str, Any]) -> list[Path]:
+        """The paths whose value is not listed; `opened` is the object with its envelope unwrapped."""
+        enums = self._plain
+        if self._is_of_content and is_envelope(found):
+            found, enums = opened, self._inside
+        # Null is a matter of the schema's types.
+        return [
+            path
+            for path, listed in enums.items()
+            if (value := at(found, path)) is not None and value not in listed
+        ]
+
+    def kinds(self, found: Mapping[Path, pl.Series]) -> dict[str, pl.Series]:
+        """Rows by kind of doubt, in the order of the schema."""
+        kinds: dict[str, list[pl.Series]] = {}
+        for path in dict.fromkeys((*self._plain, *self._inside)):
+            if path in found:
+                # A dot in a name may make two paths look alike.
+                kinds.setdefault(f"outside the schema's enum: {visible('.'.join(path))}", []).append(
+                    found[path]
+                )
+        return {kind: pl.concat(rows).unique().sort() for kind, rows in kinds.items()}
+
+
+def _enums(schema: dict[str, Any], path: Path) -> dict[Path, list[Any]]:
+    """Listed values by path. References are not followed."""
+    enums: dict[Path, list[Any]] = {}
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or len(path) >= DEPTH:
+        return enums
+    for key, rule in cast("dict[str, Any]", properties).items():
+        if isinstance(rule, dict):
+            node = cast("dict[str, Any]", rule)
+            if isinstance(node.get("enum"), list):
+                enums[(*path, key)] = node["enum"]
+            enums.update(_enums(node, (*path, key)))
+    return enums

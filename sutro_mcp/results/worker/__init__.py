@@ -1,0 +1,1 @@
+"""Processes that may die: started, spoken to, limited and ended."""

@@ -1,0 +1,503 @@
+"""Exports hold the frame that Python callers get, in every format, and say what a format cannot hold."""
+
+import csv
+import datetime
+import json
+import os
+import sys
+import zlib
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from sutro_mcp.errors import InvalidArgumentError, SettingsError, UnexpectedReplyError
+from sutro_mcp.results import ArtifactRef, ExportFormat, ExportReport
+from sutro_mcp.results.export.export import make_export
+from sutro_mcp.results.export.file_names import export_name
+from sutro_mcp.results.request_models import ExportRequest
+from sutro_mcp.results.rows.frames import build_frame
+from sutro_mcp.results.tasks import TASKS
+from sutro_mcp.results.worker.protocol import Deaf
+from tests.results.support import file, files_of_at_most, objects, outputs, panicking, parquet
+
+FORMATS: list[ExportFormat] = ["parquet", "csv", "jsonl"]
+NASTY = [
+    'say "hi", she said',
+    "two\nlines",
+    "CR\rLF\r\n",
+    "NUL\0 and escape\x1b",
+    "=HYPERLINK(1)",
+    " padded ",
+    "",
+    None,
+    "null",
+    "007",
+    "1.50",
+    "true",
+    "\ufeffmark \u202eturned\u202c \u200b",
+    "👩‍💻 é 𝔘 \U0010ffff \u2028",
+]
+
+
+@pytest.fixture
+def exports(tmp_path: Path) -> Path:
+    """An export folder."""
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Path:
+    """Where results lie before they are exported."""
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    return folder
+
+
+def export(
+    folder: Path, artifact: ArtifactRef, name: str = "a", form: str = "", **options: Any
+) -> ExportReport:
+    """Export in this process."""
+    whole, chosen = export_name(name, cast("ExportFormat", form) if form else None)
+    request = ExportRequest(
+        artifact=artifact, folder=str(folder), file_name=whole, temporary=".part", format=chosen, **options
+    )
+    report = make_export(request)
+    assert report.bytes == (folder / whole).stat().st_size
+    assert ".part" not in names(folder)
+    return report
+
+
+def names(folder: Path) -> set[str]:
+    """All entries."""
+    return {path.name for path in folder.iterdir()}
+
+
+def frame_of(artifact: ArtifactRef, **options: Any) -> pl.DataFrame:
+    """What Python callers get."""
+    chosen: dict[str, Any] = {
+        "with_original_df": None,
+        "output_column": "inference_result",
+        "unpack_json": True,
+        **options,
+    }
+    return cast("pl.DataFrame", build_frame(artifact, **chosen))
+
+
+def read(path: Path, schema: Any) -> pl.DataFrame:
+    """An export as polars reads it; CSV and JSON Lines know no types, so they are told."""
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path)
+    if path.suffix == ".jsonl":
+        return pl.read_ndjson(path, schema=schema)
+    # Not the names: the reader of polars may leave the quotes in a quoted name doubled.
+    with path.open(encoding="utf-8", newline="") as lines:
+        names = next(csv.reader(lines, strict=True))
+    return pl.read_csv(path, new_columns=names, schema_overrides=list(schema.values()))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_text_is_written_as_it_is(exports: Path, artifacts: Path, form: ExportFormat) -> None:
+    """Nothing is escaped for an assistant's or a spreadsheet's sake; null and empty text stay two things."""
+    artifact = parquet(artifacts, {"id": range(len(NASTY)), "outputs": NASTY})
+    report = export(exports, artifact, form=form)
+
+    back = read(exports / f"a.{form}", {"id": pl.Int64, "inference_result": pl.String})
+    assert back["inference_result"].to_list() == NASTY
+    assert_frame_equal(back, frame_of(artifact))
+    assert (report.rows, report.column_count, report.columns) == (14, 2, ["id", "inference_result"])
+
+
+def test_csv_is_what_the_standard_says_for_any_reader(exports: Path, artifacts: Path) -> None:
+    """Text is quoted, empty or not; null is an empty field; numbers are bare; lines end in CRLF."""
+    artifact = parquet(artifacts, {"id": [1, 2, 3], "outputs": ['a"b', "", None]})
+    export(exports, artifact, "a.csv")
+    raw = (exports / "a.csv").read_bytes()
+    assert raw == b'"id","inference_result"\r\n1,"a""b"\r\n2,""\r\n3,\r\n'
+
+
+def test_any_csv_reader_finds_the_same_cells(exports: Path, artifacts: Path) -> None:
+    """Python's own, for one."""
+    export(exports, parquet(artifacts, {"id": range(len(NASTY)), "outputs": NASTY}), "a.csv")
+    with (exports / "a.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.reader(lines, strict=True))
+    assert [row[1] for row in rows] == ["inference_result", *(text or "" for text in NASTY)]
+
+
+TEXTS = st.one_of(st.none(), st.text(max_size=30), st.sampled_from(NASTY))
+NUMBERS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.floats(allow_nan=False, allow_infinity=False), st.text()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.tuples(TEXTS, st.one_of(st.none(), NUMBERS), st.floats(allow_nan=False, allow_infinity=False))
+    ),
+    name=st.text(min_size=1, max_size=10),
+)
+def test_every_format_reads_back_as_the_frame(
+    folder: Path, form: ExportFormat, rows: list[tuple[str | None, int | None, float]], name: str
+) -> None:
+    """Whatever the texts, the numbers and the name of the output column."""
+    artifact = parquet(
+        folder,
+        pl.DataFrame(
+            rows, schema={"outputs": pl.String, "number": pl.Int64, "share": pl.Float64}, orient="row"
+        ),
+    )
+    if name in ("number", "share", "outputs"):
+        name = "inference_result"
+    expected = frame_of(artifact, unpack_json=False, output_column=name)
+    export(folder, artifact, form=form, unpack_json=False, output_column=name, overwrite=True)
+    # Types of columns without a value cannot be told to the readers of CSV.
+    back = read(
+        folder / f"a.{form}", {c: t if t != pl.Null else pl.String for c, t in expected.schema.items()}
+    )
+    assert_frame_equal(back, expected, check_dtypes=form == "parquet")
+    assert back.columns == expected.columns
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=4), min_size=1, max_size=5))
+def test_unpacked_json_reads_back_whatever_its_shape(folder: Path, values: list[dict[str, Any]]) -> None:
+    """Parquet as the frame; JSON Lines and CSV as the same JSON values."""
+    artifact = objects(folder, *values)
+    try:
+        expected = frame_of(artifact)
+    except InvalidArgumentError:
+        return  # a field called like the output column
+    for form in FORMATS:
+        report = export(folder, artifact, form=form, overwrite=True)
+        assert (report.rows, report.column_count) == (expected.height, expected.width)
+    if not any("written as text" in remark for remark in export(folder, artifact, overwrite=True).remarks):
+        back = pl.read_parquet(folder / "a.parquet")
+        assert back.schema.names() == expected.schema.names()
+        assert back.rows() == expected.rows()
+    lines = (folder / "a.jsonl").read_text("utf-8").split("\n")
+    assert lines.pop() == ""
+    assert [json.loads(line) for line in lines] == expected.to_dicts()
+    with (folder / "a.csv").open(encoding="utf-8", newline="") as text:
+        cells = list(csv.reader(text, strict=True))
+    if expected.width > 1:
+        assert len(cells) == expected.height + 1
+    assert cells[0] == expected.columns
+
+
+def test_nested_fields_are_json_text_in_csv_and_values_elsewhere(exports: Path, artifacts: Path) -> None:
+    """The answer says which columns are concerned."""
+    artifact = objects(artifacts, {"a": 1, "b": ["x", "y"], "c": {"d": 'q"'}}, {"a": 2, "b": None, "c": None})
+    for form in FORMATS:
+        report = export(exports, artifact, form=form)
+        assert report.columns == ["a", "b", "c"]
+        assert report.remarks == (
+            ['Lists, objects and bytes are written as text (JSON, base64) in "b", "c".']
+            if form == "csv"
+            else []
+        )
+    rows = pl.read_csv(exports / "a.csv").rows()
+    assert rows == [(1, '["x","y"]', '{"d":"q\\""}'), (2, None, None)]
+    assert pl.read_parquet(exports / "a.parquet").schema["c"] == pl.Struct({"d": pl.String})
+    first = json.loads((exports / "a.jsonl").read_text().splitlines()[0])
+    assert first == {"a": 1, "b": ["x", "y"], "c": {"d": 'q"'}}
+
+
+def test_what_a_format_has_no_place_for_becomes_text_and_is_named(exports: Path, artifacts: Path) -> None:
+    """Bytes, durations, and objects that are empty in every row."""
+    carried = {
+        "bytes": [b"\xff\x00", None],
+        "taken": [datetime.timedelta(seconds=90), None],
+        "blobs": [[b"\xff"], None],
+        "array": pl.Series([[1, 2], None], dtype=pl.Array(pl.Int64, 2)),
+        "day": [datetime.date(2026, 1, 2), None],
+    }
+    artifact = parquet(artifacts, {**carried, "outputs": ['{"e": {}, "f": 1}', None]})
+    remarks = {form: export(exports, artifact, form=form).remarks for form in FORMATS}
+
+    assert ['"e"' in remarks["parquet"][0], '"bytes", "blobs"' in remarks["jsonl"][0]] == [True, True]
+    assert remarks["csv"][0].endswith('in "bytes", "taken", "blobs", "array", "e".')
+    back = pl.read_parquet(exports / "a.parquet")
+    assert (back["e"].to_list(), back["bytes"].to_list()) == (["{}", None], [b"\xff\x00", None])
+    line = json.loads((exports / "a.jsonl").read_text().splitlines()[0])
+    assert line == {
+        "bytes": "/wA=",
+        "taken": "PT90S",
+        "blobs": '["/w=="]',
+        "array": [1, 2],
+        "day": "2026-01-02",
+        "e": {},
+        "f": 1,
+    }
+    cells = (exports / "a.csv").read_text().splitlines()[1]
+    assert cells == '"/wA=","PT1M30S","[""/w==""]","[1,2]","2026-01-02","{}",1'
+
+
+def test_losses_that_no_text_can_mend_are_said(exports: Path, artifacts: Path) -> None:
+    """NaN in JSON, and rows of one null in CSV."""
+    artifact = parquet(
+        artifacts, {"confidence_score": [float("nan"), None, 1.5], "outputs": ["a", None, "b"]}
+    )
+    assert "NaN and infinity" in export(exports, artifact, form="jsonl", unpack_json=False).remarks[0]
+    assert export(exports, artifact, form="csv", unpack_json=False).remarks == []
+    nested = pl.DataFrame(
+        {"l": [[[1.5], [float("inf")]]], "s": [{"a": float("nan"), "b": 1}], "outputs": ["a"]}
+    )
+    for name in ("l", "s"):
+        artifact = parquet(artifacts, nested.select(name, "outputs"))
+        remarks = export(exports, artifact, f"{name}.jsonl", unpack_json=False).remarks
+        assert "NaN and infinity" in remarks[0]
+    finite = nested.select(pl.col("l").list.head(1), "outputs")
+    assert export(exports, parquet(artifacts, finite), "finite.jsonl", unpack_json=False).remarks == []
+    alone = outputs(artifacts, "a", None)
+    assert "blank lines" in export(exports, alone, "alone.csv", unpack_json=False).remarks[0]
+    assert pl.read_csv(exports / "alone.csv")["inference_result"].to_list() == ["a", None]
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (['{"a": 1}', "plain", '{"a": 2}', "[1]"], "2 rows hold no JSON object, the first of them row 1"),
+        (["plain", "text", None], "no row holds a JSON object"),
+        ([None, None], "no row holds a JSON object"),
+        ([], "no row holds a JSON object"),
+        (["{}", "null"], "the objects have no fields, or they nest too deeply, or one field holds"),
+        (['{"a": 1}', '{"a": {"b": 2}}'], "one field holds objects in some rows"),
+    ],
+)
+def test_outputs_that_cannot_be_unpacked_stay_as_they_are_and_the_answer_says_why(
+    exports: Path, artifacts: Path, values: list[str | None], why: str
+) -> None:
+    """By the SDK's rule: every row that is not null must hold an object."""
+    artifact = outputs(artifacts, *values)
+    report = export(exports, artifact, unpack_json=True)
+    assert len(report.remarks) == 1
+    assert report.remarks[0].startswith('Not unpacked: "inference_result" holds the outputs as text, because')
+    assert why in report.remarks[0]
+    assert pl.read_parquet(exports / "a.parquet")["inference_result"].to_list() == values
+    assert export(exports, artifact, unpack_json=False, overwrite=True).remarks == []
+
+
+def test_outputs_that_are_no_text_need_no_remark(exports: Path, artifacts: Path) -> None:
+    """Numbers were never JSON."""
+    assert export(exports, outputs(artifacts, 1, 2)).remarks == []
+
+
+def test_all_columns_come_when_asked_for_in_the_order_of_the_sdk(exports: Path, artifacts: Path) -> None:
+    """Inputs, carried columns, outputs, logprobs, confidence."""
+    columns = {
+        "cumulative_logprobs": [-1.5],
+        "id": ["x"],
+        "outputs": ["o"],
+        "inputs": ["i"],
+        "confidence_score": [1.0],
+    }
+    artifact = parquet(artifacts, columns, include_inputs=True, include_cumulative_logprobs=True)
+    report = export(exports, artifact, "a.csv", output_column="answer")
+    assert report.columns == ["inputs", "id", "answer", "cumulative_logprobs", "confidence_score"]
+
+
+def test_an_answer_about_very_many_columns_stays_short(exports: Path, artifacts: Path) -> None:
+    """And shows no invisible character, while the file has the names as they are."""
+    fields = {f"\u202e{'x' * 300}{number}": 1 for number in range(2_000)}
+    report = export(exports, objects(artifacts, fields))
+    assert (report.column_count, len(report.columns)) == (2_000, 50)
+    assert len(report.model_dump_json()) < 9_000
+    assert "\u202e" not in report.model_dump_json()
+    assert set(pl.read_parquet(exports / "a.parquet").columns) == set(fields)
+    nested = {f"\u202e{'x' * 300}{number}": [1] for number in range(2_000)}
+    report = export(exports, objects(artifacts, nested), "a.csv")
+    assert " and 1,995 more." in report.remarks[0]
+    assert len(report.model_dump_json()) < 9_000
+
+
+JOINED = {"id": [1, 2, 3], "label": ["x", "", None], "zip": ["007", "010", "1"]}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("form", FORMATS)
+def test_results_are_added_to_a_file_as_the_sdk_does(
+    exports: Path, artifacts: Path, kind: str, form: ExportFormat
+) -> None:
+    """Its columns first and unchanged; a carried id that is the same stands once."""
+    original = pl.DataFrame(JOINED)
+    if kind == "csv":
+        original.write_csv(exports / "mine.csv")
+    else:
+        original.write_parquet(exports / "mine.parquet")
+    artifact = parquet(artifacts, {"id": [1, 2, 3], "outputs": ['{"a": 1}', '{"a": 2}', "null"]})
+
+    report = export(exports, artifact, form=form, join_with=f"mine.{kind}")
+
+    expected = frame_of(artifact, with_original_df=original)
+    assert expected.columns == report.columns == ["id", "label", "zip", "a"]
+    assert_frame_equal(read(exports / f"a.{form}", expected.schema), expected)
+
+
+def test_a_csv_file_comes_back_cell_for_cell(exports: Path, artifacts: Path) -> None:
+    """Numbers are numbers only where their text says nothing more."""
+    text = '"a, b",n,code,price,when,"",share\r\n"x\r\ny",1,007,1.50,2026-01-02,,0.25\r\n'
+    text += '"""q""",-2,1e3,2,,"",3.0\r\n'
+    (exports / "mine.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    export(exports, outputs(artifacts, "o", "p"), "a.csv", join_with="mine.csv", output_column="out")
+
+    def cells(path: Path) -> list[list[str]]:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            return list(csv.reader(lines))
+
+    joined = cells(exports / "a.csv")
+    assert [row[:-1] for row in joined] == cells(exports / "mine.csv")
+    assert [row[-1] for row in joined] == ["out", "o", "p"]
+    export(exports, outputs(artifacts, "o", "p"), "a.parquet", join_with="mine.csv")
+    kinds = pl.read_parquet(exports / "a.parquet").schema
+    assert [kinds["n"], kinds["share"], kinds["code"], kinds["price"]] == [
+        pl.Int64,
+        pl.Float64,
+        pl.String,
+        pl.String,
+    ]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(TEXTS, st.one_of(TEXTS, st.from_regex(r"-?\d*\.?\d*e?\d*", fullmatch=True)))))
+def test_any_exported_csv_can_be_joined_with_again(
+    folder: Path, rows: list[tuple[str | None, str | None]]
+) -> None:
+    """Cell for cell, null and empty text included."""
+    expected = pl.DataFrame(rows, schema={"p": pl.String, "outputs": pl.String}, orient="row")
+    export(
+        folder, parquet(folder, expected), "mine.csv", overwrite=True, unpack_json=False, output_column="q"
+    )
+    artifact = parquet(folder, {"outputs": ["o"] * len(rows)})
+    export(folder, artifact, "a.csv", join_with="mine.csv", overwrite=True, unpack_json=False)
+    back = pl.read_csv(folder / "a.csv", infer_schema=False)
+    assert back["p"].to_list() == expected["p"].to_list()
+    assert back["q"].to_list() == expected["outputs"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("original", "words"),
+    [
+        (
+            {"id": [1, 2]},
+            ['"mine.parquet"', "2 rows and the results have 3", "one row for each row of the job"],
+        ),
+        ({"id": [1, 2, 4]}, ["both have columns named id", "output_column"]),
+        ({"inference_result": [1, 2, 3]}, ["both have columns named inference_result"]),
+        ({"confidence_score": [1.0, 1.0, 1.0]}, ["both have columns named confidence_score"]),
+        ({"\u202eid": ["a", "b", "c"]}, ["\\u{202E}id"]),
+    ],
+    ids=["rows", "other ids", "output", "diagnostics", "invisible"],
+)
+def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(
+    exports: Path, artifacts: Path, original: dict[str, Any], words: list[str]
+) -> None:
+    """With what to change."""
+    pl.DataFrame(original).write_parquet(exports / "mine.parquet")
+    columns = {"id": [1, 2, 3], "\u202eid": [1, 2, 3], "outputs": ["a"] * 3, "confidence_score": [1.0] * 3}
+    with pytest.raises(InvalidArgumentError) as refused:
+        export(exports, parquet(artifacts, columns), join_with="mine.parquet")
+    assert [word for word in words if word not in str(refused.value)] == []
+    assert "\u202e" not in str(refused.value)
+    assert names(exports) == {"mine.parquet"}
+
+
+def test_a_column_of_the_output_s_name_is_fine_where_the_outputs_were_unpacked(
+    exports: Path, artifacts: Path
+) -> None:
+    """And no remark about it."""
+    pl.DataFrame({"inference_result": ["x"]}).write_parquet(exports / "mine.parquet")
+    report = export(exports, objects(artifacts, {"a": 1}), join_with="mine.parquet")
+    assert (report.columns, report.remarks) == (["inference_result", "a"], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("mine.csv", b""),
+        ("mine.csv", b"a,a\n1,2\n"),
+        ("mine.csv", b"a,b\n1,2,3\n"),
+        ("mine.csv", b"a,b\n1,\xff\n"),
+        ("mine.csv", b'a,b\n1,"2\n'),
+        ("mine.parquet", b"PAR1 no PAR1"),
+        ("mine.parquet", b""),
+        ("mine.parquet", panicking()),
+    ],
+    ids=["empty", "twin names", "ragged", "latin", "open quote", "no parquet", "nothing", "panic"],
+)
+def test_a_file_that_cannot_be_read_is_refused(exports: Path, artifacts: Path, name: str, raw: bytes) -> None:
+    """With what it should be."""
+    (exports / name).write_bytes(raw)
+    with pytest.raises(InvalidArgumentError, match=r"UTF-8 text with a header|sound Parquet"):
+        export(exports, outputs(artifacts, "a"), join_with=name)
+    assert names(exports) == {name}
+
+
+def test_a_conflict_of_names_says_which_argument_to_change(exports: Path, artifacts: Path) -> None:
+    """For an assistant, not for Python."""
+    artifact = parquet(artifacts, {"id": [1], "\u202ea": [1], "outputs": ['{"id": 2, "\u202ea": 1}']})
+    with pytest.raises(InvalidArgumentError) as refused:
+        export(exports, artifact)
+    assert str(refused.value) == (
+        "Cannot unpack the JSON outputs into columns: these names are taken by other columns: id, "
+        "\\u{202E}a. "
+        "Choose another output_column, or pass unpack_json=false to keep the outputs as text."
+    )
+    assert export(exports, artifact, unpack_json=False).rows == 1
+
+
+def test_the_name_is_looked_at_before_the_work(exports: Path, artifacts: Path) -> None:
+    """A damaged artifact is not even opened, and leaves nothing when it is."""
+    (exports / "a.csv").touch()
+    with pytest.raises(InvalidArgumentError, match="exists"):
+        export(exports, file(artifacts, b"damaged"), "a.csv")
+    with pytest.raises(UnexpectedReplyError, match="damaged"):
+        export(exports, file(artifacts, b"damaged"), "b.csv")
+    assert names(exports) == {"a.csv"}
+
+
+def test_a_file_can_be_replaced_by_itself_with_results(exports: Path, artifacts: Path) -> None:
+    """It is read before it is replaced."""
+    pl.DataFrame({"id": [1]}).write_parquet(exports / "a.parquet")
+    report = export(exports, outputs(artifacts, "x"), join_with="a.parquet", overwrite=True)
+    assert report.columns == ["id", "inference_result"]
+    assert pl.read_parquet(exports / "a.parquet").rows() == [(1, "x")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_disk_that_fills_up_is_a_clear_error_and_leaves_nothing(
+    exports: Path, artifacts: Path, form: ExportFormat
+) -> None:
+    """Whatever polars makes of it; what was there is untouched."""
+    (exports / f"a.{form}").write_text("old")
+    texts = (f"{zlib.crc32(b'%d' % number):x}" * 8 for number in range(20_000))
+    artifact = outputs(artifacts, *texts)
+    with files_of_at_most(8192), pytest.raises(SettingsError, match="no room left; no file was written"):
+        export(exports, artifact, form=form, unpack_json=False, overwrite=True)
+    assert names(exports) == {f"a.{form}"}
+    assert (exports / f"a.{form}").read_text() == "old"
+
+
+def test_the_worker_knows_the_task(exports: Path, artifacts: Path) -> None:
+    """By its name."""
+    request = ExportRequest(
+        artifact=outputs(artifacts, "x"),
+        folder=os.fspath(exports),
+        file_name="a.csv",
+        temporary=".part",
+        format="csv",
+    )
+    report = TASKS["export"](json.loads(request.model_dump_json()), Deaf())
+    assert isinstance(report, ExportReport)
+    assert (report.rows, report.folder) == (1, str(exports))

@@ -1,0 +1,431 @@
+"""Exports are read in parts: the file is the one that reading the whole would give, however they are cut."""
+
+import datetime
+import importlib
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from polars.testing import assert_frame_equal
+
+from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
+from sutro_mcp.results import ArtifactRef, ExportFormat, ExportReport
+from sutro_mcp.results.export.export import make_export
+from sutro_mcp.results.export.formats import Written
+from sutro_mcp.results.request_models import ExportRequest
+from sutro_mcp.results.rows.frames import build_frame
+from sutro_mcp.results.rows.reader import open_rows
+from sutro_mcp.results.rows.typed_frame import StreamedFrame
+from sutro_mcp.results.worker.protocol import Deaf, StoppedError
+from sutro_mcp.results.worker.supervisor import Worker
+from tests.results.parquet.synthetic import File, data_page
+from tests.results.support import JOB_ID, file, objects, outputs, parquet
+
+pq: Any = importlib.import_module("pyarrow.parquet")
+
+FORMATS: list[ExportFormat] = ["parquet", "csv", "jsonl"]
+in_one_folder = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+# Each of these kinds together has one common type. polars draws lots between two of them for booleans,
+# integers and fractions, as it does for the order of fields in nested objects: here that is always the same.
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+FRACTIONS = st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.text(max_size=5)
+KINDS: list[st.SearchStrategy[Any]] = [
+    st.one_of(st.none(), INTEGERS, FRACTIONS),
+    st.one_of(st.none(), INTEGERS, TEXTS, FRACTIONS),
+    st.one_of(st.none(), st.booleans(), INTEGERS),
+    st.one_of(st.none(), st.booleans(), FRACTIONS, TEXTS),
+    st.one_of(INTEGERS, st.integers(2**63, 2**64 - 1)),
+    st.one_of(st.none(), st.integers(2**63, 2**64 - 1)),
+    st.none(),
+]
+
+
+@st.composite
+def json_texts(draw: st.DrawFn) -> list[str | None]:
+    """Outputs: mostly objects, some of which lack fields; with luck something else among them."""
+    kind = draw(st.sampled_from(KINDS))
+    nested = st.fixed_dictionaries({"x": kind, "y": st.lists(kind, max_size=2)})
+    value = st.one_of(kind, st.none(), st.lists(kind, max_size=2))
+    fields = {
+        "a": value,
+        "b": st.one_of(st.none(), nested),
+        "c": st.lists(nested, max_size=2),
+        "d": draw(st.sampled_from([value, st.one_of(value, nested)])),
+        '"^é$': kind,
+    }
+    rows = st.one_of(
+        st.fixed_dictionaries({}, optional=fields),
+        st.fixed_dictionaries(fields),
+    ).map(lambda value: json.dumps(value, sort_keys=True))
+    others = draw(
+        st.sampled_from([st.nothing(), st.sampled_from(["plain", "", "1", "[1]", " {", '{"a": 1} x'])])
+    )
+    return draw(st.lists(st.one_of(rows, rows, rows, st.sampled_from([None, "null", " null "]), others)))
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pl.DataFrame:
+    """An artifact's columns, of types that JSON has and that it has not."""
+    texts = draw(json_texts())
+
+    def column(values: st.SearchStrategy[Any], dtype: Any) -> pl.Series:
+        size = len(texts)
+        return pl.Series(draw(st.lists(st.none() | values, min_size=size, max_size=size)), dtype=dtype)
+
+    columns = {
+        "*": lambda: column(st.integers(2**63 - 2, 2**63 + 1), pl.UInt64),
+        "small": lambda: column(st.integers(0, 9), pl.Int8),
+        "": lambda: column(st.nothing(), pl.String),
+        "category": lambda: column(st.sampled_from(["p", "q"]), pl.Categorical),
+        "vector": lambda: column(st.lists(st.floats(width=32), max_size=2), pl.List(pl.Float32)),
+        "large": lambda: column(st.lists(st.integers(2**63 - 1, 2**63), max_size=2), pl.List(pl.UInt64)),
+        "bytes": lambda: column(st.binary(max_size=3), pl.Binary),
+        "confidence_score": lambda: column(st.floats(width=32), pl.Float32),
+    }
+    chosen = draw(st.lists(st.sampled_from(list(columns)), unique=True))
+    return pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String), **{n: columns[n]() for n in chosen}})
+
+
+def stored(folder: Path, table: pl.DataFrame, rows_in_group: int) -> ArtifactRef:
+    """The artifact, cut into row groups."""
+    path = folder / "artifact.parquet"
+    table.write_parquet(path, row_group_size=rows_in_group)
+    return ArtifactRef(path=str(path), format="parquet", job_id=JOB_ID)
+
+
+def streamed(artifact: ArtifactRef, step: int, **options: Any) -> tuple[pl.DataFrame, str | None]:
+    """All parts of the frame joined, and why outputs were not unpacked."""
+    name = options.setdefault("output_column", "inference_result")
+    with open_rows(artifact, name, Deaf()) as rows:
+        frame = StreamedFrame(rows, artifact, Deaf(), step=step, **options)
+        parts = [pl.DataFrame(schema=frame.schema), *frame.frames()]
+        assert all(part.height <= step for part in parts)
+    return pl.concat(parts), frame.not_unpacked
+
+
+def whole(artifact: ArtifactRef, **options: Any) -> pl.DataFrame:
+    """The frame that Python callers get."""
+    chosen = {"output_column": "inference_result", "unpack_json": True, "original": None, **options}
+    chosen["with_original_df"] = chosen.pop("original")
+    return cast("pl.DataFrame", build_frame(artifact, **cast("Any", chosen)))
+
+
+def or_refusal(make: Callable[[], Any]) -> Any:
+    """What is made, or the words with which it is refused."""
+    try:
+        return make()
+    except InvalidArgumentError as error:
+        return str(error)
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """Equal frames, values and types, or equal refusals."""
+    if isinstance(found, str) or isinstance(expected, str):
+        assert found == expected
+    else:
+        assert_frame_equal(found, expected, check_exact=True)
+
+
+def export(folder: Path, artifact: ArtifactRef, form: ExportFormat, **options: Any) -> ExportReport:
+    """Export in this process as `a.<form>`."""
+    own = {name: options.pop(name) for name in ("channel", "step") if name in options}
+    request = ExportRequest(
+        artifact=artifact,
+        folder=str(folder),
+        file_name=f"a.{form}",
+        temporary=".part",
+        format=form,
+        overwrite=True,
+        **options,
+    )
+    return make_export(request, **own)
+
+
+@in_one_folder
+@given(table=tables(), step=st.integers(1, 8), rows_in_group=st.integers(1, 8), unpack=st.booleans())
+def test_parts_joined_are_the_whole_frame(
+    tmp_path: Path, table: pl.DataFrame, step: int, rows_in_group: int, unpack: bool
+) -> None:
+    """Values, types and the order of columns, wherever parts and row groups begin."""
+    artifact = stored(tmp_path, table, rows_in_group)
+    found = or_refusal(lambda: streamed(artifact, step, unpack_json=unpack)[0])
+    assert_same(found, or_refusal(lambda: whole(artifact, unpack_json=unpack)))
+
+
+@in_one_folder
+@given(texts=json_texts(), step=st.integers(1, 8))
+def test_the_reason_for_text_is_true_of_all_rows(tmp_path: Path, texts: list[str | None], step: int) -> None:
+    """The rows that hold no object are counted over all parts, and the first of them is the first."""
+    artifact = stored(tmp_path, pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String)}), 5)
+    frame, why = streamed(artifact, step)
+    assert (why is None) == ("inference_result" not in frame.columns)
+    filled = [(row, text) for row, text in enumerate(texts) if text is not None and text.strip() != "null"]
+    others = [row for row, text in filled if not is_object(text)]
+    if len(others) == len(filled):
+        assert why is not None
+        assert why.endswith("because no row holds a JSON object.")
+    elif others:
+        assert why is not None
+        assert f"{len(others)} rows hold no JSON object, the first of them row {others[0]} " in why
+
+
+def is_object(text: str) -> bool:
+    """Whether it is the JSON text of an object."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+@in_one_folder
+@given(
+    table=tables(),
+    step=st.integers(1, 8),
+    changed=st.integers(0, 20),
+    kind=st.sampled_from([pl.UInt64, pl.Int64, pl.String]),
+)
+def test_joined_parts_are_the_joined_frame(
+    tmp_path: Path, table: pl.DataFrame, step: int, changed: int, kind: Any
+) -> None:
+    """Also where a carried id is another one in one late row, or of another type: that is refused alike."""
+    ids = list(range(table.height))
+    artifact = stored(tmp_path, table.with_columns(pl.Series("id", ids, dtype=pl.UInt64)), 3)
+    original = pl.DataFrame(
+        {"id": pl.Series([9 if row == changed else row for row in ids]).cast(kind), "mine": ids}
+    )
+    found = or_refusal(lambda: streamed(artifact, step, original=original)[0])
+    assert_same(found, or_refusal(lambda: whole(artifact, original=original)))
+
+
+@settings(in_one_folder, max_examples=30)
+@given(table=tables(), step=st.integers(1, 8))
+@example(table=pl.DataFrame({"outputs": ['{"a": 1}', '{"a": 1.5, "b": {"x": [true]}}', "null"]}), step=1)
+def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(
+    tmp_path: Path, table: pl.DataFrame, step: int
+) -> None:
+    """And JSON Lines and CSV are those of the whole frame, unless they hold text in place of a value."""
+    artifact = stored(tmp_path, table, 4)
+    try:
+        frame = whole(artifact)
+    except InvalidArgumentError:
+        return
+    for form in FORMATS:
+        report = export(tmp_path, artifact, form)
+        raw = (tmp_path / f"a.{form}").read_bytes()
+        assert export(tmp_path, artifact, form, step=step) == report
+        assert (tmp_path / f"a.{form}").read_bytes() == raw
+        buffer = io.BytesIO()
+        if any("as text" in remark for remark in report.remarks if not remark.startswith("Not")):
+            continue
+        if form == "parquet":
+            assert_frame_equal(pl.read_parquet(tmp_path / "a.parquet"), frame, check_exact=True)
+            continue
+        if form == "csv":
+            frame.lazy().sink_csv(buffer, line_terminator="\r\n", quote_style="non_numeric")
+        else:
+            frame.lazy().sink_ndjson(buffer)
+        assert raw == buffer.getvalue()
+
+
+LATE: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "fractions": ([{"a": 1}, {"a": 2}, {"a": 0.5}], {"a": pl.Float64}),
+    "text": ([{"a": 1}, {"a": 2}, {"a": "x"}], {"a": pl.String}),
+    "beyond 64 bit": ([{"a": 1}, {"a": 2}, {"a": 2**64}], {"a": pl.String}),
+    "first beyond 64 bit": ([{"a": 2**64}, {"a": None}, {"a": 2**70}], {"a": pl.Int128}),
+    "another field": ([{"a": 1}, {"a": 2}, {"b": 1}], {"a": pl.Int64, "b": pl.Int64}),
+    "the first field": ([{}, {}, {"b": 1}], {"b": pl.Int64}),
+    "a list": ([{"a": 1}, {"a": []}, {"a": [0.5]}], {"a": pl.List(pl.Float64)}),
+    "an object": ([{"a": None}, {"a": {}}, {"a": {"b": 1}}], {"a": pl.Struct({"b": pl.Int64})}),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_the_last_row_may_change_a_type(tmp_path: Path, name: str) -> None:
+    """Each row is a part of its own here."""
+    values, kinds = LATE[name]
+    artifact = objects(tmp_path, *values)
+    frame, _ = streamed(artifact, 1)
+    assert_frame_equal(frame, whole(artifact))
+    assert frame.schema == pl.Schema(kinds)
+
+
+@pytest.mark.parametrize("last", ["plain", '{"a": {"b": 1}}', '{"a": 1, "a": 2', "[]"])
+def test_one_late_row_keeps_all_outputs_text(tmp_path: Path, last: str) -> None:
+    """By the SDK's rule, which is about all rows: no part of the file is unpacked."""
+    texts = ['{"a": 1}'] * 5 + [last]
+    frame, why = streamed(outputs(tmp_path, *texts), 2)
+    assert frame["inference_result"].to_list() == texts
+    assert why is not None
+
+
+@pytest.mark.parametrize(("head", "tail"), [('{"a":', "}"), ('{"a":[', "]}")], ids=["objects", "lists"])
+def test_outputs_that_nest_too_deeply_stay_text(tmp_path: Path, head: str, tail: str) -> None:
+    """Polars would take hours for them; nothing of them is lost."""
+    levels = 100 // len(tail)
+    texts = ["{}", head * levels + "1" + tail * levels]
+    assert streamed(outputs(tmp_path, *texts), 1)[0].columns == ["a"]
+    texts.append(head * levels + "[1]" + tail * levels)
+    frame, why = streamed(outputs(tmp_path, *texts), 1)
+    assert frame["inference_result"].to_list() == texts
+    assert why is not None
+    assert "nest too deeply" in why
+
+
+def test_a_name_like_a_pattern_is_a_name(tmp_path: Path) -> None:
+    """In polars `^…$` stands for all names that match, and none does here."""
+    artifact = parquet(tmp_path, {"^b+$": ['{"a": 1}', '{"a": 2}']})
+    assert streamed(artifact, 1)[0].to_dict(as_series=False) == {"a": [1, 2]}
+
+
+def test_results_that_came_as_json_are_exported_alike(tmp_path: Path) -> None:
+    """They are in memory, and cut all the same."""
+    columns = {"outputs": ['{"a": 1}', None, '{"a": 0.5}'], "id": [1, 2, None]}
+    artifact = file(tmp_path, json.dumps(columns), "json")
+    assert_frame_equal(streamed(artifact, 1)[0], whole(artifact))
+
+
+def test_rows_that_cannot_be_had_in_parts_any_more_come_from_the_whole(tmp_path: Path) -> None:
+    """Half way through a column there is a page that only a full reader reads; no row is lost or doubled."""
+    smallest = {5: (12, b"\x18" + b"\x80\x80\x80\x01" + bytes(2 << 20) + b"\x00")}
+    pages = [data_page(262_144), data_page(10), data_page(10, inner=smallest)]
+    artifact = file(tmp_path, File(rows=262_164, pages=pages).data())
+    frame, _ = streamed(artifact, 100_000)
+    assert_frame_equal(frame, whole(artifact))
+
+
+def test_what_is_written_has_the_types_that_polars_was_told(tmp_path: Path) -> None:
+    """It believes them. What is seen on the way is said afterwards."""
+    table = pl.DataFrame(
+        {
+            "outputs": ['{"a": [1], "e": {}}', '{"a": null, "e": null}', None],
+            "bytes": [b"x", None, b""],
+            "blobs": [[b"x"], [None], None],
+            "record": [{"b": b"x", "l": [b"y"]}, None, {"b": None, "l": None}],
+            "taken": [datetime.timedelta(seconds=90), None, None],
+            "confidence_score": [0.5, float("nan"), None],
+        }
+    )
+    artifact = parquet(tmp_path, table)
+    losses: dict[str, list[str]] = {}
+    for form in FORMATS:
+        with open_rows(artifact, "inference_result", Deaf()) as rows:
+            written = Written(StreamedFrame(rows, artifact, Deaf(), step=1), form)
+            assert {frame.schema == pl.Schema(written.schema) for frame in written.frames()} == {True}
+            losses[form] = [loss.removeprefix("Lists, objects and bytes are ") for loss in written.losses()]
+    assert losses == snapshot(
+        {
+            "parquet": ['written as text (JSON, base64) in "e".'],
+            "csv": ['written as text (JSON, base64) in "bytes", "blobs", "record", "taken", "a" and 1 more.'],
+            "jsonl": [
+                'written as text (JSON, base64) in "bytes", "blobs", "record".',
+                "NaN and infinity are written as null, as JSON has no words for them.",
+            ],
+        }
+    )
+
+
+class Listening:
+    """The channel of a task; what is told is kept, and may cause something."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.told: list[list[int]] = []
+        self._then = then
+
+    def ask(self, message: dict[str, Any]) -> None:
+        raise AssertionError(message)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        self.told.append(message["rows"])
+        self._then()
+
+
+def test_both_readings_together_tell_how_far_they_are(tmp_path: Path) -> None:
+    """From the first row to the last, never back."""
+    channel = Listening()
+    export(tmp_path, objects(tmp_path, *({"a": 1} for _ in range(8))), "csv", channel=channel, step=2)
+    assert channel.told == snapshot([[1, 8], [2, 8], [3, 8], [4, 8], [5, 8], [6, 8], [7, 8], [8, 8]])
+    channel = Listening()
+    export(tmp_path, outputs(tmp_path, *range(4)), "csv", channel=channel, step=1)
+    assert channel.told == snapshot([[1, 4], [2, 4], [3, 4], [4, 4]])
+
+
+@pytest.mark.anyio
+async def test_the_worker_tells_how_far_an_export_is(tmp_path: Path) -> None:
+    """From within its process, and while polars writes."""
+    request = ExportRequest(
+        artifact=objects(tmp_path, *({"a": row} for row in range(40_000))),
+        folder=str(tmp_path),
+        file_name="a.csv",
+        temporary=".part",
+        format="csv",
+    )
+    told: list[tuple[int, int]] = []
+
+    def tell(done: int, total: int) -> None:
+        told.append((done, total))
+
+    worker = Worker()
+    with anyio.fail_after(20):
+        report = await worker.run("export", request, ExportReport, "export", on_rows=tell)
+        await worker.aclose()
+    assert report.rows == 40_000
+    assert told == snapshot(
+        [(8192, 40000), (16384, 40000), (20000, 40000), (28192, 40000), (36384, 40000), (40000, 40000)]
+    )
+
+
+def large(folder: Path) -> ArtifactRef:
+    """Two row groups that do not shrink, so that the second is far behind the first."""
+    values = [os.urandom(50_000).hex() for _ in range(20)]
+    path = folder / "large.parquet"
+    pl.DataFrame({"outputs": values, "id": range(20)}).write_parquet(path, row_group_size=10)
+    return ArtifactRef(path=str(path), format="parquet", job_id=JOB_ID)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_damage_in_a_late_row_is_said_and_leaves_no_file(tmp_path: Path, form: ExportFormat) -> None:
+    """It is met while the file is written; a part of the rows is no export."""
+    artifact = large(tmp_path)
+    raw = bytearray(Path(artifact.path).read_bytes())
+    raw[len(raw) * 3 // 4 : len(raw) * 3 // 4 + 100] = bytes(100)
+    Path(artifact.path).write_bytes(raw)
+    with pytest.raises(UnexpectedReplyError, match="damaged"):
+        export(tmp_path, artifact, form, unpack_json=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["large.parquet"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_artifact_that_is_cut_off_meanwhile_stops_the_export(tmp_path: Path, form: ExportFormat) -> None:
+    """The server then tries again with what is there."""
+    artifact = large(tmp_path)
+    size = Path(artifact.path).stat().st_size
+    channel = Listening(lambda: os.truncate(artifact.path, size // 2))
+    with pytest.raises(StoppedError):
+        export(tmp_path, artifact, form, unpack_json=False, channel=channel, step=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["large.parquet"]
+
+
+def test_row_groups_are_smaller_where_rows_are_larger(tmp_path: Path) -> None:
+    """One is in memory until it is complete."""
+    artifact = parquet(tmp_path, {"outputs": [f"{row}" * (3 << 20) for row in range(10)]})
+    export(tmp_path, artifact, "parquet", unpack_json=False)
+    assert row_groups(tmp_path / "a.parquet") == [5, 5]
+
+
+def row_groups(path: Path) -> list[int]:
+    """How many rows each has."""
+    found = pq.ParquetFile(path).metadata
+    return [found.row_group(at).num_rows for at in range(found.num_row_groups)]

@@ -1,0 +1,504 @@
+"""The export folder: whatever the name and whoever plays with links, nothing beside it is written or read."""
+
+import errno
+import os
+import stat
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sutro_mcp.errors import InvalidArgumentError, SettingsError, SutroError
+from sutro_mcp.results.export.file_names import export_name, joinable_name
+from sutro_mcp.results.export.folder import Folder, discard, open_folder
+from sutro_mcp.results.request_models import ExportFormat
+from sutro_mcp.untrusted import visible
+from tests.results.support import files_of_at_most
+
+TEMPORARY = ".sutro-export-0.part"
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, umask and FIFOs are made here")
+
+HOSTILE = {
+    "empty": "",
+    "dot": ".",
+    "dot dot": "..",
+    "parent": "../victim.csv",
+    "deep parent": "a/../../victim.csv",
+    "backslash parent": "..\\victim.csv",
+    "absolute": "/tmp/victim.csv",  # noqa: S108
+    "sub-folder": "sub/new.csv",
+    "linked folder": "linked/victim.csv",
+    "trailing slash": "name.csv/",
+    "home": "~/victim.csv",
+    "tilde": "~root",
+    "drive": "C:victim.csv",
+    "drive path": "C:\\victim.csv",
+    "UNC": "\\\\host\\share\\victim.csv",
+    "stream": "name.csv:hidden",
+    "hidden": ".bashrc",
+    "hidden csv": ".csv",
+    "option": "-rf.csv",
+    "leading blank": " name.csv",
+    "trailing blank": "name.csv ",
+    "trailing dot": "name.csv.",
+    "device": "CON",
+    "device with ending": "nul.csv",
+    "device with blank": "aux .csv",
+    "numbered device": "COM1.parquet",
+    "superscript device": "lpt¹.csv",
+    "console": "conin$.csv",
+    "NUL character": "name\0.csv",
+    "newline": "name\n.csv",
+    "tab": "name\t.csv",
+    "escape": "\x1b[2Jname.csv",
+    "C1 control": "name\x85.csv",
+    "right-to-left override": "name\u202ecsv.exe",
+    "isolate": "\u2066name.csv",
+    "zero width": "na\u200bme.csv",
+    "byte order mark": "\ufeffname.csv",
+    "variation selector": "a\ufe0fb.csv",
+    "soft hyphen": "na\xadme.csv",
+    "line separator": "name\u2028.csv",
+    "no-break space": "na\xa0me.csv",
+    "ideographic space": "na\u3000me.csv",
+    "braille blank": "\u2800.csv",
+    "tag characters": "name\U000e0041.csv",
+    "surrogate": "name\ud800.csv",
+    "private use": "name\ue000.csv",
+    "not assigned": "name\U000e1000.csv",
+    "wildcard": "*.csv",
+    "question mark": "a?.csv",
+    "quotes": 'a".csv',
+    "pipe": "a|b.csv",
+    "redirect": "a>b.csv",
+    "300 characters": "a" * 300 + ".csv",
+    "300 bytes": "é" * 80 + ".csv",
+    "too long with its ending": "a" * 147,
+}
+HARMLESS = {
+    "percent": "%2e%2e%2fvictim.csv",
+    "double ending": "a.csv.parquet",
+    "not an ending": "victim.sh",
+    "dots": "a..b.csv",
+    "shell": "$(id);`id`.csv",
+    "fullwidth slash": "a／..／a.csv",
+    "words": "Résumé (final) 结果 🎉.csv",
+    "longest": "a" * 146 + ".csv",
+}
+IN_THE_WAY = [
+    "link.csv",
+    "dangling.csv",
+    "hardlink.csv",
+    "fifo.csv",
+    "folder.csv",
+    "there.csv",
+    "socketless.csv",
+]
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A file beside the export folder that nothing may touch."""
+    path = tmp_path / "victim.csv"
+    path.write_text("untouched")
+    return path
+
+
+@pytest.fixture
+def exports(tmp_path: Path, victim: Path) -> Path:
+    """An export folder full of traps, with a sibling of a longer name."""
+    folder = tmp_path / "exports"
+    folder.mkdir(0o700)
+    (tmp_path / "exports-evil").mkdir()
+    (folder / "linked").symlink_to(tmp_path)
+    (folder / "link.csv").symlink_to(victim)
+    (folder / "dangling.csv").symlink_to(tmp_path / "made-by-link.csv")
+    (folder / "hardlink.csv").hardlink_to(victim)
+    os.mkfifo(folder / "fifo.csv")
+    (folder / "folder.csv").mkdir()
+    (folder / "there.csv").write_text("old")
+    return folder
+
+
+@pytest.fixture(params=[True, False], ids=["descriptors", "paths"])
+def descriptors(request: pytest.FixtureRequest) -> bool:
+    """Whether the folder is reached by descriptors or, as on Windows, by its path."""
+    return bool(request.param)
+
+
+def write(folder: Folder, name: str, content: bytes = b"new", *, overwrite: bool = False) -> None:
+    """One file, as an export makes it."""
+    with folder.new_file(name, TEMPORARY, overwrite=overwrite) as file:
+        file.write(content)
+
+
+def names(folder: Path) -> set[str]:
+    """All entries."""
+    return {path.name for path in folder.iterdir()}
+
+
+def outside(folder: Path) -> dict[str, object]:
+    """Everything beside the folder: names, kinds and contents."""
+    found: dict[str, object] = {}
+    for path in sorted(folder.parent.rglob("*")):
+        if not path.is_relative_to(folder):
+            found[str(path)] = path.read_bytes() if path.is_file() else stat.S_IFMT(path.lstat().st_mode)
+    return found
+
+
+@pytest.mark.parametrize("overwrite", [False, True], ids=["keep", "overwrite"])
+@pytest.mark.parametrize(
+    "name", [*HOSTILE.values(), *HARMLESS.values(), *IN_THE_WAY], ids=[*HOSTILE, *HARMLESS, *IN_THE_WAY]
+)
+def test_every_name_stays_inside_or_is_refused(
+    exports: Path, name: str, overwrite: bool, descriptors: bool
+) -> None:
+    """What is beside the folder is what it was; nothing temporary is left."""
+    before, inside = outside(exports), names(exports)
+    refusal = ""
+    with open_folder(exports, descriptors=descriptors) as folder:
+        try:
+            write(folder, export_name(name, "csv")[0], overwrite=overwrite)
+        except InvalidArgumentError as error:
+            refusal = str(error)
+
+    assert outside(exports) == before
+    assert refusal or name not in HOSTILE.values()
+    assert visible(refusal) == refusal
+    new = names(exports) - inside
+    assert len(new) == (0 if refusal or name in IN_THE_WAY[:-1] else 1)
+    assert not [entry for entry in new if entry.startswith(".")]
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("form", [None, "parquet", "csv", "jsonl"])
+def test_a_hostile_name_is_refused_whatever_the_format(name: str, form: ExportFormat | None) -> None:
+    """Without looking at any disk, and the same to read from."""
+    with pytest.raises(InvalidArgumentError):
+        export_name(name, form)
+    with pytest.raises(InvalidArgumentError):
+        joinable_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "chosen"),
+    [
+        ("a", None, ("a.parquet", "parquet")),
+        ("a.csv", None, ("a.csv", "csv")),
+        ("A.CSV", None, ("A.CSV", "csv")),
+        ("a.jsonl", None, ("a.jsonl", "jsonl")),
+        ("a.json", None, ("a.json.parquet", "parquet")),
+        ("a.csv", "parquet", ("a.csv.parquet", "parquet")),
+        ("a.csv", "csv", ("a.csv", "csv")),
+        ("a.b", "jsonl", ("a.b.jsonl", "jsonl")),
+        ("a.zip", "csv", ("a.zip.csv", "csv")),
+    ],
+)
+def test_the_ending_and_the_format_agree(
+    name: str, wanted: ExportFormat | None, chosen: tuple[str, str]
+) -> None:
+    """The ending says the format unless the caller does; a missing one is added."""
+    assert export_name(name, wanted) == chosen
+
+
+def test_only_csv_and_parquet_can_be_joined_with() -> None:
+    """By their endings."""
+    assert joinable_name("a.CSV") == ("a.CSV", "csv")
+    assert joinable_name("a.parquet") == ("a.parquet", "parquet")
+    for name in ("a.jsonl", "a.txt", "a"):
+        with pytest.raises(InvalidArgumentError, match="Put a CSV or Parquet file"):
+            joinable_name(name)
+
+
+def test_a_regular_file_is_replaced_only_when_asked_for(exports: Path, descriptors: bool) -> None:
+    """The refusal says what to do."""
+    with open_folder(exports, descriptors=descriptors) as folder:
+        with pytest.raises(
+            InvalidArgumentError, match=r"exists\. Choose another name, or pass overwrite=true"
+        ):
+            write(folder, "there.csv")
+        assert (exports / "there.csv").read_text() == "old"
+        write(folder, "there.csv", overwrite=True)
+    assert (exports / "there.csv").read_text() == "new"
+
+
+def test_overwriting_a_hard_link_leaves_the_other_file(
+    exports: Path, victim: Path, descriptors: bool
+) -> None:
+    """The name is replaced, not what it leads to."""
+    with open_folder(exports, descriptors=descriptors) as folder:
+        write(folder, "hardlink.csv", overwrite=True)
+    assert ((exports / "hardlink.csv").read_text(), victim.read_text()) == ("new", "untouched")
+
+
+@pytest.mark.parametrize("name", ["link.csv", "dangling.csv", "fifo.csv", "folder.csv"])
+def test_what_is_no_regular_file_is_neither_replaced_nor_read(
+    exports: Path, name: str, descriptors: bool
+) -> None:
+    """Even when overwriting is allowed; a FIFO makes nobody wait."""
+    with open_folder(exports, descriptors=descriptors) as folder:
+        for overwrite in (False, True):
+            with pytest.raises(InvalidArgumentError, match="not a regular file"):
+                folder.check_free(name, overwrite=overwrite)
+            with pytest.raises(InvalidArgumentError, match="not a regular file"):
+                write(folder, name, overwrite=overwrite)
+        with pytest.raises(InvalidArgumentError, match="not a regular file"):
+            folder.read(name)
+    assert TEMPORARY not in names(exports)
+
+
+def test_a_file_is_read(exports: Path, descriptors: bool) -> None:
+    """One that is missing or cannot be opened is said to be so."""
+    with open_folder(exports, descriptors=descriptors) as folder:
+        with folder.read("there.csv") as file:
+            assert file.read() == b"old"
+        with pytest.raises(InvalidArgumentError, match="no such file"):
+            folder.read("missing.csv")
+        with pytest.raises(InvalidArgumentError, match="cannot be opened"):
+            folder.read("a" * 300)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_folders_are_0700_and_files_0600_whatever_the_umask(
+    tmp_path: Path, umask: int, descriptors: bool
+) -> None:
+    """Also those above, which are made as well. One that exists is left as it is."""
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    loose.chmod(0o755)
+    old = os.umask(umask)
+    try:
+        for path in (tmp_path / "new" / "exports", loose):
+            with open_folder(path, descriptors=descriptors) as folder:
+                write(folder, "a.csv")
+    finally:
+        os.umask(old)
+    made = tmp_path / "new" / "exports"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    assert stat.S_IMODE((made / "a.csv").stat().st_mode) == 0o600
+    assert stat.S_IMODE(loose.stat().st_mode) == 0o755
+    if descriptors:
+        assert stat.S_IMODE(made.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("at", ["exports", "above"])
+def test_a_link_in_the_path_is_not_followed(tmp_path: Path, at: str, descriptors: bool) -> None:
+    """The engine resolves the path once; what appears there later is an error."""
+    (tmp_path / "elsewhere" / "exports").mkdir(parents=True)
+    if at == "exports":
+        (tmp_path / "above").mkdir()
+        (tmp_path / "above" / "exports").symlink_to(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "above").symlink_to(tmp_path / "elsewhere")
+
+    with (
+        pytest.raises(SettingsError, match=r"replaced by a link; no file was written\. Ask the user"),
+        open_folder(tmp_path / "above" / "exports", descriptors=descriptors) as folder,
+    ):
+        write(folder, "a.csv")
+
+    assert list((tmp_path / "elsewhere").rglob("*.csv")) == []
+
+
+def test_a_folder_replaced_by_a_link_while_writing_leads_nowhere(tmp_path: Path, descriptors: bool) -> None:
+    """With descriptors the file is in the folder that was opened; without, nothing appears."""
+    exports, moved, elsewhere = tmp_path / "exports", tmp_path / "moved", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    outcome = "done"
+    try:
+        with (
+            open_folder(exports, descriptors=descriptors) as folder,
+            folder.new_file("a.csv", TEMPORARY, overwrite=False) as file,
+        ):
+            file.write(b"new")
+            exports.rename(moved)
+            exports.symlink_to(elsewhere)
+    except SettingsError as error:
+        outcome = str(error)
+    assert outcome == "done" if descriptors else "replaced by a link" in outcome
+    assert names(elsewhere) == set()
+    assert ("a.csv" in names(moved)) is descriptors
+
+
+@pytest.mark.timeout(60)
+def test_swapping_entries_and_the_folder_during_many_writes_leads_nowhere(tmp_path: Path) -> None:
+    """For two seconds: 0 files outside, whatever fails inside."""
+    exports, aside, outer = tmp_path / "exports", tmp_path / "aside", tmp_path / "outside"
+    outer.mkdir()
+    (outer / "a.csv").write_text("untouched")
+    exports.mkdir()
+    stop = threading.Event()
+    swaps = 0
+
+    def swap() -> None:
+        nonlocal swaps
+        while not stop.is_set():
+            for name in ("a.csv", TEMPORARY):
+                for target in (outer / "a.csv", outer / "made.csv"):
+                    try:
+                        (exports / name).unlink(missing_ok=True)
+                        (exports / name).symlink_to(target)
+                        (exports / name).unlink()
+                    except OSError:
+                        pass
+            exports.rename(aside)
+            exports.symlink_to(outer)
+            exports.unlink()
+            aside.rename(exports)
+            swaps += 1
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    done, refused, until = 0, 0, time.monotonic() + 2
+    try:
+        while time.monotonic() < until:
+            try:
+                with open_folder(exports, create=False) as folder:
+                    write(folder, "a.csv", overwrite=bool(done % 2))
+                done += 1
+            except SutroError:
+                refused += 1
+    finally:
+        stop.set()
+        thread.join()
+
+    assert names(outer) == {"a.csv"}
+    assert (outer / "a.csv").read_text() == "untouched"
+    assert swaps > 10
+    assert done + refused > 100
+    assert refused > 0
+
+
+def test_a_name_taken_while_writing_is_not_replaced(exports: Path, descriptors: bool) -> None:
+    """By a file, or by a link to one outside."""
+
+    def write_and_take(target: Path) -> None:
+        with (
+            open_folder(exports, descriptors=descriptors) as folder,
+            folder.new_file("a.csv", TEMPORARY, overwrite=False) as file,
+        ):
+            file.write(b"new")
+            (exports / target.name).rename(exports / "a.csv")
+
+    for name, content in (("there.csv", "old"), ("link.csv", "untouched")):
+        with pytest.raises(InvalidArgumentError, match="Choose another name"):
+            write_and_take(exports / name)
+        assert (exports / "a.csv").read_text() == content
+    assert TEMPORARY not in names(exports)
+
+
+def test_a_name_taken_at_the_last_moment_is_not_replaced(
+    exports: Path, monkeypatch: pytest.MonkeyPatch, descriptors: bool
+) -> None:
+    """After the last look, the system itself refuses."""
+
+    def see_nothing(*_: object, **__: object) -> None:
+        pass
+
+    monkeypatch.setattr(Folder, "check_free", see_nothing)
+    with (
+        open_folder(exports, descriptors=descriptors) as folder,
+        pytest.raises(InvalidArgumentError, match="Choose another name"),
+    ):
+        write(folder, "there.csv")
+    assert (exports / "there.csv").read_text() == "old"
+
+
+def test_something_else_under_the_new_name_is_an_error(
+    exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Success is never reported of a file that is not there."""
+    replace = os.replace
+
+    def replace_and_swap(old: str, new: str, **where: int) -> None:
+        replace(old, new, **where)
+        (exports / new).unlink()
+        (exports / new).touch()
+
+    monkeypatch.setattr(os, "replace", replace_and_swap)
+    with pytest.raises(SettingsError, match="moved or replaced"), open_folder(exports) as folder:
+        write(folder, "there.csv", overwrite=True)
+
+
+@pytest.fixture
+def no_hard_links(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system like FAT; none can be mounted here."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "no hard links")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("no_hard_links")
+def test_a_file_system_without_hard_links_serves_as_well(exports: Path) -> None:
+    """The name is claimed, then replaced by the whole file."""
+    with open_folder(exports) as folder:
+        write(folder, "a.csv")
+        with pytest.raises(InvalidArgumentError, match="exists"):
+            write(folder, "a.csv", b"other")
+    assert (exports / "a.csv").read_text() == "new"
+
+
+@pytest.mark.usefixtures("no_hard_links")
+def test_a_claim_that_cannot_be_replaced_is_given_up(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left, not even the empty file."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    before = names(exports)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(SettingsError, match="Input/output error"), open_folder(exports) as folder:
+        write(folder, "a.csv")
+    assert names(exports) == before
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing(exports: Path, descriptors: bool) -> None:
+    """Said by whatever part of the writing meets it."""
+    before = names(exports)
+    with (
+        files_of_at_most(4096),
+        pytest.raises(SettingsError, match=r"no room left; no file was written\. Ask the user to free some"),
+        open_folder(exports, descriptors=descriptors) as folder,
+    ):
+        write(folder, "a.csv", b"x" * 10_000)
+    assert names(exports) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/sys lets nobody write, not even root")
+def test_a_folder_that_may_not_be_written_is_a_clear_error(descriptors: bool) -> None:
+    """Permissions, or a disk that is mounted to read from."""
+    for path in (Path("/sys/kernel"), Path("/sys/kernel/exports")):
+        with (
+            pytest.raises(SettingsError, match=r"not allowed; no file .* SUTRO_MCP_EXPORT_DIR"),
+            open_folder(path, descriptors=descriptors) as folder,
+        ):
+            write(folder, "a.csv")
+
+
+def test_a_file_in_place_of_the_folder_is_a_clear_error(victim: Path) -> None:
+    """Not a folder, or one inside something that is none."""
+    for path in (victim, victim / "exports"):
+        with pytest.raises(SettingsError, match="not a folder"), open_folder(path):
+            pass
+
+
+def test_tidying_up_after_a_dead_worker_never_fails(exports: Path, tmp_path: Path) -> None:
+    """Nothing to remove, nowhere to look: it makes no folder either."""
+    (exports / TEMPORARY).touch()
+    discard(exports, TEMPORARY)
+    discard(exports, TEMPORARY)
+    discard(tmp_path / "nowhere" / "exports", TEMPORARY)
+    assert TEMPORARY not in names(exports)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_of_paths_is_not_made_when_only_looked_for(tmp_path: Path) -> None:
+    """As with descriptors."""
+    with open_folder(tmp_path / "missing", create=False, descriptors=False) as folder:
+        folder.remove("a")
+    assert not (tmp_path / "missing").exists()

@@ -1,0 +1,274 @@
+"""Rows of an artifact whose bytes come when they are asked for, as the worker sees it."""
+
+import importlib
+import io
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
+from sutro_mcp.results import ArtifactRef, Page, Summary
+from sutro_mcp.results.cache.byte_ranges import Spans
+from sutro_mcp.results.request_models import PageRequest, SummaryRequest
+from sutro_mcp.results.rows.page import make_page
+from sutro_mcp.results.summary.summary import make_summary
+from sutro_mcp.results.worker.protocol import StoppedError
+from tests.results.support import JOB_ID, file, parquet
+
+# Their types are unknown.
+pa: Any = importlib.import_module("pyarrow")
+pq: Any = importlib.import_module("pyarrow.parquet")
+
+ROWS = 30_000
+
+
+class Server:
+    """A file with holes, and who fills them when asked; it refuses after `patience` requests."""
+
+    def __init__(self, folder: Path, frame: pl.DataFrame, patience: int = 99, **options: Any) -> None:
+        whole = folder / "whole.parquet"
+        frame.write_parquet(whole, **options)
+        self.raw = whole.read_bytes()
+        self.path = folder / "holes.parquet"
+        with self.path.open("wb") as file:
+            file.truncate(len(self.raw))
+        self.whole = ArtifactRef(path=str(whole), format="parquet", job_id=JOB_ID)
+        self.ref = ArtifactRef(
+            path=str(self.path),
+            format="parquet",
+            job_id=JOB_ID,
+            inode=self.path.stat().st_ino,
+            is_whole=False,
+        )
+        self.told: list[dict[str, Any]] = []
+        self.sent = Spans()
+        self.patience = patience
+
+    def ask(self, message: dict[str, Any]) -> None:
+        """Send the bytes."""
+        self.patience -= 1
+        if self.patience < 0:
+            raise StoppedError
+        with self.path.open("r+b") as file:
+            for start, stop in message["want"]:
+                file.seek(start)
+                file.write(self.raw[start:stop])
+                self.sent.add(start, stop)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Remember what was said."""
+        self.told.append(message)
+
+    def page(self, **options: Any) -> Page:
+        """A page made from the file with holes, which is that of the whole one."""
+        page = make_page(PageRequest(artifact=self.ref, **options), self)
+        assert page == make_page(PageRequest(artifact=self.whole, **options))
+        return page
+
+    def summary(self) -> Summary:
+        """The same for a summary."""
+        summary = make_summary(SummaryRequest(artifact=self.ref), self)
+        assert summary == make_summary(SummaryRequest(artifact=self.whole))
+        return summary
+
+
+@pytest.fixture
+def frame() -> pl.DataFrame:
+    """Rows with an id, nested values and text."""
+    number = pl.int_range(ROWS, eager=True)
+    return pl.DataFrame(
+        {
+            "id": number,
+            "outputs": number.hash(1).cast(pl.String) + number.hash(2).cast(pl.String),
+            "cumulative_logprobs": pl.Series([[-0.5, row / 7] for row in range(ROWS)]),
+        }
+    )
+
+
+def test_pages_and_summaries_come_from_the_bytes_that_are_asked_for(
+    tmp_path: Path, frame: pl.DataFrame
+) -> None:
+    """They are those of the whole file; a page leaves most of it where it is."""
+    server = Server(tmp_path, frame, row_group_size=5_000, data_page_size=16_384)
+
+    server.page(offset=ROWS // 2, limit=3)
+    assert server.sent.total < len(server.raw) / 2
+    server.page(offset=ROWS - 1, columns=["id"])
+    server.page(offset=0, limit=1_000, max_chars=50_000)
+    asked = server.patience
+    server.page(offset=5, limit=7)
+    assert server.patience == asked
+
+    server.summary()
+    assert "ahead" in server.told[0]
+    assert server.told[-1] == {"rows": [ROWS, ROWS]}
+
+
+def test_what_cannot_be_read_in_parts_is_read_whole(tmp_path: Path) -> None:
+    """Its types take more room in the footer than is copied into every part."""
+    kinds = [f"a category with a rather long name, number {number}" for number in range(2_000)]
+    frame = pl.DataFrame({"outputs": kinds, "kind": pl.Series(kinds, dtype=pl.Enum(kinds))})
+    server = Server(tmp_path, frame)
+
+    server.page(offset=7, limit=3)
+    server.summary()
+
+    assert server.sent.covers(0, len(server.raw))
+
+
+def test_a_task_whose_bytes_cannot_be_had_is_stopped(tmp_path: Path, frame: pl.DataFrame) -> None:
+    """At whatever request; the next one goes on where it was."""
+    server = Server(tmp_path, frame, patience=1)
+
+    with pytest.raises(StoppedError):
+        server.page(offset=ROWS - 5)
+    server.patience = 99
+
+    server.page(offset=ROWS - 5)
+
+
+def test_a_file_that_was_replaced_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
+    """It may be of another artifact."""
+    server = Server(tmp_path, frame)
+    server.page()
+    other = tmp_path / "other"
+    other.write_bytes(server.raw)
+    other.replace(server.path)
+
+    with pytest.raises(StoppedError):
+        make_page(PageRequest(artifact=server.ref), server)
+
+
+def test_a_file_that_was_cut_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
+    """Although all its bytes had come."""
+    server = Server(tmp_path, frame)
+    server.summary()
+    with server.path.open("r+b") as file:
+        file.truncate(len(server.raw) // 2)
+
+    with pytest.raises(StoppedError):
+        make_page(PageRequest(artifact=server.ref, offset=ROWS - 3), server)
+
+
+def test_a_field_is_looked_for_in_the_first_rows_of_large_results(tmp_path: Path) -> None:
+    """Whether it is in none of them is not known, so the page says what was looked at."""
+    noise = random.Random(7)
+    texts = [
+        json.dumps({"early" if row < 9 else "late": row, "text": noise.randbytes(9_000).hex()})
+        for row in range(2_000)
+    ]
+    server = Server(tmp_path, pl.DataFrame({"outputs": texts}), row_group_size=200)
+
+    found = server.page(offset=1_900, limit=1, columns=["early"])
+    unknown = server.page(offset=0, limit=1, columns=["nowhere"])
+
+    assert (found.rows, found.shortened) == ([[None]], None)
+    assert unknown.rows == [[None]]
+    assert unknown.shortened == (
+        'no row looked at has "nowhere" (shown as null; not all rows were looked at)'
+    )
+    assert server.sent.total < len(server.raw) * 0.7
+
+
+def test_a_page_behind_the_last_row_of_nothing_has_its_columns(tmp_path: Path) -> None:
+    """A job may have no rows at all."""
+    server = Server(tmp_path, pl.DataFrame({"id": pl.Series([], dtype=pl.Int64), "outputs": []}))
+
+    assert server.page().columns == ["id", "inference_result"]
+    assert server.summary().row_count == 0
+
+
+def test_only_the_latest_files_are_remembered(tmp_path: Path) -> None:
+    """What is known of an old one is read again."""
+    for number in range(12):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        server = Server(folder, pl.DataFrame({"outputs": [f"text {number}"]}))
+        assert server.page().rows == [[f"text {number}"]]
+
+
+def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    """Said as such."""
+    artifact = parquet(tmp_path, {"outputs": ["a"]})
+    Path(artifact.path).unlink()
+
+    with pytest.raises(Exception, match="the file is not there"):
+        make_page(PageRequest(artifact=artifact))
+
+
+def test_results_that_came_as_json_have_the_same_pages_and_summary(tmp_path: Path) -> None:
+    """They are read whole, and asked for nothing."""
+    texts = [f"text {row % 7}" for row in range(50)]
+    raw = json.dumps({"outputs": texts, "confidence_score": [row / 50 for row in range(50)]})
+    as_json = file(tmp_path, raw, "json")
+    as_parquet = parquet(tmp_path, {"outputs": texts, "confidence_score": [row / 50 for row in range(50)]})
+
+    asked: list[dict[str, Any]] = [{"offset": 9}, {"columns": ["confidence_score"]}, {"columns": ["nowhere"]}]
+    for options in asked:
+        pages = [_said(PageRequest(artifact=each, **options)) for each in (as_json, as_parquet)]
+        assert pages[0] == pages[1]
+    assert make_summary(SummaryRequest(artifact=as_json)) == make_summary(SummaryRequest(artifact=as_parquet))
+
+
+def _said(request: PageRequest) -> Page | str:
+    try:
+        return make_page(request)
+    except InvalidArgumentError as error:
+        return str(error)
+
+
+def test_a_file_that_another_process_removed_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
+    """The server fetches it anew; to the caller nothing has happened."""
+    server = Server(tmp_path, frame)
+    server.path.unlink()
+
+    with pytest.raises(StoppedError):
+        make_page(PageRequest(artifact=server.ref), server)
+
+
+def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
+    """Said as such."""
+    with pytest.raises(UnexpectedReplyError, match="the file cannot be read"):
+        make_page(PageRequest(artifact=ArtifactRef(path=str(tmp_path), format="parquet", job_id=JOB_ID)))
+
+
+def test_a_footer_that_is_not_understood_leads_to_the_whole_file(tmp_path: Path) -> None:
+    """Two columns of one name are more than one footer can tell apart; who reads it whole says so."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.table([["a"], ["b"]], names=["outputs", "outputs"]), buffer)
+    server = Server(tmp_path, pl.DataFrame({"outputs": ["x"]}))
+    server.raw = buffer.getvalue()
+    with server.path.open("wb") as hole:
+        hole.truncate(len(server.raw))
+
+    with pytest.raises(UnexpectedReplyError, match="damaged"):
+        make_page(PageRequest(artifact=server.ref), server)
+
+    assert server.sent.covers(0, len(server.raw))
+
+
+def test_a_field_is_looked_for_in_the_whole_file_where_parts_cannot_be_read(tmp_path: Path) -> None:
+    """Its type takes more room than is copied into every part."""
+    kinds = [json.dumps({"field": f"a rather long value, number {number}"}) for number in range(2_000)]
+    server = Server(tmp_path, pl.DataFrame({"outputs": pl.Series(kinds, dtype=pl.Enum(kinds))}))
+
+    with pytest.raises(InvalidArgumentError, match="no such column"):
+        make_page(PageRequest(artifact=server.ref, columns=("nowhere",)), server)
+
+
+def test_decoded_rows_are_not_kept_without_end(tmp_path: Path) -> None:
+    """The oldest go first."""
+    noise = random.Random(3)
+    texts = [noise.randbytes(20_000).hex() for _ in range(2_400)]
+    server = Server(tmp_path, pl.DataFrame({"outputs": texts}), row_group_size=400)
+
+    for offset in range(0, 2_400, 400):
+        server.page(offset=offset, limit=400, max_cell_chars=16)
+    asked = server.patience
+    server.page(offset=0, limit=400, max_cell_chars=16)
+
+    assert server.patience == asked

@@ -1,0 +1,406 @@
+"""The worker as a process: reused, free to die at any time, without secrets and never left behind."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from sutro_mcp.errors import (
+    ConnectionFailedError,
+    InvalidArgumentError,
+    SutroError,
+    UnexpectedReplyError,
+    WorkerError,
+)
+from sutro_mcp.results import ArtifactRef, Page, Summary
+from sutro_mcp.results.cache.byte_ranges import Span
+from sutro_mcp.results.request_models import PageRequest, SummaryRequest
+from sutro_mcp.results.worker.supervisor import Worker
+from tests.results import support
+from tests.results.support import aborting, file, outputs, panicking, reads_proc
+
+pytestmark = pytest.mark.anyio
+
+COMMAND = [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.child"]
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[Worker]:
+    """A worker that is closed at the end."""
+    worker = Worker()
+    with anyio.fail_after(20):
+        yield worker
+        await worker.aclose()
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> ArtifactRef:
+    """Results of two rows."""
+    return outputs(tmp_path, "a", "b")
+
+
+async def page(worker: Worker, artifact: ArtifactRef, offset: int = 0) -> Page:
+    """One page, by way of the worker."""
+    return await worker.run("page", PageRequest(artifact=artifact, offset=offset), Page, "read rows")
+
+
+def processes() -> list[int]:
+    """The worker processes of this process; those that have ended do not count."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command, stat = (entry / "cmdline").read_bytes(), (entry / "stat").read_text()
+        except OSError:
+            continue
+        if (
+            b"\0sutro_mcp.results.child\0" in command
+            and int(stat.rpartition(")")[2].split()[1]) == os.getpid()
+        ):
+            found.append(int(entry.name))
+    return found
+
+
+async def test_answers_are_those_of_this_process(worker: Worker, artifact: ArtifactRef) -> None:
+    """Pages and summaries, unchanged by the pipe."""
+    assert await page(worker, artifact) == support.page(artifact)
+    assert await worker.run(
+        "summary", SummaryRequest(artifact=artifact), Summary, "summarise"
+    ) == support.summary(artifact)
+
+
+class Store:
+    """An artifact of which nothing has come yet, and what is asked of it."""
+
+    def __init__(self, folder: Path, artifact: ArtifactRef, failure: SutroError | None = None) -> None:
+        self._path = folder / "coming.parquet"
+        self._content = Path(artifact.path).read_bytes()
+        self.size = len(self._content)
+        self._path.write_bytes(bytes(self.size))
+        self._failure = failure
+        self.wanted: list[Span] = []
+        self.ahead_of: list[Span] = []
+
+    @property
+    def artifact(self) -> ArtifactRef:
+        inode = self._path.stat().st_ino
+        return ArtifactRef(
+            path=str(self._path), format="parquet", job_id=support.JOB_ID, inode=inode, is_whole=False
+        )
+
+    async def want(self, spans: Sequence[Span]) -> None:
+        """They come at once, or never."""
+        self.wanted += spans
+        if self._failure:
+            raise self._failure
+        with self._path.open("r+b") as file:
+            for start, stop in spans:
+                file.seek(start)
+                file.write(self._content[start:stop])
+
+    async def ahead(self, spans: Sequence[Span]) -> None:
+        """They fail, which is not heard of."""
+        self.ahead_of += spans
+        raise ConnectionFailedError("read", "not there", "Call again")
+
+
+async def test_bytes_that_the_task_needs_are_fetched_when_it_says_so(worker: Worker, tmp_path: Path) -> None:
+    """And those that it will need before; of its rows it tells whoever listens."""
+    dice = random.Random(1)
+    artifact = outputs(tmp_path, *(dice.randbytes(500).hex() for _ in range(2_000)))
+    store, heard = Store(tmp_path, artifact), list[tuple[int, int]]()
+    request = SummaryRequest(artifact=store.artifact)
+    early = [(0, 3), (3, 4)]
+
+    def hear(done: int, total: int) -> None:
+        heard.append((done, total))
+
+    summary = await worker.run("summary", request, Summary, "summarise", store, hear, early)
+    assert summary == support.summary(artifact)
+    assert set(early) < set(store.ahead_of)
+    assert max(stop for _, stop in store.wanted) == store.size
+    assert heard[-1] == (2_000, 2_000)
+
+
+@reads_proc
+async def test_bytes_that_do_not_come_are_the_error_of_their_store(
+    worker: Worker, artifact: ArtifactRef, tmp_path: Path
+) -> None:
+    """Not one of the process, which is there for the next call."""
+    store = Store(tmp_path, artifact, ConnectionFailedError("read", "gone", "Call again"))
+    request = PageRequest(artifact=store.artifact)
+    await worker.start()
+    before = processes()
+    with pytest.raises(ConnectionFailedError, match="gone"):
+        await worker.run("page", request, Page, "read rows", store)
+    assert (await page(worker, artifact)).row_count == 2
+    assert processes() == before
+
+
+@reads_proc
+async def test_a_process_can_be_started_ahead_of_need(worker: Worker, artifact: ArtifactRef) -> None:
+    """The first call finds it, as does whoever starts it again."""
+    await worker.start()
+    first = processes()
+    await worker.start()
+    await page(worker, artifact)
+    assert len(first) == 1
+    assert processes() == first
+
+
+@reads_proc
+async def test_one_process_serves_all_calls(worker: Worker, artifact: ArtifactRef) -> None:
+    """It starts with the first, also when several come at once."""
+    assert processes() == []
+
+    async with anyio.create_task_group() as calls:
+        for _ in range(3):
+            calls.start_soon(page, worker, artifact)
+    first = processes()
+    await page(worker, artifact)
+
+    assert len(first) == 1
+    assert processes() == first
+
+
+async def test_an_error_of_ours_crosses_the_pipe(worker: Worker, artifact: ArtifactRef) -> None:
+    """With its class and its three parts; the process lives on."""
+    with pytest.raises(InvalidArgumentError) as here:
+        support.page(artifact, offset=2)
+    with pytest.raises(InvalidArgumentError) as there:
+        await page(worker, artifact, offset=2)
+
+    assert vars(there.value) == vars(here.value)
+    assert str(there.value) == str(here.value)
+
+
+async def test_a_file_that_would_abort_polars_is_an_error(
+    worker: Worker, artifact: ArtifactRef, tmp_path: Path
+) -> None:
+    """Its page header is found out before polars sees it; the next call works."""
+    with pytest.raises(UnexpectedReplyError, match="damaged"):
+        await page(worker, file(tmp_path, aborting()))
+
+    assert (await page(worker, artifact)).rows == [["a"], ["b"]]
+
+
+async def test_a_file_that_panics_polars_is_an_error(
+    worker: Worker, artifact: ArtifactRef, tmp_path: Path
+) -> None:
+    """A damaged file is not the worker's failure; the next call works."""
+    with pytest.raises(UnexpectedReplyError, match="damaged"):
+        await page(worker, file(tmp_path, panicking()))
+
+    assert (await page(worker, artifact)).rows == [["a"], ["b"]]
+
+
+async def test_a_bug_in_a_task_is_an_error_that_names_its_class(
+    worker: Worker, artifact: ArtifactRef
+) -> None:
+    """No more: the traceback may hold data."""
+    with pytest.raises(WorkerError, match=r"the process that reads results failed \(KeyError\)"):
+        await worker.run("no such task", PageRequest(artifact=artifact), Page, "read rows")
+
+    assert (await page(worker, artifact)).row_count == 2
+
+
+@reads_proc
+async def test_a_process_killed_while_it_works_is_an_error(worker: Worker, artifact: ArtifactRef) -> None:
+    """For the call it worked on, and for no other."""
+    await page(worker, artifact)
+    (pid,) = processes()
+    os.kill(pid, signal.SIGSTOP)
+
+    async with anyio.create_task_group() as calls:
+
+        async def call() -> None:
+            with pytest.raises(WorkerError, match="signal 9"):
+                await page(worker, artifact)
+
+        calls.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        os.kill(pid, signal.SIGKILL)
+
+    assert (await page(worker, artifact)).row_count == 2
+
+
+@reads_proc
+async def test_a_process_killed_between_calls_is_replaced(worker: Worker, artifact: ArtifactRef) -> None:
+    """Nobody notices."""
+    await page(worker, artifact)
+    (pid,) = processes()
+
+    os.kill(pid, signal.SIGKILL)
+    await has_noticed_the_end_of(pid)
+
+    assert (await page(worker, artifact)).row_count == 2
+    assert processes() != [pid]
+
+
+@reads_proc
+async def test_a_call_that_is_cancelled_takes_its_process_along(
+    worker: Worker, artifact: ArtifactRef
+) -> None:
+    """Or its late answer would be taken for that of the next call."""
+    await page(worker, artifact)
+    (pid,) = processes()
+    os.kill(pid, signal.SIGSTOP)
+
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(page, worker, artifact, 1)
+        await anyio.wait_all_tasks_blocked()
+        calls.cancel_scope.cancel()
+
+    assert processes() == []
+    assert (await page(worker, artifact)).rows == [["a"], ["b"]]
+
+
+@reads_proc
+async def test_a_call_past_its_deadline_takes_its_process_along(artifact: ArtifactRef) -> None:
+    """Nothing starts and imports polars within 50 milliseconds."""
+    worker = Worker(patience=0.05)
+
+    with anyio.fail_after(20), pytest.raises(WorkerError, match=r"it took more than 0\.05 seconds"):
+        await page(worker, artifact)
+
+    assert processes() == []
+
+
+@reads_proc
+async def test_closing_leaves_no_process(worker: Worker, artifact: ArtifactRef) -> None:
+    """Whether or not one was started; a call under way ends with an error."""
+    await worker.aclose()
+    await page(worker, artifact)
+    (pid,) = processes()
+    os.kill(pid, signal.SIGSTOP)
+
+    async with anyio.create_task_group() as calls:
+
+        async def call() -> None:
+            with pytest.raises(WorkerError, match="stopped"):
+                await page(worker, artifact)
+
+        calls.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        await worker.aclose()
+
+    assert processes() == []
+
+
+@reads_proc
+async def test_the_process_knows_no_secret(
+    worker: Worker, artifact: ArtifactRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what it needs to find its libraries and temporary files."""
+    monkeypatch.setenv("SUTRO_API_KEY", "sk-secret")
+    monkeypatch.setenv("SUTRO_API_URL", "https://example.org")
+    monkeypatch.setenv("OTHER_SECRET", "sk-secret")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+
+    await page(worker, artifact)
+
+    (pid,) = processes()
+    environment = await anyio.Path(f"/proc/{pid}/environ").read_bytes()
+    names = {entry.partition(b"=")[0].decode() for entry in environment.split(b"\0") if entry}
+    assert {"PATH", "LANG", "POLARS_MAX_THREADS"} <= names
+    assert names <= {
+        "PATH",
+        "LANG",
+        "LC_ALL",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "SYSTEMROOT",
+        "POLARS_MAX_THREADS",
+        "LC_CTYPE",
+    }
+    assert b"secret" not in environment
+
+
+@pytest.mark.parametrize(
+    "reply", [r"\377\377\377\377", r"\000\000\000\003xyz", ""], ids=["4 GB", "not JSON", "nothing"]
+)
+async def test_nonsense_from_the_process_is_an_error(
+    worker: Worker, artifact: ArtifactRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: str
+) -> None:
+    """It is ended, and with it whatever it may still say."""
+    impostor = tmp_path / "python"
+    impostor.write_text(f"#!/bin/sh\nhead -c 4 >/dev/null\nprintf '{reply}'\n")
+    impostor.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(impostor))
+
+    with pytest.raises(WorkerError, match=r"stopped \((exit code 0|signal \d+)\)"):
+        await page(worker, artifact)
+
+
+async def test_a_process_that_cannot_start_is_an_error(
+    worker: Worker, artifact: ArtifactRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interpreter may have been replaced while the server ran."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+
+    with pytest.raises(WorkerError, match="could not be started"):
+        await page(worker, artifact)
+
+
+async def test_the_process_ends_with_its_stdin() -> None:
+    """So it never outlives a server that is killed."""
+    with anyio.fail_after(20):
+        ended = await anyio.run_process(COMMAND, input=b"", stderr=subprocess.PIPE)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no parent to lose")
+@pytest.mark.parametrize(
+    "module", ["sutro_mcp.results.child", pytest.param("sutro_mcp.results.query_main", marks=reads_proc)]
+)
+async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
+    module: str, artifact: ArtifactRef
+) -> None:
+    """A busy one does not read, so it cannot notice the end of stdin when a server is killed."""
+    requests, to_worker = os.pipe()
+    replies, from_worker = os.pipe()
+    command = [*COMMAND[:-1], module]
+    script = f"import subprocess; subprocess.Popen({command!r}, stdin={requests}).wait()"
+    parent = await anyio.open_process(
+        [sys.executable, "-c", script], stdout=from_worker, stderr=subprocess.DEVNULL, pass_fds=[requests]
+    )
+    os.close(requests)
+    os.close(from_worker)
+    try:
+        with anyio.fail_after(20):
+            # No task, and an artifact to load: both are answered, and more is waited for.
+            request = artifact.model_dump_json().encode()
+            os.write(to_worker, len(request).to_bytes(4) + request)
+            await anyio.wait_readable(replies)
+            assert os.read(replies, 1_000)[4:] in (b'{"crash": "KeyError"}', b'{"answer":null}')
+            parent.kill()
+            await parent.wait()
+            # The worker alone holds the other end now.
+            await anyio.wait_readable(replies)
+            assert os.read(replies, 1) == b""
+    finally:
+        os.close(replies)
+        os.close(to_worker)
+        with anyio.CancelScope(shield=True):
+            await parent.aclose()
+
+
+async def has_noticed_the_end_of(pid: int) -> None:
+    """Returns when asyncio knows that the process has ended."""
+    with anyio.fail_after(5):
+        while await anyio.Path(f"/proc/{pid}").exists():
+            pass
+        # On Python 3.11 a thread waits for each process and tells the loop.
+        for thread in threading.enumerate():
+            if thread.name.startswith("asyncio-waitpid"):
+                await anyio.to_thread.run_sync(thread.join)
+        await anyio.wait_all_tasks_blocked()
