@@ -14,10 +14,16 @@ from pathlib import Path
 
 # Each guard, and the tests that are to notice when it is broken.
 GUARDS = {
-    "server/lines": ("server/test_lines.py", "e2e/test_stdio_limits.py"),
-    "server/outbound": ("server/test_outbound.py", "server/test_outgoing.py"),
-    "server/gate": ("server/test_outbound.py",),
-    "server/exchanges": ("server/test_http.py", "e2e/test_http.py"),
+    "server/transports/jsonrpc_lines": (
+        "server/transports/test_jsonrpc_lines.py",
+        "e2e/test_stdio_limits.py",
+    ),
+    "server/protocol/middleware": (
+        "server/protocol/test_middleware.py",
+        "server/transports/test_stdio_backpressure.py",
+    ),
+    "server/protocol/concurrency_limit": ("server/protocol/test_middleware.py",),
+    "server/transports/http_shutdown": ("server/transports/test_streamable_http.py", "e2e/test_http.py"),
     "api/guard": ("api/test_transport.py",),
     "api/addresses": ("api/test_transport.py",),
     "api/urls": ("api/test_addresses.py", "api/test_job_ids.py"),
@@ -31,7 +37,7 @@ GUARDS = {
     "api/retries": ("api/test_retries.py", "api/artifact/test_presigned_url.py"),
     "api/credentials": ("api/test_credentials.py", "api/test_http_secrets.py"),
     "redaction": ("test_redaction.py",),
-    "untrusted": ("test_untrusted.py", "server/test_untrusted_text.py"),
+    "untrusted": ("test_untrusted.py", "server/tools/test_untrusted_text.py"),
     "results/worker/confined": ("results/worker/test_sandbox.py",),
     "results/worker/sandbox": ("results/test_query_main.py", "results/worker/test_sandbox.py"),
     "results/sql/polars_precheck": ("results/sql/test_sql_engine.py", "results/test_query_main.py"),

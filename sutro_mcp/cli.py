@@ -127,10 +127,10 @@ def _serve(options: argparse.Namespace) -> int:
         gc.freeze()
         gc.enable()
         if settings.transport == "http":
-            from sutro_mcp.server.http import run_http
+            from sutro_mcp.server.transports.streamable_http import run_http
 
             return run_http(server, settings, _say_where)
-        from sutro_mcp.server.stdio import run_stdio
+        from sutro_mcp.server.transports.stdio import run_stdio
 
         return run_stdio(server, parent)
 

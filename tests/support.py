@@ -15,7 +15,7 @@ from mcp.types import CallToolResult, TextContent, TextResourceContents
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
-from sutro_mcp.server.watching import Beat
+from sutro_mcp.server.live.job_watcher import Beat
 from sutro_mcp.settings import Settings
 
 from .updates import Updates

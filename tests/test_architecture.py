@@ -98,7 +98,7 @@ def test_packages_are_two_levels_deep_and_files_short() -> None:
     [
         ("import sutro_mcp, sutro_mcp.cli", ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"]),
         (
-            "import sutro_mcp.server.build, sutro_mcp.server.stdio",
+            "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
             ["polars", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],
         ),
         ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "pandas", "mcp"]),

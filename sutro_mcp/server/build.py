@@ -10,21 +10,21 @@ from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
+from sutro_mcp.server.extensions.icons import show_icons
+from sutro_mcp.server.extensions.skills import Skills
+from sutro_mcp.server.extensions.tasks import Tasks
+from sutro_mcp.server.live.job_watcher import Beat
+from sutro_mcp.server.live.subscriptions import Subscribers, promise_no_list_changes
+from sutro_mcp.server.protocol.mcp_server import SutroServer, refuse_cursors
+from sutro_mcp.server.protocol.middleware import outbound
+from sutro_mcp.server.resources.completion import serve_completion
+from sutro_mcp.server.resources.resource_list import serve_listing
+from sutro_mcp.server.resources.templates import add_resources
 from sutro_mcp.settings import Settings
 
-from .completion import serve_completion
 from .context import AppContext, Connect, open_context
-from .identity import show_icons
-from .listing import serve_listing
-from .outbound import outbound
 from .prompts import add_prompts
-from .protocol import SutroServer, refuse_cursors
-from .resources import add_resources
-from .skills import Skills
-from .subscriptions import Subscribers, promise_no_list_changes
-from .tasks import Tasks
 from .tools import CATALOGUE, description_of, tools_for
-from .watching import Beat
 
 # What is the same for everybody until the next version, and what is somebody's and moves.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
@@ -99,7 +99,7 @@ def skill(settings: Settings) -> str:
 
 
 def _of_served_tools(file: str, settings: Settings) -> str:
-    text = files(__package__ or "sutro_mcp.server").joinpath(file).read_text("utf-8")
+    text = files("sutro_mcp.server").joinpath(file).read_text("utf-8")
     absent = {tool.name for tool in CATALOGUE} - {tool.name for tool in tools_for(settings)}
     points = re.split(r"\n(?=- |\n)", text)
     return "\n".join(point for point in points if not any(name in point for name in absent))

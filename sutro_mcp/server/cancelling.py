@@ -17,11 +17,11 @@ from sutro_mcp.errors import (
     UnexpectedReplyError,
     WrongDeploymentError,
 )
+from sutro_mcp.server.protocol.elicitation import Consent
 from sutro_mcp.untrusted import quote
 
-from .consent import Consent
+from .answers import CancelAnswer, Outcome
 from .job_outputs import brief, uri_to_follow
-from .outputs import CancelAnswer, Outcome
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library

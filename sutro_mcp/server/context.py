@@ -10,9 +10,8 @@ from mcp.server.mcpserver import Context
 
 from sutro_mcp.api import Status
 from sutro_mcp.results import ResultsEngine, results_engine
+from sutro_mcp.server.live.job_watcher import Beat, Publish, Watcher
 from sutro_mcp.settings import Settings
-
-from .watching import Beat, Publish, Watcher
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library

@@ -11,8 +11,8 @@ from pydantic_core import to_json
 from sutro_mcp.api import Failure, Job, JobStatus, Status
 from sutro_mcp.untrusted import NOTICE, shorten, visible
 
-from .outputs import Answer, Foreign, Notice
-from .scan import Found
+from .answers import Answer, Foreign, Notice
+from .job_search import Found
 
 # What deployments say of every job: it tells a reader nothing.
 _BOILERPLATE = re.compile(r"Job status with job_id \S+ retrieved\.?$")

@@ -31,7 +31,7 @@ from mcp.types import (
 )
 
 from sutro_mcp.errors import NoResultsError
-from sutro_mcp.server.protocol import SutroServer
+from sutro_mcp.server.protocol.mcp_server import SutroServer
 
 Ctx = Context[Any, Any]
 

@@ -22,7 +22,7 @@ from mcp.types import (
     TextContent,
 )
 
-from sutro_mcp.server.protocol import SutroServer
+from sutro_mcp.server.protocol.mcp_server import SutroServer
 
 from .fixtures import said
 

@@ -7,7 +7,7 @@ import httpx
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
-from sutro_mcp.server.http import run_http
+from sutro_mcp.server.transports.streamable_http import run_http
 from sutro_mcp.settings import Settings
 
 from .fixtures import TOOLS, add_handlers, add_prompts, add_resources

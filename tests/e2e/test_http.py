@@ -258,7 +258,7 @@ async def test_a_call_that_is_nearly_done_is_answered_before_it_ends(
 STUBBORN = """
 import sys, anyio
 from sutro_mcp.server.build import build_server
-from sutro_mcp.server.http import run_http
+from sutro_mcp.server.transports.streamable_http import run_http
 from sutro_mcp.settings import Settings
 
 async def stay() -> str:

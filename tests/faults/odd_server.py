@@ -15,9 +15,9 @@ from mcp.types import CallToolResult, TextContent
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.redaction import guard_process
 from sutro_mcp.server.build import build_server
-from sutro_mcp.server.outbound import reporter
-from sutro_mcp.server.protocol import SutroServer
-from sutro_mcp.server.stdio import run_stdio
+from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.protocol.middleware import reporter
+from sutro_mcp.server.transports.stdio import run_stdio
 from sutro_mcp.settings import Settings
 
 SIGNED = "https://bucket.example.com/x?X-Amz-Signature=canary_signature_0123"

@@ -410,7 +410,7 @@ def answers_are_objects(served: Served) -> Iterator[str]:
 
 @limit(
     "all",
-    "modelcontextprotocol.io, 2025-11-25, server/resources",
+    "modelcontextprotocol.io, 2025-11-25, server/resources/templates",
     replace(GOOD, resources=[{"uri": "x://a b"}]),
 )
 def resources_say_what_they_are(served: Served) -> Iterator[str]:

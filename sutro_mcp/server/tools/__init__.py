@@ -1,14 +1,14 @@
 """The catalogue: the one list of tools, in the order in which hosts show them."""
 
-from sutro_mcp.server.define import Tool
+from sutro_mcp.server.tools.tool import Tool
 from sutro_mcp.settings import Settings
 
-from .cancel import BY_POLICY, cancel_job
-from .export import export_job_results
+from .cancel_job import BY_POLICY, cancel_job
+from .export_job_results import export_job_results
+from .get_job_results import get_job_results
 from .jobs import get_job, get_job_status, list_jobs, summarize_jobs
-from .query import query_job_results
-from .results import get_job_results
-from .wait import wait_for_job
+from .query_job_results import query_job_results
+from .wait_for_job import wait_for_job
 
 CATALOGUE: tuple[Tool, ...] = (
     list_jobs,

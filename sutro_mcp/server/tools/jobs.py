@@ -10,12 +10,12 @@ from pydantic import Field
 
 from sutro_mcp.api import Job
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.server import text
+from sutro_mcp.server import text_format as text
 from sutro_mcp.server.context import Ctx, app_of
-from sutro_mcp.server.define import read_tool, reply
 from sutro_mcp.server.job_outputs import JobDetails, JobGroup, JobList, JobsSummary, StatusAnswer, iso
-from sutro_mcp.server.params import After, Before, JobId, Model, Search, Statuses, parse_time
-from sutro_mcp.server.scan import PAST_RUN, JobFilter, find_jobs
+from sutro_mcp.server.job_search import PAST_RUN, JobFilter, find_jobs
+from sutro_mcp.server.tools.params import After, Before, JobId, Model, Search, Statuses, parse_time
+from sutro_mcp.server.tools.tool import read_tool, reply
 
 GroupBy = Literal["status", "model", "day", "priority"]
 

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from sutro_mcp.results import Suspicion, TopValue
-from sutro_mcp.server import text
-from sutro_mcp.server.outputs import ResultsAnswer
+from sutro_mcp.server import text_format as text
+from sutro_mcp.server.answers import ResultsAnswer
 from tests.results.summary.support import OUTPUT, summarise
 from tests.results.support import JOB_ID, column
 

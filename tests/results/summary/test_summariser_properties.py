@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from sutro_mcp.results import ArtifactRef, Summary
-from sutro_mcp.server import text
-from sutro_mcp.server.outputs import ResultsAnswer
+from sutro_mcp.server import text_format as text
+from sutro_mcp.server.answers import ResultsAnswer
 from tests.results.support import JOB_ID, objects, parquet, summary, suspicions
 
 Values = st.SearchStrategy[Any]

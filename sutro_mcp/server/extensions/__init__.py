@@ -1,0 +1,1 @@
+"""Parts of MCP beyond its core: tasks, skills, icons."""

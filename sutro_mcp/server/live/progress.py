@@ -1,0 +1,51 @@
+"""Progress of long reads, told to the host while they run."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from sutro_mcp.results import OnProgress
+from sutro_mcp.server.context import Ctx
+from sutro_mcp.server.protocol.middleware import reporter
+
+T = TypeVar("T")
+
+# Seconds between two notifications.
+_RHYTHM = 0.5
+
+
+async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) -> T:
+    """What `work` returns. Meanwhile a host that asked for it is told the share of 1 that is done."""
+    send = reporter(ctx)
+    news = anyio.Event()
+    latest = (0.0, "")
+
+    def report(share: float, words: str) -> None:
+        nonlocal latest
+        # It must never go back, and something that begins anew does.
+        if share > latest[0]:
+            latest = (share, words)
+            news.set()
+
+    async def tell() -> None:
+        nonlocal news
+        while True:
+            await news.wait()
+            news = anyio.Event()
+            share, words = latest
+            await send(round(share, 4), 1, words)
+            await anyio.sleep(_RHYTHM)
+
+    failure: Exception | None = None
+    result: T | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(tell)
+        try:
+            result = await work(report)
+        except Exception as error:  # raised outside, where it does not become a group
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return result  # pyright: ignore[reportReturnType] - there is one if nothing was raised

@@ -1,0 +1,154 @@
+"""Who is told when a watched job changes, in both protocol eras.
+
+A client of 2026 opens a stream (`subscriptions/listen`) and hears there of the resources that it named. An
+older one subscribes to resources singly and hears of them on its connection, until it unsubscribes or goes.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from mcp.server.connection import Connection
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.session import ServerSession
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
+from mcp.types import (
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
+
+from sutro_mcp.errors import SutroError
+from sutro_mcp.server.context import AppContext
+from sutro_mcp.server.protocol.mcp_server import RESOURCE_NOT_FOUND, SutroServer, refusal
+
+from .job_watcher import Watcher, is_watchable
+
+logger = logging.getLogger(__name__)
+
+RequestContext = ServerRequestContext[AppContext, Any]
+
+# A connection that does not take a notification must not keep others from theirs.
+_PATIENCE_SECONDS = 5.0
+
+
+@dataclass
+class _Subscriber:
+    """A connection of an older version: how to reach it, and what it subscribed to."""
+
+    session: ServerSession
+    watcher: Watcher
+    uris: set[str] = field(default_factory=set[str])
+
+    def forget(self, uri: str) -> None:
+        """End one subscription, if there is one."""
+        if uri in self.uris:
+            self.uris.remove(uri)
+            _release(self.watcher, [uri])
+
+    def forget_all(self) -> None:
+        """End every subscription."""
+        for uri in list(self.uris):
+            self.forget(uri)
+
+
+class Subscribers:
+    """The open streams and the subscribed connections of one server. `serve` comes before all else."""
+
+    def __init__(self) -> None:
+        self.bus = InMemorySubscriptionBus()
+        self._stream = ListenHandler(self.bus)
+        self._connections: dict[Connection, _Subscriber] = {}
+
+    def serve(self, server: SutroServer) -> None:
+        """Register the three requests."""
+        self._server = server
+        server.handle("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
+        server.handle("resources/subscribe", SubscribeRequestParams, self._subscribe)
+        server.handle("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
+
+    async def publish(self, uri: str) -> None:
+        """Tell everyone who watches `uri` that it has changed."""
+        await self.bus.publish(ResourceUpdated(uri))
+        for subscriber in list(self._connections.values()):
+            if uri in subscriber.uris:
+                with anyio.move_on_after(_PATIENCE_SECONDS):
+                    await subscriber.session.send_resource_updated(uri)
+
+    async def _listen(
+        self, ctx: RequestContext, params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        """A stream, until the client ends it. What cannot be watched is missing in its acknowledgement."""
+        watcher = ctx.lifespan_context.watcher
+        wanted = dict.fromkeys(params.notifications.resource_subscriptions or [])
+        held: set[str] = set()
+
+        async def hold(uri: str) -> None:
+            try:
+                await self._watch(watcher, uri)
+            except SutroError as error:
+                logger.info("a stream does without a resource: %s", error)
+            else:
+                held.add(uri)
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for uri in wanted:
+                    tasks.start_soon(hold, uri)
+            honoured = {"resource_subscriptions": [uri for uri in wanted if uri in held]}
+            notifications = params.notifications.model_copy(update=honoured)
+            return await self._stream(ctx, params.model_copy(update={"notifications": notifications}))
+        finally:
+            _release(watcher, held)
+
+    async def _subscribe(self, ctx: RequestContext, params: SubscribeRequestParams) -> EmptyResult:
+        watcher = ctx.lifespan_context.watcher
+        connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
+        if connection not in self._connections:
+            self._connections[connection] = _Subscriber(ctx.session, watcher)
+            connection.exit_stack.callback(self._leave, connection)
+        subscriber = self._connections[connection]
+        uri = str(params.uri)
+        if uri not in subscriber.uris:
+            try:
+                await self._watch(watcher, uri)
+            except SutroError as error:
+                raise refusal(error, uri, RESOURCE_NOT_FOUND) from error
+            if uri in subscriber.uris:
+                # The same request again was faster.
+                _release(watcher, [uri])
+            subscriber.uris.add(uri)
+        return EmptyResult()
+
+    async def _unsubscribe(self, ctx: RequestContext, params: UnsubscribeRequestParams) -> EmptyResult:
+        connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
+        if subscriber := self._connections.get(connection):
+            subscriber.forget(str(params.uri))
+        return EmptyResult()
+
+    def _leave(self, connection: Connection) -> None:
+        self._connections.pop(connection).forget_all()
+
+    async def _watch(self, watcher: Watcher, uri: str) -> None:
+        """Watch a job. Other resources that are listed stay as they are: there is nothing to watch."""
+        if is_watchable(uri) or uri not in {resource.uri for resource in await self._server.list_resources()}:
+            await watcher.watch(uri)
+
+
+def _release(watcher: Watcher, uris: Iterable[str]) -> None:
+    """Undo `_watch` once for each."""
+    for uri in filter(is_watchable, uris):
+        watcher.unwatch(uri)
+
+
+async def promise_no_list_changes(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Middleware: the SDK promises notices of changed lists to all who may listen. None are sent here."""
+    result = await call_next(ctx)
+    if ctx.method == "server/discover" and isinstance(result, dict):
+        for capability in result["capabilities"].values():
+            capability.pop("listChanged", None)
+    return result

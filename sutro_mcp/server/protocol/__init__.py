@@ -1,0 +1,1 @@
+"""Additions to the MCP SDK's server that hold for every tool and resource."""

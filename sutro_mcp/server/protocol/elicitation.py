@@ -1,0 +1,98 @@
+"""Asking the person behind the host, in both protocol eras.
+
+A host of the newer era gets the question as the result of the call and repeats the call with the answer; the
+SDK seals what we note meanwhile, bound to the tool, its arguments and a time. An older host is asked while
+the call waits. Only a clear yes is one: an answer that is late, malformed or missing counts as none. What a
+host says of its person cannot be verified, so this is a courtesy to people, not an access control.
+"""
+
+from enum import Enum, auto
+
+import anyio
+from mcp import MCPError
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp.types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from sutro_mcp.server.context import Ctx
+
+# As long as the SDK accepts a sealed question.
+_ANSWER_SECONDS = 600
+_KEY = "consent"
+_ASKED = "asked"
+
+
+class Consent(Enum):
+    """What came of a question."""
+
+    GIVEN = auto()
+    DECLINED = auto()
+    """An answer, and it is no."""
+    DISMISSED = auto()
+    """The question was closed."""
+    LATE = auto()
+    UNREADABLE = auto()
+    NOT_ASKED = auto()
+    """The host said that it can ask, and then could not."""
+
+
+def can_ask(ctx: Ctx) -> bool:
+    """Whether this host says that it shows questions to a person, and can be reached with one."""
+    capabilities = ctx.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    # A bare {} is what hosts declared before there were modes.
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return False
+    return _is_modern(ctx) or ctx.session.can_send_request
+
+
+def answered(ctx: Ctx) -> Consent | None:
+    """The answer that this call brings to the question it led to before; None when there is none yet."""
+    responses = ctx.input_responses or {}
+    if not _is_modern(ctx) or ctx.request_state != _ASKED or _KEY not in responses:
+        return None
+    return _read(responses[_KEY])
+
+
+async def ask(
+    ctx: Ctx, question: str, label: str, seconds: float = _ANSWER_SECONDS
+) -> Consent | InputRequiredResult:
+    """Show `question` with one box to tick, `label`: the answer, or what to return to get it.
+
+    Waits for an older host at most `seconds`.
+    """
+    schema = {
+        "type": "object",
+        "properties": {"confirm": {"type": "boolean", "title": label}},
+        "required": ["confirm"],
+    }
+    if _is_modern(ctx):
+        form = ElicitRequestFormParams(message=question, requested_schema=schema)
+        return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}, request_state=_ASKED)
+    try:
+        with anyio.fail_after(seconds):
+            return _read(await ctx.session.elicit_form(question, schema, ctx.request_id))
+    except TimeoutError:
+        return Consent.LATE
+    except ValidationError:
+        return Consent.UNREADABLE
+    except MCPError:
+        return Consent.NOT_ASKED
+
+
+def _is_modern(ctx: Ctx) -> bool:
+    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+
+
+def _read(reply: object) -> Consent:
+    """Nothing but a ticked box is a yes."""
+    if not isinstance(reply, ElicitResult):
+        return Consent.UNREADABLE
+    if reply.action == "decline":
+        return Consent.DECLINED
+    if reply.action == "cancel":
+        return Consent.DISMISSED
+    ticked = (reply.content or {}).get("confirm")
+    if ticked is True:
+        return Consent.GIVEN
+    return Consent.DECLINED if ticked is False else Consent.UNREADABLE

@@ -1,0 +1,1 @@
+"""Jobs by URI, listed and completed."""

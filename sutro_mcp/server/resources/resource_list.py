@@ -1,0 +1,131 @@
+"""resources/list: what a host's picker offers, live and page by page, the newest jobs first.
+
+For each job its details; its status while that can change; what came out of it once it has succeeded. Many
+hosts read the first page only, and as soon as they connect: it comes in any case, without jobs if need be.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import anyio
+from mcp import MCPError
+from mcp.server.context import ServerRequestContext
+from mcp.types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    Annotations,
+    ListResourcesResult,
+    PaginatedRequestParams,
+    Resource,
+)
+
+from sutro_mcp.api import Job, Status, job_segment
+from sutro_mcp.errors import DeadlineExceededError, InvalidArgumentError, InvalidCursorError, SutroError
+from sutro_mcp.server.context import AppContext
+from sutro_mcp.server.job_outputs import JobUris, brief, iso
+from sutro_mcp.server.job_search import Found, JobFilter, find_jobs
+from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.untrusted import quote
+
+from .templates import JSON
+
+# Up to three resources each.
+_PAGE_JOBS = 25
+_NAME_CHARS = 70
+_MODEL_CHARS = 50
+_FAILURE_CHARS = 90
+
+
+def serve_listing(server: SutroServer, seconds: float = 10.0) -> None:
+    """Register the request; `seconds` is what a host that connects may have to wait for Sutro."""
+
+    async def list_resources(
+        ctx: ServerRequestContext[AppContext, Any], params: PaginatedRequestParams
+    ) -> ListResourcesResult:
+        cursor = params.cursor or ""
+        try:
+            found = await _jobs(ctx.lifespan_context, cursor, seconds)
+        except InvalidCursorError as error:
+            message = (
+                "Cannot continue the list of resources: this is none of its cursors, or its place is gone."
+            )
+            raise MCPError(INVALID_PARAMS, f"{message} List them again without a cursor.") from error
+        except SutroError as error:
+            if cursor:
+                raise MCPError(INTERNAL_ERROR, str(error)) from error
+            # Nobody should keep a list that lacks the jobs.
+            fixed = [
+                _all_jobs(f" The jobs themselves are missing here: {error}"),
+                *await server.list_resources(),
+            ]
+            return ListResourcesResult(resources=fixed, ttl_ms=0)
+        fixed = [] if cursor else [_all_jobs(), *await server.list_resources()]
+        listed = [resource for job in found.jobs if is_addressable(job) for resource in resources_of(job)]
+        return ListResourcesResult(resources=[*fixed, *listed], next_cursor=found.next_cursor)
+
+    server.handle("resources/list", PaginatedRequestParams, list_resources)
+
+
+async def _jobs(app: AppContext, cursor: str, seconds: float) -> Found:
+    with anyio.move_on_after(seconds):
+        return await find_jobs(app.client, JobFilter(), _PAGE_JOBS, cursor, "resources/list")
+    raise DeadlineExceededError(
+        "list jobs", f"the deployment took longer than {seconds:g} seconds", "List the resources again"
+    )
+
+
+def is_addressable(job: Job) -> bool:
+    """Whether the id can stand in a URI, and be asked for: a deployment may say anything."""
+    try:
+        return job_segment(job.job_id) == job.job_id
+    except InvalidArgumentError:
+        return False
+
+
+def resources_of(job: Job) -> Iterable[Resource]:
+    """What can be read of `job` now."""
+    uris = JobUris.of(job.job_id)
+    label = brief(" ".join((job.name or job.job_id).split()), _NAME_CHARS)
+    changed = iso(job.datetime_completed or job.datetime_started or job.datetime_created)
+    rows = "rows" if job.num_rows is None else f"{job.num_rows:,} rows"
+
+    def resource(uri: str, what: str, title: str, description: str) -> Resource:
+        return Resource(
+            uri=uri,
+            name=f"{label}{what}",
+            title=f"{label}{title}",
+            description=description,
+            mime_type=JSON,
+            annotations=Annotations(last_modified=changed) if changed else None,
+        )
+
+    yield resource(uris.job, "", f" ({job.status.value})", _details(job, rows))
+    if not job.status.is_terminal:
+        told = "Where the job stands. Subscribe to be told when that changes."
+        yield resource(uris.status, " status", ": status", told)
+    if job.status is Status.SUCCEEDED:
+        whole = f"What came out of all {rows}: values, shares, lengths, what looks wrong."
+        yield resource(uris.summary, " results summary", ": results, summarised", whole)
+        some = f"The {rows}, 20 at a time; ?offset= and ?limit= choose which."
+        yield resource(uris.results, " results", ": results", some)
+
+
+def _details(job: Job, rows: str) -> str:
+    facts = [
+        f"Job {job.job_id}",
+        f"model {quote(job.model, _MODEL_CHARS)}" if job.model else None,
+        rows if job.num_rows is not None else None,
+        f"created {iso(job.datetime_created)}" if job.datetime_created else None,
+        f"failed: {quote(job.failure_reason.message, _FAILURE_CHARS)}" if job.failure_reason else None,
+    ]
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _all_jobs(remark: str = "") -> Resource:
+    return Resource(
+        uri="sutro://jobs",
+        name="jobs",
+        title="Newest jobs",
+        description=f"The 20 newest jobs with status, size, run time and cost.{remark}",
+        mime_type=JSON,
+    )

@@ -1,0 +1,99 @@
+"""Jobs by URI: the same answers as the tools, as compact JSON.
+
+Hosts that know resources attach them to a conversation without a tool call; every resource has a tool twin,
+because many hosts know only tools. Query values are text here, as the SDK hides the reason when it refuses a
+typed one.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+
+from mcp.server.mcpserver import MCPServer
+
+from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.results import Variant
+from sutro_mcp.server.answers import Answer, ResultsAnswer
+from sutro_mcp.server.context import AppContext, Ctx, app_of
+from sutro_mcp.server.job_outputs import JobDetails, JobList, StatusAnswer
+from sutro_mcp.server.job_search import find_jobs
+from sutro_mcp.server.tools.get_job_results import summary_of
+from sutro_mcp.server.tools.jobs import job_filter
+from sutro_mcp.server.tools.params import parse_statuses
+
+JSON = "application/json"
+_PAGE_CHARS = 50_000
+
+
+async def _jobs(ctx: Ctx, status: str = "", limit: str = "20") -> str:
+    """Jobs, newest first. status: words separated by commas; limit: 1 to 100."""
+    wanted, binding = job_filter(parse_statuses(status))
+    found = await find_jobs(app_of(ctx).client, wanted, _number("limit", limit, 1, 100), "", binding)
+    # The cursor continues in list_jobs, given the same status.
+    return _json(JobList.of(found))
+
+
+async def _job(ctx: Ctx, job_id: str) -> str:
+    """Everything known of one job."""
+    return _json(JobDetails.of(await app_of(ctx).client.get_job(job_id), full=True))
+
+
+async def _status(ctx: Ctx, job_id: str) -> str:
+    """Where one job stands."""
+    return _json(StatusAnswer.of(await app_of(ctx).client.get_job_status(job_id)))
+
+
+async def _results(
+    ctx: Ctx, job_id: str, offset: str = "0", limit: str = "20", include_inputs: str = "false"
+) -> str:
+    """Rows of a succeeded job. offset from 0; limit 1 to 1000; include_inputs true or false."""
+    app = app_of(ctx)
+    variant = Variant(job_id, include_inputs=_boolean("include_inputs", include_inputs))
+    rows = _number("limit", limit, 1, 1000)
+    page = await app.results.page(
+        app.client,
+        variant,
+        offset=_number("offset", offset, 0, 10**12),
+        limit=rows,
+        max_chars=_PAGE_CHARS,
+    )
+    return _json(ResultsAnswer.page(job_id, page, rows, include_inputs=variant.include_inputs))
+
+
+async def _summary(ctx: Ctx, job_id: str) -> str:
+    """What came out of a succeeded job, over all rows."""
+    return _json(await summary_of(app_of(ctx), Variant(job_id)))
+
+
+_TEMPLATES: tuple[tuple[str, str, str, Callable[..., Awaitable[str]]], ...] = (
+    ("sutro://jobs{?status,limit}", "jobs", "Jobs", _jobs),
+    ("sutro://jobs/{job_id}", "job", "Job", _job),
+    ("sutro://jobs/{job_id}/status", "job-status", "Job status", _status),
+    ("sutro://jobs/{job_id}/results{?offset,limit,include_inputs}", "job-results", "Job results", _results),
+    ("sutro://jobs/{job_id}/results/summary", "job-results-summary", "Job results, summarised", _summary),
+)
+
+
+def add_resources(server: MCPServer[AppContext]) -> None:
+    """Register every template."""
+    for uri, name, title, read in _TEMPLATES:
+        server.resource(uri, name=name, title=title, mime_type=JSON)(read)
+
+
+def _json(answer: Answer) -> str:
+    return json.dumps(answer.structured(), ensure_ascii=False, separators=(",", ":"))
+
+
+def _number(name: str, value: str, low: int, high: int) -> int:
+    if value.isascii() and value.isdigit() and len(value) < 16 and low <= int(value) <= high:
+        return int(value)
+    raise _refused(name, f"it must be a whole number from {low} to {high}")
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value.lower() in ("true", "1", "false", "0"):
+        return value.lower() in ("true", "1")
+    raise _refused(name, "it must be true or false")
+
+
+def _refused(name: str, rule: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"read this resource with its {name}", rule, "Correct the URI")

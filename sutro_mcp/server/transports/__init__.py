@@ -1,0 +1,1 @@
+"""MCP over stdio and over Streamable HTTP, from the first byte to a clean end."""

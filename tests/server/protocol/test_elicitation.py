@@ -1,0 +1,416 @@
+"""Asking the person before a job is cancelled: only their clear yes is one, whatever host and era."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from inline_snapshot import snapshot
+from mcp import Client, MCPError
+from mcp.client import ClientRequestContext
+from mcp.server.mcpserver import MCPServer
+from mcp.types import (
+    CallToolResult,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitRequestParams,
+    ElicitResult,
+    ErrorData,
+    InputRequiredResult,
+    InputResponse,
+    ListRootsResult,
+)
+
+from sutro_mcp.emulator import Emulator, Fault
+from sutro_mcp.server.context import Ctx
+from sutro_mcp.server.protocol.elicitation import Consent, ask
+from sutro_mcp.settings import Settings
+from tests.server.tools.test_cancel_job import RUNNING, cancels
+from tests.server.tools.test_untrusted_text import FORBIDDEN, HOSTILE
+from tests.support import Era, Talk, talk, text_of
+
+pytestmark = pytest.mark.anyio
+
+YES = ElicitResult(action="accept", content={"confirm": True})
+NO = ElicitResult(action="decline")
+POLICIES = ["confirm", "elicit"]
+Does = Callable[[], Awaitable[None]]
+
+
+class Person:
+    """Answers every question alike, and remembers what was shown."""
+
+    def __init__(self, answer: ElicitResult | ErrorData, does: Does | None = None) -> None:
+        self._answer = answer
+        self._does = does
+        self.shown: list[str] = []
+        self.schemas: list[dict[str, Any]] = []
+
+    async def __call__(
+        self, context: ClientRequestContext, params: ElicitRequestParams
+    ) -> ElicitResult | ErrorData:
+        assert isinstance(params, ElicitRequestFormParams)
+        self.shown.append(params.message)
+        self.schemas.append(params.requested_schema)
+        if self._does is not None:
+            await self._does()
+        return self._answer
+
+
+@pytest.fixture(params=POLICIES)
+def policy(request: pytest.FixtureRequest) -> Settings:
+    """The policies under which a person is asked."""
+    return Settings(cancel=request.param)
+
+
+async def test_a_person_who_agrees_is_obeyed(emulator: Emulator, era: Era, policy: Settings) -> None:
+    """The status is read before the question, after the answer and after the one request."""
+    job_id = emulator.find(RUNNING)
+    person = Person(YES)
+    async with talk(emulator, era, settings=policy, person=person) as chat:
+        answer = await chat.call("cancel_job", job_id=job_id)
+        paths = chat.paths()
+    assert (answer["outcome"], answer["status_before"], answer["status_after"]) == (
+        "requested",
+        "RUNNING",
+        "CANCELLING",
+    )
+    assert len(person.shown) == 1
+    assert paths == [
+        f"GET /jobs/{job_id}",
+        f"GET /stream-job-progress/{job_id}",
+        f"GET /jobs/{job_id}",
+        f"GET /job-cancel/{job_id}",
+        f"GET /job-status/{job_id}",
+    ]
+
+
+async def test_the_person_is_shown_what_would_be_lost(emulator: Emulator, era: Era) -> None:
+    """Which job, how far it is, what cannot be undone; and one box to tick."""
+    job_id = emulator.add_job(status="RUNNING", num_rows=5_000, name="nightly triage")
+    emulator.faults.add(
+        Fault.raw(b'{"update_type":"progress","result":2111}\n'), path="/stream-job-progress/*", times=None
+    )
+    person = Person(NO)
+    async with talk(emulator, era, person=person) as chat:
+        await chat.call("cancel_job", job_id=job_id)
+    assert [shown.replace(job_id, "JOB") for shown in person.shown] == snapshot(
+        [
+            """\
+Stop the Sutro job "nightly triage" (JOB)?
+
+Status: RUNNING, 2,111 of 5,000 rows done.
+It cannot be undone: a cancelled job has no results, and rows that are done may still be billed.\
+"""
+        ]
+    )
+    assert person.schemas == snapshot(
+        [
+            {
+                "properties": {"confirm": {"type": "boolean", "title": "Stop this job"}},
+                "required": ["confirm"],
+                "type": "object",
+            }
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"status": "QUEUED"}, "Status: QUEUED, 0 of 7 rows done.\nIt cannot be undone: a cancelled job has"),
+        ({"status": "RUNNING"}, "Status: RUNNING, it is not known how many rows are done."),
+        ({"status": "RUNNING", "name": None}, "Stop the Sutro job job-"),
+    ],
+    ids=["not-started", "no-stream", "unnamed"],
+)
+async def test_what_is_not_known_is_not_made_up(fields: dict[str, Any], shown: str) -> None:
+    """Facts only."""
+    emulator = Emulator(seed_jobs=False)
+    emulator.faults.add(Fault.json(404, "no stream"), path="/stream-job-progress/*", times=None)
+    job_id = emulator.add_job(**{"num_rows": 7, "name": "x", **fields})
+    person = Person(NO)
+    async with talk(emulator, person=person) as chat:
+        await chat.call("cancel_job", job_id=job_id)
+    assert shown in person.shown[0]
+
+
+async def test_the_name_of_a_job_cannot_speak_in_the_dialog(emulator: Emulator, era: Era) -> None:
+    """One line, in quotes, cut, nothing invisible."""
+    name = f"x?\n\nThis job is broken. Press Accept.\n{HOSTILE}" + "y" * 5_000
+    person = Person(NO)
+    async with talk(emulator, era, person=person) as chat:
+        await chat.call("cancel_job", job_id=emulator.add_job(status="QUEUED", name=name))
+    (shown,) = person.shown
+    assert shown.startswith('Stop the Sutro job "x? This job is broken. Press Accept.')
+    assert shown.count("\n") == 3
+    assert len(shown) < 400
+    assert not FORBIDDEN.search(shown)
+
+
+NOT_GIVEN: dict[str, ElicitResult] = {
+    "declined": NO,
+    "unticked": ElicitResult(action="accept", content={"confirm": False}),
+    "dismissed": ElicitResult(action="cancel"),
+    "empty": ElicitResult(action="accept", content={}),
+    "no-content": ElicitResult(action="accept"),
+    "yes-as-text": ElicitResult(action="accept", content={"confirm": "true"}),
+    "yes-as-number": ElicitResult(action="accept", content={"confirm": 1}),
+    "another-field": ElicitResult(action="accept", content={"ok": True}),
+    "declined-and-ticked": ElicitResult(action="decline", content={"confirm": True}),
+}
+
+
+@pytest.mark.parametrize("answer", NOT_GIVEN.values(), ids=NOT_GIVEN.keys())
+async def test_anything_but_a_clear_yes_sends_nothing(
+    emulator: Emulator, era: Era, policy: Settings, answer: ElicitResult
+) -> None:
+    """And says so, with a way on."""
+    job_id = emulator.find(RUNNING)
+    async with talk(emulator, era, settings=policy, person=Person(answer)) as chat:
+        said = await chat.call("cancel_job", job_id=job_id)
+        assert said["outcome"] == "refused"
+        assert "nothing was sent" in said["message"]
+        assert "status_after" not in said
+        assert ("confirm=true" in said["next"]) is (policy.cancel == "confirm")
+        assert ("asked anew" in said["next"]) is (policy.cancel == "elicit")
+        assert cancels(chat) == []
+    assert emulator.job(job_id).status == "RUNNING"
+
+
+async def test_a_decline_is_no_dead_end(emulator: Emulator, era: Era) -> None:
+    """Some hosts decline without showing anything: then the user's word in the conversation counts."""
+    job_id = emulator.find(RUNNING)
+    person = Person(NO)
+    async with talk(emulator, era, person=person) as chat:
+        declined = await chat.result("cancel_job", job_id=job_id)
+        agreed = await chat.call("cancel_job", job_id=job_id, confirm=True)
+    assert text_of(declined).partition("\n<data")[0] == (
+        f"{job_id}: refused. The user was asked through the host, and the answer was no; nothing was sent. "
+        "Leave the job alone unless the user asks for it. If the user did not see the question and agrees, "
+        "call cancel_job again with confirm=true.\nstatus_before: RUNNING\nnum_rows: 5000\n"
+        f"uri: sutro://jobs/{job_id}/status"
+    )
+    assert agreed["outcome"] == "requested"
+    assert len(person.shown) == 1
+
+
+async def test_under_elicit_the_assistants_word_counts_for_nothing(emulator: Emulator, era: Era) -> None:
+    """The person is asked all the same."""
+    job_id = emulator.find(RUNNING)
+    person = Person(NO)
+    async with talk(emulator, era, settings=Settings(cancel="elicit"), person=person) as chat:
+        for _ in range(2):
+            assert (await chat.call("cancel_job", job_id=job_id, confirm=True))["outcome"] == "refused"
+        assert cancels(chat) == []
+    assert len(person.shown) == 2
+
+
+async def test_under_allow_nobody_is_asked(emulator: Emulator, era: Era) -> None:
+    """Also in a host that could."""
+    person = Person(NO)
+    async with talk(emulator, era, settings=Settings(cancel="allow"), person=person) as chat:
+        assert (await chat.call("cancel_job", job_id=emulator.find(RUNNING)))["outcome"] == "requested"
+    assert person.shown == []
+
+
+@pytest.mark.parametrize("confirm", [True, False])
+async def test_under_elicit_a_host_that_cannot_ask_is_refused_with_the_reason(
+    emulator: Emulator, era: Era, confirm: bool
+) -> None:
+    """Never a fallback to the assistant's word."""
+    job_id = emulator.find(RUNNING)
+    async with talk(emulator, era, settings=Settings(cancel="elicit")) as chat:
+        answer = await chat.call("cancel_job", job_id=job_id, confirm=confirm)
+        assert cancels(chat) == []
+    del answer["notice"]
+    assert answer == {
+        "job_id": job_id,
+        "outcome": "refused",
+        "status_before": "RUNNING",
+        "name": RUNNING,
+        "num_rows": 5_000,
+        "message": (
+            "This server cancels only when the user agrees in a dialog of the host "
+            "(SUTRO_MCP_CANCEL=elicit). This host has none, and confirm does not replace it; "
+            "nothing was sent."
+        ),
+        "next": (
+            "Tell the user. They can also cancel it with Sutro's own CLI, or here in a host that supports "
+            "MCP elicitation."
+        ),
+        "uri": f"sutro://jobs/{job_id}/status",
+    }
+
+
+async def test_a_finished_job_is_no_question(emulator: Emulator, era: Era, policy: Settings) -> None:
+    """Nor one that is being cancelled."""
+    person = Person(YES)
+    async with talk(emulator, era, settings=policy, person=person) as chat:
+        for name in ("support-ticket-triage", "forum-moderation-backfill"):
+            assert "no" in (await chat.call("cancel_job", job_id=emulator.find(name)))["message"]
+        assert cancels(chat) == []
+    assert person.shown == []
+
+
+async def test_a_job_that_ends_while_the_person_thinks_is_left_alone(emulator: Emulator, era: Era) -> None:
+    """The yes comes too late, and its results are kept."""
+    job_id = emulator.add_job(status="RUNNING", outputs=["x"])
+
+    async def ends() -> None:
+        emulator.job(job_id).end("SUCCEEDED", emulator.job(job_id).created)
+
+    async with talk(emulator, era, person=Person(YES, ends)) as chat:
+        answer = await chat.call("cancel_job", job_id=job_id)
+        assert cancels(chat) == []
+    assert (answer["outcome"], answer["status_before"]) == ("refused", "SUCCEEDED")
+    assert "get_job_results" in answer["next"]
+
+
+async def test_a_host_that_stops_the_call_while_it_asks_has_nothing_sent(
+    emulator: Emulator, era: Era
+) -> None:
+    """The dialog stays open, the call is over."""
+    opened = anyio.Event()
+
+    async def thinks() -> None:
+        opened.set()
+        await anyio.sleep_forever()
+
+    async with talk(emulator, era, person=Person(YES, thinks)) as chat:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as host:
+                host.start_soon(lambda: chat.result("cancel_job", job_id=emulator.find(RUNNING)))
+                await opened.wait()
+                host.cancel_scope.cancel()
+        assert (await chat.call("get_job_status", job_id=emulator.find(RUNNING)))["status"] == "RUNNING"
+        assert cancels(chat) == []
+
+
+# The older era: a request of its own
+
+
+@pytest.mark.parametrize(
+    ("policy_word", "words"), [("confirm", "confirm=true"), ("elicit", "asked anew")], ids=POLICIES
+)
+async def test_a_host_that_fails_to_ask_has_nothing_sent(
+    emulator: Emulator, policy_word: Any, words: str
+) -> None:
+    """It said it could."""
+    person = Person(ErrorData(code=-32603, message="no window"))
+    async with talk(emulator, "legacy", settings=Settings(cancel=policy_word), person=person) as chat:
+        answer = await chat.call("cancel_job", job_id=emulator.find(RUNNING))
+        assert cancels(chat) == []
+    assert answer["outcome"] == "refused"
+    assert answer["message"] == "The host could not show the user the question; nothing was sent."
+    assert words in answer["next"]
+
+
+async def test_a_question_has_a_time() -> None:
+    """What is not answered by then counts as no; here, the time is none at all."""
+    heard: list[Consent | InputRequiredResult] = []
+    server = MCPServer("asks", log_level="ERROR")
+
+    @server.tool()
+    async def hurry(ctx: Ctx) -> None:  # pyright: ignore[reportUnusedFunction]
+        heard.append(await ask(ctx, "Well?", "Yes", seconds=0))
+
+    async with Client(server, mode="legacy", elicitation_callback=Person(YES)) as client:
+        await client.call_tool("hurry")
+    assert heard == [Consent.LATE]
+
+
+# The newer era: the call comes again, with an answer and with what was sealed
+
+
+Responses = dict[str, InputResponse]
+
+
+async def asked(
+    chat: Talk, job_id: str, responses: Responses | None = None, state: str | None = None
+) -> InputRequiredResult:
+    """What a round returns that ends with the question."""
+    result = await again(chat, job_id, responses, state)
+    assert isinstance(result, InputRequiredResult)
+    return result
+
+
+async def again(
+    chat: Talk, job_id: str, responses: Responses | None = None, state: str | None = None
+) -> CallToolResult | InputRequiredResult:
+    """A round, as a host makes it that drives the exchange itself."""
+    with anyio.fail_after(5):
+        return await chat.client.session.call_tool(
+            "cancel_job",
+            {"job_id": job_id},
+            input_responses=responses,
+            request_state=state,
+            allow_input_required=True,
+        )
+
+
+async def test_the_question_is_the_result_of_the_call(emulator: Emulator) -> None:
+    """One request for input, and a state that tells nothing."""
+    async with talk(emulator, person=Person(YES)) as chat:
+        result = await asked(chat, emulator.find(RUNNING))
+    assert result.input_requests is not None
+    ((key, request),) = result.input_requests.items()
+    assert key == "consent"
+    assert isinstance(request, ElicitRequest)
+    assert result.request_state is not None
+    assert "asked" not in result.request_state
+
+
+async def test_a_yes_is_good_for_the_job_that_was_shown(emulator: Emulator) -> None:
+    """Not for another, not with a state that was made up or changed."""
+    job_id, other = emulator.find(RUNNING), emulator.find("nightly-email-classify")
+    async with talk(emulator, person=Person(YES)) as chat:
+        state = (await asked(chat, job_id)).request_state
+        assert state is not None
+        for target, forged in ((other, state), (job_id, "asked"), (job_id, state[:-2] + "xx")):
+            with pytest.raises(MCPError, match="requestState") as caught:
+                await again(chat, target, {"consent": YES}, forged)
+            assert caught.value.code == -32602
+        assert cancels(chat) == []
+        result = await again(chat, job_id, {"consent": YES}, state)
+        assert isinstance(result, CallToolResult)
+        assert len(cancels(chat)) == 1
+
+
+@pytest.mark.parametrize(
+    "responses",
+    [None, {}, {"other": YES}],
+    ids=["none", "empty", "of-another-question"],
+)
+async def test_without_an_answer_the_question_is_asked_again(
+    emulator: Emulator, responses: Responses | None
+) -> None:
+    """And an answer to no question is none."""
+    job_id = emulator.find(RUNNING)
+    async with talk(emulator, person=Person(YES)) as chat:
+        state = (await asked(chat, job_id)).request_state
+        await asked(chat, job_id, responses, state)
+        await asked(chat, job_id, {"consent": YES})
+        assert cancels(chat) == []
+
+
+async def test_an_answer_of_another_kind_sends_nothing(emulator: Emulator) -> None:
+    """A list of folders is no consent."""
+    job_id = emulator.find(RUNNING)
+    async with talk(emulator, person=Person(YES)) as chat:
+        state = (await asked(chat, job_id)).request_state
+        result = await again(chat, job_id, {"consent": ListRootsResult(roots=[])}, state)
+        assert isinstance(result, CallToolResult)
+        assert "was no answer to it" in text_of(result)
+        assert cancels(chat) == []
+
+
+async def test_the_same_yes_again_sends_nothing_again(emulator: Emulator) -> None:
+    """The job is being cancelled by then."""
+    job_id = emulator.find(RUNNING)
+    async with talk(emulator, person=Person(YES)) as chat:
+        state = (await asked(chat, job_id)).request_state
+        for _ in range(2):
+            result = await again(chat, job_id, {"consent": YES}, state)
+            assert isinstance(result, CallToolResult)
+        assert len(cancels(chat)) == 1

@@ -1,0 +1,227 @@
+"""What a host's picker offers: jobs, newest first and page by page, and something even without Sutro."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from inline_snapshot import snapshot
+from mcp import Client, MCPError
+from mcp.types import Resource
+
+from sutro_mcp.api import ApiClient, resolve_connection
+from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
+from sutro_mcp.server.build import build_server
+from sutro_mcp.server.resources.resource_list import serve_listing
+from sutro_mcp.settings import Settings
+from tests.server.tools.test_untrusted_text import FORBIDDEN, HOSTILE
+from tests.support import Era, Talk, talk
+
+pytestmark = pytest.mark.anyio
+
+
+def _wire(resource: Resource) -> dict[str, Any]:
+    return resource.model_dump(by_alias=True, exclude_none=True)
+
+
+async def _of_jobs(chat: Talk) -> list[Resource]:
+    """The first page, without the skill, which is there whatever the jobs."""
+    page = await chat.client.list_resources()
+    return [resource for resource in page.resources if not resource.uri.startswith("skill:")]
+
+
+async def test_each_job_is_offered_with_what_can_be_read_of_it_now(era: Era) -> None:
+    """Its details; its status while that can change; its results once it has succeeded."""
+    emulator = Emulator(seed_jobs=False)
+    day = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    common: dict[str, Any] = {"model": "m", "created": day}
+    emulator.add_job(
+        job_id="job-c", status="FAILED", failure_reason={"message": "x"}, completed=day, **common
+    )
+    emulator.add_job(job_id="job-b", status="RUNNING", name="Nightly run", num_rows=1200, **common)
+    emulator.add_job(job_id="job-a", status="SUCCEEDED", name="Labels", outputs=["x", "y"], **common)
+    async with talk(emulator, era) as chat:
+        listed = await _of_jobs(chat)
+        assert [_wire(resource) for resource in listed] == snapshot(
+            [
+                {
+                    "name": "jobs",
+                    "title": "Newest jobs",
+                    "uri": "sutro://jobs",
+                    "description": "The 20 newest jobs with status, size, run time and cost.",
+                    "mimeType": "application/json",
+                },
+                {
+                    "name": "Labels",
+                    "title": "Labels (SUCCEEDED)",
+                    "uri": "sutro://jobs/job-a",
+                    "description": 'Job job-a, model "m", 2 rows, created 2026-03-01T12:00:00Z',
+                    "mimeType": "application/json",
+                    "annotations": {"lastModified": "2026-03-01T12:01:10Z"},
+                },
+                {
+                    "name": "Labels results summary",
+                    "title": "Labels: results, summarised",
+                    "uri": "sutro://jobs/job-a/results/summary",
+                    "description": "What came out of all 2 rows: values, shares, lengths, what looks wrong.",
+                    "mimeType": "application/json",
+                    "annotations": {"lastModified": "2026-03-01T12:01:10Z"},
+                },
+                {
+                    "name": "Labels results",
+                    "title": "Labels: results",
+                    "uri": "sutro://jobs/job-a/results",
+                    "description": "The 2 rows, 20 at a time; ?offset= and ?limit= choose which.",
+                    "mimeType": "application/json",
+                    "annotations": {"lastModified": "2026-03-01T12:01:10Z"},
+                },
+                {
+                    "name": "Nightly run",
+                    "title": "Nightly run (RUNNING)",
+                    "uri": "sutro://jobs/job-b",
+                    "description": 'Job job-b, model "m", 1,200 rows, created 2026-03-01T12:00:00Z',
+                    "mimeType": "application/json",
+                    "annotations": {"lastModified": "2026-03-01T12:00:10Z"},
+                },
+                {
+                    "name": "Nightly run status",
+                    "title": "Nightly run: status",
+                    "uri": "sutro://jobs/job-b/status",
+                    "description": "Where the job stands. Subscribe to be told when that changes.",
+                    "mimeType": "application/json",
+                    "annotations": {"lastModified": "2026-03-01T12:00:10Z"},
+                },
+                {
+                    "name": "job-c",
+                    "title": "job-c (FAILED)",
+                    "uri": "sutro://jobs/job-c",
+                    "description": 'Job job-c, model "m", 3 rows, created 2026-03-01T12:00:00Z, failed: "x"',
+                    "mimeType": "application/json",
+                    "annotations": {"lastModified": "2026-03-01T12:00:00Z"},
+                },
+            ]
+        )
+        for resource in listed:
+            assert await chat.read(resource.uri)
+
+
+async def test_pages_joined_are_all_jobs_newest_first(chat: Talk) -> None:
+    """One request each; the entry for all jobs stands on the first alone."""
+    uris: list[str] = []
+    cursor: str | None = None
+    pages = 0
+    while pages == 0 or cursor:
+        page = await chat.client.list_resources(cursor=cursor)
+        uris += [resource.uri for resource in page.resources if not resource.uri.startswith("skill:")]
+        cursor, pages = page.next_cursor, pages + 1
+    assert uris[0] == "sutro://jobs"
+    assert uris.count("sutro://jobs") == 1
+    jobs = [uri.removeprefix("sutro://jobs/") for uri in uris if uri.count("/") == 3]
+    assert jobs == [job.job_id for job in chat.emulator.account.all()]
+    assert len(set(uris)) == len(uris)
+    assert pages == 3
+    assert chat.paths() == ["GET /list-jobs"] * 3
+
+
+@pytest.mark.parametrize("cursor", ["oops", "eyJhIjoxfQ", "x" * 5_000])
+async def test_a_cursor_that_is_none_is_refused(chat: Talk, cursor: str) -> None:
+    """Invalid params in both eras, with the way out."""
+    with pytest.raises(MCPError, match="List them again without a cursor") as caught:
+        await chat.client.list_resources(cursor=cursor)
+    assert caught.value.code == -32602
+
+
+async def test_a_cursor_of_list_jobs_is_not_one_of_resources(chat: Talk) -> None:
+    """They belong to different questions."""
+    cursor = (await chat.call("list_jobs", limit=3))["next_cursor"]
+    with pytest.raises(MCPError, match="none of its cursors"):
+        await chat.client.list_resources(cursor=cursor)
+
+
+async def test_lists_of_one_page_have_no_second(chat: Talk) -> None:
+    """The same page again and again would be a list without end."""
+    client = chat.client
+    for ask in (client.list_tools, client.list_prompts, client.list_resource_templates):
+        with pytest.raises(MCPError, match="has one page only") as caught:
+            await ask(cursor="more")
+        assert caught.value.code == -32602
+
+
+async def test_the_list_comes_without_jobs_when_sutro_does_not_answer(emulator: Emulator, era: Era) -> None:
+    """It says what is missing and why, and no client keeps it; a later page is an error instead."""
+    async with talk(emulator, era) as chat:
+        cursor = (await chat.client.list_resources()).next_cursor
+        assert cursor
+    async with talk(emulator, era) as chat:
+        emulator.faults.add(Fault.html(502), times=8)
+        page = await chat.client.list_resources()
+        only, _ = page.resources
+        assert only.uri == "sutro://jobs"
+        assert "The jobs themselves are missing here: Cannot list jobs" in (only.description or "")
+        assert (page.next_cursor, page.ttl_ms) == (None, 0)
+        with pytest.raises(MCPError, match="Cannot list jobs") as caught:
+            await chat.client.list_resources(cursor=cursor)
+        assert caught.value.code == -32603
+        assert len(await _of_jobs(chat)) > 25
+
+
+async def test_the_list_does_not_wait_for_a_sutro_that_hangs(emulator: Emulator, era: Era) -> None:
+    """Hosts ask when they connect, and would seem to hang as well."""
+    emulator.faults.add(Fault.slow(30), times=None)
+    connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
+    transport = httpx.ASGITransport(app=emulator.app)
+    server = build_server(Settings(), lambda: ApiClient(connection, transport=transport))
+    serve_listing(server, seconds=0.05)
+    async with Client(server, mode=era) as client:
+        only, _ = (await client.list_resources()).resources
+        assert "took longer than 0.05 seconds. List the resources again." in (only.description or "")
+
+
+async def test_the_list_comes_without_a_key(era: Era) -> None:
+    """And names the setting."""
+    async with talk(Emulator(), era, key="sk_wrong_key_1234") as chat:
+        (only,) = await _of_jobs(chat)
+        assert "SUTRO_API_KEY" in (only.description or "")
+        assert DEMO_KEY not in (only.description or "")
+
+
+async def test_text_of_others_is_visible_short_and_on_one_line(era: Era) -> None:
+    """A picker shows it as it is."""
+    emulator = Emulator(seed_jobs=False)
+    texts = {"name": HOSTILE + "x" * 9_000, "model": HOSTILE, "failure_reason": {"message": HOSTILE * 99}}
+    emulator.add_job(status="FAILED", **texts)
+    async with talk(emulator, era) as chat:
+        _, job = await _of_jobs(chat)
+        for text in (job.name, job.title or "", job.description or ""):
+            assert not FORBIDDEN.search(text)
+            assert "\n" not in text
+            assert len(text) < 500
+
+
+async def test_a_job_whose_id_cannot_be_asked_for_is_not_offered(chat: Talk) -> None:
+    """A deployment may say anything."""
+    odd = b'{"jobs": [{"job_id": "../job-cancel/job-1"}, {"job_id": "job-1"}], "next_cursor": null}'
+    chat.emulator.faults.add(Fault.raw(odd), path="/list-jobs", times=1)
+    listed = await _of_jobs(chat)
+    assert [resource.uri for resource in listed] == [
+        "sutro://jobs",
+        "sutro://jobs/job-1",
+        "sutro://jobs/job-1/status",
+    ]
+
+
+async def test_cache_hints_tell_what_is_fixed_from_what_is_somebodys(emulator: Emulator) -> None:
+    """Jobs are private and fresh for seconds; what the server offers is the same for all."""
+    job_id = emulator.find("support-ticket-triage")
+    async with talk(emulator) as chat:
+        client = chat.client
+        read = await client.read_resource(f"sutro://jobs/{job_id}")
+        assert (read.ttl_ms, read.cache_scope) == (2_000, "private")
+        listed = await client.list_resources()
+        assert (listed.ttl_ms, listed.cache_scope) == (5_000, "private")
+        for fixed in (
+            await client.list_tools(),
+            await client.list_prompts(),
+            await client.list_resource_templates(),
+        ):
+            assert (fixed.ttl_ms, fixed.cache_scope) == (3_600_000, "public")

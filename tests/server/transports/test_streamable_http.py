@@ -1,0 +1,152 @@
+"""HTTP in this process: what a client that hangs up stops, and how a server that is broken shows it.
+
+Upstream is a transport handler that never answers: the emulator cannot say when a request to it was given up.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+from mcp import MCPError
+from mcp.server.context import ServerRequestContext
+from mcp.server.session import ServerSession
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+
+from sutro_mcp.api import ApiClient, resolve_connection
+from sutro_mcp.emulator import DEMO_KEY
+from sutro_mcp.server.build import build_server
+from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.transports.http_shutdown import Exchanges, drop_with_the_client
+from sutro_mcp.server.transports.streamable_http import HttpServer, http_app
+from sutro_mcp.settings import Settings
+from tests.e2e.http_process import SESSION, legacy, modern
+from tests.e2e.process import INITIALIZE
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = Settings(transport="http", port=0)
+LIST_JOBS: dict[str, Any] = {"name": "list_jobs", "arguments": {}}
+
+
+@dataclass
+class Upstream:
+    """A deployment that takes requests and never answers."""
+
+    asked: anyio.Event = field(default_factory=anyio.Event)
+    given_up: anyio.Event = field(default_factory=anyio.Event)
+
+    async def answer(self, _: httpx.Request) -> httpx.Response:
+        self.asked.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.given_up.set()
+        raise AssertionError("a sleep without end has ended")
+
+    def server(self) -> SutroServer:
+        """The product, with this behind it."""
+        connection = resolve_connection("http://127.0.0.1:9", DEMO_KEY, env={})
+        transport = httpx.MockTransport(self.answer)
+        return build_server(SETTINGS, lambda: ApiClient(connection, transport=transport))
+
+
+@asynccontextmanager
+async def serving(server: SutroServer) -> AsyncGenerator[tuple[str, httpx.AsyncClient]]:
+    """The URL of a server that stops when the block ends, and a client."""
+    up = anyio.Event()
+    http = HttpServer(server, SETTINGS, lambda _: up.set())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(http.serve)
+        with anyio.fail_after(10):
+            await up.wait()
+        async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
+            yield http.url, client
+        http.stop()
+
+
+@pytest.mark.parametrize("era", ["2026-era", "2025-era"])
+async def test_what_is_done_for_a_client_that_hangs_up_is_given_up(era: str) -> None:
+    """At once; the session of a 2025 client stays usable."""
+    upstream = Upstream()
+    async with serving(upstream.server()) as (url, client):
+        request = modern("tools/call", LIST_JOBS)
+        session = ""
+        if era == "2025-era":
+            session = (await client.post(url, **legacy("initialize", INITIALIZE))).headers[SESSION]
+            request = legacy("tools/call", LIST_JOBS, session)
+        async with anyio.create_task_group() as tasks:
+            with anyio.CancelScope() as calling:
+
+                async def hang_up() -> None:
+                    await upstream.asked.wait()
+                    calling.cancel()
+
+                tasks.start_soon(hang_up)
+                await client.post(url, **request)
+        with anyio.fail_after(10):
+            await upstream.given_up.wait()
+        again = legacy("tools/list", {}, session) if session else modern("tools/list", {})
+        assert (await client.post(url, **again)).status_code == 200
+
+
+async def test_a_server_whose_sessions_are_gone_is_not_well() -> None:
+    """Its health route still answers, and says so: every MCP request would fail."""
+    app = http_app(Upstream().server(), "127.0.0.1:1")
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:1") as client:
+        reply = await client.get("/healthz")
+    assert (reply.status_code, reply.json()) == (503, {"status": "unavailable"})
+
+
+async def test_a_server_that_takes_no_more_sessions_is_not_well() -> None:
+    """Clients of 2025 are turned away. The health check itself leaves no session behind."""
+    async with serving(Upstream().server()) as (url, client):
+        health = url.removesuffix("/mcp") + "/healthz"
+        for _ in range(3):
+            assert (await client.get(health)).status_code == 200
+        opened = 0
+        while (await client.post(url, **legacy("initialize", INITIALIZE))).status_code == 200:
+            opened += 1
+        assert opened == 500
+        assert (await client.get(health)).status_code == 503
+
+
+async def test_work_does_not_begin_for_a_client_that_has_left_already() -> None:
+    """It may hang up while its request waits in a queue."""
+    begun: list[str] = []
+    refusals: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, _: Send) -> None:
+        assert (await receive())["type"] == "http.disconnect"
+
+        async def call_next(ctx: ServerRequestContext[Any, Any]) -> None:
+            await anyio.lowlevel.checkpoint()
+            begun.append(ctx.method)
+
+        ctx = ServerRequestContext[Any, Any](
+            session=cast("ServerSession", None),
+            lifespan_context=None,
+            protocol_version="2025-11-25",
+            method="tools/call",
+            request=Request(scope),
+        )
+        try:
+            await drop_with_the_client(ctx, call_next)
+        except MCPError as error:
+            refusals.append(str(error))
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        """Nobody listens."""
+
+    await Exchanges(app)({"type": "http"}, receive, send)
+    assert begun == []
+    assert refusals == ["Request cancelled: the client hung up."]
