@@ -3,13 +3,13 @@
 Shares no model with the rest of the package, or one wrong belief about the API would pass every test.
 """
 
-from ._app import DEMO_KEY, Emulator, SeenRequest
-from ._errors import ConnectionDroppedError
-from ._faults import Fault, FaultScript
-from ._jobs import ParquetLayout
-from ._progress import Pace
-from ._reading import LEGACY, Reading
-from ._serve import serve, serve_in_thread
+from .api_errors import ConnectionDroppedError
+from .api_variants import LEGACY, Reading
+from .app import DEMO_KEY, Emulator, SeenRequest
+from .faults import Fault, FaultScript
+from .job_pace import Pace
+from .jobs import ParquetLayout
+from .serve import serve, serve_in_thread
 
 __all__ = [
     "DEMO_KEY",

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from sutro_mcp.emulator import Emulator, Reading
-from sutro_mcp.emulator._ranges import UnsatisfiableError, requested_range
+from sutro_mcp.emulator.object_store.range_header import UnsatisfiableError, requested_range
 
 from .conftest import Clock
 from .support import Connect, urls_of

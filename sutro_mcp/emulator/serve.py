@@ -11,8 +11,8 @@ import threading
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any
 
-from ._app import Emulator
-from ._errors import ConnectionDroppedError
+from .api_errors import ConnectionDroppedError
+from .app import Emulator
 
 if TYPE_CHECKING:
     import uvicorn

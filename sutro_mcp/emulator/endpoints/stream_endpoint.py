@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
-from ._jobs import TERMINAL, Job
-from ._requests import route
-from ._state import Account
-from ._wire import json_bytes
+from sutro_mcp.emulator.account import Account
+from sutro_mcp.emulator.jobs import TERMINAL, Job
+from sutro_mcp.emulator.wire_format import json_bytes
+
+from .request_parsing import route
 
 
 def stream_routes(account: Account) -> list[BaseRoute]:

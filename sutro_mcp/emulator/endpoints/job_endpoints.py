@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from ._errors import ApiError
-from ._requests import integer, route
-from ._state import QUOTAS, Account
-from ._wire import job_object, json_response, status_body
+from sutro_mcp.emulator.account import QUOTAS, Account
+from sutro_mcp.emulator.api_errors import ApiError
+from sutro_mcp.emulator.wire_format import job_object, json_response, status_body
+
+from .request_parsing import integer, route
 
 
 def job_routes(account: Account) -> list[BaseRoute]:

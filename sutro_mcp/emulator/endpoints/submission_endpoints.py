@@ -10,15 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from ._dice import Dice, seed_of
-from ._errors import ApiError, invalid
-from ._inference import answer
-from ._jobs import QUEUED
-from ._making import job_id_for, make_job, token_count
-from ._models import is_function
-from ._requests import flag, json_object, route
-from ._state import Account
-from ._wire import json_response
+from sutro_mcp.emulator.account import Account
+from sutro_mcp.emulator.api_errors import ApiError, invalid
+from sutro_mcp.emulator.fake_models import is_function
+from sutro_mcp.emulator.fake_outputs import answer
+from sutro_mcp.emulator.job_factory import job_id_for, make_job, token_count
+from sutro_mcp.emulator.jobs import QUEUED
+from sutro_mcp.emulator.seeded_random import Dice, seed_of
+from sutro_mcp.emulator.wire_format import json_response
+
+from .request_parsing import flag, json_object, route
 
 _DRY_RUN_NAMES = ("cost_estimate", "dryrun", "dry_run")  # C20
 

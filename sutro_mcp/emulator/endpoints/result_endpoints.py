@@ -7,13 +7,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from ._artifacts import Artifacts, Options
-from ._errors import ApiError, invalid
-from ._jobs import SUCCEEDED, Job
-from ._requests import boolean, flag, integer, json_object, route
-from ._state import Account
-from ._store import BUCKET, Store, key_of
-from ._wire import json_response
+from sutro_mcp.emulator.account import Account
+from sutro_mcp.emulator.api_errors import ApiError, invalid
+from sutro_mcp.emulator.jobs import SUCCEEDED, Job
+from sutro_mcp.emulator.object_store.artifact_files import Artifacts, Options
+from sutro_mcp.emulator.object_store.store import BUCKET, Store, key_of
+from sutro_mcp.emulator.wire_format import json_response
+
+from .request_parsing import boolean, flag, integer, json_object, route
 
 _DEFAULT_LIFETIME = 3600
 _LONGEST_LIFETIME = 604_800

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ._errors import GONE, ConnectionDroppedError
-from ._wire import json_bytes
+from .api_errors import GONE, ConnectionDroppedError
+from .wire_format import json_bytes
 
 _SLICE = 0.05  # seconds between two pieces of a trickling body
 _EDGE_PAGE = (

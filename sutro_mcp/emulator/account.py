@@ -8,10 +8,10 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from ._errors import ApiError
-from ._jobs import TERMINAL, Job
-from ._progress import Pace, cancel, observe
-from ._reading import Reading
+from .api_errors import ApiError
+from .api_variants import Reading
+from .job_pace import Pace, cancel, observe
+from .jobs import TERMINAL, Job
 
 QUOTAS: list[dict[str, int]] = [
     {"priority": 0, "row_quota": 1_000, "token_quota": 1_000_000},

@@ -2,9 +2,9 @@
 
 import json
 
-from ._dice import Dice
-from ._inference import embedding
-from ._jobs import Output
+from sutro_mcp.emulator.fake_outputs import embedding
+from sutro_mcp.emulator.jobs import Output
+from sutro_mcp.emulator.seeded_random import Dice
 
 _PRODUCTS = (
     "kettle",

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from ._jobs import Job, ParquetLayout
-from ._reading import Reading
-from ._wire import json_bytes
+from sutro_mcp.emulator.api_variants import Reading
+from sutro_mcp.emulator.jobs import Job, ParquetLayout
+from sutro_mcp.emulator.wire_format import json_bytes
 
 if TYPE_CHECKING:
     import polars

@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from ._dice import Dice, seed_of
-from ._jobs import CANCELLED, FAILED, RUNS_AT, TERMINAL, Job, Output, Rows
-from ._making import job_id_for, journey_of, made_up_logprobs
-from ._models import cost, is_function, is_reasoning
-from ._seed_plans import PLANS, Plan
-from ._seed_records import churn, dedupe, invoice, math_audit, review, vector
-from ._seed_support import email, survey, ticket
-from ._seed_texts import clause, copy, greeting, haiku, proof, summary
-from ._state import Account
+from sutro_mcp.emulator.account import Account
+from sutro_mcp.emulator.fake_models import cost, is_function, is_reasoning
+from sutro_mcp.emulator.job_factory import job_id_for, journey_of, made_up_logprobs
+from sutro_mcp.emulator.jobs import CANCELLED, FAILED, RUNS_AT, TERMINAL, Job, Output, Rows
+from sutro_mcp.emulator.seeded_random import Dice, seed_of
+
+from .plans import PLANS, Plan
+from .records import churn, dedupe, invoice, math_audit, review, vector
+from .texts import clause, copy, greeting, haiku, proof, summary
+from .vocabulary import email, survey, ticket
 
 _Maker = Callable[[Dice, int], tuple[str, Output]]
 

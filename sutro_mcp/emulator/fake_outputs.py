@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ._dice import Dice, seed_of
-from ._jobs import Output
-from ._models import is_embedding, is_reasoning
+from .fake_models import is_embedding, is_reasoning
+from .jobs import Output
+from .seeded_random import Dice, seed_of
 
 _DIMENSIONS = 16
 _DEPTH = 6  # a schema that refers to itself ends in nulls

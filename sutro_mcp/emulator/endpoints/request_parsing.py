@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ._errors import GONE, ApiError, invalid
-from ._state import Account
+from sutro_mcp.emulator.account import Account
+from sutro_mcp.emulator.api_errors import GONE, ApiError, invalid
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -9,10 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ._jobs import CANCELLED, CANCELLING, FAILED, QUEUED, RUNNING, STARTING, SUCCEEDED, UNKNOWN
-from ._seed_records import DEDUPE_SCHEMA, INVOICE_SCHEMA, MATH_SCHEMA, REVIEW_SCHEMA
-from ._seed_support import EMAIL_SCHEMA, SURVEY_SCHEMA, TRIAGE_SCHEMA
-from ._seed_texts import CLAUSE_SCHEMA, GREETINGS
+from sutro_mcp.emulator.jobs import (
+    CANCELLED,
+    CANCELLING,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    STARTING,
+    SUCCEEDED,
+    UNKNOWN,
+)
+
+from .records import DEDUPE_SCHEMA, INVOICE_SCHEMA, MATH_SCHEMA, REVIEW_SCHEMA
+from .texts import CLAUSE_SCHEMA, GREETINGS
+from .vocabulary import EMAIL_SCHEMA, SURVEY_SCHEMA, TRIAGE_SCHEMA
 
 _SCHEMAS: dict[str, Mapping[str, Any]] = {
     "ticket": TRIAGE_SCHEMA,

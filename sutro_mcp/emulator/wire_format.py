@@ -10,8 +10,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ._jobs import FAILED, QUEUED, TERMINAL, Job
-from ._reading import Reading
+from .api_variants import Reading
+from .jobs import FAILED, QUEUED, TERMINAL, Job
 
 _OLD_KEYS = {
     "datetime_created": "created_at",

@@ -9,10 +9,10 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from ._dice import Dice, seed_of
-from ._inference import answer
-from ._jobs import FAILED, QUEUED, RUNS_AT, STARTING, STARTS_AT, SUCCEEDED, TERMINAL, Job, Output, Rows
-from ._models import is_reasoning
+from .fake_models import is_reasoning
+from .fake_outputs import answer
+from .jobs import FAILED, QUEUED, RUNS_AT, STARTING, STARTS_AT, SUCCEEDED, TERMINAL, Job, Output, Rows
+from .seeded_random import Dice, seed_of
 
 _JOURNEYS = {QUEUED: 0.0, STARTING: STARTS_AT, SUCCEEDED: 1.0}
 

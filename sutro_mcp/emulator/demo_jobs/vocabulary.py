@@ -2,8 +2,8 @@
 
 import json
 
-from ._dice import Dice
-from ._jobs import Output
+from sutro_mcp.emulator.jobs import Output
+from sutro_mcp.emulator.seeded_random import Dice
 
 _OPENINGS = (
     "Hi team,",

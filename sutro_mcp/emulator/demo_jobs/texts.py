@@ -8,8 +8,8 @@ valid data that a careful client must carry unharmed and show unharmed.
 
 import json
 
-from ._dice import Dice
-from ._jobs import Output
+from sutro_mcp.emulator.jobs import Output
+from sutro_mcp.emulator.seeded_random import Dice
 
 _TOPICS = ("autumn rain", "a slow train", "the empty office", "green tea", "the first snow", "a sleeping cat")
 _FIRST = ("Evening settles in", "A window left ajar", "Grey over the roofs", "Steam above the cup")

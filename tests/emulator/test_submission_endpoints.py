@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from sutro_mcp.emulator import Emulator, Pace
-from sutro_mcp.emulator._dice import Dice
-from sutro_mcp.emulator._inference import answer, conforming
+from sutro_mcp.emulator.fake_outputs import answer, conforming
+from sutro_mcp.emulator.seeded_random import Dice
 
 from .support import Connect, job_of
 

@@ -16,21 +16,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ._artifacts import Artifacts
-from ._errors import ApiError
-from ._faults import FaultScript, perform
-from ._jobs import Job
-from ._making import make_job
-from ._progress import Pace
-from ._reading import Reading
-from ._result_routes import result_routes
-from ._routes import job_routes
-from ._seed import seed
-from ._state import Account
-from ._store import Store
-from ._stream import stream_routes
-from ._submit_routes import submit_routes
-from ._wire import json_response
+from sutro_mcp.emulator.demo_jobs.seed import seed
+from sutro_mcp.emulator.endpoints.job_endpoints import job_routes
+from sutro_mcp.emulator.endpoints.result_endpoints import result_routes
+from sutro_mcp.emulator.endpoints.stream_endpoint import stream_routes
+from sutro_mcp.emulator.endpoints.submission_endpoints import submit_routes
+from sutro_mcp.emulator.object_store.artifact_files import Artifacts
+from sutro_mcp.emulator.object_store.store import Store
+
+from .account import Account
+from .api_errors import ApiError
+from .api_variants import Reading
+from .faults import FaultScript, perform
+from .job_factory import make_job
+from .job_pace import Pace
+from .jobs import Job
+from .wire_format import json_response
 
 DEMO_KEY = "sk_demo_emulator"
 

@@ -16,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ._artifacts import Artifact, Artifacts, Options
-from ._jobs import Job
-from ._ranges import UnsatisfiableError, requested_range
-from ._signing import Signer, quoted
-from ._state import Account
+from sutro_mcp.emulator.account import Account
+from sutro_mcp.emulator.jobs import Job
+
+from .artifact_files import Artifact, Artifacts, Options
+from .range_header import UnsatisfiableError, requested_range
+from .signing import Signer, quoted
 
 BUCKET = "sutro-emulator-results"
 _CHUNK = 256 * 1024

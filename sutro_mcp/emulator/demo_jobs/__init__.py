@@ -1,0 +1,1 @@
+"""The demo account's jobs and the made-up rows they hold."""

@@ -1,0 +1,1 @@
+"""The store of results on its own origin: signed URLs, ranges, files."""
