@@ -7,7 +7,7 @@ first asked for.
 from typing import TYPE_CHECKING, Any
 
 from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.results import ArtifactRef, ArtifactStore, Variant
+from sutro_mcp.results import ArtifactStore, LocalArtifact, Variant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class SutroClient(ApiClient):
         variant = Variant(job_id, include_inputs, include_cumulative_logprobs)
         async with self._store.artifact(self, variant, fresh=disable_cache) as artifact:
             await artifact.want([(0, artifact.size)])
-            ref = ArtifactRef(
+            ref = LocalArtifact(
                 path=str(artifact.path),
                 format=artifact.format,
                 job_id=job_id,
@@ -71,7 +71,7 @@ class SutroClient(ApiClient):
 
 
 def _frame(
-    ref: ArtifactRef,
+    ref: LocalArtifact,
     with_original_df: "pl.DataFrame | pd.DataFrame | None",
     output_column: str,
     unpack_json: bool,

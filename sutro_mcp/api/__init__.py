@@ -23,7 +23,7 @@ from .urls import job_segment
 
 if TYPE_CHECKING:
     from sutro_mcp.api.artifact.ranges import RemoteArtifact
-    from sutro_mcp.api.artifact.results_routes import Artifact
+    from sutro_mcp.api.artifact.results_routes import DownloadedFile
 
     from .client import ApiClient
     from .credentials import ApiKey, Connection, resolve_connection
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LATER = {
     "ApiClient": "client",
     "ApiKey": "credentials",
-    "Artifact": "artifact.results_routes",
+    "DownloadedFile": "artifact.results_routes",
     "Connection": "credentials",
     "RemoteArtifact": "artifact.ranges",
     "resolve_connection": "credentials",
@@ -41,10 +41,10 @@ __all__ = [
     "EMPTY_PAGES",
     "ApiClient",
     "ApiKey",
-    "Artifact",
     "AuthReply",
     "CancelReply",
     "Connection",
+    "DownloadedFile",
     "Failure",
     "Job",
     "JobPage",

@@ -9,7 +9,7 @@ import anyio
 import httpx
 
 from sutro_mcp.api.artifact.ranges import RemoteArtifact
-from sutro_mcp.api.artifact.results_routes import Artifact, Results, Wanted
+from sutro_mcp.api.artifact.results_routes import DownloadedFile, Results, Wanted
 from sutro_mcp.errors import (
     ConnectionFailedError,
     DeadlineExceededError,
@@ -170,7 +170,7 @@ class ApiClient:
         include_inputs: bool = False,
         include_cumulative_logprobs: bool = False,
         on_progress: Callable[[int, int | None], None] | None = None,
-    ) -> Artifact:
+    ) -> DownloadedFile:
         """The results of a job as a new private file in `directory`, by whatever route the deployment has.
 
         `on_progress` is called with the bytes that have come and the total, if it is known.

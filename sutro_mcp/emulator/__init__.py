@@ -4,7 +4,7 @@ Shares no model with the rest of the package, or one wrong belief about the API 
 """
 
 from .api_errors import ConnectionDroppedError
-from .api_variants import LEGACY, Reading
+from .api_variants import LEGACY, ApiVariant
 from .app import DEMO_KEY, Emulator, SeenRequest
 from .faults import Fault, FaultScript
 from .job_pace import Pace
@@ -14,13 +14,13 @@ from .serve import serve, serve_in_thread
 __all__ = [
     "DEMO_KEY",
     "LEGACY",
+    "ApiVariant",
     "ConnectionDroppedError",
     "Emulator",
     "Fault",
     "FaultScript",
     "Pace",
     "ParquetLayout",
-    "Reading",
     "SeenRequest",
     "serve",
     "serve_in_thread",

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from .api_errors import ApiError
-from .api_variants import Reading
+from .api_variants import ApiVariant
 from .job_pace import Pace, cancel, observe
 from .jobs import TERMINAL, Job
 
@@ -27,7 +27,7 @@ Position = tuple[int, int]
 class Account:
     """Owns the jobs of one key for the emulator's lifetime."""
 
-    def __init__(self, *, api_key: str, reading: Reading, pace: Pace, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, api_key: str, reading: ApiVariant, pace: Pace, now: Callable[[], datetime]) -> None:
         self.api_key = api_key
         self.reading = reading
         self.pace = pace

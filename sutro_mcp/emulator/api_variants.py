@@ -9,7 +9,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Reading:
+class ApiVariant:
     """The defaults are today's deployments, as the official SDK needs them."""
 
     status_shape: Literal["map", "string"] = "map"  # C1
@@ -48,7 +48,7 @@ class Reading:
     unready_status: Literal[400, 404, 409] = 409  # results before SUCCEEDED on the two older routes (§14)
 
 
-LEGACY = Reading(
+LEGACY = ApiVariant(
     status_shape="string",
     status_case="lower",
     queued_word="PENDING",

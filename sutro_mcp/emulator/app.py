@@ -26,7 +26,7 @@ from sutro_mcp.emulator.object_store.store import Store
 
 from .account import Account
 from .api_errors import ApiError
-from .api_variants import Reading
+from .api_variants import ApiVariant
 from .faults import FaultScript, perform
 from .job_factory import make_job
 from .job_pace import Pace
@@ -63,7 +63,7 @@ class Emulator:
         api_origin: str = "http://127.0.0.1:8787",
         store_origin: str = "http://127.0.0.1:8788",
         seed_jobs: bool = True,
-        reading: Reading = Reading(),  # noqa: B008 - frozen
+        reading: ApiVariant = ApiVariant(),  # noqa: B008 - frozen
         pace: Pace = Pace(),  # noqa: B008 - frozen
         now: Callable[[], datetime] = _utc_now,
     ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from .fake_models import is_embedding, is_reasoning
 from .jobs import Output
-from .seeded_random import Dice, seed_of
+from .seeded_random import SeededRandom, seed_of
 
 _DIMENSIONS = 16
 _DEPTH = 6  # a schema that refers to itself ends in nulls
@@ -27,7 +27,7 @@ _WORDS = ("amber", "harbor", "ledger", "meadow", "north", "orchid", "quartz", "s
 
 def answer(text: str | None, model: str, schema: Mapping[str, Any] | None, seed: int, row: int) -> Output:
     """One row's output: a string, or a list of floats from an embedding model."""
-    dice = Dice(seed ^ seed_of(text or ""), row)
+    dice = SeededRandom(seed ^ seed_of(text or ""), row)
     if is_embedding(model):
         return embedding(dice)
     content: Any = prose(text or "", dice) if schema is None else conforming(schema, dice, schema)
@@ -37,18 +37,18 @@ def answer(text: str | None, model: str, schema: Mapping[str, Any] | None, seed:
     return content if schema is None else json.dumps(content, ensure_ascii=False)
 
 
-def embedding(dice: Dice) -> list[float]:
+def embedding(dice: SeededRandom) -> list[float]:
     """A vector of the emulator's fixed dimension, components between -1 and 1."""
     return [dice.fraction(-1.0, 1.0, 6) for _ in range(_DIMENSIONS)]
 
 
-def prose(text: str, dice: Dice) -> str:
+def prose(text: str, dice: SeededRandom) -> str:
     """Two sentences about the beginning of `text`."""
     gist = " ".join(text.split()[:8]).rstrip(".,;:!?") or "an empty input"
     return f"{dice.pick(_OPENINGS)} {dice.pick(_MIDDLES)} {gist}. {dice.pick(_CLOSINGS)}"
 
 
-def conforming(schema: Any, dice: Dice, root: Mapping[str, Any], depth: int = 0) -> Any:
+def conforming(schema: Any, dice: SeededRandom, root: Mapping[str, Any], depth: int = 0) -> Any:
     """A value that fits the JSON schema, as far as the schema uses the common keywords."""
     if not isinstance(schema, dict) or depth > _DEPTH:
         return None
@@ -74,7 +74,7 @@ def conforming(schema: Any, dice: Dice, root: Mapping[str, Any], depth: int = 0)
     return _scalar(kind, spec, dice)
 
 
-def _scalar(kind: Any, spec: Mapping[str, Any], dice: Dice) -> Any:
+def _scalar(kind: Any, spec: Mapping[str, Any], dice: SeededRandom) -> Any:
     if kind == "string":
         return f"{dice.pick(_WORDS)} {dice.pick(_WORDS)}"[: spec.get("maxLength")]
     if kind == "boolean":

@@ -12,7 +12,7 @@ from uuid import UUID
 from .fake_models import is_reasoning
 from .fake_outputs import answer
 from .jobs import FAILED, QUEUED, RUNS_AT, STARTING, STARTS_AT, SUCCEEDED, TERMINAL, Job, Output, Rows
-from .seeded_random import Dice, seed_of
+from .seeded_random import SeededRandom, seed_of
 
 _JOURNEYS = {QUEUED: 0.0, STARTING: STARTS_AT, SUCCEEDED: 1.0}
 
@@ -34,7 +34,7 @@ def journey_of(status: str, progress: float) -> float:
 
 def made_up_logprobs(seed: int, count: int) -> Callable[[], Sequence[float]]:
     """Log-probabilities that look like a model's; produced on request for any job (§7.1)."""
-    return lambda: [-Dice(seed ^ 1, index).fraction(0.01, 4.0) for index in range(count)]
+    return lambda: [-SeededRandom(seed ^ 1, index).fraction(0.01, 4.0) for index in range(count)]
 
 
 def make_job(

@@ -18,7 +18,7 @@ def seed_of(text: str) -> int:
     return int.from_bytes(sha256(text.encode()).digest()[:8], "big")
 
 
-class Dice:
+class SeededRandom:
     """One row's choices, in the order they are asked for."""
 
     __slots__ = ("_state",)

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from .api_variants import Reading
+from .api_variants import ApiVariant
 from .jobs import FAILED, QUEUED, TERMINAL, Job
 
 _OLD_KEYS = {
@@ -49,13 +49,13 @@ def timestamp(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def status_word(status: str, reading: Reading) -> str:
+def status_word(status: str, reading: ApiVariant) -> str:
     """The status as this reading spells it (C2, C3)."""
     word = reading.queued_word if status == QUEUED else status
     return word.lower() if reading.status_case == "lower" else word
 
 
-def job_object(job: Job, reading: Reading) -> dict[str, Any]:
+def job_object(job: Job, reading: ApiVariant) -> dict[str, Any]:
     """The job as list-jobs and fetch-job show it (§5): what only completion tells is null until then."""
     over = job.status in TERMINAL
     waiting = job.started is None and not over
@@ -89,7 +89,7 @@ def job_object(job: Job, reading: Reading) -> dict[str, Any]:
     return body
 
 
-def status_body(job: Job, reading: Reading) -> dict[str, Any]:
+def status_body(job: Job, reading: ApiVariant) -> dict[str, Any]:
     """The answer of job-status (§6.3)."""
     word = status_word(str(job.overrides.get("status", job.status)), reading)
     message = f"Job status with job_id {job.job_id} retrieved."
@@ -102,7 +102,7 @@ def status_body(job: Job, reading: Reading) -> dict[str, Any]:
     return {"message": message, "job_status": {job.job_id: word}, "metadata": _metadata(job, reading)}
 
 
-def _metadata(job: Job, reading: Reading) -> Any:
+def _metadata(job: Job, reading: ApiVariant) -> Any:
     reason: Any = job.failure_reason
     if job.status != FAILED or reason is None:
         return {} if reading.fine_metadata == "object" else None

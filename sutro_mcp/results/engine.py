@@ -15,20 +15,20 @@ from sutro_mcp.results.export.folder import discard, real_path, stamp
 from sutro_mcp.results.worker.confined import QueryRunner, check_platform
 from sutro_mcp.results.worker.supervisor import Worker
 
-from .cache import Artifact, ArtifactSource, ArtifactStore, Variant, private_folder
+from .cache import ArtifactSource, ArtifactStore, CachedArtifact, Variant, private_folder
 from .request_models import (
-    ArtifactRef,
+    ExpectedResults,
     ExportFormat,
     ExportReport,
     ExportRequest,
+    LocalArtifact,
     Page,
     PageRequest,
-    Promise,
     QueryRequest,
     Summary,
     SummaryRequest,
 )
-from .single_flight import Flights, OnProgress, bytes_to, meanwhile, rows_to
+from .single_flight import OnProgress, SingleFlight, bytes_to, meanwhile, rows_to
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ _SUMMARIES = 64
 class ResultsEngine:
     """Reads artifacts for one server. Open it with `results_engine`."""
 
-    def __init__(self, store: ArtifactStore, flights: Flights) -> None:
+    def __init__(self, store: ArtifactStore, flights: SingleFlight) -> None:
         self._store = store
         self._flights = flights
         # A page must not wait for somebody's summary of ten million rows.
@@ -73,7 +73,7 @@ class ResultsEngine:
     ) -> Page:
         """Rows from `offset`, as many of `limit` as fit into `max_chars` characters of JSON text."""
 
-        async def make(artifact: Artifact) -> Page:
+        async def make(artifact: CachedArtifact) -> Page:
             from .parquet import HEAD, TAIL  # a server that starts has no file to read yet
 
             # Where reading begins, asked for before the worker, which may be busy, knows that it needs it.
@@ -104,7 +104,7 @@ class ResultsEngine:
         source: ArtifactSource,
         variant: Variant,
         *,
-        promise: Callable[[], Awaitable[Promise]] | None = None,
+        promise: Callable[[], Awaitable[ExpectedResults]] | None = None,
         unpack_json: bool = True,
         output_column: str = "inference_result",
         fresh: bool = False,
@@ -120,7 +120,7 @@ class ResultsEngine:
             await self._long.start()
             async with meanwhile(promise or _nothing_promised) as promised:
 
-                async def make(artifact: Artifact) -> tuple[Path, Summary]:
+                async def make(artifact: CachedArtifact) -> tuple[Path, Summary]:
                     from .parquet import TAIL
 
                     job = await promised()
@@ -167,7 +167,7 @@ class ResultsEngine:
         check_platform()
         request = QueryRequest(sql=sql, limit=limit, max_chars=max_chars)
 
-        async def make(artifact: Artifact, report: OnProgress) -> Page:
+        async def make(artifact: CachedArtifact, report: OnProgress) -> Page:
             with artifact.reporting(bytes_to(report)):
                 await artifact.want([(0, artifact.size)])
             return await self._queries.run(_ref(artifact, variant), request)
@@ -203,7 +203,7 @@ class ResultsEngine:
         folder = self._folders.setdefault(folder, real_path(folder))
         doing = f"export the results of {variant.job_id}"
 
-        async def make(artifact: Artifact, report: OnProgress) -> ExportReport:
+        async def make(artifact: CachedArtifact, report: OnProgress) -> ExportReport:
             with artifact.reporting(bytes_to(report)):
                 await artifact.want([(0, artifact.size)])
             request = ExportRequest(
@@ -243,7 +243,7 @@ class ResultsEngine:
         self,
         source: ArtifactSource,
         variant: Variant,
-        make: Callable[[Artifact], Awaitable[T]],
+        make: Callable[[CachedArtifact], Awaitable[T]],
         fresh: bool,
         on_progress: OnProgress | None,
     ) -> T:
@@ -274,7 +274,7 @@ async def results_engine(
     group = anyio.create_task_group()
     # Not as a block, which would make a group of whatever is raised in it.
     await group.__aenter__()
-    engine = ResultsEngine(store, Flights(group, patience))
+    engine = ResultsEngine(store, SingleFlight(group, patience))
     try:
         yield engine
     finally:
@@ -284,8 +284,8 @@ async def results_engine(
         await group.__aexit__(None, None, None)
 
 
-def _ref(artifact: Artifact, variant: Variant) -> ArtifactRef:
-    return ArtifactRef(
+def _ref(artifact: CachedArtifact, variant: Variant) -> LocalArtifact:
+    return LocalArtifact(
         path=str(artifact.path),
         format=artifact.format,
         job_id=variant.job_id,
@@ -296,5 +296,5 @@ def _ref(artifact: Artifact, variant: Variant) -> ArtifactRef:
     )
 
 
-async def _nothing_promised() -> Promise:
-    return Promise()
+async def _nothing_promised() -> ExpectedResults:
+    return ExpectedResults()

@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 from sutro_mcp.errors import SutroError
 from sutro_mcp.results.worker.protocol import StoppedError
-from sutro_mcp.results.worker.sandbox import cap_memory, end_with_parent, give_up_rights
+from sutro_mcp.results.worker.sandbox import apply_limits, cap_memory, end_with_parent
 
-from .request_models import ArtifactRef, QueryRequest
+from .request_models import LocalArtifact, QueryRequest
 
 
 def main() -> None:
@@ -34,9 +34,9 @@ def answer_one(source: BinaryIO, sink: BinaryIO) -> None:
         from sutro_mcp.results.sql.polars_engine import run_query, warm_up
         from sutro_mcp.results.sql.table import load_table
 
-        table = load_table(ArtifactRef.model_validate_json(_receive(source)))
+        table = load_table(LocalArtifact.model_validate_json(_receive(source)))
         warm_up()
-        give_up_rights()
+        apply_limits()
         _send(sink, b'{"answer":null}')
         page = run_query(table, QueryRequest.model_validate_json(_receive(source)))
         _send(sink, b'{"answer":' + page.model_dump_json().encode() + b"}")

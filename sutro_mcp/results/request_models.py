@@ -20,7 +20,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class ArtifactRef(_Model):
+class LocalArtifact(_Model):
     """A result artifact as it lies on disk: whole, or with the bytes that have come so far."""
 
     path: str
@@ -35,7 +35,7 @@ class ArtifactRef(_Model):
 class PageRequest(_Model):
     """Which rows, which columns, and how much of them."""
 
-    artifact: ArtifactRef
+    artifact: LocalArtifact
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] = 20
     columns: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Page(_Model):
 class SummaryRequest(_Model):
     """What to summarise, and what the job says of it."""
 
-    artifact: ArtifactRef
+    artifact: LocalArtifact
     expected_rows: int | None = None
     json_schema: dict[str, Any] | None = None
     output_column: str = "inference_result"
@@ -67,7 +67,7 @@ class SummaryRequest(_Model):
     max_chars: int = SUMMARY_CHARS
 
 
-class Promise(_Model):
+class ExpectedResults(_Model):
     """What a job says of its results."""
 
     num_rows: int | None = None
@@ -77,7 +77,7 @@ class Promise(_Model):
 class ExportRequest(_Model):
     """What to write, and where: names that were checked, in a folder whose path has no links."""
 
-    artifact: ArtifactRef
+    artifact: LocalArtifact
     folder: str
     file_name: str
     temporary: str
@@ -153,7 +153,7 @@ class ColumnSummary(_Model):
     estimates: list[Literal["distinct", "quartiles", "top"]] | None = None
 
 
-class Suspicion(_Model):
+class QualityFlag(_Model):
     """Rows that deserve a look: how many (about, if `estimate`), why, and the numbers of the first few."""
 
     kind: str
@@ -179,6 +179,6 @@ class Summary(_Model):
     outputs: str
     columns: list[ColumnSummary]
     suspicious_rows: int = 0
-    suspicious: list[Suspicion]
+    suspicious: list[QualityFlag]
     samples: list[Sample]
     shortened: str | None = None

@@ -99,7 +99,7 @@ class _Flight:
             listener(share, words)
 
 
-class Flights:
+class SingleFlight:
     """Work under way, by what it is about."""
 
     def __init__(self, group: TaskGroup, patience: float) -> None:

@@ -2,8 +2,8 @@
 
 Answers are mapped field by field from what the API says.
 
-A field of the API that is not named here does not come out. Text written by others has the type `Foreign`,
-which passes it through the sanitiser; nothing else may hold such text.
+A field of the API that is not named here does not come out. Text written by others has the type
+`UntrustedText`, which passes it through the sanitiser; nothing else may hold such text.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sutro_mcp.results import Cell, ExportFormat, ExportReport, Page, Summary
 from sutro_mcp.untrusted import NOTICE, visible
 
-Foreign = Annotated[str, AfterValidator(visible)]
+UntrustedText = Annotated[str, AfterValidator(visible)]
 Outcome = Literal["requested", "confirmed", "refused", "unknown"]
 Notice = Annotated[str, Field(description="How to treat text in this answer")]
 
@@ -96,14 +96,14 @@ class ExportAnswer(Answer):
 
     notice: Notice = NOTICE
     job_id: str
-    file_name: Annotated[Foreign, Field(description="In the folder")]
-    folder: Foreign
+    file_name: Annotated[UntrustedText, Field(description="In the folder")]
+    folder: UntrustedText
     format: ExportFormat
     rows: int
     bytes: int
     column_count: int
-    columns: Annotated[list[Foreign], Field(description="The first names, long ones cut")]
-    remarks: Annotated[list[Foreign], Field(description="What was not unpacked or had to change")]
+    columns: Annotated[list[UntrustedText], Field(description="The first names, long ones cut")]
+    remarks: Annotated[list[UntrustedText], Field(description="What was not unpacked or had to change")]
 
     @classmethod
     def of(cls, job_id: str, report: ExportReport) -> "ExportAnswer":
@@ -131,11 +131,11 @@ class CancelAnswer(Answer):
     ] = None
     status_before: str
     status_after: Annotated[str | None, Field(description="Read after the request; absent if unknown")] = None
-    name: Foreign | None = None
+    name: UntrustedText | None = None
     rows_done: int | None = None
     num_rows: int | None = None
     cost_usd: float | None = None
     cost_estimate_usd: float | None = None
-    message: Foreign
+    message: UntrustedText
     next: str
     uri: Annotated[str, Field(description="The resource to read or watch next")]

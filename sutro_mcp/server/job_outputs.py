@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from sutro_mcp.api import Failure, Job, JobStatus, Status
 from sutro_mcp.untrusted import NOTICE, shorten, visible
 
-from .answers import Answer, Foreign, Notice
+from .answers import Answer, Notice, UntrustedText
 from .job_search import Found
 
 # What deployments say of every job: it tells a reader nothing.
@@ -30,15 +30,15 @@ _FULL_SCHEMA_CHARS = 18_000
 class JobRow(Answer):
     """A job in a list."""
 
-    job_id: Foreign
-    name: Foreign | None = None
+    job_id: UntrustedText
+    name: UntrustedText | None = None
     status: str
-    model: Foreign | None = None
+    model: UntrustedText | None = None
     created: str | None = None
     runtime_seconds: int | None = None
     num_rows: int | None = None
     cost_usd: float | None = None
-    failure: Foreign | None = None
+    failure: UntrustedText | None = None
 
     @classmethod
     def of(cls, job: Job) -> "JobRow":
@@ -75,7 +75,7 @@ class JobList(Answer):
 class JobGroup(Answer):
     """Sums over the jobs of one group. Tokens and cost cover the jobs that report them."""
 
-    group: Foreign
+    group: UntrustedText
     jobs: int
     rows: int
     input_tokens: int
@@ -118,8 +118,8 @@ class JobsSummary(Answer):
 class FailureInfo(Answer):
     """Why a job failed."""
 
-    message: Foreign
-    additional_context: Foreign | None = None
+    message: UntrustedText
+    additional_context: UntrustedText | None = None
 
 
 class JobUris(Answer):
@@ -151,13 +151,13 @@ class JobDetails(Answer):
 
     notice: Notice = NOTICE
     job_id: str
-    name: Foreign | None = None
-    description: Foreign | None = None
+    name: UntrustedText | None = None
+    description: UntrustedText | None = None
     status: str
     results_available: Annotated[bool, Field(description="Whether get_job_results can be expected to work")]
-    model: Foreign | None = None
+    model: UntrustedText | None = None
     job_priority: int | None = None
-    run_type: Foreign | None = None
+    run_type: UntrustedText | None = None
     created: str | None = None
     started: str | None = None
     completed: str | None = None
@@ -169,10 +169,10 @@ class JobDetails(Answer):
     cost_usd: float | None = None
     cost_estimate_usd: float | None = None
     failure: FailureInfo | None = None
-    sampling_params: Annotated[Foreign | None, Field(description="As JSON text")] = None
-    json_schema: Annotated[Foreign | None, Field(description="As JSON text")] = None
-    dataset_id: Foreign | None = None
-    system_prompt: Foreign | None = None
+    sampling_params: Annotated[UntrustedText | None, Field(description="As JSON text")] = None
+    json_schema: Annotated[UntrustedText | None, Field(description="As JSON text")] = None
+    dataset_id: UntrustedText | None = None
+    system_prompt: UntrustedText | None = None
     shortened: str | None = None
     uris: JobUris
 
@@ -218,7 +218,7 @@ class StatusAnswer(Answer):
     job_id: str
     status: str
     is_terminal: Annotated[bool, Field(description="Whether the job can no longer change")]
-    message: Foreign | None = None
+    message: UntrustedText | None = None
     failure: FailureInfo | None = None
     next: Annotated[str, Field(description="What to call next")]
     uri: Annotated[str, Field(description="The resource to read or watch next")]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sutro_mcp.results import ColumnSummary, Distribution, Summary, Suspicion
+from sutro_mcp.results import ColumnSummary, Distribution, QualityFlag, Summary
 from sutro_mcp.server.live.job_wait import WaitAnswer
 from sutro_mcp.untrusted import Fence
 
@@ -227,7 +227,7 @@ def _uri(answer: ResultsAnswer) -> str:
     return facts([("uri", answer.uri)])
 
 
-def _suspicion(item: Suspicion) -> str:
+def _suspicion(item: QualityFlag) -> str:
     count = f"{'about ' if item.estimate else ''}{item.count:,}"
     rows = ", ".join([*map(str, item.rows), *(["…"] if item.count > len(item.rows) else [])])
     return f"- {item.kind}: {count} (rows {rows})"

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from sutro_mcp.api import ApiClient, ApiKey, CancelReply, Connection, Status
-from sutro_mcp.emulator import Emulator, Reading
+from sutro_mcp.emulator import ApiVariant, Emulator
 from sutro_mcp.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -140,9 +140,9 @@ async def test_a_server_that_hangs_leaves_the_outcome_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    "reading", [Reading(cancel_methods="post"), Reading(cancel_methods="get")], ids=["post", "get"]
+    "reading", [ApiVariant(cancel_methods="post"), ApiVariant(cancel_methods="get")], ids=["post", "get"]
 )
-async def test_on_the_emulator_either_method_cancels(reading: Reading) -> None:
+async def test_on_the_emulator_either_method_cancels(reading: ApiVariant) -> None:
     """Whichever the deployment allows."""
     emulator = Emulator(reading=reading)
     job_id = emulator.add_job(status="RUNNING")

@@ -9,8 +9,8 @@ import anyio
 import polars as pl
 import pytest
 
-from sutro_mcp.api import ApiClient, Artifact, RemoteArtifact
-from sutro_mcp.emulator import Emulator, Fault, Pace, Reading
+from sutro_mcp.api import ApiClient, DownloadedFile, RemoteArtifact
+from sutro_mcp.emulator import ApiVariant, Emulator, Fault, Pace
 from sutro_mcp.errors import SutroError
 
 from .wire import emulated, names_in
@@ -38,7 +38,7 @@ FAULTS = [
 ]
 
 
-def outputs(artifact: Artifact) -> list[str]:
+def outputs(artifact: DownloadedFile) -> list[str]:
     """The same rows whichever route they came by."""
     if artifact.format == "parquet":
         return pl.read_parquet(artifact.path)["outputs"].to_list()
@@ -72,8 +72,8 @@ async def answers(api: ApiClient, job_id: str, directory: Path) -> dict[str, obj
     return found
 
 
-@pytest.mark.parametrize("reading", [Reading(), Reading(results_url=False)], ids=["links", "no links"])
-async def test_a_wrong_answer_never_looks_like_a_right_one(tmp_path: Path, reading: Reading) -> None:
+@pytest.mark.parametrize("reading", [ApiVariant(), ApiVariant(results_url=False)], ids=["links", "no links"])
+async def test_a_wrong_answer_never_looks_like_a_right_one(tmp_path: Path, reading: ApiVariant) -> None:
     """A seeded storm of up to three faults per call; nothing hangs and no partial file stays."""
     dice = random.Random(20260101)
     emulator = Emulator(reading=reading, seed_jobs=False, pace=Pace.still())

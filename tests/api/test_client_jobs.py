@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sutro_mcp.api import Failure, Job, JobPage, JobStatus, Quota, Status
 from sutro_mcp.api.paging import every_job
-from sutro_mcp.emulator import Emulator, Reading
+from sutro_mcp.emulator import ApiVariant, Emulator
 from sutro_mcp.errors import (
     InvalidArgumentError,
     JobNotFoundError,
@@ -218,7 +218,7 @@ async def test_pages_joined_equal_the_whole_list() -> None:
 
 async def test_a_deployment_without_pages_lists_each_job_once() -> None:
     """It ignores `limit` and sends no cursor."""
-    emulator = Emulator(reading=Reading(paginated=False))
+    emulator = Emulator(reading=ApiVariant(paginated=False))
     async with emulated(emulator) as api:
         assert [job async for job in api.iter_jobs(5)] == await api.list_jobs()
     assert len(emulator.requests) == 2
@@ -422,7 +422,7 @@ async def test_a_404_is_not_settled_while_the_deployment_fails() -> None:
 
 async def test_a_deployment_under_another_prefix_is_a_wrong_url() -> None:
     """Its own router says 404 in JSON."""
-    emulator = Emulator(reading=Reading(prefix="root"))
+    emulator = Emulator(reading=ApiVariant(prefix="root"))
     async with emulated(emulator) as api:
         with pytest.raises(WrongDeploymentError):
             await api.list_jobs()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sutro_mcp.api import ApiClient, Failure, Status
-from sutro_mcp.emulator import LEGACY, Emulator, Fault, Reading
+from sutro_mcp.emulator import LEGACY, ApiVariant, Emulator, Fault
 from sutro_mcp.errors import (
     JobNotFoundError,
     ResultsNotReadyError,
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 class Case:
     """One side of a contradiction: how the emulator reads it, and what must be true of the client."""
 
-    reading: Reading
+    reading: ApiVariant
     check: Callable[[ApiClient, Emulator, Path], Awaitable[None]]
 
 
@@ -137,70 +137,74 @@ def run_type_is(value: str | None) -> Callable[[ApiClient, Emulator, Path], Awai
     return check
 
 
-POST_ONLY = Reading(results_url=False, get_results=False)
+POST_ONLY = ApiVariant(results_url=False, get_results=False)
 
 CASES = {
-    "C1-status-as-map": Case(Reading(), status_is(Status.RUNNING)),
-    "C1-status-as-string": Case(Reading(status_shape="string"), status_is(Status.RUNNING)),
-    "C2-upper-case": Case(Reading(), status_is(Status.SUCCEEDED)),
-    "C2-lower-case": Case(Reading(status_case="lower"), status_is(Status.SUCCEEDED)),
-    "C3-queued": Case(Reading(), status_is(Status.QUEUED)),
-    "C3-pending": Case(Reading(queued_word="PENDING", status_case="lower"), status_is(Status.QUEUED)),
-    "C3-submitted": Case(Reading(queued_word="SUBMITTED"), status_is(Status.QUEUED)),
-    "C4-cancelling-is-shown": Case(Reading(), status_is(Status.CANCELLING)),
+    "C1-status-as-map": Case(ApiVariant(), status_is(Status.RUNNING)),
+    "C1-status-as-string": Case(ApiVariant(status_shape="string"), status_is(Status.RUNNING)),
+    "C2-upper-case": Case(ApiVariant(), status_is(Status.SUCCEEDED)),
+    "C2-lower-case": Case(ApiVariant(status_case="lower"), status_is(Status.SUCCEEDED)),
+    "C3-queued": Case(ApiVariant(), status_is(Status.QUEUED)),
+    "C3-pending": Case(ApiVariant(queued_word="PENDING", status_case="lower"), status_is(Status.QUEUED)),
+    "C3-submitted": Case(ApiVariant(queued_word="SUBMITTED"), status_is(Status.QUEUED)),
+    "C4-cancelling-is-shown": Case(ApiVariant(), status_is(Status.CANCELLING)),
     "C5-cancelling-is-not-final": Case(
-        Reading(cancelling_reads=None), cancel_answers("RUNNING", accepted=True, after=Status.CANCELLING)
+        ApiVariant(cancelling_reads=None), cancel_answers("RUNNING", accepted=True, after=Status.CANCELLING)
     ),
     "C6-cancel-by-get": Case(
-        Reading(cancel_methods="get"), cancel_answers("RUNNING", accepted=True, after=Status.CANCELLING)
+        ApiVariant(cancel_methods="get"), cancel_answers("RUNNING", accepted=True, after=Status.CANCELLING)
     ),
     "C6-cancel-by-post": Case(
-        Reading(cancel_methods="post"), cancel_answers("RUNNING", accepted=True, after=Status.CANCELLING)
+        ApiVariant(cancel_methods="post"), cancel_answers("RUNNING", accepted=True, after=Status.CANCELLING)
     ),
     "C7-terminal-accepted": Case(
-        Reading(), cancel_answers("SUCCEEDED", accepted=True, after=Status.SUCCEEDED)
+        ApiVariant(), cancel_answers("SUCCEEDED", accepted=True, after=Status.SUCCEEDED)
     ),
     "C7-terminal-refused": Case(
-        Reading(cancel_terminal="refuse"), cancel_answers("SUCCEEDED", accepted=False, after=Status.SUCCEEDED)
+        ApiVariant(cancel_terminal="refuse"),
+        cancel_answers("SUCCEEDED", accepted=False, after=Status.SUCCEEDED),
     ),
     "C7-terminal-flipped": Case(
-        Reading(cancel_terminal="flip"), cancel_answers("SUCCEEDED", accepted=True, after=Status.CANCELLING)
+        ApiVariant(cancel_terminal="flip"),
+        cancel_answers("SUCCEEDED", accepted=True, after=Status.CANCELLING),
     ),
-    "C8-missing-404": Case(Reading(), missing_is_unknown),
-    "C8-missing-in-body": Case(Reading(cancel_missing="body"), missing_is_refused),
-    "C9-error-in-detail": Case(Reading(), missing_is_unknown),
-    "C9-error-in-message": Case(Reading(error_key="message"), missing_is_unknown),
-    "C10-format": Case(Reading(format_query="format", results_url=False), delivers("get-results", "parquet")),
+    "C8-missing-404": Case(ApiVariant(), missing_is_unknown),
+    "C8-missing-in-body": Case(ApiVariant(cancel_missing="body"), missing_is_refused),
+    "C9-error-in-detail": Case(ApiVariant(), missing_is_unknown),
+    "C9-error-in-message": Case(ApiVariant(error_key="message"), missing_is_unknown),
+    "C10-format": Case(
+        ApiVariant(format_query="format", results_url=False), delivers("get-results", "parquet")
+    ),
     "C10-result_format": Case(
-        Reading(format_query="result_format", results_url=False), delivers("get-results", "parquet")
+        ApiVariant(format_query="result_format", results_url=False), delivers("get-results", "parquet")
     ),
     "C11-object": Case(POST_ONLY, delivers("post-results", "json")),
     "C11-list": Case(
-        Reading(results_payload="list", results_url=False, get_results=False),
+        ApiVariant(results_payload="list", results_url=False, get_results=False),
         delivers("post-results", "json"),
     ),
     "C12-wrapped-on-post": Case(POST_ONLY, delivers("post-results", "json")),
-    "C12-bare-on-get": Case(Reading(results_url=False), delivers("get-results", "parquet")),
-    "C13-snappy": Case(Reading(), delivers("results-url", "parquet")),
-    "C13-zstd": Case(Reading(parquet_codec="zstd"), delivers("results-url", "parquet")),
-    "C16-created-set": Case(Reading(), created_is_known),
-    "C16-created-null": Case(Reading(created_null=True), created_is_none),
-    "C17-nested": Case(Reading(), failure_is_read),
-    "C17-siblings": Case(Reading(failure_place="siblings"), failure_is_read),
-    "C18-null": Case(Reading(), no_failure),
-    "C18-object": Case(Reading(fine_metadata="object"), no_failure),
-    "C21-auth-check": Case(Reading(auth_routes="auth/check"), authenticates_by("auth/check")),
+    "C12-bare-on-get": Case(ApiVariant(results_url=False), delivers("get-results", "parquet")),
+    "C13-snappy": Case(ApiVariant(), delivers("results-url", "parquet")),
+    "C13-zstd": Case(ApiVariant(parquet_codec="zstd"), delivers("results-url", "parquet")),
+    "C16-created-set": Case(ApiVariant(), created_is_known),
+    "C16-created-null": Case(ApiVariant(created_null=True), created_is_none),
+    "C17-nested": Case(ApiVariant(), failure_is_read),
+    "C17-siblings": Case(ApiVariant(failure_place="siblings"), failure_is_read),
+    "C18-null": Case(ApiVariant(), no_failure),
+    "C18-object": Case(ApiVariant(fine_metadata="object"), no_failure),
+    "C21-auth-check": Case(ApiVariant(auth_routes="auth/check"), authenticates_by("auth/check")),
     "C21-try-authentication": Case(
-        Reading(auth_routes="try-authentication"), authenticates_by("try-authentication")
+        ApiVariant(auth_routes="try-authentication"), authenticates_by("try-authentication")
     ),
-    "C22-new-keys": Case(Reading(), keys_are_read),
-    "C22-old-keys": Case(Reading(job_keys="old"), keys_are_read),
-    "C23-message": Case(Reading(), message_with_all_and_without_pages),
-    "C25-central-host-moved": Case(Reading(central_gone=True), host_has_moved),
-    "C28-at-once": Case(Reading(), delivers("results-url", "parquet")),
-    "C28-lag": Case(Reading(results_lag=1), results_lag),
-    "C29-run-type": Case(Reading(), run_type_is("FULL")),
-    "C29-no-run-type": Case(Reading(run_type=False), run_type_is(None)),
+    "C22-new-keys": Case(ApiVariant(), keys_are_read),
+    "C22-old-keys": Case(ApiVariant(job_keys="old"), keys_are_read),
+    "C23-message": Case(ApiVariant(), message_with_all_and_without_pages),
+    "C25-central-host-moved": Case(ApiVariant(central_gone=True), host_has_moved),
+    "C28-at-once": Case(ApiVariant(), delivers("results-url", "parquet")),
+    "C28-lag": Case(ApiVariant(results_lag=1), results_lag),
+    "C29-run-type": Case(ApiVariant(), run_type_is("FULL")),
+    "C29-no-run-type": Case(ApiVariant(run_type=False), run_type_is(None)),
     "legacy-status": Case(LEGACY, status_is(Status.QUEUED)),
     "legacy-failure": Case(LEGACY, failure_is_read),
     "legacy-cancel": Case(LEGACY, cancel_answers("RUNNING", accepted=True, after=Status.CANCELLING)),

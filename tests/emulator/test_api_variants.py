@@ -1,4 +1,4 @@
-"""Every switch of `Reading`: the other side of each contradiction in §12 of the contract."""
+"""Every switch of `ApiVariant`: the other side of each contradiction in §12 of the contract."""
 
 import json
 from dataclasses import replace
@@ -7,14 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
-from sutro_mcp.emulator import LEGACY, Emulator, Reading
+from sutro_mcp.emulator import LEGACY, ApiVariant, Emulator
 
 from .support import Connect, frame, job_of, status_of
 
 pytestmark = pytest.mark.anyio
 
 
-async def _client(connect: Connect, reading: Reading) -> tuple[Emulator, httpx.AsyncClient]:
+async def _client(connect: Connect, reading: ApiVariant) -> tuple[Emulator, httpx.AsyncClient]:
     emulator = Emulator(seed_jobs=False, reading=reading)
     return emulator, await connect(emulator)
 
@@ -22,7 +22,7 @@ async def _client(connect: Connect, reading: Reading) -> tuple[Emulator, httpx.A
 async def test_a_status_can_be_a_plain_string(connect: Connect) -> None:
     """C1, C2, C18."""
     emulator, client = await _client(
-        connect, Reading(status_shape="string", status_case="lower", fine_metadata="object")
+        connect, ApiVariant(status_shape="string", status_case="lower", fine_metadata="object")
     )
     job_id = emulator.add_job(status="SUCCEEDED")
 
@@ -34,7 +34,7 @@ async def test_a_status_can_be_a_plain_string(connect: Connect) -> None:
 @pytest.mark.parametrize("word", ["PENDING", "SUBMITTED"])
 async def test_a_waiting_job_can_have_another_word(connect: Connect, word: Any) -> None:
     """C3, in the status and in the job."""
-    emulator, client = await _client(connect, Reading(queued_word=word))
+    emulator, client = await _client(connect, ApiVariant(queued_word=word))
     job_id = emulator.add_job(status="QUEUED")
 
     assert await status_of(client, job_id) == word
@@ -49,7 +49,7 @@ async def test_cancel_answers_the_methods_it_is_told_to(
     connect: Connect, methods: Any, get: int, post: int
 ) -> None:
     """C6."""
-    emulator, client = await _client(connect, Reading(cancel_methods=methods))
+    emulator, client = await _client(connect, ApiVariant(cancel_methods=methods))
     job_id = emulator.add_job(status="RUNNING")
 
     assert (await client.get(f"/job-cancel/{job_id}")).status_code == get
@@ -64,7 +64,7 @@ async def test_cancelling_a_finished_job_has_three_outcomes(
     connect: Connect, rule: Any, cancelled: bool, status: str
 ) -> None:
     """C7."""
-    emulator, client = await _client(connect, Reading(cancel_terminal=rule))
+    emulator, client = await _client(connect, ApiVariant(cancel_terminal=rule))
     job_id = emulator.add_job(status="SUCCEEDED")
 
     assert (await client.get(f"/job-cancel/{job_id}")).json()["cancelled"] is cancelled
@@ -73,7 +73,7 @@ async def test_cancelling_a_finished_job_has_three_outcomes(
 
 async def test_cancelling_a_missing_job_can_be_a_200(connect: Connect) -> None:
     """C8."""
-    _, client = await _client(connect, Reading(cancel_missing="body"))
+    _, client = await _client(connect, ApiVariant(cancel_missing="body"))
 
     response = await client.get("/job-cancel/nope")
 
@@ -82,7 +82,7 @@ async def test_cancelling_a_missing_job_can_be_a_200(connect: Connect) -> None:
 
 async def test_errors_can_be_told_in_a_message(connect: Connect) -> None:
     """C9; validation errors keep their list."""
-    _, client = await _client(connect, Reading(error_key="message"))
+    _, client = await _client(connect, ApiVariant(error_key="message"))
 
     assert (await client.get("/jobs/x")).json() == {"message": "Job with job_id x not found."}
     assert isinstance((await client.get("/list-jobs?limit=0")).json()["detail"], list)
@@ -103,7 +103,7 @@ async def test_the_format_has_the_name_the_reading_says(
     connect: Connect, accepted: Any, sent: str, status: int
 ) -> None:
     """C10."""
-    emulator, client = await _client(connect, Reading(format_query=accepted))
+    emulator, client = await _client(connect, ApiVariant(format_query=accepted))
     job_id = emulator.add_job()
 
     assert (await client.get(f"/jobs/{job_id}/results", params={sent: "json"})).status_code == status
@@ -111,7 +111,7 @@ async def test_the_format_has_the_name_the_reading_says(
 
 async def test_results_can_be_a_list(connect: Connect) -> None:
     """C11."""
-    emulator, client = await _client(connect, Reading(results_payload="list"))
+    emulator, client = await _client(connect, ApiVariant(results_payload="list"))
     job_id = emulator.add_job(outputs=["a", "b"])
 
     assert (await client.post("/job-results", json={"job_id": job_id})).json()["results"] == ["a", "b"]
@@ -121,7 +121,7 @@ async def test_parquet_can_be_compressed_with_zstd(connect: Connect) -> None:
     """C13: the codec stands in the footer."""
     bodies: list[bytes] = []
     for codec in ("snappy", "zstd"):
-        emulator, client = await _client(connect, replace(Reading(), parquet_codec=codec))
+        emulator, client = await _client(connect, replace(ApiVariant(), parquet_codec=codec))
         job_id = emulator.add_job(outputs=["a" * 1000] * 9)
         bodies.append((await client.get(f"/jobs/{job_id}/results?format=parquet")).content)
 
@@ -132,7 +132,7 @@ async def test_parquet_can_be_compressed_with_zstd(connect: Connect) -> None:
 
 async def test_the_structured_content_of_a_reasoning_envelope_can_be_text(connect: Connect) -> None:
     """C15; what is no envelope stays as it is."""
-    emulator, client = await _client(connect, Reading(reasoning_content="string"))
+    emulator, client = await _client(connect, ApiVariant(reasoning_content="string"))
     outputs = ['{"content": {"a": 1}, "reasoning_content": "hm"}', '{"content": "plain"}', "not JSON", None]
     job_id = emulator.add_job(outputs=outputs, model="qwen-3-14b-thinking")
 
@@ -144,7 +144,7 @@ async def test_the_structured_content_of_a_reasoning_envelope_can_be_text(connec
 
 async def test_the_creation_date_can_be_null(connect: Connect) -> None:
     """C16."""
-    emulator, client = await _client(connect, Reading(created_null=True))
+    emulator, client = await _client(connect, ApiVariant(created_null=True))
 
     assert (await job_of(client, emulator.add_job()))["datetime_created"] is None
 
@@ -164,7 +164,7 @@ async def test_the_creation_date_can_be_null(connect: Connect) -> None:
 )
 async def test_the_failure_can_stand_beside_its_context(connect: Connect, reason: Any, metadata: Any) -> None:
     """C17."""
-    emulator, client = await _client(connect, Reading(failure_place="siblings"))
+    emulator, client = await _client(connect, ApiVariant(failure_place="siblings"))
     job_id = emulator.add_job(status="FAILED", failure_reason=reason)
 
     assert (await client.get(f"/job-status/{job_id}")).json()["metadata"] == metadata
@@ -173,7 +173,7 @@ async def test_the_failure_can_stand_beside_its_context(connect: Connect, reason
 async def test_a_submission_can_answer_with_the_id_alone(connect: Connect) -> None:
     """C19, C27."""
     emulator, client = await _client(
-        connect, Reading(submit_response="job_id", default_model="gemma-3-12b-it")
+        connect, ApiVariant(submit_response="job_id", default_model="gemma-3-12b-it")
     )
 
     body = (await client.post("/batch-inference", json={"inputs": ["a"]})).json()
@@ -188,7 +188,7 @@ async def test_a_submission_can_answer_with_the_id_alone(connect: Connect) -> No
 )
 async def test_either_auth_check_can_be_missing(connect: Connect, routes: Any, new: int, old: int) -> None:
     """C21."""
-    _, client = await _client(connect, Reading(auth_routes=routes))
+    _, client = await _client(connect, ApiVariant(auth_routes=routes))
 
     assert (await client.get("/auth/check")).status_code == new
     assert (await client.get("/try-authentication")).status_code == old
@@ -196,7 +196,7 @@ async def test_either_auth_check_can_be_missing(connect: Connect, routes: Any, n
 
 async def test_job_keys_can_be_the_old_ones(connect: Connect) -> None:
     """C22, C29."""
-    emulator, client = await _client(connect, Reading(job_keys="old", run_type=False))
+    emulator, client = await _client(connect, ApiVariant(job_keys="old", run_type=False))
 
     job = await job_of(client, emulator.add_job())
 
@@ -206,7 +206,7 @@ async def test_job_keys_can_be_the_old_ones(connect: Connect) -> None:
 
 async def test_the_central_host_can_explain_the_move(connect: Connect) -> None:
     """C25: the text the SDK recognises."""
-    _, client = await _client(connect, Reading(central_gone=True))
+    _, client = await _client(connect, ApiVariant(central_gone=True))
 
     response = await client.get("/list-jobs")
 
@@ -216,7 +216,7 @@ async def test_the_central_host_can_explain_the_move(connect: Connect) -> None:
 
 async def test_results_can_lag_behind_the_status(connect: Connect) -> None:
     """C28."""
-    emulator, client = await _client(connect, Reading(results_lag=2))
+    emulator, client = await _client(connect, ApiVariant(results_lag=2))
     job_id = emulator.add_job()
 
     answers = [(await client.get(f"/jobs/{job_id}/results-url")).status_code for _ in range(4)]
@@ -227,12 +227,12 @@ async def test_results_can_lag_behind_the_status(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("reading", "missing"),
     [
-        (Reading(post_results=False), "post_results"),
-        (Reading(get_results=False), "get_results"),
-        (Reading(results_url=False), "results_url"),
+        (ApiVariant(post_results=False), "post_results"),
+        (ApiVariant(get_results=False), "get_results"),
+        (ApiVariant(results_url=False), "results_url"),
     ],
 )
-async def test_a_results_route_can_be_missing(connect: Connect, reading: Reading, missing: str) -> None:
+async def test_a_results_route_can_be_missing(connect: Connect, reading: ApiVariant, missing: str) -> None:
     """The other two still answer."""
     emulator, client = await _client(connect, reading)
     job_id = emulator.add_job()
@@ -249,7 +249,7 @@ async def test_a_results_route_can_be_missing(connect: Connect, reading: Reading
 @pytest.mark.parametrize(("prefix", "v1", "root"), [("v1", 200, 404), ("root", 404, 200)])
 async def test_one_of_the_prefixes_can_be_missing(connect: Connect, prefix: Any, v1: int, root: int) -> None:
     """§2.1: the two generations differ in this alone."""
-    emulator = Emulator(seed_jobs=False, reading=Reading(prefix=prefix))
+    emulator = Emulator(seed_jobs=False, reading=ApiVariant(prefix=prefix))
 
     assert (await (await connect(emulator)).get("/list-jobs")).status_code == v1
     assert (await (await connect(emulator, base="")).get("/list-jobs")).status_code == root
@@ -257,7 +257,7 @@ async def test_one_of_the_prefixes_can_be_missing(connect: Connect, prefix: Any,
 
 async def test_a_server_can_ignore_the_limit(connect: Connect) -> None:
     """Everything is returned, as if no limit had been sent."""
-    emulator, client = await _client(connect, Reading(paginated=False))
+    emulator, client = await _client(connect, ApiVariant(paginated=False))
     for _ in range(3):
         emulator.add_job()
 

@@ -8,7 +8,7 @@ import pytest
 
 from sutro_mcp.emulator import Emulator, Pace
 from sutro_mcp.emulator.fake_outputs import answer, conforming
-from sutro_mcp.emulator.seeded_random import Dice
+from sutro_mcp.emulator.seeded_random import SeededRandom
 
 from .support import Connect, job_of
 
@@ -185,7 +185,7 @@ def test_a_made_up_value_fits_its_schema(schema: Any, fitting: list[Any]) -> Non
     """The keywords people use; the rest becomes null. Every alternative comes up."""
     root: dict[str, Any] = schema if schema is not True else {}
 
-    made = [conforming(schema, Dice(seed, 0), root) for seed in range(50)]
+    made = [conforming(schema, SeededRandom(seed, 0), root) for seed in range(50)]
 
     assert all(value in fitting for value in made)
     assert all(value in made for value in fitting)
@@ -195,7 +195,7 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
     """A tree of limited depth."""
     schema: dict[str, Any] = {"type": "object", "properties": {"next": {"$ref": "#"}}}
 
-    value, depth = conforming(schema, Dice(1, 1), schema), 0
+    value, depth = conforming(schema, SeededRandom(1, 1), schema), 0
     while value is not None:
         value, depth = value["next"], depth + 1
 

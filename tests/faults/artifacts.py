@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from sutro_mcp.errors import SutroError, UnexpectedReplyError, WorkerError
-from sutro_mcp.results import ArtifactRef, Page, Summary
+from sutro_mcp.results import LocalArtifact, Page, Summary
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.worker.supervisor import Worker
 from tests.results.parquet.support import mutated
@@ -99,14 +99,14 @@ def _changed(data: bytes, dice: random.Random) -> bytes:
     return mutated(data, dice, dice.choice((4, footer)))
 
 
-def _kept(path: Path, data: bytes) -> ArtifactRef:
+def _kept(path: Path, data: bytes) -> LocalArtifact:
     path.write_bytes(data)
-    return ArtifactRef(path=str(path), format="parquet", job_id="job-1", inode=path.stat().st_ino)
+    return LocalArtifact(path=str(path), format="parquet", job_id="job-1", inode=path.stat().st_ino)
 
 
-async def _page(worker: Worker, ref: ArtifactRef) -> Page:
+async def _page(worker: Worker, ref: LocalArtifact) -> Page:
     return await worker.run("page", PageRequest(artifact=ref, limit=_ROWS), Page, "read rows")
 
 
-async def _summary(worker: Worker, ref: ArtifactRef) -> Summary:
+async def _summary(worker: Worker, ref: LocalArtifact) -> Summary:
     return await worker.run("summary", SummaryRequest(artifact=ref), Summary, "summarise")

@@ -14,7 +14,7 @@ import polars
 import pytest
 
 from sutro_mcp import SutroClient
-from sutro_mcp.emulator import DEMO_KEY, Emulator, Reading, serve_in_thread
+from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator, serve_in_thread
 from sutro_mcp.errors import InvalidArgumentError
 
 from .cases import EVERYTHING, JOBS, JOINED, OPTIONS, PLAIN, RAW, REFUSED, Case, pandas_frame
@@ -24,9 +24,9 @@ from .sdk_driver import build_frame, describe_pandas
 pytestmark = pytest.mark.timeout(300)  # the first test may have to make the SDK's environment
 
 ROUTES = {
-    "results-url": Reading(),
-    "get-results": Reading(results_url=False),
-    "post-results": Reading(results_url=False, get_results=False),
+    "results-url": ApiVariant(),
+    "get-results": ApiVariant(results_url=False),
+    "post-results": ApiVariant(results_url=False, get_results=False),
 }
 
 SEEDS = [

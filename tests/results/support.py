@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from pydantic_core import to_json
 
-from sutro_mcp.results import ArtifactRef, ColumnSummary, Page, Summary
+from sutro_mcp.results import ColumnSummary, LocalArtifact, Page, Summary
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.rows.page import make_page
 from sutro_mcp.results.summary.summary import make_summary
@@ -22,40 +22,42 @@ JOB_ID = "job-0f6c1d1e-6d2b-4b6f-9a77-1d2f5c3b4a59"
 reads_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 
 
-def parquet(folder: Path, columns: dict[str, Any] | pl.DataFrame, **options: Any) -> ArtifactRef:
+def parquet(folder: Path, columns: dict[str, Any] | pl.DataFrame, **options: Any) -> LocalArtifact:
     """A Parquet artifact; `options` are flags of the artifact."""
     path = _new(folder, "parquet")
     pl.DataFrame(columns).write_parquet(path)
-    return ArtifactRef(path=str(path), format="parquet", job_id=JOB_ID, **options)
+    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID, **options)
 
 
-def outputs(folder: Path, *values: Any) -> ArtifactRef:
+def outputs(folder: Path, *values: Any) -> LocalArtifact:
     """A Parquet artifact with these outputs and nothing else."""
     return parquet(folder, {"outputs": list(values)})
 
 
-def objects(folder: Path, *values: Any) -> ArtifactRef:
+def objects(folder: Path, *values: Any) -> LocalArtifact:
     """A Parquet artifact whose outputs are the JSON texts of `values`."""
     return outputs(folder, *(json.dumps(value) for value in values))
 
 
-def file(folder: Path, raw: bytes | str, kind: Literal["parquet", "json", "csv"] = "parquet") -> ArtifactRef:
+def file(
+    folder: Path, raw: bytes | str, kind: Literal["parquet", "json", "csv"] = "parquet"
+) -> LocalArtifact:
     """An artifact of exactly these bytes."""
     path = _new(folder, kind)
     path.write_bytes(raw.encode() if isinstance(raw, str) else raw)
-    return ArtifactRef(path=str(path), format=kind, job_id=JOB_ID)
+    return LocalArtifact(path=str(path), format=kind, job_id=JOB_ID)
 
 
 def _new(folder: Path, kind: str) -> Path:
     return folder / f"{len(list(folder.iterdir()))}.{kind}"
 
 
-def page(artifact: ArtifactRef, **options: Any) -> Page:
+def page(artifact: LocalArtifact, **options: Any) -> Page:
     """One page, made in this process."""
     return make_page(PageRequest(artifact=artifact, **options))
 
 
-def every_page(artifact: ArtifactRef, **options: Any) -> list[Page]:
+def every_page(artifact: LocalArtifact, **options: Any) -> list[Page]:
     """All pages, by following `next_offset`; fails if it does not advance."""
     pages = [page(artifact, **options)]
     while (offset := pages[-1].next_offset) is not None:
@@ -69,7 +71,7 @@ def size(answer: Page) -> int:
     return len(to_json(answer.columns).decode()) + len(to_json(answer.rows).decode())
 
 
-def summary(artifact: ArtifactRef, **options: Any) -> Summary:
+def summary(artifact: LocalArtifact, **options: Any) -> Summary:
     """The summary, made in this process."""
     return make_summary(SummaryRequest(artifact=artifact, **options))
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results import Progress, Promise, Variant, results_engine
+from sutro_mcp.results import ExpectedResults, Progress, Variant, results_engine
 
 pytestmark = pytest.mark.anyio
 
@@ -46,9 +46,9 @@ class Source:
         return Fetched(path)
 
 
-async def promise() -> Promise:
+async def promise() -> ExpectedResults:
     """What the job says."""
-    return Promise(num_rows=3, json_schema={})
+    return ExpectedResults(num_rows=3, json_schema={})
 
 
 async def test_pages_and_summaries_come_from_one_artifact() -> None:

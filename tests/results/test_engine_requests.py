@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.emulator import Emulator, Fault, Reading, serve_in_thread
+from sutro_mcp.emulator import ApiVariant, Emulator, Fault, serve_in_thread
 from sutro_mcp.errors import StillWorkingError
-from sutro_mcp.results import Page, Promise, ResultsEngine, Summary, Variant, results_engine
+from sutro_mcp.results import ExpectedResults, Page, ResultsEngine, Summary, Variant, results_engine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 
@@ -88,7 +88,7 @@ async def sutro(
     folder: Path | None = None,
     patience: float = 60,
     outputs: list[str] | None = None,
-    reading: Reading = Reading(),  # noqa: B008 - frozen
+    reading: ApiVariant = ApiVariant(),  # noqa: B008 - frozen
 ) -> AsyncGenerator[Sutro]:
     """A deployment that reads the contract so, and an engine with `folder` for its cache."""
     with serve_in_thread(seed_jobs=False, reading=reading) as emulator:
@@ -204,16 +204,16 @@ async def test_inputs_are_not_fetched_for_a_page_of_outputs(frame: pl.DataFrame)
 
 
 READINGS = {
-    "no ranges": Reading(store_ranges=False),
-    "no entity tag": Reading(store_etag=False),
-    "no link": Reading(results_url=False),
-    "JSON only": Reading(results_url=False, get_results=False),
+    "no ranges": ApiVariant(store_ranges=False),
+    "no entity tag": ApiVariant(store_etag=False),
+    "no link": ApiVariant(results_url=False),
+    "JSON only": ApiVariant(results_url=False, get_results=False),
 }
 
 
 @pytest.mark.parametrize("reading", READINGS.values(), ids=READINGS)
 async def test_the_whole_is_fetched_where_parts_cannot_be_had(
-    frame: pl.DataFrame, artifacts: dict[Layout, bytes], reading: Reading
+    frame: pl.DataFrame, artifacts: dict[Layout, bytes], reading: ApiVariant
 ) -> None:
     """Once, and the answers are the same as from parts."""
     outputs = frame.get_column("outputs").to_list() if not reading.get_results else []
@@ -343,10 +343,10 @@ async def test_what_the_job_promised_is_asked_for_once(large: Sutro) -> None:
     """And compared with what came."""
     asked = 0
 
-    async def promise() -> Promise:
+    async def promise() -> ExpectedResults:
         nonlocal asked
         asked += 1
-        return Promise(num_rows=ROWS + 1)
+        return ExpectedResults(num_rows=ROWS + 1)
 
     assert (await large.summary(promise=promise)).expected_rows == ROWS + 1
     assert (await large.summary(promise=promise)).expected_rows == ROWS + 1
@@ -363,9 +363,9 @@ async def test_the_job_is_looked_up_while_its_results_are_opened(
         opened.set()
         return await open_results(*args, **options)
 
-    async def promise() -> Promise:
+    async def promise() -> ExpectedResults:
         await opened.wait()
-        return Promise(num_rows=ROWS)
+        return ExpectedResults(num_rows=ROWS)
 
     monkeypatch.setattr(large.client, "open_results", open_and_tell)
     with anyio.fail_after(30):

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.query_main import answer_one, main
 from sutro_mcp.results.request_models import QueryRequest
-from sutro_mcp.results.worker.sandbox import cap_memory, give_up_rights
+from sutro_mcp.results.worker.sandbox import apply_limits, cap_memory
 from tests.results.support import objects
 
 resource = pytest.importorskip("resource")
@@ -83,7 +83,7 @@ def test_a_query_is_answered_after_the_rights_are_gone(tmp_path: Path, lowered: 
 
 def test_what_the_process_may_use_is_counted_from_what_it_has_used(lowered: dict[str, int]) -> None:
     """Forty seconds and four gigabytes more; nothing else."""
-    give_up_rights()
+    apply_limits()
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = lowered.pop("RLIMIT_CPU") - (used.ru_utime + used.ru_stime)
     assert 38 < seconds <= 40
@@ -177,7 +177,7 @@ def test_what_a_library_prints_does_not_reach_the_pipe(
 
 def test_every_limit_is_lowered_for_good(lowered: dict[str, int]) -> None:
     """Files last; and root becomes nobody, as no limit on processes binds it."""
-    give_up_rights()
+    apply_limits()
     assert (lowered["setgid"], lowered["setuid"]) == (65534, 65534)
     assert list(lowered)[-1] == "RLIMIT_NOFILE"
     zero = ["RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_NPROC", "RLIMIT_NOFILE"]
@@ -195,19 +195,19 @@ def test_a_limit_that_is_lower_already_is_kept(
         return 7, 7
 
     monkeypatch.setattr(resource, "getrlimit", getrlimit)
-    give_up_rights()
+    apply_limits()
     assert lowered["RLIMIT_AS"] == 7
 
 
 def test_who_is_not_root_stays_who_they_are(lowered: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """And a root that cannot become nobody is bound by the limits all the same."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    give_up_rights()
+    apply_limits()
     assert "setuid" not in lowered
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "setgroups", _no_more)
-    give_up_rights()
+    apply_limits()
     assert "setuid" not in lowered
 
 
@@ -221,7 +221,7 @@ def test_a_system_that_refuses_a_limit_is_refused(
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
     with pytest.raises(ConfigurationError, match="Use get_job_results instead"):
-        give_up_rights()
+        apply_limits()
     monkeypatch.setitem(sys.modules, "resource", None)
     with pytest.raises(ConfigurationError):
-        give_up_rights()
+        apply_limits()

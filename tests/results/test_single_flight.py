@@ -7,7 +7,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from sutro_mcp.errors import StillWorkingError
-from sutro_mcp.results.single_flight import Flights, OnProgress, meanwhile
+from sutro_mcp.results.single_flight import OnProgress, SingleFlight, meanwhile
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,7 @@ class Work:
 
 async def test_all_who_ask_for_the_same_get_what_was_found_once(group: TaskGroup) -> None:
     """And each is told how far it is."""
-    flights, work, found, told = Flights(group, 20), Work(), list[str](), list[str]()
+    flights, work, found, told = SingleFlight(group, 20), Work(), list[str](), list[str]()
 
     async def call() -> None:
         found.append(await flights.join("a", "work", work, lambda _, words: told.append(words)))
@@ -60,7 +60,7 @@ async def test_all_who_ask_for_the_same_get_what_was_found_once(group: TaskGroup
 
 async def test_who_gives_up_is_told_and_finds_the_result_later(group: TaskGroup) -> None:
     """Once: then it is forgotten."""
-    flights, work = Flights(group, 0), Work()
+    flights, work = SingleFlight(group, 0), Work()
 
     with pytest.raises(StillWorkingError, match="goes on in the background"):
         await flights.join("a", "work", work)
@@ -78,7 +78,7 @@ async def test_who_gives_up_is_told_and_finds_the_result_later(group: TaskGroup)
 
 async def test_a_failure_is_everybodys(group: TaskGroup) -> None:
     """The next call tries again."""
-    flights, work = Flights(group, 20), Work(ValueError("broken"))
+    flights, work = SingleFlight(group, 20), Work(ValueError("broken"))
     work.may_end.set()
 
     for _ in range(2):
@@ -90,7 +90,7 @@ async def test_a_failure_is_everybodys(group: TaskGroup) -> None:
 
 async def test_work_ends_with_the_last_caller_that_is_cancelled(group: TaskGroup) -> None:
     """Not with the first of two."""
-    flights, work = Flights(group, 20), Work()
+    flights, work = SingleFlight(group, 20), Work()
     async with anyio.create_task_group() as last:
         async with anyio.create_task_group() as first:
             first.start_soon(flights.join, "a", "work", work)
@@ -107,7 +107,7 @@ async def test_work_ends_with_the_last_caller_that_is_cancelled(group: TaskGroup
 
 async def test_what_nobody_collects_is_forgotten_at_last(group: TaskGroup) -> None:
     """The oldest first; sixteen are kept."""
-    flights, works = Flights(group, 0), [Work(str(number)) for number in range(18)]
+    flights, works = SingleFlight(group, 0), [Work(str(number)) for number in range(18)]
     for number, work in enumerate(works):
         with pytest.raises(StillWorkingError):
             await flights.join(number, "work", work)
@@ -121,7 +121,7 @@ async def test_what_nobody_collects_is_forgotten_at_last(group: TaskGroup) -> No
 
 async def test_work_that_was_cancelled_is_begun_anew_by_who_asks_meanwhile(group: TaskGroup) -> None:
     """There is nothing to be had of it."""
-    flights, work, again = Flights(group, 20), Work(), Work("again")
+    flights, work, again = SingleFlight(group, 20), Work(), Work("again")
     again.may_end.set()
     async with anyio.create_task_group() as calls:
         calls.start_soon(flights.join, "a", "work", work)

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from sutro_mcp import SutroClient
-from sutro_mcp.emulator import DEMO_KEY, Emulator, Reading
+from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator
 from sutro_mcp.errors import (
     ConfigurationError,
     InvalidArgumentError,
@@ -46,9 +46,9 @@ async def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncItera
 
 
 ROUTES = {
-    "results-url": Reading(),
-    "get-results": Reading(results_url=False),
-    "post-results": Reading(results_url=False, get_results=False),
+    "results-url": ApiVariant(),
+    "get-results": ApiVariant(results_url=False),
+    "post-results": ApiVariant(results_url=False, get_results=False),
 }
 JOB: dict[str, Any] = {
     "inputs": ["q1", "q2"],
@@ -60,7 +60,7 @@ JOB: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("reading", ROUTES.values(), ids=ROUTES)
-async def test_a_job_becomes_a_frame_by_every_route(connect: Connect, reading: Reading) -> None:
+async def test_a_job_becomes_a_frame_by_every_route(connect: Connect, reading: ApiVariant) -> None:
     """The same frame."""
     emulator = Emulator(seed_jobs=False, reading=reading)
     job_id = emulator.add_job(**JOB)

@@ -47,7 +47,7 @@ _EXTENSIONS: dict[Format, str] = {"parquet": "parquet", "json": "json", "csv": "
 
 
 @dataclass(frozen=True)
-class Artifact:
+class DownloadedFile:
     """The results of a job as one private file, as they came: `csv` is a ZIP archive of a CSV."""
 
     path: Path
@@ -94,7 +94,7 @@ class Results:
             POST_RESULTS: self._from_post,
         }
 
-    async def fetch(self, wanted: Wanted, directory: Path, on_progress: Progress | None) -> Artifact:
+    async def fetch(self, wanted: Wanted, directory: Path, on_progress: Progress | None) -> DownloadedFile:
         """The results as a new file in `directory`."""
         with deadline(self._http.results_timeout, wanted.doing):
             part = PartFile.fresh(directory, wanted.doing)
@@ -106,7 +106,7 @@ class Results:
             except BaseException:
                 part.discard()
                 raise
-        return Artifact(path, found, part.size, part.etag, _NAMES[route])
+        return DownloadedFile(path, found, part.size, part.etag, _NAMES[route])
 
     async def save(self, wanted: Wanted, destination: Path) -> Path:
         """The results as Parquet at `destination`, going on where an earlier call stopped."""

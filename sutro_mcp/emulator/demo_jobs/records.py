@@ -4,7 +4,7 @@ import json
 
 from sutro_mcp.emulator.fake_outputs import embedding
 from sutro_mcp.emulator.jobs import Output
-from sutro_mcp.emulator.seeded_random import Dice
+from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _PRODUCTS = (
     "kettle",
@@ -37,7 +37,7 @@ REVIEW_SCHEMA = {
 }
 
 
-def review(dice: Dice, _row: int) -> tuple[str, Output]:
+def review(dice: SeededRandom, _row: int) -> tuple[str, Output]:
     """A product review, its sentiment, stars and topic. Written to be fast: one job has 100,000 of them."""
     topic, stars = _TOPICS[dice.below(5)], 1 + int(dice.below(25) ** 0.5)
     good, bad = _ASPECTS[topic]
@@ -93,7 +93,7 @@ INVOICE_SCHEMA = {
 }
 
 
-def invoice(dice: Dice, row: int) -> tuple[str, Output]:
+def invoice(dice: SeededRandom, row: int) -> tuple[str, Output]:
     """The text of an invoice and what was extracted from it; totals are the sum of their lines."""
     vendor, country, currency = dice.pick(_VENDORS)
     number = f"{dice.pick('ABFKR')}-{dice.between(2019, 2025)}-{row + 1:05d}"
@@ -128,7 +128,7 @@ MATH_SCHEMA = {
 }
 
 
-def math_audit(dice: Dice, _row: int) -> tuple[str, Output]:
+def math_audit(dice: SeededRandom, _row: int) -> tuple[str, Output]:
     """A worked sum, and a reasoning envelope that judges it (§7.3)."""
     boxes, each, given_away = dice.between(3, 40), dice.between(4, 60), dice.between(1, 11)
     answer = boxes * each - given_away
@@ -156,7 +156,7 @@ _SIGNALS = (
 )
 
 
-def churn(dice: Dice, row: int) -> tuple[str, Output]:
+def churn(dice: SeededRandom, row: int) -> tuple[str, Output]:
     """A customer record as a Function takes it, and the Function's answer."""
     plan, signal, months = dice.pick(_PLANS), dice.pick(_SIGNALS), dice.between(1, 60)
     record = {"customer_id": f"C{row + 1:05d}", "plan": plan, "months": months, "signal": signal}
@@ -174,7 +174,7 @@ DEDUPE_SCHEMA = {
 }
 
 
-def dedupe(dice: Dice, _row: int) -> tuple[str, Output]:
+def dedupe(dice: SeededRandom, _row: int) -> tuple[str, Output]:
     """Two CRM records, and whether they are one person."""
     person, street = dice.pick(_PEOPLE), dice.pick(_STREETS)
     same = dice.below(3) > 0
@@ -183,6 +183,6 @@ def dedupe(dice: Dice, _row: int) -> tuple[str, Output]:
     return text, json.dumps({"same_person": same, "reason": "same name" if same else "different names"})
 
 
-def vector(dice: Dice, _row: int) -> tuple[str, Output]:
+def vector(dice: SeededRandom, _row: int) -> tuple[str, Output]:
     """A product title and its embedding."""
     return f"{dice.pick(_PRODUCTS)}, model {dice.between(100, 999)}", embedding(dice)

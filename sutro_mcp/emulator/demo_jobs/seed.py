@@ -11,14 +11,14 @@ from sutro_mcp.emulator.account import Account
 from sutro_mcp.emulator.fake_models import cost, is_function, is_reasoning
 from sutro_mcp.emulator.job_factory import job_id_for, journey_of, made_up_logprobs
 from sutro_mcp.emulator.jobs import CANCELLED, FAILED, RUNS_AT, TERMINAL, Job, Output, Rows
-from sutro_mcp.emulator.seeded_random import Dice, seed_of
+from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
 
 from .plans import PLANS, Plan
 from .records import churn, dedupe, invoice, math_audit, review, vector
 from .texts import clause, copy, greeting, haiku, proof, summary
 from .vocabulary import email, survey, ticket
 
-_Maker = Callable[[Dice, int], tuple[str, Output]]
+_Maker = Callable[[SeededRandom, int], tuple[str, Output]]
 
 _MAKERS: dict[str, _Maker] = {
     "churn": churn,
@@ -46,7 +46,7 @@ def seed(account: Account) -> None:
 
 
 def _job(account: Account, plan: Plan, identity: str) -> Job:
-    dice = Dice(seed_of(identity), 0)
+    dice = SeededRandom(seed_of(identity), 0)
     job_id = job_id_for(identity)
     created = account.now() - timedelta(days=plan.days, microseconds=dice.below(1_000_000))
     started = created + timedelta(seconds=4 + plan.priority * 20, microseconds=dice.below(1_000_000))
@@ -86,7 +86,7 @@ def _job(account: Account, plan: Plan, identity: str) -> Job:
     return job
 
 
-def _total(dice: Dice, average: int, rows: int) -> int:
+def _total(dice: SeededRandom, average: int, rows: int) -> int:
     # Within three percent of the average, so that no two jobs' tokens look computed.
     return round(average * rows * dice.fraction(0.97, 1.03))
 
@@ -95,11 +95,11 @@ def _rows(plan: Plan, seed: int) -> Rows:
     maker = _MAKERS[plan.kind]
 
     def pairs() -> tuple[Sequence[str], Sequence[Output]]:
-        made = [maker(Dice(seed, row), row) for row in range(plan.rows)]
+        made = [maker(SeededRandom(seed, row), row) for row in range(plan.rows)]
         return [given for given, _ in made], [output for _, output in made]
 
     def confidence() -> Sequence[float]:
-        return [Dice(seed ^ 2, row).fraction(0.5, 0.999) for row in range(plan.rows)]
+        return [SeededRandom(seed ^ 2, row).fraction(0.5, 0.999) for row in range(plan.rows)]
 
     ids: tuple[str, Callable[[], Sequence[Any]]] | None = None
     if plan.id_name is not None:

@@ -9,7 +9,7 @@ valid data that a careful client must carry unharmed and show unharmed.
 import json
 
 from sutro_mcp.emulator.jobs import Output
-from sutro_mcp.emulator.seeded_random import Dice
+from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _TOPICS = ("autumn rain", "a slow train", "the empty office", "green tea", "the first snow", "a sleeping cat")
 _FIRST = ("Evening settles in", "A window left ajar", "Grey over the roofs", "Steam above the cup")
@@ -17,7 +17,7 @@ _SECOND = ("the kettle hums to itself", "one lamp burns down the corridor", "som
 _THIRD = ("no one writes it down", "the clock forgets to tick", "tomorrow can wait")
 
 
-def haiku(dice: Dice, row: int) -> tuple[str, Output]:
+def haiku(dice: SeededRandom, row: int) -> tuple[str, Output]:
     """A topic and three lines."""
     poem = f"{dice.pick(_FIRST)}\n{dice.pick(_SECOND)}\n{dice.pick(_THIRD)}"
     return f"Write a haiku about {_TOPICS[row % len(_TOPICS)]}.", poem
@@ -39,7 +39,7 @@ _ENDS = (
 )
 
 
-def copy(dice: Dice, row: int) -> tuple[str, Output]:
+def copy(dice: SeededRandom, row: int) -> tuple[str, Output]:
     """Product attributes and the text for the catalogue."""
     goods, trait = dice.pick(_GOODS), dice.pick(_TRAITS)
     text = f"A {trait} {goods} {dice.pick(_USES)}. {dice.pick(_ENDS)}"
@@ -58,18 +58,18 @@ CLAUSE_SCHEMA = {
 }
 
 
-def _clause(dice: Dice) -> str:
+def _clause(dice: SeededRandom) -> str:
     duty = dice.pick(_DUTIES).format(n=dice.pick((10, 14, 30, 60, 90)))
     return f"{dice.pick(_PARTIES).capitalize()} shall {duty}. {dice.pick(_LIMITS)}"
 
 
-def clause(dice: Dice, _row: int) -> tuple[str, Output]:
+def clause(dice: SeededRandom, _row: int) -> tuple[str, Output]:
     """A contract clause and its tag."""
     text = _clause(dice)
     return text, json.dumps({"clause": _CLAUSES["notice" in text], "risky": "90" in text})
 
 
-def summary(dice: Dice, _row: int) -> tuple[str, Output]:
+def summary(dice: SeededRandom, _row: int) -> tuple[str, Output]:
     """A few clauses and a summary of them."""
     clauses = [_clause(dice) for _ in range(dice.between(3, 6))]
     return "\n".join(clauses), f"{len(clauses)} clauses. The first says: {clauses[0].split('.')[0].lower()}."
@@ -116,7 +116,7 @@ _GREETINGS = (
 GREETINGS = len(_GREETINGS)
 
 
-def greeting(_dice: Dice, row: int) -> tuple[str, Output]:
+def greeting(_dice: SeededRandom, row: int) -> tuple[str, Output]:
     """A language and a greeting in it, or one of the awkward texts."""
     language, text = _GREETINGS[row % GREETINGS]
     return f"Greet me in {language}.", text
@@ -125,7 +125,7 @@ def greeting(_dice: Dice, row: int) -> tuple[str, Output]:
 _QUESTIONS = ("the square root of 2 is irrational", "there are infinitely many primes", "0.999... equals 1")
 
 
-def proof(dice: Dice, _row: int) -> tuple[str, Output]:
+def proof(dice: SeededRandom, _row: int) -> tuple[str, Output]:
     """A claim, and a reasoning envelope whose content is plain text (§7.3)."""
     claim = dice.pick(_QUESTIONS)
     content = f"Suppose it were false that {claim}. A contradiction follows in {dice.between(3, 9)} steps."

@@ -3,7 +3,7 @@
 import json
 
 from sutro_mcp.emulator.jobs import Output
-from sutro_mcp.emulator.seeded_random import Dice
+from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _OPENINGS = (
     "Hi team,",
@@ -134,7 +134,7 @@ _ODD_ROWS: dict[int, Output] = {
 }
 
 
-def ticket(dice: Dice, row: int) -> tuple[str, Output]:
+def ticket(dice: SeededRandom, row: int) -> tuple[str, Output]:
     """A support ticket and its triage; a few rows went wrong."""
     label = dice.pick(LABELS)
     text = _ticket_text(dice, label)
@@ -144,7 +144,7 @@ def ticket(dice: Dice, row: int) -> tuple[str, Output]:
     return text, _ODD_ROWS[row] if row in _ODD_ROWS else json.dumps(triage)
 
 
-def _ticket_text(dice: Dice, label: str) -> str:
+def _ticket_text(dice: SeededRandom, label: str) -> str:
     happened, tried = _ISSUES[label]
     parts = [dice.pick(_OPENINGS), dice.pick(happened), dice.pick(tried)]
     if dice.below(3) == 0:
@@ -179,7 +179,7 @@ EMAIL_SCHEMA = {
 }
 
 
-def email(dice: Dice, _row: int) -> tuple[str, Output]:
+def email(dice: SeededRandom, _row: int) -> tuple[str, Output]:
     """An email and the folder it belongs in."""
     kind = dice.below(len(_SUBJECTS))
     text = f"Subject: {_SUBJECTS[kind]}\n\n{_ticket_text(dice, dice.pick(LABELS))}"
@@ -219,7 +219,7 @@ SURVEY_SCHEMA = {
 }
 
 
-def survey(dice: Dice, _row: int) -> tuple[str, Output]:
+def survey(dice: SeededRandom, _row: int) -> tuple[str, Output]:
     """An open survey answer and its codes."""
     about, valence = dice.pick(_PRAISE), dice.pick(tuple(_VERDICTS))
     text = f"{about} {_VERDICTS[valence]}. {dice.pick(_EXTRAS)}".strip()

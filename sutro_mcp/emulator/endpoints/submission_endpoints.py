@@ -16,7 +16,7 @@ from sutro_mcp.emulator.fake_models import is_function
 from sutro_mcp.emulator.fake_outputs import answer
 from sutro_mcp.emulator.job_factory import job_id_for, make_job, token_count
 from sutro_mcp.emulator.jobs import QUEUED
-from sutro_mcp.emulator.seeded_random import Dice, seed_of
+from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
 from sutro_mcp.emulator.wire_format import json_response
 
 from .request_parsing import flag, json_object, route
@@ -54,7 +54,7 @@ class SubmitEndpoints:
             raise invalid("body", "json_schema", "Input should be an object", "dict_type")
         now = self._account.now()
         dry_run = any(flag(body, name) for name in _DRY_RUN_NAMES)
-        scored = Dice(seed_of(model), len(self._account))
+        scored = SeededRandom(seed_of(model), len(self._account))
         job = make_job(
             now=now,
             number=len(self._account),
@@ -97,7 +97,7 @@ class SubmitEndpoints:
                 "request_id": f"req_{seed:016x}",
                 "function": {"name": name},
                 "output": output,
-                "confidence": Dice(seed, 1).fraction(0.5) if scored else None,
+                "confidence": SeededRandom(seed, 1).fraction(0.5) if scored else None,
                 "usage": usage,
             }
         )

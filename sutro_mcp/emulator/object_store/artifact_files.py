@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from sutro_mcp.emulator.api_variants import Reading
+from sutro_mcp.emulator.api_variants import ApiVariant
 from sutro_mcp.emulator.jobs import Job, ParquetLayout
 from sutro_mcp.emulator.wire_format import json_bytes
 
@@ -47,7 +47,7 @@ class Artifact:
     etag: str
 
 
-def columns(job: Job, options: Options, reading: Reading) -> dict[str, Sequence[Any]]:
+def columns(job: Job, options: Options, reading: ApiVariant) -> dict[str, Sequence[Any]]:
     """The result columns in wire order (§7.1): all of one length, row for row in input order."""
     inputs, outputs = job.rows.pairs()
     if job.reasoning and reading.reasoning_content == "string":
@@ -79,7 +79,7 @@ def _content_as_text(output: Any) -> Any:
 class Artifacts:
     """Builds bodies and keeps the latest of them."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ApiVariant) -> None:
         self._reading = reading
         self._lock = threading.Lock()
         self._kept: dict[tuple[object, ...], Artifact] = {}
@@ -170,7 +170,7 @@ def _series(name: str, values: Sequence[Any]) -> "polars.Series":
         return polars.Series(name, clean, dtype=polars.String)
 
 
-def _written(frame: "polars.DataFrame", layout: ParquetLayout, reading: Reading, version: int) -> bytes:
+def _written(frame: "polars.DataFrame", layout: ParquetLayout, reading: ApiVariant, version: int) -> bytes:
     file = io.BytesIO()
     frame.write_parquet(
         file,

@@ -1,13 +1,13 @@
 """Keeps artifacts on disk, whole or in parts, and fetches what of them is asked for. Knows no Parquet."""
 
 from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, Variant
-from .filling import Artifact, Progress, RemoteArtifact
+from .filling import CachedArtifact, Progress, RemoteArtifact
 from .folders import private_folder
 
 __all__ = [
-    "Artifact",
     "ArtifactSource",
     "ArtifactStore",
+    "CachedArtifact",
     "FetchedArtifact",
     "Progress",
     "RemoteArtifact",

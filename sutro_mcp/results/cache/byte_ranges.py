@@ -3,19 +3,19 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
-Span = tuple[int, int]
+ByteRange = tuple[int, int]
 
 
-class Spans:
+class ByteRanges:
     """A set of byte positions."""
 
-    def __init__(self, spans: Iterable[Span] = ()) -> None:
+    def __init__(self, spans: Iterable[ByteRange] = ()) -> None:
         self._starts: list[int] = []
         self._stops: list[int] = []
         for start, stop in spans:
             self.add(start, stop)
 
-    def __iter__(self) -> Iterator[Span]:
+    def __iter__(self) -> Iterator[ByteRange]:
         return zip(self._starts, self._stops, strict=True)
 
     @property
@@ -40,9 +40,9 @@ class Spans:
         at = bisect_right(self._starts, start) - 1
         return start >= stop or (at >= 0 and stop <= self._stops[at])
 
-    def missing(self, start: int, stop: int) -> list[Span]:
+    def missing(self, start: int, stop: int) -> list[ByteRange]:
         """The bytes from `start` up to `stop` that are not there."""
-        gaps: list[Span] = []
+        gaps: list[ByteRange] = []
         for at in range(bisect_right(self._stops, start), len(self._starts)):
             if self._starts[at] >= stop:
                 break
@@ -54,9 +54,9 @@ class Spans:
         return gaps
 
 
-def merged(spans: Iterable[Span], gap: int = 0) -> list[Span]:
+def merged(spans: Iterable[ByteRange], gap: int = 0) -> list[ByteRange]:
     """`spans` in order, those that overlap or are at most `gap` apart as one."""
-    joined: list[Span] = []
+    joined: list[ByteRange] = []
     for start, stop in sorted(spans):
         if start >= stop:
             continue

@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sutro_mcp.errors import ArtifactChangedError, ConfigurationError
-from sutro_mcp.results.cache.byte_ranges import Span, Spans
+from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges
 
 # A piece is believed or dropped as a whole.
 PIECE = 4 * 1024 * 1024
@@ -55,7 +55,7 @@ class Entry:
         self.size = size
         self.etag = state.etag if state else None
         self._doing = doing
-        self._there = Spans()
+        self._there = ByteRanges()
         self._unread = list(state.pieces) if state else []
         self._pieces: list[_Piece] = []
         self._unnoted = 0
@@ -86,11 +86,11 @@ class Entry:
         """How many bytes are there."""
         return self._there.total
 
-    def is_checked(self, spans: Sequence[Span]) -> bool:
+    def is_checked(self, spans: Sequence[ByteRange]) -> bool:
         """Whether nothing that an earlier process left in `spans` has yet to be read."""
         return not any(_touches(piece, spans) for piece in self._unread)
 
-    def check(self, spans: Sequence[Span]) -> None:
+    def check(self, spans: Sequence[ByteRange]) -> None:
         """Read what an earlier process left in `spans`, and believe the pieces that are as noted. Blocks.
 
         Raises ArtifactChangedError when the file is gone.
@@ -101,13 +101,13 @@ class Entry:
                 self._there.add(piece.start, piece.stop)
                 self._pieces.append(piece)
 
-    def missing(self, spans: Sequence[Span]) -> list[Span]:
+    def missing(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
         """What of `spans` has yet to come."""
         return [gap for start, stop in spans for gap in self._there.missing(start, stop)]
 
     def clear(self) -> None:
         """Forget what has come."""
-        self._there = Spans()
+        self._there = ByteRanges()
         self._unread.clear()
         self._pieces.clear()
 
@@ -238,7 +238,7 @@ def remove(data: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _touches(piece: _Piece, spans: Sequence[Span]) -> bool:
+def _touches(piece: _Piece, spans: Sequence[ByteRange]) -> bool:
     return any(piece.start < stop and piece.stop > start for start, stop in spans)
 
 

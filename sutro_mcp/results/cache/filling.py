@@ -16,7 +16,7 @@ from sutro_mcp.errors import (
     SutroError,
     UnexpectedReplyError,
 )
-from sutro_mcp.results.cache.byte_ranges import Span, Spans, merged
+from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
 
 from .file_on_disk import Entry
 
@@ -46,7 +46,7 @@ class RemoteArtifact(Protocol):
         ...
 
 
-class Artifact(Protocol):
+class CachedArtifact(Protocol):
     """What a reader of results works on."""
 
     @property
@@ -66,11 +66,11 @@ class Artifact(Protocol):
         """Tell `on_progress` how many bytes are there, and how many there are, whenever some come."""
         ...
 
-    async def want(self, spans: Sequence[Span]) -> None:
+    async def want(self, spans: Sequence[ByteRange]) -> None:
         """Return when all these bytes are on disk."""
         ...
 
-    async def ahead(self, spans: Sequence[Span]) -> None:
+    async def ahead(self, spans: Sequence[ByteRange]) -> None:
         """Fetch these bytes in order, for a reader that will soon want them and meet what goes wrong."""
         ...
 
@@ -99,10 +99,10 @@ class WholeFile:
         """Nothing more will come."""
         return nullcontext()
 
-    async def want(self, spans: Sequence[Span]) -> None:
+    async def want(self, spans: Sequence[ByteRange]) -> None:
         """Everything is there."""
 
-    async def ahead(self, spans: Sequence[Span]) -> None:
+    async def ahead(self, spans: Sequence[ByteRange]) -> None:
         """Everything is there."""
 
     def discard(self) -> None:
@@ -180,14 +180,14 @@ class PartialFile:
             async for _ in chunks:
                 pass
 
-    async def want(self, spans: Sequence[Span]) -> None:
-        fetched: list[Span] = []
+    async def want(self, spans: Sequence[ByteRange]) -> None:
+        fetched: list[ByteRange] = []
         while missing := await self._missing(spans):
             if missing == fetched:
                 raise UnexpectedReplyError(
                     "read the results", "bytes that came are not there", "Call again; if it stays, report it"
                 )
-            coming = Spans((fetch.at, fetch.stop) for fetch in self._coming)
+            coming = ByteRanges((fetch.at, fetch.stop) for fetch in self._coming)
             if fetches := [gap for start, stop in missing for gap in coming.missing(start, stop)]:
                 await self._fetch_all(fetches)
                 fetched = missing
@@ -195,7 +195,7 @@ class PartialFile:
                 await self._news.wait()
         self._entry.touch()
 
-    async def ahead(self, spans: Sequence[Span]) -> None:
+    async def ahead(self, spans: Sequence[ByteRange]) -> None:
         for start, stop in spans:
             for at in range(start, stop, _STEP):
                 await self._check([(at, min(at + _STEP, stop))])
@@ -213,18 +213,18 @@ class PartialFile:
         """Remove what has come."""
         self._entry.discard()
 
-    async def _missing(self, spans: Sequence[Span]) -> list[Span]:
+    async def _missing(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
         if self._only_whole:
             spans = [(0, self.size)]
         await self._check(spans)
         return merged(self._entry.missing(spans), _GAP)
 
-    async def _check(self, spans: Sequence[Span]) -> None:
+    async def _check(self, spans: Sequence[ByteRange]) -> None:
         async with self._checking:
             if not self._entry.is_checked(spans):
                 await anyio.to_thread.run_sync(self._entry.check, spans)
 
-    async def _fetch_all(self, spans: list[Span]) -> None:
+    async def _fetch_all(self, spans: list[ByteRange]) -> None:
         # At once, before anybody else can ask for the same.
         coming = [_Coming(start, stop) for start, stop in spans]
         self._coming.extend(coming)

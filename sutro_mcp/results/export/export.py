@@ -18,7 +18,7 @@ from sutro_mcp.results.request_models import ExportReport, ExportRequest
 from sutro_mcp.results.rows.frames import DifferentHeightError
 from sutro_mcp.results.rows.reader import open_rows
 from sutro_mcp.results.rows.typed_frame import STEP, StreamedFrame
-from sutro_mcp.results.worker.protocol import Channel, Deaf
+from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, shorten, visible
 
 from .file_names import joinable_name
@@ -34,7 +34,7 @@ def make_export(request: ExportRequest, channel: Channel | None = None, *, step:
 
     Raises InvalidArgumentError, UnexpectedReplyError (the artifact) or SettingsError.
     """
-    channel = channel or Deaf()
+    channel = channel or NullChannel()
     with ExitStack() as stack:
         folder = stack.enter_context(open_folder(Path(request.folder)))
         # Said before the work is done; whether it holds is decided when the file gets its name.

@@ -5,7 +5,7 @@ go, as they are, under a small footer of our own, and a full reader decodes that
 standard library; no knowledge of HTTP, of polars or of what the columns mean.
 """
 
-from sutro_mcp.results.cache.byte_ranges import Span
+from sutro_mcp.results.cache.byte_ranges import ByteRange
 
 from .damage import DamagedError, UnsupportedError
 from .file import TAIL, ParquetFile, open_parquet
@@ -16,11 +16,11 @@ from .row_slices import Run
 __all__ = [
     "HEAD",
     "TAIL",
+    "ByteRange",
     "Bytes",
     "DamagedError",
     "ParquetFile",
     "Run",
-    "Span",
     "UnsupportedError",
     "open_parquet",
 ]

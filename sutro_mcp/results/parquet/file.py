@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sutro_mcp.results.cache.byte_ranges import Span, merged
+from sutro_mcp.results.cache.byte_ranges import ByteRange, merged
 
 from .damage import DamagedError, UnsupportedError
 from .footer import Footer, Group, read_footer
@@ -70,7 +70,7 @@ class ParquetFile:
         """The top-level columns in the order of the schema; to be taken literally."""
         return tuple(self._columns)
 
-    def spans(self, names: Sequence[str]) -> list[Span]:
+    def spans(self, names: Sequence[str]) -> list[ByteRange]:
         """Where all rows of these columns are, in file order."""
         columns = [self._columns[name] for name in names]
         return merged(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from operator import length_hint
 
-from sutro_mcp.results.cache.byte_ranges import Span
+from sutro_mcp.results.cache.byte_ranges import ByteRange
 
 from .damage import DamagedError, UnsupportedError
 from .schema import Column, Leaf, read_schema
@@ -43,7 +43,7 @@ class Chunk:
     encodings: tuple[int, ...]
     values: int
     uncompressed: int
-    offset_index: Span | None
+    offset_index: ByteRange | None
 
     @property
     def stop(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sutro_mcp.results.cache.byte_ranges import Span
+from sutro_mcp.results.cache.byte_ranges import ByteRange
 
 from .damage import DamagedError, UnsupportedError
 from .footer import Chunk
@@ -77,7 +77,7 @@ def header_at(read: Read, place: Place) -> Header:
     return header
 
 
-def dictionary_at(read: Read, span: Span) -> Page:
+def dictionary_at(read: Read, span: ByteRange) -> Page:
     """The dictionary page that fills `span`. Raises DamagedError if it does not."""
     header = _header(read, span)
     if not header.is_dictionary:
@@ -85,7 +85,7 @@ def dictionary_at(read: Read, span: Span) -> Page:
     return header.page(span[0], 0, None)
 
 
-def _header(read: Read, span: Span) -> Header:
+def _header(read: Read, span: ByteRange) -> Header:
     start, stop = span
     size = _FIRST_READ
     while True:

@@ -6,7 +6,7 @@ start of the chunk, and how far to fetch is guessed from the bytes per row.
 
 from bisect import bisect_left, bisect_right
 
-from sutro_mcp.results.cache.byte_ranges import Span, merged
+from sutro_mcp.results.cache.byte_ranges import ByteRange, merged
 
 from .damage import DamagedError
 from .footer import Chunk
@@ -42,7 +42,7 @@ class FlatChunk:
             return self._by_index(index, read, start, stop)
         return self._by_walk(read, start, stop)
 
-    def _by_index(self, index: Span, read: Read, start: int, stop: int) -> Search[list[Page]]:
+    def _by_index(self, index: ByteRange, read: Read, start: int, stop: int) -> Search[list[Page]]:
         if not self._places:
             yield [index]
             self._places = read_index(read(*index), self._chunk)
@@ -82,7 +82,7 @@ class FlatChunk:
         last = bisect_left(self._pages, stop, key=lambda page: page.first)
         return self._pages[first:last]
 
-    def _needed(self, start: int, stop: int) -> list[Span]:
+    def _needed(self, start: int, stop: int) -> list[ByteRange]:
         """Where the known pages with these rows are, and the dictionary that they need or may need."""
         pages = self._between(start, stop)
         dictionaries = {page.dictionary for page in pages} if pages else {self._cursor.dictionary}

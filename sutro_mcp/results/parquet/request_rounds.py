@@ -7,10 +7,10 @@ takes as long whether it is for one span or many, all searches of a call go on t
 from collections.abc import Generator, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from sutro_mcp.results.cache.byte_ranges import Span, Spans, merged
+from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
 
 Found = TypeVar("Found")
-Search = Generator[Sequence[Span], None, Found]
+Search = Generator[Sequence[ByteRange], None, Found]
 
 
 class Bytes(Protocol):
@@ -25,7 +25,7 @@ class Bytes(Protocol):
         """Exactly the bytes [start, stop); waits until they are there."""
         ...
 
-    def want(self, spans: Sequence[Span]) -> None:
+    def want(self, spans: Sequence[ByteRange]) -> None:
         """Fetch what is absent of these spans together; waits until all are there."""
         ...
 
@@ -36,9 +36,9 @@ class Rounds:
     def __init__(self, source: Bytes) -> None:
         """Nothing was wanted yet."""
         self.source = source
-        self._wanted = Spans()
+        self._wanted = ByteRanges()
 
-    def want(self, spans: Iterable[Span]) -> None:
+    def want(self, spans: Iterable[ByteRange]) -> None:
         """Have these bytes there, with one request at most."""
         if absent := self._absent(merged(spans)):
             self.source.want(absent)
@@ -49,7 +49,7 @@ class Rounds:
         """What each search finds; each round is for all that still need something."""
         results: dict[int, Found] = {}
         while len(results) < len(searches):
-            needed: list[Span] = []
+            needed: list[ByteRange] = []
             for number, search in enumerate(searches):
                 if number in results:
                     continue
@@ -62,6 +62,6 @@ class Rounds:
             self.want(needed)
         return [results[number] for number in range(len(searches))]
 
-    def _absent(self, spans: Iterable[Span]) -> list[Span]:
+    def _absent(self, spans: Iterable[ByteRange]) -> list[ByteRange]:
         """Those of the spans that were not wanted as a whole."""
         return [(start, stop) for start, stop in spans if not self._wanted.covers(start, stop)]

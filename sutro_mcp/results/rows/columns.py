@@ -15,7 +15,7 @@ import polars as pl
 from pydantic_core import from_json, to_json
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
-from sutro_mcp.results.request_models import ArtifactRef
+from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.protocol import StoppedError
 from sutro_mcp.untrusted import quote
 
@@ -25,7 +25,7 @@ _KNOWN = (*_OPTIONAL, "confidence_score")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def read_artifact(ref: ArtifactRef, output_column: str) -> pl.DataFrame:
+def read_artifact(ref: LocalArtifact, output_column: str) -> pl.DataFrame:
     """The whole artifact as a frame: inputs, carried columns, `output_column`, logprobs, confidence.
 
     Raises UnexpectedReplyError when the file cannot be read or its output column cannot be told, and
@@ -39,7 +39,7 @@ def read_artifact(ref: ArtifactRef, output_column: str) -> pl.DataFrame:
     return pl.DataFrame({name: frame.get_column(column) for name, column in stored.items()})
 
 
-def arrangement(columns: Sequence[str], ref: ArtifactRef, output_column: str) -> dict[str, str]:
+def arrangement(columns: Sequence[str], ref: LocalArtifact, output_column: str) -> dict[str, str]:
     """The columns of an artifact by the names they get, in the order of the official SDK (0.1.67)."""
     outputs = _find_outputs(columns, ref)
     if output_column != outputs and output_column in columns:
@@ -62,7 +62,7 @@ def arrangement(columns: Sequence[str], ref: ArtifactRef, output_column: str) ->
     return {name: stored[name] for name in order if name in stored}
 
 
-def _find_outputs(columns: Sequence[str], ref: ArtifactRef) -> str:
+def _find_outputs(columns: Sequence[str], ref: LocalArtifact) -> str:
     for candidate in ("outputs", ref.job_id, "inference_result", "output"):
         if candidate in columns:
             return candidate
@@ -73,7 +73,7 @@ def _find_outputs(columns: Sequence[str], ref: ArtifactRef) -> str:
     raise unreadable(ref, f"none of its columns is known to hold the outputs ({names})")
 
 
-def _read_parquet(ref: ArtifactRef) -> pl.DataFrame:
+def _read_parquet(ref: LocalArtifact) -> pl.DataFrame:
     try:
         return pl.read_parquet(Path(ref.path), glob=False)
     except FileNotFoundError as error:
@@ -85,7 +85,7 @@ def _read_parquet(ref: ArtifactRef) -> pl.DataFrame:
         raise unreadable(ref, "the file is damaged or not Parquet") from error
 
 
-def _read_json(ref: ArtifactRef) -> pl.DataFrame:
+def _read_json(ref: LocalArtifact) -> pl.DataFrame:
     """Columns of equal length, bare or under `results`; a bare list is the outputs alone (C11, C12)."""
     raw = Path(ref.path).read_bytes()
     try:
@@ -167,7 +167,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def unreadable(ref: ArtifactRef, happened: str) -> UnexpectedReplyError:
+def unreadable(ref: LocalArtifact, happened: str) -> UnexpectedReplyError:
     return UnexpectedReplyError(
         f"read the results of {ref.job_id}",
         happened,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results.request_models import ArtifactRef
+from sutro_mcp.results.request_models import LocalArtifact
 
 from .columns import read_artifact
 
@@ -24,7 +24,7 @@ class DifferentHeightError(InvalidArgumentError):
 
 
 def build_frame(
-    ref: ArtifactRef,
+    ref: LocalArtifact,
     *,
     with_original_df: "pl.DataFrame | pd.DataFrame | None",
     output_column: str,
@@ -61,7 +61,7 @@ def _frame(columns: Iterable[pl.Series]) -> pl.DataFrame:
     return pl.DataFrame({column.name: column for column in columns})
 
 
-def carried_names(names: Iterable[str], ref: ArtifactRef, output_column: str) -> list[str]:
+def carried_names(names: Iterable[str], ref: LocalArtifact, output_column: str) -> list[str]:
     """The columns of an artifact that came from the input: no outputs, no diagnostics that were asked for."""
     asked = {"inputs": ref.include_inputs, "cumulative_logprobs": ref.include_cumulative_logprobs}
     own = {output_column, "confidence_score", *(name for name, included in asked.items() if included)}

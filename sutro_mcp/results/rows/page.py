@@ -13,7 +13,7 @@ import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import Page, PageRequest
-from sutro_mcp.results.worker.protocol import Channel, Deaf
+from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, visible
 
 from .char_budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, fit
@@ -27,7 +27,7 @@ _UNREAD = object()
 
 def make_page(request: PageRequest, channel: Channel | None = None) -> Page:
     """The page asked for. Raises InvalidArgumentError for an unknown column or an offset past the end."""
-    with open_rows(request.artifact, request.output_column, channel or Deaf()) as table:
+    with open_rows(request.artifact, request.output_column, channel or NullChannel()) as table:
         return _make(table, request)
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import polars as pl
 
 from sutro_mcp.results.parquet import DamagedError, ParquetFile, Run, UnsupportedError, open_parquet
-from sutro_mcp.results.request_models import ArtifactRef
+from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.protocol import Channel, FileBytes, StoppedError
 
 from .columns import arrangement, read_artifact, unreadable
@@ -58,7 +58,7 @@ class Rows(Protocol):
 
 
 @contextmanager
-def open_rows(ref: ArtifactRef, output_column: str, channel: Channel) -> Generator[Rows]:
+def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Generator[Rows]:
     """The rows of an artifact. Raises UnexpectedReplyError when it cannot be read."""
     if ref.format != "parquet":
         yield FrameRows(read_artifact(ref, output_column))
@@ -71,7 +71,7 @@ def open_rows(ref: ArtifactRef, output_column: str, channel: Channel) -> Generat
         yield rows
 
 
-def _parquet_rows(opened: "_Opened", ref: ArtifactRef, output_column: str) -> Rows:
+def _parquet_rows(opened: "_Opened", ref: LocalArtifact, output_column: str) -> Rows:
     try:
         return ParquetRows(opened, ref, output_column)
     except UnsupportedError:
@@ -108,7 +108,7 @@ class FrameRows:
 class _Opened:
     """A file, its footer, and what was decoded of it lately."""
 
-    def __init__(self, ref: ArtifactRef) -> None:
+    def __init__(self, ref: LocalArtifact) -> None:
         self.source = FileBytes(ref)
         self._file: ParquetFile | None = None
         self._kept: OrderedDict[tuple[str, int], pl.Series] = OrderedDict()
@@ -151,7 +151,7 @@ class _Opened:
 class ParquetRows:
     """Rows of which only those that are asked for are read."""
 
-    def __init__(self, opened: _Opened, ref: ArtifactRef, output_column: str) -> None:
+    def __init__(self, opened: _Opened, ref: LocalArtifact, output_column: str) -> None:
         self._opened = opened
         self._ref = ref
         self._output_column = output_column
@@ -202,7 +202,7 @@ class ParquetRows:
 _files: OrderedDict[tuple[str, int], _Opened] = OrderedDict()
 
 
-def _opened(ref: ArtifactRef) -> _Opened:
+def _opened(ref: LocalArtifact) -> _Opened:
     if ref.inode is None:
         return _Opened(ref)
     key = (ref.path, ref.inode)
@@ -226,7 +226,7 @@ def decode(run: Run) -> pl.Series:
 
 
 @contextmanager
-def _readable(ref: ArtifactRef) -> Generator[None]:
+def _readable(ref: LocalArtifact) -> Generator[None]:
     try:
         yield
     except DamagedError as error:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import polars as pl
 
 from sutro_mcp.results.parquet import UnsupportedError
-from sutro_mcp.results.request_models import ArtifactRef
+from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.protocol import Channel
 from sutro_mcp.untrusted import quote
 
@@ -42,7 +42,7 @@ class StreamedFrame:
     def __init__(
         self,
         table: Rows,
-        ref: ArtifactRef,
+        ref: LocalArtifact,
         channel: Channel,
         *,
         original: pl.DataFrame | None = None,

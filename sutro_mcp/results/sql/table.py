@@ -23,7 +23,7 @@ from typing import Any, cast
 import polars as pl
 from pydantic_core import to_json
 
-from sutro_mcp.results.request_models import ArtifactRef
+from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.rows.columns import read_artifact
 from sutro_mcp.results.rows.json_values import parse_object
 from sutro_mcp.untrusted import shorten, visible
@@ -65,7 +65,7 @@ class Table:
         return shorten(", ".join(columns[:_LISTED]), _MAX_LISTING)[0] + more
 
 
-def load_table(ref: ArtifactRef) -> Table:
+def load_table(ref: LocalArtifact) -> Table:
     """The whole artifact in memory. Raises UnexpectedReplyError when it cannot be read."""
     raw = read_artifact(ref, _HIDDEN)
     fields, more = _fields(raw.get_column(_HIDDEN))

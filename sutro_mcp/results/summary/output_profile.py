@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from sutro_mcp.results.request_models import Suspicion
+from sutro_mcp.results.request_models import QualityFlag
 from sutro_mcp.results.rows.json_fields import Field, Path, parse, paths, spread, unwrap_all
 from sutro_mcp.untrusted import visible
 
@@ -17,7 +17,7 @@ from .batches import Batch
 from .column_profile import Column
 from .detail_levels import MOST_COLUMNS
 from .distinct_sketch import Budget
-from .quality_flags import LONG, REFUSAL, Doubts, Enums, Repeats, is_refusal
+from .quality_flags import LONG, REFUSAL, Enums, QualityFlags, Repeats, is_refusal
 from .samples import Extremes
 
 _PATHS = 200
@@ -48,8 +48,8 @@ class Outputs:
         self._enums = Enums(schema)
         self._rows = self._filled = self._objects = self._envelopes = self._inner = 0
         self._repeats = Repeats(budget)
-        self._as_text = Doubts()
-        self._as_objects = Doubts()
+        self._as_text = QualityFlags()
+        self._as_objects = QualityFlags()
         self.extremes = Extremes()
         self.text = Column(visible(name), budget, self._repeats)
         self._paths: dict[Path, None] = {}
@@ -168,7 +168,7 @@ class Outputs:
         """Number of fields beyond those counted, and whether there are still more."""
         return len(self._paths) - len(self.fields), self._more
 
-    def suspicions(self) -> tuple[list[Suspicion], int]:
+    def suspicions(self) -> tuple[list[QualityFlag], int]:
         """Suspicious rows by kind, and how many rows they are in all; after `text` has settled."""
         if self.structured or self._promised:
             return self._as_objects.suspicions(None), self._as_objects.rows

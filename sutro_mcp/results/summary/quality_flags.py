@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from sutro_mcp.results.request_models import Suspicion
+from sutro_mcp.results.request_models import QualityFlag
 from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, Path, at, is_envelope
 from sutro_mcp.untrusted import visible
 
@@ -33,7 +33,7 @@ def is_refusal(texts: pl.Series, starts: pl.Series) -> pl.Series:
     return starts if found.all() else starts.scatter(starts.arg_true(), found)
 
 
-class Doubts:
+class QualityFlags:
     """Counts suspicious rows; a row may be of several kinds."""
 
     def __init__(self) -> None:
@@ -49,9 +49,11 @@ class Doubts:
         if filled:
             self.rows += pl.concat(list(filled.values())).n_unique()
 
-    def suspicions(self, repeats: Suspicion | None) -> list[Suspicion]:
+    def suspicions(self, repeats: QualityFlag | None) -> list[QualityFlag]:
         """The most frequent kind first; of equals, the one that comes first."""
-        found = [Suspicion(kind=kind, count=count, rows=rows) for kind, (count, rows) in self._found.items()]
+        found = [
+            QualityFlag(kind=kind, count=count, rows=rows) for kind, (count, rows) in self._found.items()
+        ]
         return sorted([*([repeats] if repeats else []), *found], key=lambda item: (-item.count, item.rows[0]))
 
 
@@ -76,13 +78,13 @@ class Repeats(Sketch):
         rows = pl.concat([each.filter(pl.col("h").is_in(first))["row"] for each in (known, cells)])
         self._rows = sorted({*self._rows, *rows.bottom_k(_EXAMPLES).to_list()})[:_EXAMPLES]
 
-    def suspicion(self) -> tuple[Suspicion | None, int]:
+    def suspicion(self) -> tuple[QualityFlag | None, int]:
         """The repeated rows, and how many of them are not suspicious as refusals already."""
         again = pl.col("long") & (pl.col("n") > 1)
         count = max(self.cells(again), len(self._rows))
         if not count:
             return None, 0
-        item = Suspicion(kind=_REPEATED, count=count, rows=self._rows, estimate=not self.complete or None)
+        item = QualityFlag(kind=_REPEATED, count=count, rows=self._rows, estimate=not self.complete or None)
         return item, self.cells(again & ~pl.col("refusal"))
 
 

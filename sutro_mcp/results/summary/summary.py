@@ -7,7 +7,7 @@ from sutro_mcp.results.parquet import UnsupportedError
 from sutro_mcp.results.request_models import Summary, SummaryRequest
 from sutro_mcp.results.rows.json_values import times_as_text
 from sutro_mcp.results.rows.reader import Rows, open_rows
-from sutro_mcp.results.worker.protocol import Channel, Deaf
+from sutro_mcp.results.worker.protocol import Channel, NullChannel
 
 from . import Summariser
 from .ahead import one_ahead
@@ -15,7 +15,7 @@ from .ahead import one_ahead
 
 def make_summary(request: SummaryRequest, channel: Channel | None = None) -> Summary:
     """The summary of a whole artifact, at most `max_chars` long as JSON text."""
-    channel = channel or Deaf()
+    channel = channel or NullChannel()
     with open_rows(request.artifact, request.output_column, channel) as table:
         try:
             return _summarise(table, request, channel)

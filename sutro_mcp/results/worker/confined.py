@@ -14,7 +14,7 @@ import anyio
 from pydantic import BaseModel
 
 from sutro_mcp import errors
-from sutro_mcp.results.request_models import ArtifactRef, Page, QueryRequest
+from sutro_mcp.results.request_models import LocalArtifact, Page, QueryRequest
 
 from .process import BROKEN, Child, answer_of
 from .sandbox import unconfined
@@ -32,7 +32,7 @@ class QueryRunner:
         self._query_seconds = query_seconds
         self._turn = anyio.Lock()
 
-    async def run(self, artifact: ArtifactRef, request: QueryRequest) -> Page:
+    async def run(self, artifact: LocalArtifact, request: QueryRequest) -> Page:
         """The page. Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError
         when the artifact is not there any more.
         """

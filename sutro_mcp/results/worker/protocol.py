@@ -10,8 +10,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from sutro_mcp.results.cache.byte_ranges import Span, Spans
-from sutro_mcp.results.request_models import ArtifactRef
+from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges
+from sutro_mcp.results.request_models import LocalArtifact
 
 
 class StoppedError(BaseException):
@@ -61,7 +61,7 @@ class Pipe:
         self.send(json.dumps(message).encode())
 
 
-class Deaf:
+class NullChannel:
     """For an artifact that is whole on disk, and nobody who listens."""
 
     def ask(self, message: dict[str, Any]) -> None:  # noqa: ARG002
@@ -73,12 +73,12 @@ class Deaf:
 class FileBytes:
     """The bytes of an artifact: read from its file, asked for where they have not come yet."""
 
-    def __init__(self, ref: ArtifactRef) -> None:
+    def __init__(self, ref: LocalArtifact) -> None:
         self.size = Path(ref.path).stat().st_size
         self._path = Path(ref.path)
-        self._there = Spans([(0, self.size)] if ref.is_whole else [])
+        self._there = ByteRanges([(0, self.size)] if ref.is_whole else [])
         self._file: FileIO | None = None
-        self._channel: Channel = Deaf()
+        self._channel: Channel = NullChannel()
 
     @contextmanager
     def opened(self, inode: int | None, channel: Channel) -> Generator[None]:
@@ -94,7 +94,7 @@ class FileBytes:
             try:
                 yield
             finally:
-                self._file, self._channel = None, Deaf()
+                self._file, self._channel = None, NullChannel()
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` to `stop`, once they are there."""
@@ -107,7 +107,7 @@ class FileBytes:
             raise StoppedError
         return data
 
-    def want(self, spans: Sequence[Span]) -> None:
+    def want(self, spans: Sequence[ByteRange]) -> None:
         """Return when all these bytes are there; those that have to come are fetched together."""
         missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
         if missing:
@@ -115,7 +115,7 @@ class FileBytes:
             for start, stop in missing:
                 self._there.add(start, stop)
 
-    def ahead(self, spans: Sequence[Span]) -> None:
+    def ahead(self, spans: Sequence[ByteRange]) -> None:
         """Say that these bytes will be read in this order."""
         missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
         if missing:

@@ -47,7 +47,7 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def give_up_rights() -> None:
+def apply_limits() -> None:
     """Lower every limit of this process for good. Raises ConfigurationError where one cannot be lowered."""
     try:
         import resource

@@ -15,7 +15,7 @@ import anyio
 from pydantic import BaseModel
 
 from sutro_mcp import errors
-from sutro_mcp.results.cache.byte_ranges import Span
+from sutro_mcp.results.cache.byte_ranges import ByteRange
 
 from .process import BROKEN, Child, answer_of
 
@@ -25,11 +25,11 @@ OnRows = Callable[[int, int], None]
 _ADVICE = "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged"
 
 
-class Supply(Protocol):
+class ByteSource(Protocol):
     """Where the bytes of an artifact come from."""
 
-    async def want(self, spans: Sequence[Span]) -> None: ...
-    async def ahead(self, spans: Sequence[Span]) -> None: ...
+    async def want(self, spans: Sequence[ByteRange]) -> None: ...
+    async def ahead(self, spans: Sequence[ByteRange]) -> None: ...
 
 
 class Worker:
@@ -47,9 +47,9 @@ class Worker:
         request: BaseModel,
         answer: type[Answer],
         doing: str,
-        supply: Supply | None = None,
+        supply: ByteSource | None = None,
         on_rows: OnRows | None = None,
-        early: Sequence[Span] = (),
+        early: Sequence[ByteRange] = (),
     ) -> Answer:
         """The answer to `request`. Raises what the task or `supply` raises, or WorkerError.
 
@@ -87,13 +87,13 @@ class Worker:
         await self._stop()
 
     async def _converse(
-        self, raw: bytes, supply: Supply | None, on_rows: OnRows | None, early: Sequence[Span]
+        self, raw: bytes, supply: ByteSource | None, on_rows: OnRows | None, early: Sequence[ByteRange]
     ) -> dict[str, Any] | errors.SutroError:
         """The last word of the worker, or why it could not be given what it needed."""
         child = await self._running()
         outcome: dict[str, Any] | errors.SutroError | Exception | None = None
 
-        async def ahead(supply: Supply, spans: list[Span]) -> None:
+        async def ahead(supply: ByteSource, spans: list[ByteRange]) -> None:
             # The worker meets what goes wrong when it wants the bytes.
             with suppress(errors.SutroError):
                 await supply.ahead(spans)
@@ -143,7 +143,7 @@ class Worker:
         return await child.end(patience) if child is not None else "it could not be started"
 
 
-def _spans(raw: list[list[int]]) -> list[Span]:
+def _spans(raw: list[list[int]]) -> list[ByteRange]:
     return [(start, stop) for start, stop in raw]
 
 

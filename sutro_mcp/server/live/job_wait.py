@@ -22,7 +22,7 @@ from sutro_mcp.errors import (
     SutroError,
     TemporaryError,
 )
-from sutro_mcp.server.answers import Answer, Foreign, Notice
+from sutro_mcp.server.answers import Answer, Notice, UntrustedText
 from sutro_mcp.server.job_outputs import FailureInfo, StatusAnswer
 from sutro_mcp.untrusted import NOTICE
 
@@ -69,7 +69,7 @@ class WaitAnswer(Answer):
     rows_done: int | None = None
     num_rows: int | None = None
     seconds_left: Annotated[int | None, Field(description="Estimate, from the rows done meanwhile")] = None
-    trouble: Annotated[Foreign | None, Field(description="Why the status may be out of date")] = None
+    trouble: Annotated[UntrustedText | None, Field(description="Why the status may be out of date")] = None
     failure: FailureInfo | None = None
     next: Annotated[str, Field(description="What to call next")]
     uri: Annotated[str, Field(description="The resource to read or watch next")]

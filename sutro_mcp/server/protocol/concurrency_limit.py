@@ -11,7 +11,7 @@ import anyio
 from sutro_mcp.errors import TemporaryError
 
 
-class Gate:
+class ConcurrencyLimit:
     """At most `running` at once and `queued` behind them."""
 
     def __init__(self, running: int = 16, queued: int = 64) -> None:

@@ -37,7 +37,7 @@ from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.tools.tool import fail
 from sutro_mcp.untrusted import shorten, visible
 
-from .concurrency_limit import Gate
+from .concurrency_limit import ConcurrencyLimit
 from .middleware import is_failure, scrub_result
 
 logger = logging.getLogger(__name__)
@@ -62,13 +62,13 @@ class SutroServer(MCPServer[AppContext]):
     """The product's server object, whatever the transport."""
 
     @cached_property
-    def _gate(self) -> Gate:
-        return Gate()
+    def _gate(self) -> ConcurrencyLimit:
+        return ConcurrencyLimit()
 
     @cached_property
-    def _waits(self) -> Gate:
+    def _waits(self) -> ConcurrencyLimit:
         """Waits have turns of their own: they take minutes, in which they do next to nothing."""
-        return Gate(running=256, queued=0)
+        return ConcurrencyLimit(running=256, queued=0)
 
     def handle(
         self,

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from sutro_mcp.api import Status
-from sutro_mcp.results import OnProgress, Promise, Variant
+from sutro_mcp.results import ExpectedResults, OnProgress, Variant
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.answers import ResultsAnswer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
@@ -117,9 +117,9 @@ async def summary_of(
 ) -> ResultsAnswer:
     """The summary, compared with what the job says of its rows and schema."""
 
-    async def promise() -> Promise:
+    async def promise() -> ExpectedResults:
         job = await app.client.get_job(variant.job_id)
-        return Promise(
+        return ExpectedResults(
             num_rows=job.num_rows if job.status is Status.SUCCEEDED else None,
             json_schema=job.json_schema if _is_shallow(job.json_schema) else None,
         )

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.emulator import Emulator, Fault, Reading, serve_in_thread
+from sutro_mcp.emulator import ApiVariant, Emulator, Fault, serve_in_thread
 from sutro_mcp.errors import (
     ArtifactChangedError,
     ResultsNotReadyError,
@@ -30,7 +30,7 @@ LARGE = 10**9
 
 @asynccontextmanager
 async def sutro(
-    reading: Reading = Reading(),  # noqa: B008 - frozen
+    reading: ApiVariant = ApiVariant(),  # noqa: B008 - frozen
 ) -> AsyncGenerator[tuple[Emulator, ApiClient]]:
     """A deployment and a client of it."""
     with serve_in_thread(seed_jobs=False, reading=reading) as emulator:
@@ -146,8 +146,8 @@ async def test_a_fresh_look_at_other_results_ends_what_was_kept(tmp_path: Path) 
         store.close()
 
 
-@pytest.mark.parametrize("reading", [Reading(), Reading(results_url=False)], ids=["parts", "whole"])
-async def test_what_another_process_removed_is_fetched_anew(tmp_path: Path, reading: Reading) -> None:
+@pytest.mark.parametrize("reading", [ApiVariant(), ApiVariant(results_url=False)], ids=["parts", "whole"])
+async def test_what_another_process_removed_is_fetched_anew(tmp_path: Path, reading: ApiVariant) -> None:
     """Made room, or the user took the folder away."""
     async with sutro(reading) as (emulator, client):
         folder = tmp_path / "cache"
@@ -221,11 +221,15 @@ async def test_an_artifact_that_changed_between_two_processes_is_fetched_anew(tm
 
 @pytest.mark.parametrize(
     "reading",
-    [Reading(store_etag=False), Reading(results_url=False), Reading(results_url=False, get_results=False)],
+    [
+        ApiVariant(store_etag=False),
+        ApiVariant(results_url=False),
+        ApiVariant(results_url=False, get_results=False),
+    ],
     ids=["no entity tag", "no link", "JSON"],
 )
 async def test_what_cannot_be_checked_is_not_kept_for_the_next_process(
-    tmp_path: Path, reading: Reading
+    tmp_path: Path, reading: ApiVariant
 ) -> None:
     """In this one it is fetched once."""
     async with sutro(reading) as (emulator, client):
@@ -241,7 +245,7 @@ async def test_what_cannot_be_checked_is_not_kept_for_the_next_process(
 
 async def test_what_a_store_without_parts_gave_is_fetched_anew_by_the_next_process(tmp_path: Path) -> None:
     """It has an entity tag, but no way to ask for one byte with it."""
-    async with sutro(Reading(store_ranges=False)) as (emulator, client):
+    async with sutro(ApiVariant(store_ranges=False)) as (emulator, client):
         variant = add(emulator)
         for _ in range(2):
             store = ArtifactStore(tmp_path, LARGE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.results.cache.byte_ranges import Span
+from sutro_mcp.results.cache.byte_ranges import ByteRange
 from sutro_mcp.results.cache.file_on_disk import PIECE, Entry, list_of, read_state
 from tests.results.support import files_of_at_most
 
@@ -26,7 +26,7 @@ def filled(data: Path, *spans: tuple[int, bytes]) -> Entry:
     return entry
 
 
-def missing(data: Path) -> list[Span]:
+def missing(data: Path) -> list[ByteRange]:
     """What the next process finds missing once it has checked everything."""
     with closing(Entry(data, SIZE, DOING, state=read_state(data))) as entry:
         assert entry.etag in (None, '"one"')

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, UnexpectedReplyError
-from sutro_mcp.results import ArtifactRef, ExportFormat, ExportReport
+from sutro_mcp.results import ExportFormat, ExportReport, LocalArtifact
 from sutro_mcp.results.export.export import make_export
 from sutro_mcp.results.export.file_names import export_name
 from sutro_mcp.results.request_models import ExportRequest
 from sutro_mcp.results.rows.frames import build_frame
 from sutro_mcp.results.tasks import TASKS
-from sutro_mcp.results.worker.protocol import Deaf
+from sutro_mcp.results.worker.protocol import NullChannel
 from tests.results.support import file, files_of_at_most, objects, outputs, panicking, parquet
 
 FORMATS: list[ExportFormat] = ["parquet", "csv", "jsonl"]
@@ -61,7 +61,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 
 def export(
-    folder: Path, artifact: ArtifactRef, name: str = "a", form: str = "", **options: Any
+    folder: Path, artifact: LocalArtifact, name: str = "a", form: str = "", **options: Any
 ) -> ExportReport:
     """Export in this process."""
     whole, chosen = export_name(name, cast("ExportFormat", form) if form else None)
@@ -79,7 +79,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def frame_of(artifact: ArtifactRef, **options: Any) -> pl.DataFrame:
+def frame_of(artifact: LocalArtifact, **options: Any) -> pl.DataFrame:
     """What Python callers get."""
     chosen: dict[str, Any] = {
         "with_original_df": None,
@@ -498,6 +498,6 @@ def test_the_worker_knows_the_task(exports: Path, artifacts: Path) -> None:
         temporary=".part",
         format="csv",
     )
-    report = TASKS["export"](json.loads(request.model_dump_json()), Deaf())
+    report = TASKS["export"](json.loads(request.model_dump_json()), NullChannel())
     assert isinstance(report, ExportReport)
     assert (report.rows, report.folder) == (1, str(exports))

@@ -18,14 +18,14 @@ from inline_snapshot import snapshot
 from polars.testing import assert_frame_equal
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
-from sutro_mcp.results import ArtifactRef, ExportFormat, ExportReport
+from sutro_mcp.results import ExportFormat, ExportReport, LocalArtifact
 from sutro_mcp.results.export.export import make_export
 from sutro_mcp.results.export.formats import Written
 from sutro_mcp.results.request_models import ExportRequest
 from sutro_mcp.results.rows.frames import build_frame
 from sutro_mcp.results.rows.reader import open_rows
 from sutro_mcp.results.rows.typed_frame import StreamedFrame
-from sutro_mcp.results.worker.protocol import Deaf, StoppedError
+from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 from sutro_mcp.results.worker.supervisor import Worker
 from tests.results.parquet.synthetic import File, data_page
 from tests.results.support import JOB_ID, file, objects, outputs, parquet
@@ -99,24 +99,24 @@ def tables(draw: st.DrawFn) -> pl.DataFrame:
     return pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String), **{n: columns[n]() for n in chosen}})
 
 
-def stored(folder: Path, table: pl.DataFrame, rows_in_group: int) -> ArtifactRef:
+def stored(folder: Path, table: pl.DataFrame, rows_in_group: int) -> LocalArtifact:
     """The artifact, cut into row groups."""
     path = folder / "artifact.parquet"
     table.write_parquet(path, row_group_size=rows_in_group)
-    return ArtifactRef(path=str(path), format="parquet", job_id=JOB_ID)
+    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID)
 
 
-def streamed(artifact: ArtifactRef, step: int, **options: Any) -> tuple[pl.DataFrame, str | None]:
+def streamed(artifact: LocalArtifact, step: int, **options: Any) -> tuple[pl.DataFrame, str | None]:
     """All parts of the frame joined, and why outputs were not unpacked."""
     name = options.setdefault("output_column", "inference_result")
-    with open_rows(artifact, name, Deaf()) as rows:
-        frame = StreamedFrame(rows, artifact, Deaf(), step=step, **options)
+    with open_rows(artifact, name, NullChannel()) as rows:
+        frame = StreamedFrame(rows, artifact, NullChannel(), step=step, **options)
         parts = [pl.DataFrame(schema=frame.schema), *frame.frames()]
         assert all(part.height <= step for part in parts)
     return pl.concat(parts), frame.not_unpacked
 
 
-def whole(artifact: ArtifactRef, **options: Any) -> pl.DataFrame:
+def whole(artifact: LocalArtifact, **options: Any) -> pl.DataFrame:
     """The frame that Python callers get."""
     chosen = {"output_column": "inference_result", "unpack_json": True, "original": None, **options}
     chosen["with_original_df"] = chosen.pop("original")
@@ -139,7 +139,7 @@ def assert_same(found: Any, expected: Any) -> None:
         assert_frame_equal(found, expected, check_exact=True)
 
 
-def export(folder: Path, artifact: ArtifactRef, form: ExportFormat, **options: Any) -> ExportReport:
+def export(folder: Path, artifact: LocalArtifact, form: ExportFormat, **options: Any) -> ExportReport:
     """Export in this process as `a.<form>`."""
     own = {name: options.pop(name) for name in ("channel", "step") if name in options}
     request = ExportRequest(
@@ -321,8 +321,8 @@ def test_what_is_written_has_the_types_that_polars_was_told(tmp_path: Path) -> N
     artifact = parquet(tmp_path, table)
     losses: dict[str, list[str]] = {}
     for form in FORMATS:
-        with open_rows(artifact, "inference_result", Deaf()) as rows:
-            written = Written(StreamedFrame(rows, artifact, Deaf(), step=1), form)
+        with open_rows(artifact, "inference_result", NullChannel()) as rows:
+            written = Written(StreamedFrame(rows, artifact, NullChannel(), step=1), form)
             assert {frame.schema == pl.Schema(written.schema) for frame in written.frames()} == {True}
             losses[form] = [loss.removeprefix("Lists, objects and bytes are ") for loss in written.losses()]
     assert losses == snapshot(
@@ -387,12 +387,12 @@ async def test_the_worker_tells_how_far_an_export_is(tmp_path: Path) -> None:
     )
 
 
-def large(folder: Path) -> ArtifactRef:
+def large(folder: Path) -> LocalArtifact:
     """Two row groups that do not shrink, so that the second is far behind the first."""
     values = [os.urandom(50_000).hex() for _ in range(20)]
     path = folder / "large.parquet"
     pl.DataFrame({"outputs": values, "id": range(20)}).write_parquet(path, row_group_size=10)
-    return ArtifactRef(path=str(path), format="parquet", job_id=JOB_ID)
+    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID)
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import polars as pl
 
 from sutro_mcp.results.cache.byte_ranges import merged
-from sutro_mcp.results.parquet import Run, Span
+from sutro_mcp.results.parquet import ByteRange, Run
 
 
 @dataclass
@@ -18,8 +18,8 @@ class Remote:
     """Bytes that are elsewhere until they are wanted; `present` says which are here."""
 
     data: bytes
-    present: list[Span] = field(default_factory=list[Span])
-    rounds: list[list[Span]] = field(default_factory=list[list[Span]])
+    present: list[ByteRange] = field(default_factory=list[ByteRange])
+    rounds: list[list[ByteRange]] = field(default_factory=list[list[ByteRange]])
 
     @property
     def size(self) -> int:
@@ -37,7 +37,7 @@ class Remote:
         assert not self._absent(start, stop), "read before it was wanted"
         return self.data[start:stop]
 
-    def want(self, spans: Sequence[Span]) -> None:
+    def want(self, spans: Sequence[ByteRange]) -> None:
         """One round, if anything of it is absent."""
         assert all(0 <= start < stop <= len(self.data) for start, stop in spans)
         absent = [gap for span in spans for gap in self._absent(*span)]
@@ -45,8 +45,8 @@ class Remote:
             self.rounds.append(absent)
             self.present = merged([*self.present, *absent])
 
-    def _absent(self, start: int, stop: int) -> list[Span]:
-        gaps: list[Span] = []
+    def _absent(self, start: int, stop: int) -> list[ByteRange]:
+        gaps: list[ByteRange] = []
         first = bisect.bisect_right(self.present, start, key=lambda span: span[1])
         for begin, end in self.present[first:]:
             if begin >= stop:

@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sutro_mcp.results import ArtifactRef, Cell
+from sutro_mcp.results import Cell, LocalArtifact
 from sutro_mcp.untrusted import visible
 from tests.results.support import JOB_ID, every_page, size
 
@@ -134,11 +134,11 @@ def test_no_page_exceeds_its_budget(
         assert {len(row) for row in each.rows} == {len(each.columns)}
 
 
-def write(folder: Path, table: pl.DataFrame, layout: dict[str, Any]) -> ArtifactRef:
+def write(folder: Path, table: pl.DataFrame, layout: dict[str, Any]) -> LocalArtifact:
     """The table as an artifact, inputs included; it takes the place of the one before."""
     path = folder / "property.parquet"
     table.write_parquet(path, **layout)
-    return ArtifactRef(path=str(path), format="parquet", job_id=JOB_ID, include_inputs=True)
+    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID, include_inputs=True)
 
 
 def naive_row(row: dict[str, Any], taken: set[str]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
-from sutro_mcp.results import ArtifactRef, Page, Summary
-from sutro_mcp.results.cache.byte_ranges import Spans
+from sutro_mcp.results import LocalArtifact, Page, Summary
+from sutro_mcp.results.cache.byte_ranges import ByteRanges
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.rows.page import make_page
 from sutro_mcp.results.summary.summary import make_summary
@@ -36,8 +36,8 @@ class Server:
         self.path = folder / "holes.parquet"
         with self.path.open("wb") as file:
             file.truncate(len(self.raw))
-        self.whole = ArtifactRef(path=str(whole), format="parquet", job_id=JOB_ID)
-        self.ref = ArtifactRef(
+        self.whole = LocalArtifact(path=str(whole), format="parquet", job_id=JOB_ID)
+        self.ref = LocalArtifact(
             path=str(self.path),
             format="parquet",
             job_id=JOB_ID,
@@ -45,7 +45,7 @@ class Server:
             is_whole=False,
         )
         self.told: list[dict[str, Any]] = []
-        self.sent = Spans()
+        self.sent = ByteRanges()
         self.patience = patience
 
     def ask(self, message: dict[str, Any]) -> None:
@@ -233,7 +233,7 @@ def test_a_file_that_another_process_removed_stops_the_task(tmp_path: Path, fram
 def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
     """Said as such."""
     with pytest.raises(UnexpectedReplyError, match="the file cannot be read"):
-        make_page(PageRequest(artifact=ArtifactRef(path=str(tmp_path), format="parquet", job_id=JOB_ID)))
+        make_page(PageRequest(artifact=LocalArtifact(path=str(tmp_path), format="parquet", job_id=JOB_ID)))
 
 
 def test_a_footer_that_is_not_understood_leads_to_the_whole_file(tmp_path: Path) -> None:

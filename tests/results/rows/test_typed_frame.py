@@ -11,18 +11,18 @@ import polars as pl
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results import ArtifactRef
+from sutro_mcp.results import LocalArtifact
 from sutro_mcp.results.rows.frames import build_frame
 from tests.results.support import file, outputs, parquet
 
 
-def frame(artifact: ArtifactRef, original: Any = None, **options: Any) -> Any:
+def frame(artifact: LocalArtifact, original: Any = None, **options: Any) -> Any:
     """The frame with the defaults of the library."""
     defaults: dict[str, Any] = {"output_column": "inference_result", "unpack_json": True}
     return build_frame(artifact, with_original_df=original, **(defaults | options))
 
 
-def json_file(folder: Path, columns: dict[str, list[Any]]) -> ArtifactRef:
+def json_file(folder: Path, columns: dict[str, list[Any]]) -> LocalArtifact:
     """The same columns as the third route would give them."""
     return file(folder, json.dumps({"results": columns}), "json")
 

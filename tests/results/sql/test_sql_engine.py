@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
-from sutro_mcp.results import ArtifactRef, Page
+from sutro_mcp.results import LocalArtifact, Page
 from sutro_mcp.results.request_models import QueryRequest
 from sutro_mcp.results.sql.polars_engine import run_query, warm_up
 from sutro_mcp.results.sql.polars_precheck import why_not
@@ -28,18 +28,18 @@ REVIEWS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def reviews(tmp_path: Path) -> ArtifactRef:
+def reviews(tmp_path: Path) -> LocalArtifact:
     """Four reviews, a null, text, and JSON that was cut off."""
     texts = [*map(json.dumps, REVIEWS), None, "sorry", '{"label": "go']
     return outputs(tmp_path, *texts)
 
 
-def query(artifact: ArtifactRef, sql: str, **options: Any) -> Page:
+def query(artifact: LocalArtifact, sql: str, **options: Any) -> Page:
     """The page, made in this process."""
     return run_query(load_table(artifact), QueryRequest(sql=sql, **options))
 
 
-def refusal(artifact: ArtifactRef, sql: str, **options: Any) -> InvalidArgumentError:
+def refusal(artifact: LocalArtifact, sql: str, **options: Any) -> InvalidArgumentError:
     """Why the SQL cannot be run."""
     with pytest.raises(InvalidArgumentError) as refused:
         query(artifact, sql, **options)
@@ -84,14 +84,14 @@ def refusal(artifact: ArtifactRef, sql: str, **options: Any) -> InvalidArgumentE
         ("SELECT row FROM results WHERE row > 99", []),
     ],
 )  # fmt: skip
-def test_sql_yields_what_it_says(reviews: ArtifactRef, sql: str, rows: list[list[Any]]) -> None:
+def test_sql_yields_what_it_says(reviews: LocalArtifact, sql: str, rows: list[list[Any]]) -> None:
     """Over fields of JSON outputs; rows that are no objects are null in them and spoil nothing."""
     page = query(reviews, sql)
     assert page.rows == rows
     assert (page.row_count, page.next_offset, page.shortened) == (len(rows), None, None)
 
 
-def test_the_table_has_a_column_for_each_field_and_says_of_what_type(reviews: ArtifactRef) -> None:
+def test_the_table_has_a_column_for_each_field_and_says_of_what_type(reviews: LocalArtifact) -> None:
     """In order of first appearance, around the raw output."""
     assert load_table(reviews).listing() == (
         '"row" integer, "label" text, "score" number, "vendor" text, "vendor.name" text, "vendor.at" text, '
@@ -241,7 +241,7 @@ def test_what_cannot_be_read_is_no_table(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_sql_is_answered_with_what_is_wrong_and_the_columns(
-    reviews: ArtifactRef, sql: str, happened: str
+    reviews: LocalArtifact, sql: str, happened: str
 ) -> None:
     """One short sentence, and what there is to select."""
     refused = refusal(reviews, sql)
@@ -250,7 +250,7 @@ def test_wrong_sql_is_answered_with_what_is_wrong_and_the_columns(
     assert refused.next_step == f"The columns of results are {load_table(reviews).listing()}"
 
 
-def test_what_polars_says_is_cut_and_made_visible(reviews: ArtifactRef) -> None:
+def test_what_polars_says_is_cut_and_made_visible(reviews: LocalArtifact) -> None:
     """It may repeat a name that someone else chose."""
     happened = refusal(reviews, 'SELECT "\u202e' + "x" * 500 + '" FROM results').happened
     assert "\u202e" not in happened
@@ -258,7 +258,7 @@ def test_what_polars_says_is_cut_and_made_visible(reviews: ArtifactRef) -> None:
 
 
 def test_a_file_that_cannot_be_opened_is_refused_without_a_word_about_it(
-    reviews: ArtifactRef, tmp_path: Path
+    reviews: LocalArtifact, tmp_path: Path
 ) -> None:
     """Whether it is not there or may not be read would be an answer."""
     sql = f"FROM read_csv('{tmp_path / 'none'}')"
@@ -278,12 +278,14 @@ def test_a_file_that_cannot_be_opened_is_refused_without_a_word_about_it(
         ("SELECT cumulative_logprobs FROM results", "(include_cumulative_logprobs=true adds it)"),
     ],
 )
-def test_a_mistake_is_told_in_words_that_help_with_sql(reviews: ArtifactRef, sql: str, happened: str) -> None:
+def test_a_mistake_is_told_in_words_that_help_with_sql(
+    reviews: LocalArtifact, sql: str, happened: str
+) -> None:
     """Where polars says a bare name, or what to do in Python."""
     assert happened in refusal(reviews, sql).happened
 
 
-def test_a_panic_of_polars_is_a_refusal(reviews: ArtifactRef, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_panic_of_polars_is_a_refusal(reviews: LocalArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """It derives from BaseException, and its text is about polars' own source."""
 
     def panic(*_arguments: Any, **_options: Any) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from sutro_mcp.errors import UnexpectedReplyError
-from sutro_mcp.results import ColumnSummary, Distribution, Sample, Suspicion, TopValue
+from sutro_mcp.results import ColumnSummary, Distribution, QualityFlag, Sample, TopValue
 from tests.results.support import column, file, objects, outputs, parquet, summary, suspicions
 
 PROSE = "The parcel came on time and everything in it was as described; I would order there again."
@@ -79,10 +79,10 @@ def test_broken_rows_are_counted_beside_the_objects(tmp_path: Path) -> None:
 
     assert answer.outputs == "JSON objects in 12 of 23 rows"
     assert answer.suspicious == [
-        Suspicion(kind="JSON cut off or broken", count=7, rows=[12, 13, 14, 15, 16]),
-        Suspicion(kind="empty output", count=2, rows=[21, 22]),
-        Suspicion(kind="not JSON", count=1, rows=[19]),
-        Suspicion(kind="null output", count=1, rows=[20]),
+        QualityFlag(kind="JSON cut off or broken", count=7, rows=[12, 13, 14, 15, 16]),
+        QualityFlag(kind="empty output", count=2, rows=[21, 22]),
+        QualityFlag(kind="not JSON", count=1, rows=[19]),
+        QualityFlag(kind="null output", count=1, rows=[20]),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from sutro_mcp.results import Suspicion, TopValue
+from sutro_mcp.results import QualityFlag, TopValue
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.answers import ResultsAnswer
 from tests.results.summary.support import OUTPUT, summarise
@@ -139,7 +139,7 @@ def test_estimates_are_called_so_in_the_text() -> None:
     (field,) = answer.columns
     top = [TopValue(value=1, count=2, share=0.5)]
     guessed = field.model_copy(update={"estimates": ["distinct", "quartiles", "top"], "top": top})
-    doubt = Suspicion(kind="empty output", count=7, rows=[1, 2])
+    doubt = QualityFlag(kind="empty output", count=7, rows=[1, 2])
     shown = answer.model_copy(update={"columns": [guessed], "suspicious": [doubt], "suspicious_rows": 7})
 
     assert (

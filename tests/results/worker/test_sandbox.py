@@ -28,7 +28,7 @@ from sutro_mcp.errors import (
     SutroError,
     WorkerError,
 )
-from sutro_mcp.results import ArtifactRef, Page
+from sutro_mcp.results import LocalArtifact, Page
 from sutro_mcp.results.request_models import QueryRequest
 from sutro_mcp.results.sql.polars_engine import run_query
 from sutro_mcp.results.sql.table import load_table
@@ -166,7 +166,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> ArtifactRef:
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> LocalArtifact:
     """A thousand rows."""
     folder = tmp_path_factory.mktemp("artifact")
     return objects(folder, *({"label": "ab"[n % 2], "n": n} for n in range(1_000)))
@@ -178,7 +178,7 @@ def runner() -> QueryRunner:
     return QueryRunner()
 
 
-async def run(runner: QueryRunner, artifact: ArtifactRef, sql: str, *, checked: bool = True) -> Page:
+async def run(runner: QueryRunner, artifact: LocalArtifact, sql: str, *, checked: bool = True) -> Page:
     """One query, in its process."""
     with anyio.fail_after(25):
         return await runner.run(artifact, QueryRequest(sql=sql, checked=checked))
@@ -219,7 +219,7 @@ def test_the_canary_can_be_read_without_the_wall(target: Target) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_is_refused_in_words(artifact: ArtifactRef, target: Target, attack: str) -> None:
+def test_an_attack_is_refused_in_words(artifact: LocalArtifact, target: Target, attack: str) -> None:
     """By the look at the SQL or by polars, before anything is read: this is no process without rights."""
     with pytest.raises(InvalidArgumentError) as refused:
         run_query(load_table(artifact), QueryRequest(sql=attack.format(**target.names)))
@@ -229,7 +229,7 @@ def test_an_attack_is_refused_in_words(artifact: ArtifactRef, target: Target, at
 
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_an_attack_is_harmless_when_nobody_looks(
-    runner: QueryRunner, artifact: ArtifactRef, target: Target, attack: str
+    runner: QueryRunner, artifact: LocalArtifact, target: Target, attack: str
 ) -> None:
     """Nothing is read, written, connected to or told; the SQL's own words may come back."""
     before = target.files()
@@ -248,7 +248,7 @@ async def test_an_attack_is_harmless_when_nobody_looks(
 
 
 async def test_whether_a_file_exists_is_not_told(
-    runner: QueryRunner, artifact: ArtifactRef, target: Target
+    runner: QueryRunner, artifact: LocalArtifact, target: Target
 ) -> None:
     """The same words for one that does and one that does not."""
     for reader in ("read_csv", "read_parquet", "read_ndjson", "read_ipc"):
@@ -262,7 +262,7 @@ async def test_whether_a_file_exists_is_not_told(
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-async def test_a_bomb_ends_in_an_error_and_the_next_query_works(artifact: ArtifactRef, bomb: str) -> None:
+async def test_a_bomb_ends_in_an_error_and_the_next_query_works(artifact: LocalArtifact, bomb: str) -> None:
     """Within the limits, at no cost to the memory of this process."""
     import resource
 
@@ -282,7 +282,7 @@ async def test_a_bomb_ends_in_an_error_and_the_next_query_works(artifact: Artifa
 
 @reads_proc
 async def test_the_process_has_no_secret_and_no_rights(
-    artifact: ArtifactRef, monkeypatch: pytest.MonkeyPatch
+    artifact: LocalArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen from outside while SQL runs in it."""
     monkeypatch.setenv("SUTRO_API_KEY", "sk-secret")
@@ -354,7 +354,7 @@ async def test_nothing_can_be_opened_or_started_after_the_rights_are_gone(tmp_pa
 
 
 @reads_proc
-async def test_cancelling_a_query_ends_its_process_at_once(artifact: ArtifactRef) -> None:
+async def test_cancelling_a_query_ends_its_process_at_once(artifact: LocalArtifact) -> None:
     """Within a second, and the runner is free for the next."""
     runner = QueryRunner(query_seconds=60)
     cancelled: list[float] = []
@@ -377,7 +377,7 @@ def test_the_times_are_those_of_the_readme() -> None:
     ]
 
 
-async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, artifact: ArtifactRef) -> None:
+async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, artifact: LocalArtifact) -> None:
     """For its query, and for no other."""
     async with anyio.create_task_group() as calls:
 
@@ -394,14 +394,14 @@ async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, artifac
 
 
 async def test_results_that_have_gone_from_the_disk_are_no_damage(
-    runner: QueryRunner, artifact: ArtifactRef
+    runner: QueryRunner, artifact: LocalArtifact
 ) -> None:
     """Another server may have made room: they are fetched anew."""
     with pytest.raises(ArtifactChangedError):
         await run(runner, artifact.model_copy(update={"path": f"{artifact.path}x", "inode": 1}), GOOD)
 
 
-async def test_queries_wait_for_each_other(runner: QueryRunner, artifact: ArtifactRef) -> None:
+async def test_queries_wait_for_each_other(runner: QueryRunner, artifact: LocalArtifact) -> None:
     """Each may take gigabytes; all are answered."""
     answers: list[Page] = []
 
@@ -465,7 +465,7 @@ async def test_results_that_cannot_be_loaded_are_an_error(runner: QueryRunner, t
 )
 async def test_nonsense_from_the_process_is_an_error(
     runner: QueryRunner,
-    artifact: ArtifactRef,
+    artifact: LocalArtifact,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     reply: str,
@@ -481,7 +481,7 @@ async def test_nonsense_from_the_process_is_an_error(
 
 
 async def test_a_process_that_cannot_start_is_an_error(
-    runner: QueryRunner, artifact: ArtifactRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner: QueryRunner, artifact: LocalArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The interpreter may have been replaced while the server ran."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
@@ -490,7 +490,7 @@ async def test_a_process_that_cannot_start_is_an_error(
 
 
 async def test_a_system_that_cannot_confine_gets_no_sql(
-    runner: QueryRunner, artifact: ArtifactRef, monkeypatch: pytest.MonkeyPatch
+    runner: QueryRunner, artifact: LocalArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows has no limits to lower: refused before anything is started."""
     monkeypatch.setitem(sys.modules, "resource", None)

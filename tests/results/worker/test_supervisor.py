@@ -20,8 +20,8 @@ from sutro_mcp.errors import (
     UnexpectedReplyError,
     WorkerError,
 )
-from sutro_mcp.results import ArtifactRef, Page, Summary
-from sutro_mcp.results.cache.byte_ranges import Span
+from sutro_mcp.results import LocalArtifact, Page, Summary
+from sutro_mcp.results.cache.byte_ranges import ByteRange
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.worker.supervisor import Worker
 from tests.results import support
@@ -42,12 +42,12 @@ async def worker() -> AsyncIterator[Worker]:
 
 
 @pytest.fixture
-def artifact(tmp_path: Path) -> ArtifactRef:
+def artifact(tmp_path: Path) -> LocalArtifact:
     """Results of two rows."""
     return outputs(tmp_path, "a", "b")
 
 
-async def page(worker: Worker, artifact: ArtifactRef, offset: int = 0) -> Page:
+async def page(worker: Worker, artifact: LocalArtifact, offset: int = 0) -> Page:
     """One page, by way of the worker."""
     return await worker.run("page", PageRequest(artifact=artifact, offset=offset), Page, "read rows")
 
@@ -68,7 +68,7 @@ def processes() -> list[int]:
     return found
 
 
-async def test_answers_are_those_of_this_process(worker: Worker, artifact: ArtifactRef) -> None:
+async def test_answers_are_those_of_this_process(worker: Worker, artifact: LocalArtifact) -> None:
     """Pages and summaries, unchanged by the pipe."""
     assert await page(worker, artifact) == support.page(artifact)
     assert await worker.run(
@@ -79,23 +79,23 @@ async def test_answers_are_those_of_this_process(worker: Worker, artifact: Artif
 class Store:
     """An artifact of which nothing has come yet, and what is asked of it."""
 
-    def __init__(self, folder: Path, artifact: ArtifactRef, failure: SutroError | None = None) -> None:
+    def __init__(self, folder: Path, artifact: LocalArtifact, failure: SutroError | None = None) -> None:
         self._path = folder / "coming.parquet"
         self._content = Path(artifact.path).read_bytes()
         self.size = len(self._content)
         self._path.write_bytes(bytes(self.size))
         self._failure = failure
-        self.wanted: list[Span] = []
-        self.ahead_of: list[Span] = []
+        self.wanted: list[ByteRange] = []
+        self.ahead_of: list[ByteRange] = []
 
     @property
-    def artifact(self) -> ArtifactRef:
+    def artifact(self) -> LocalArtifact:
         inode = self._path.stat().st_ino
-        return ArtifactRef(
+        return LocalArtifact(
             path=str(self._path), format="parquet", job_id=support.JOB_ID, inode=inode, is_whole=False
         )
 
-    async def want(self, spans: Sequence[Span]) -> None:
+    async def want(self, spans: Sequence[ByteRange]) -> None:
         """They come at once, or never."""
         self.wanted += spans
         if self._failure:
@@ -105,7 +105,7 @@ class Store:
                 file.seek(start)
                 file.write(self._content[start:stop])
 
-    async def ahead(self, spans: Sequence[Span]) -> None:
+    async def ahead(self, spans: Sequence[ByteRange]) -> None:
         """They fail, which is not heard of."""
         self.ahead_of += spans
         raise ConnectionFailedError("read", "not there", "Call again")
@@ -131,7 +131,7 @@ async def test_bytes_that_the_task_needs_are_fetched_when_it_says_so(worker: Wor
 
 @reads_proc
 async def test_bytes_that_do_not_come_are_the_error_of_their_store(
-    worker: Worker, artifact: ArtifactRef, tmp_path: Path
+    worker: Worker, artifact: LocalArtifact, tmp_path: Path
 ) -> None:
     """Not one of the process, which is there for the next call."""
     store = Store(tmp_path, artifact, ConnectionFailedError("read", "gone", "Call again"))
@@ -145,7 +145,7 @@ async def test_bytes_that_do_not_come_are_the_error_of_their_store(
 
 
 @reads_proc
-async def test_a_process_can_be_started_ahead_of_need(worker: Worker, artifact: ArtifactRef) -> None:
+async def test_a_process_can_be_started_ahead_of_need(worker: Worker, artifact: LocalArtifact) -> None:
     """The first call finds it, as does whoever starts it again."""
     await worker.start()
     first = processes()
@@ -156,7 +156,7 @@ async def test_a_process_can_be_started_ahead_of_need(worker: Worker, artifact: 
 
 
 @reads_proc
-async def test_one_process_serves_all_calls(worker: Worker, artifact: ArtifactRef) -> None:
+async def test_one_process_serves_all_calls(worker: Worker, artifact: LocalArtifact) -> None:
     """It starts with the first, also when several come at once."""
     assert processes() == []
 
@@ -170,7 +170,7 @@ async def test_one_process_serves_all_calls(worker: Worker, artifact: ArtifactRe
     assert processes() == first
 
 
-async def test_an_error_of_ours_crosses_the_pipe(worker: Worker, artifact: ArtifactRef) -> None:
+async def test_an_error_of_ours_crosses_the_pipe(worker: Worker, artifact: LocalArtifact) -> None:
     """With its class and its three parts; the process lives on."""
     with pytest.raises(InvalidArgumentError) as here:
         support.page(artifact, offset=2)
@@ -182,7 +182,7 @@ async def test_an_error_of_ours_crosses_the_pipe(worker: Worker, artifact: Artif
 
 
 async def test_a_file_that_would_abort_polars_is_an_error(
-    worker: Worker, artifact: ArtifactRef, tmp_path: Path
+    worker: Worker, artifact: LocalArtifact, tmp_path: Path
 ) -> None:
     """Its page header is found out before polars sees it; the next call works."""
     with pytest.raises(UnexpectedReplyError, match="damaged"):
@@ -192,7 +192,7 @@ async def test_a_file_that_would_abort_polars_is_an_error(
 
 
 async def test_a_file_that_panics_polars_is_an_error(
-    worker: Worker, artifact: ArtifactRef, tmp_path: Path
+    worker: Worker, artifact: LocalArtifact, tmp_path: Path
 ) -> None:
     """A damaged file is not the worker's failure; the next call works."""
     with pytest.raises(UnexpectedReplyError, match="damaged"):
@@ -202,7 +202,7 @@ async def test_a_file_that_panics_polars_is_an_error(
 
 
 async def test_a_bug_in_a_task_is_an_error_that_names_its_class(
-    worker: Worker, artifact: ArtifactRef
+    worker: Worker, artifact: LocalArtifact
 ) -> None:
     """No more: the traceback may hold data."""
     with pytest.raises(WorkerError, match=r"the process that reads results failed \(KeyError\)"):
@@ -212,7 +212,7 @@ async def test_a_bug_in_a_task_is_an_error_that_names_its_class(
 
 
 @reads_proc
-async def test_a_process_killed_while_it_works_is_an_error(worker: Worker, artifact: ArtifactRef) -> None:
+async def test_a_process_killed_while_it_works_is_an_error(worker: Worker, artifact: LocalArtifact) -> None:
     """For the call it worked on, and for no other."""
     await page(worker, artifact)
     (pid,) = processes()
@@ -232,7 +232,7 @@ async def test_a_process_killed_while_it_works_is_an_error(worker: Worker, artif
 
 
 @reads_proc
-async def test_a_process_killed_between_calls_is_replaced(worker: Worker, artifact: ArtifactRef) -> None:
+async def test_a_process_killed_between_calls_is_replaced(worker: Worker, artifact: LocalArtifact) -> None:
     """Nobody notices."""
     await page(worker, artifact)
     (pid,) = processes()
@@ -246,7 +246,7 @@ async def test_a_process_killed_between_calls_is_replaced(worker: Worker, artifa
 
 @reads_proc
 async def test_a_call_that_is_cancelled_takes_its_process_along(
-    worker: Worker, artifact: ArtifactRef
+    worker: Worker, artifact: LocalArtifact
 ) -> None:
     """Or its late answer would be taken for that of the next call."""
     await page(worker, artifact)
@@ -263,7 +263,7 @@ async def test_a_call_that_is_cancelled_takes_its_process_along(
 
 
 @reads_proc
-async def test_a_call_past_its_deadline_takes_its_process_along(artifact: ArtifactRef) -> None:
+async def test_a_call_past_its_deadline_takes_its_process_along(artifact: LocalArtifact) -> None:
     """Nothing starts and imports polars within 50 milliseconds."""
     worker = Worker(patience=0.05)
 
@@ -274,7 +274,7 @@ async def test_a_call_past_its_deadline_takes_its_process_along(artifact: Artifa
 
 
 @reads_proc
-async def test_closing_leaves_no_process(worker: Worker, artifact: ArtifactRef) -> None:
+async def test_closing_leaves_no_process(worker: Worker, artifact: LocalArtifact) -> None:
     """Whether or not one was started; a call under way ends with an error."""
     await worker.aclose()
     await page(worker, artifact)
@@ -296,7 +296,7 @@ async def test_closing_leaves_no_process(worker: Worker, artifact: ArtifactRef) 
 
 @reads_proc
 async def test_the_process_knows_no_secret(
-    worker: Worker, artifact: ArtifactRef, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, artifact: LocalArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only what it needs to find its libraries and temporary files."""
     monkeypatch.setenv("SUTRO_API_KEY", "sk-secret")
@@ -328,7 +328,7 @@ async def test_the_process_knows_no_secret(
     "reply", [r"\377\377\377\377", r"\000\000\000\003xyz", ""], ids=["4 GB", "not JSON", "nothing"]
 )
 async def test_nonsense_from_the_process_is_an_error(
-    worker: Worker, artifact: ArtifactRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: str
+    worker: Worker, artifact: LocalArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: str
 ) -> None:
     """It is ended, and with it whatever it may still say."""
     impostor = tmp_path / "python"
@@ -341,7 +341,7 @@ async def test_nonsense_from_the_process_is_an_error(
 
 
 async def test_a_process_that_cannot_start_is_an_error(
-    worker: Worker, artifact: ArtifactRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, artifact: LocalArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The interpreter may have been replaced while the server ran."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
@@ -363,7 +363,7 @@ async def test_the_process_ends_with_its_stdin() -> None:
     "module", ["sutro_mcp.results.child", pytest.param("sutro_mcp.results.query_main", marks=reads_proc)]
 )
 async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
-    module: str, artifact: ArtifactRef
+    module: str, artifact: LocalArtifact
 ) -> None:
     """A busy one does not read, so it cannot notice the end of stdin when a server is killed."""
     requests, to_worker = os.pipe()

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from sutro_mcp.errors import TemporaryError
 from sutro_mcp.redaction import MASK
-from sutro_mcp.server.protocol.concurrency_limit import Gate
+from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
 from sutro_mcp.server.protocol.middleware import is_failure, outbound, scrub, scrub_result
 from tests.faults.odd_server import NativePanic, Parking, odd_server
 from tests.support import Era, text_of
@@ -143,7 +143,7 @@ async def test_sixteen_calls_run_sixty_four_wait_and_the_rest_come_back(
 
 async def test_where_nobody_may_wait_all_places_are_used_and_the_next_is_refused() -> None:
     """As for those who wait for jobs."""
-    gate = Gate(running=2, queued=0)
+    gate = ConcurrencyLimit(running=2, queued=0)
     async with gate.turn("first"), gate.turn("second"):
         with pytest.raises(TemporaryError, match="too many calls"):
             async with gate.turn("third"):
@@ -154,7 +154,7 @@ async def test_where_nobody_may_wait_all_places_are_used_and_the_next_is_refused
 
 async def test_a_call_that_is_given_up_while_it_waits_leaves_its_place() -> None:
     """Or the queue would fill with the dead."""
-    gate = Gate(running=1, queued=1)
+    gate = ConcurrencyLimit(running=1, queued=1)
     async with gate.turn("first"):
         with anyio.move_on_after(0):
             async with gate.turn("second"):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from mcp.types import ResourceLink
 
-from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Reading
+from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator, Fault
 from tests.support import Talk, talk, text_of
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ JOBS = [
     "churn-function-scores",
 ]
 SHARED = Emulator()
-ROUTES = [Reading(), Reading(results_url=False), Reading(results_url=False, get_results=False)]
+ROUTES = [ApiVariant(), ApiVariant(results_url=False), ApiVariant(results_url=False, get_results=False)]
 
 
 @pytest.fixture
@@ -122,10 +122,10 @@ async def test_the_next_pages_cost_no_request(chat: Talk) -> None:
 
 
 @pytest.mark.parametrize("reading", ROUTES, ids=["results-url", "get-results", "post-results"])
-async def test_every_route_gives_the_same_rows(reading: Reading) -> None:
+async def test_every_route_gives_the_same_rows(reading: ApiVariant) -> None:
     """A deployment that lacks one is read by the next."""
     answers: list[dict[str, object]] = []
-    for chosen in (Reading(), reading):
+    for chosen in (ApiVariant(), reading):
         emulator = Emulator(reading=chosen)
         async with talk(emulator) as chat:
             job_id = emulator.find("support-ticket-triage")
@@ -146,7 +146,7 @@ WITHOUT_RESULTS: list[tuple[str, list[str]]] = [
 
 @pytest.mark.parametrize("view", ["summary", "rows"])
 @pytest.mark.parametrize("reading", ROUTES, ids=["results-url", "get-results", "post-results"])
-async def test_a_job_without_results_says_why_on_every_route(reading: Reading, view: str) -> None:
+async def test_a_job_without_results_says_why_on_every_route(reading: ApiVariant, view: str) -> None:
     """Unfinished, failed, cancelled and gone are different answers."""
     emulator = Emulator(reading=reading)
     async with talk(emulator) as chat:
