@@ -1,16 +1,35 @@
-"""One value of a result as one JSON scalar, and JSON text as a value."""
+"""One value of a result as one JSON scalar, and JSON text as a value.
+
+Importing this module must not import polars: SQL needs it without.
+"""
 
 import decimal
+import json
 import math
+import re
 from typing import Any, cast
 
-import polars as pl
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from sutro_mcp.results.request_models import Cell
 from sutro_mcp.untrusted import visible
 
-from .columns import parse_json
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """The JSON value in `raw`; NaN and Infinity are refused. Raises ValueError or RecursionError."""
+    try:
+        return from_json(raw, allow_inf_nan=False, cache_strings=False)
+    except ValueError:
+        # The fast parser refuses lone surrogates, which models do produce and JSON can carry: one such cell
+        # must not hide the other rows. They become U+FFFD, as a frame can only hold valid text.
+        text = json.dumps(json.loads(raw, parse_constant=_refuse_constant), ensure_ascii=False)
+        return from_json(_SURROGATE.sub("\ufffd", text), allow_inf_nan=False, cache_strings=False)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def parse_object(text: str | None) -> dict[str, Any] | None:
@@ -22,23 +41,6 @@ def parse_object(text: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
-
-
-def times_as_text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Dates, times and durations in ISO 8601, with all their digits.
-
-    Those of Python have microseconds and the years 1 to 9999 only, and read a file to learn about a zone.
-    """
-    columns = {c.name: _iso(c) if c.dtype.is_temporal() else c for c in frame.iter_columns()}
-    return pl.DataFrame(columns)
-
-
-def _iso(times: pl.Series) -> pl.Series:
-    text = times.dt.to_string("iso:strict")
-    if times.dtype == pl.Duration:
-        return text
-    # Without the zeros that end a fraction.
-    return text.str.replace(r"(\.\d*?)0+($|[+-])", "${1}${2}").str.replace(r"\.($|[+-])", "${1}")
 
 
 def cell(value: Any) -> Cell:

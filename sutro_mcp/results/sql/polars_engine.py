@@ -11,10 +11,11 @@ import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import Cell, Page, QueryRequest
+from sutro_mcp.results.rows.artifact_frame import times_as_text
 
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
-from sutro_mcp.results.rows.json_values import cell, times_as_text
+from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.untrusted import quote
 
 from .polars_precheck import MAX_SQL, why_not

@@ -24,7 +24,7 @@ import polars as pl
 from pydantic_core import to_json
 
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.rows.columns import read_artifact
+from sutro_mcp.results.rows.artifact_frame import read_artifact
 from sutro_mcp.results.rows.json_values import parse_object
 from sutro_mcp.untrusted import shorten, visible
 

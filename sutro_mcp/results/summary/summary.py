@@ -5,7 +5,7 @@ from typing import Any
 
 from sutro_mcp.results.parquet import UnsupportedError
 from sutro_mcp.results.request_models import Summary, SummaryRequest
-from sutro_mcp.results.rows.json_values import times_as_text
+from sutro_mcp.results.rows.artifact_frame import times_as_text
 from sutro_mcp.results.rows.reader import Rows, open_rows
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 
