@@ -101,6 +101,20 @@ class ExportReport(_Model):
     remarks: list[str] = []
 
 
+class SqlTable(_Model):
+    """An artifact that SQL can read: as a Parquet file, with what is known of its columns beside it."""
+
+    artifact: LocalArtifact
+    parquet: str
+    side_file: str
+
+
+class SqlTables(_Model):
+    """The tables of a query by their names; `results` is one of them."""
+
+    tables: dict[str, SqlTable]
+
+
 class QueryRequest(_Model):
     """A SELECT over the table `results`, and how much of what it yields to show.
 

@@ -1,0 +1,306 @@
+"""DuckDB over the views of result artifacts: one SELECT, made into a page.
+
+Runs in a process of its own, which has no rights by the time that it hears SQL (`sandbox`): it holds the
+files that it reads (`held_files`), and DuckDB's own lock is a second wall. One thread, so that the same SQL
+gives the same answer, to the last digit and in the same order.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, cast
+
+import duckdb
+from pydantic_core import from_json
+
+from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.results.request_models import Cell, Page, QueryRequest, SqlTable
+
+# The same budgets as those of a page, kept by the same means.
+from sutro_mcp.results.rows.char_budget import fit
+from sutro_mcp.results.rows.columns import unreadable
+from sutro_mcp.results.rows.json_values import cell
+from sutro_mcp.untrusted import shorten, visible
+
+from .held_files import HeldFiles, address
+from .json_shape import literal, quoted
+from .results_view import OUTPUT, results_view
+from .side_file import AboutResults, held
+from .sql_errors import said
+
+MAX_SQL = 10_000
+_MAX_CELL = 500
+# A few rows may have longer cells: this many characters are shared among them.
+_CELLS = 8_000
+_LISTED = 60
+_MAX_NAME = 80
+_MAX_LISTING = 3_000
+# How long rows that are not shown may take to count.
+_COUNT_SECONDS = 4.0
+
+_SETTINGS: dict[str, Any] = {
+    "threads": "1",
+    "memory_limit": "256MB",
+    "temp_directory": "",
+    "max_temp_directory_size": "0KB",
+    "max_expression_depth": "250",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "python_enable_replacements": "false",
+}
+_LOCK = (
+    "SET error_on_division_by_zero = false",
+    "SET TimeZone = 'UTC'",
+    "SET enable_external_file_cache = false",
+    "SET secret_directory = '/nowhere'",
+    "SET allow_extension_repositories = 'forbidden'",
+    "SET enable_external_access = false",
+    "SET disabled_filesystems = 'LocalFileSystem'",
+    # Last: nothing can be set any more.
+    "SET lock_configuration = true",
+)
+# What assistants write and DuckDB lacks.
+_MACROS = (
+    "CREATE MACRO regexp_like(s, p) AS regexp_matches(s, p)",
+    "CREATE MACRO nvl(a, b) AS coalesce(a, b)",
+    """CREATE MACRO width_bucket(x, a, b, n) AS
+        greatest(0, least(n + 1, 1 + floor((x - a) * n / (b - a))))::INTEGER""",
+)
+# Every kind of value once, so that what fetching needs is imported.
+_WARM_UP = """SELECT [1], {'a': 1}, DATE '2026-01-01', TIMESTAMPTZ '2026-01-01', 1.5::DECIMAL(9, 2), uuid(),
+    INTERVAL 1 DAY, 'x'::BLOB, MAP {'a': 1}, 1::HUGEINT, TIME '10:00', '{"a": 1}'::JSON, NULL, 'a' LIKE 'b'"""
+_STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
+_TIMES = {"date", "time", "timestamp", "interval"}
+_NESTED = {"list", "struct", "map", "array", "union", "variant"}
+
+
+@dataclass(frozen=True)
+class LoadedTables:
+    """A connection that sees the tables as views and nothing else, and what is said about them."""
+
+    connection: duckdb.DuckDBPyConnection
+    clock: "_Clock"
+    job_id: str
+    listing: str
+    columns: tuple[str, ...]
+    more_fields: bool
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.clock.stop()
+        self.connection.close()
+
+
+def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
+    """See `sql_engine.load`."""
+    files = {name: held(table.artifact, table.parquet) for name, table in tables.items()}
+    files |= {f"{name}_side": held(table.artifact, table.side_file) for name, table in tables.items()}
+    connection = duckdb.connect(config=_SETTINGS)
+    connection.register_filesystem(HeldFiles(files))
+    connection.execute(f"SET allowed_paths = [{', '.join(literal(address(name)) for name in files)}]")
+    abouts: list[AboutResults] = []
+    for name, table in tables.items():
+        side = f"{name}_side"
+        try:
+            connection.execute(f"ATTACH {literal(address(side))} AS {side} (READ_ONLY)")
+            (about,) = cast("tuple[str]", connection.execute(f"SELECT json FROM {side}.about").fetchone())
+            abouts.append(AboutResults.model_validate_json(about))
+            columns, profile = abouts[-1].columns, abouts[-1].profile
+            connection.execute(
+                results_view(name, columns, table.artifact, profile, address(name), f"{side}.fixed")
+            )
+            connection.execute(f"SELECT * FROM {name} LIMIT 1").fetchall()
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
+            raise unreadable(table.artifact, "the file is damaged or not Parquet") from error
+    for statement in (*_MACROS, _WARM_UP, *_LOCK):
+        connection.execute(statement).fetchall()
+    listings, names = zip(*(_listing(connection, name) for name in tables), strict=True)
+    loaded = LoadedTables(
+        connection=connection,
+        clock=_Clock(connection.interrupt),
+        job_id=next(iter(tables.values())).artifact.job_id,
+        listing="; ".join(listings),
+        columns=tuple(each for some in names for each in some),
+        more_fields=any(about.profile.more_fields for about in abouts),
+    )
+    for sql in ("SELECT 1 AS a, DATE '2026-01-01' AS d, [1] AS l FROM range(9)", "SELECT nothing"):
+        with suppress(InvalidArgumentError):
+            run(loaded, QueryRequest(sql=sql, limit=1)).model_dump_json()
+    return loaded
+
+
+def run(loaded: LoadedTables, request: QueryRequest) -> Page:
+    """See `sql_engine.run`."""
+    if len(request.sql) > MAX_SQL:
+        raise _refused(loaded, f"the SQL has more than {MAX_SQL:,} characters")
+    try:
+        statements = loaded.connection.extract_statements(request.sql)
+        if len(statements) != 1 or statements[0].type not in _STATEMENTS:
+            kinds = [statement.type.name for statement in statements]
+            raise _refused(loaded, _not_one_select(kinds))
+        found = loaded.connection.sql(request.sql)
+        shown, convert = _shown(found)
+        rows = [
+            [change(value) for change, value in zip(convert, values, strict=True)]
+            for values in found.limit(request.limit + 1).project(shown).fetchall()
+        ]
+        row_count, is_counted = _count(loaded, found, rows, request)
+    except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
+        raise _refused(loaded, said(error, request.sql, loaded.columns)) from None
+    return _page(loaded, found.columns, rows, row_count, is_counted, request)
+
+
+def _not_one_select(kinds: list[str]) -> str:
+    if len(kinds) > 1:
+        return "it holds more than one statement"
+    if not kinds:
+        return "it has to be one SELECT"
+    return f"{kinds[0]} is not allowed: it has to be one SELECT (DESCRIBE, SUMMARIZE and PIVOT are, too)"
+
+
+def _count(
+    loaded: LoadedTables, found: duckdb.DuckDBPyRelation, rows: list[list[Cell]], request: QueryRequest
+) -> tuple[int, bool]:
+    """How many rows there are, and whether that is certain: counting may take longer than the first rows."""
+    if len(rows) <= request.limit:
+        return len(rows), True
+    rows.pop()
+    try:
+        with loaded.clock.limit(_COUNT_SECONDS):
+            ((count,),) = cast("list[tuple[int]]", found.aggregate("count(*)").fetchall())
+    except (duckdb.Error, RuntimeError):
+        return len(rows) + 1, False
+    return count, True
+
+
+def _shown(found: duckdb.DuckDBPyRelation) -> tuple[str, list[Callable[[Any], Cell]]]:
+    """What to select of the answer so that Python can hold each value, and how to make it a cell."""
+    shown: list[str] = []
+    convert: list[Callable[[Any], Cell]] = []
+    for at, kind in enumerate(found.types, start=1):
+        name = str(kind)
+        if kind.id in _NESTED:
+            shown.append(f"to_json(#{at})")
+            convert.append(_of_json)
+        elif name == "JSON":
+            shown.append(f"#{at}")
+            convert.append(_of_json)
+        elif kind.id.partition("_")[0].partition(" ")[0] in _TIMES:
+            shown.append(f"CAST(#{at} AS VARCHAR)")
+            convert.append(_of_time if name.startswith("TIMESTAMP") else cell)
+        elif kind.id in ("uuid", "bit", "enum"):
+            shown.append(f"CAST(#{at} AS VARCHAR)")
+            convert.append(cell)
+        else:
+            shown.append(f"#{at}")
+            convert.append(_of_decimal if kind.id == "decimal" else cell)
+    return ", ".join(shown), convert
+
+
+def _of_json(text: str | None) -> Cell:
+    """JSON of a scalar as that scalar, of anything else as it is."""
+    if text is None or text[:1] in "[{":
+        return cell(text)
+    try:
+        return cell(from_json(text))
+    except ValueError:
+        return cell(text)
+
+
+def _of_time(text: str | None) -> Cell:
+    """As ISO 8601 has it."""
+    if text is None:
+        return None
+    text = text.replace(" ", "T", 1)
+    return text + ":00" if text[-3:-2] in ("+", "-") and "T" in text else text
+
+
+def _of_decimal(value: Any) -> Cell:
+    """As a number if that has the same digits."""
+    return (
+        float(value) if value is not None and str(float(value)) == f"{value.normalize():f}" else cell(value)
+    )
+
+
+def _page(
+    loaded: LoadedTables,
+    names: list[str],
+    rows: list[list[Cell]],
+    row_count: int,
+    is_counted: bool,
+    request: QueryRequest,
+) -> Page:
+    """As much of the rows as fits, and what does not."""
+    fitted = fit(names, rows, request.max_chars, max(_MAX_CELL, _CELLS // max(len(rows), 1)))
+    notes: list[str] = []
+    if fitted.cuts:
+        notes.append(
+            f"{fitted.cuts} cells cut to {fitted.cell_chars} characters (select fewer rows or columns)"
+        )
+    if not is_counted:
+        notes.append(
+            "more rows not shown, too many to count in time (limit goes up to 1,000; OFFSET skips rows)"
+        )
+    elif row_count > len(fitted.rows):
+        left = row_count - len(fitted.rows)
+        notes.append(f"{left:,} rows not shown (limit goes up to 1,000; OFFSET skips rows)")
+    if len(names) > len(fitted.columns):
+        notes.append(f"{len(names) - len(fitted.columns)} columns not shown (select those you need)")
+    if loaded.more_fields:
+        notes.append(f"some JSON fields are no columns (they are in {OUTPUT})")
+    return Page(
+        columns=fitted.columns,
+        rows=fitted.rows,
+        row_count=row_count,
+        offset=0,
+        shortened="; ".join(notes) or None,
+    )
+
+
+def _listing(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str, list[str]]:
+    """The columns of a view with their types, and their names."""
+    described = connection.execute(f"DESCRIBE {table}").fetchall()
+    columns = [
+        f"{quoted(shorten(' '.join(name.split()), _MAX_NAME)[0])} {shorten(visible(kind), _MAX_NAME)[0]}"
+        for name, kind, *_ in described
+    ]
+    more = f", and {len(columns) - _LISTED} more" if len(columns) > _LISTED else ""
+    listed = shorten(", ".join(columns[:_LISTED]), _MAX_LISTING)[0] + more
+    return f"The columns of {table} are {listed}", [name for name, *_ in described]
+
+
+def _refused(loaded: LoadedTables, happened: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"query the results of {loaded.job_id}", happened, loaded.listing)
+
+
+class _Clock:
+    """Interrupts what takes too long: a thread of its own, as none can be started when it is needed."""
+
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        self._interrupt = interrupt
+        self._seconds: SimpleQueue[float | None] = SimpleQueue()
+        self._done = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    @contextmanager
+    def limit(self, seconds: float) -> Generator[None]:
+        """The block is interrupted after so many seconds."""
+        self._done.clear()
+        self._seconds.put(seconds)
+        try:
+            yield
+        finally:
+            self._done.set()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._seconds.put(None)
+
+    def _run(self) -> None:
+        while (seconds := self._seconds.get()) is not None:
+            if not self._done.wait(seconds):
+                self._interrupt()

@@ -1,0 +1,124 @@
+"""What SQL needs to know of an artifact, kept in a DuckDB file beside it: made once, gone with the artifact.
+
+Runs in the worker, which may open files and hears no SQL from outside.
+"""
+
+import os
+from contextlib import closing, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import duckdb
+from pydantic import BaseModel, ConfigDict
+
+from sutro_mcp.results.request_models import LocalArtifact, SqlTable
+from sutro_mcp.results.rows.columns import unreadable
+from sutro_mcp.results.worker.protocol import StoppedError
+
+from .held_files import HeldFiles, address
+from .json_profile import JsonProfile, make_profile
+from .json_shape import literal
+from .results_view import FileColumn, as_text, numbered, outputs_of
+
+_SETTINGS: dict[str, Any] = {"threads": "2", "memory_limit": "256MB", "temp_directory": ""}
+_FILE = "results"
+
+
+class AboutResults(BaseModel):
+    """The columns of the Parquet file, and the fields in its outputs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    columns: tuple[FileColumn, ...]
+    profile: JsonProfile
+
+
+def prepare(ref: LocalArtifact) -> SqlTable:
+    """The artifact as a Parquet file, and the side file, which is made unless it is there.
+
+    Raises UnexpectedReplyError when the artifact cannot be read, StoppedError when it is there no longer.
+    """
+    path = Path(ref.path)
+    # What one version of DuckDB writes another one may not read.
+    side = path.with_name(f"{path.name}.{duckdb.__version__}.sql")
+    parquet = path if ref.format == "parquet" else path.with_name(f"{path.name}.parquet")
+    if not parquet.exists():
+        _write(ref, parquet)
+    if not side.exists():
+        part = side.with_name(f"{side.name}.{token_hex(4)}.part")
+        try:
+            _make(ref, parquet, part)
+            part.replace(side)
+        finally:
+            part.unlink(missing_ok=True)
+    return SqlTable(artifact=ref, parquet=str(parquet), side_file=str(side))
+
+
+def held(ref: LocalArtifact, path: str) -> int:
+    """A descriptor of the file. Raises StoppedError when it is gone or is another one."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError as error:
+        if ref.inode is None and path == ref.path:
+            raise unreadable(ref, "the file is not there") from error
+        raise StoppedError from error
+    if path == ref.path and ref.inode not in (None, os.fstat(descriptor).st_ino):
+        os.close(descriptor)
+        raise StoppedError
+    return descriptor
+
+
+def _write(ref: LocalArtifact, parquet: Path) -> None:
+    """Results that did not come as Parquet, as Parquet."""
+    # Only for these: polars is heavier than all else here.
+    from sutro_mcp.results.rows.artifact_frame import read_artifact
+
+    frame = read_artifact(ref, "outputs")
+    part = parquet.with_name(f"{parquet.name}.{token_hex(4)}.part")
+    try:
+        frame.write_parquet(part)
+        part.replace(parquet)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
+    descriptor = held(ref, str(parquet))
+    try:
+        with closing(duckdb.connect(side, config=_SETTINGS)) as connection:
+            connection.register_filesystem(HeldFiles({_FILE: descriptor}))
+            columns = _columns(connection)
+            text = as_text(outputs_of(columns, ref))
+            rows = (
+                f"SELECT file_row_number AS row, {text} AS outputs FROM ({numbered(columns, address(_FILE))})"
+            )
+            profile = make_profile(connection, rows if text else "SELECT 0 AS row, '' AS outputs WHERE false")
+            about = AboutResults(columns=columns, profile=profile)
+            connection.execute("CREATE TABLE about AS SELECT ? AS json", [about.model_dump_json()])
+            connection.execute("CHECKPOINT")
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
+        raise unreadable(ref, "the file is damaged or not Parquet") from error
+    finally:
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> tuple[FileColumn, ...]:
+    """The columns by their own names, which need not be those of DuckDB: it does without case."""
+    file = literal(address(_FILE))
+    described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({file})").fetchall()
+    schema = f"SELECT name, coalesce(num_children, 0) FROM parquet_schema({file})"
+    _, *elements = connection.execute(schema).fetchall()
+    stored: list[str] = []
+    below = 0
+    for name, children in elements:
+        if below:
+            below -= 1
+        else:
+            stored.append(name)
+        below += children
+    return tuple(
+        FileColumn(stored=own, name=name, type=kind)
+        for own, (name, kind, *_) in zip(stored, described, strict=True)
+    )
