@@ -26,6 +26,7 @@ Envelope = Literal["none", "some", "all"]
 
 _MOST_FIELDS = 200
 _MOST_LISTS = 20
+_MOST_ORDERS = 100
 # `parse_object` gives up at 200 levels; what is deeper than this is left to it.
 _DEEP = 150
 _BATCH = 1_000
@@ -33,7 +34,6 @@ _BATCH = 1_000
 _NUMBER = r"-?([0-9]{19,}|[nN][aA][nN]|[iI][nN][fF]([iI][nN][iI][tT][yY])?)\s*[,}\]]"
 _ODD = (rf",\s*([}}\]]|{_NUMBER})", rf":\s*{_NUMBER}", rf"\[\s*{_NUMBER}", r'"\s+:')
 _PLAIN_KEY = re.compile(r"[\w .-]+")
-_NOT_SINGLED = "NOT EXISTS (FROM singled s WHERE s.row = t.row)"
 
 
 class Field(BaseModel):
@@ -91,7 +91,6 @@ def make_profile(connection: duckdb.DuckDBPyConnection, source: str) -> JsonProf
     return _Profiling(connection, source).make()
 
 
-_REPEATED = "len(list_distinct(k)) < len(k)"
 # How often a name can have been told from its value.
 _NAMES = """(strlen(text) - strlen(replace(text, '":', '"')))"""
 _STARTS = r"starts_with(ltrim({0}, E' \t\n\r'), '{{')"
@@ -126,7 +125,7 @@ class _Profiling:
         self._source = source
         connection.execute("CREATE OR REPLACE TABLE fixed (row BIGINT, json VARCHAR, content VARCHAR)")
         # The rows that `parse_object` reads.
-        connection.execute("CREATE OR REPLACE TEMP TABLE singled (row BIGINT PRIMARY KEY)")
+        connection.execute("CREATE OR REPLACE TEMP TABLE singled (row BIGINT)")
 
     def make(self) -> JsonProfile:
         texts = f"SELECT row, outputs AS text FROM ({self._source})"
@@ -136,13 +135,13 @@ class _Profiling:
             inner = _Settled()
             if envelope != "none":
                 before = self._count()
-                objects = f"SELECT row, {as_object('text')} AS text FROM ({texts}) t WHERE {_NOT_SINGLED}"
-                inner = self._settle(f"SELECT row, {content_of('text', envelope)} AS text FROM ({objects})")
+                content = content_of("text", envelope)
+                inner = self._settle(f"SELECT row, {content} AS text FROM {self._objects(texts)}")
                 if self._count() > before:
                     outer = self._settle(texts)
         except duckdb.OutOfMemoryException:
             # As many structures as rows, or nearly so.
-            self._single_out(f"SELECT row FROM ({self._source}) t")
+            self._single_out(f"SELECT row FROM ({self._source})")
             outer, inner = _Settled(others=1), _Settled()
         root, content, envelopes, fixed = self._merge(outer.groups, inner.groups)
         for shape, settled in ((root, outer), (content, inner)):
@@ -171,61 +170,102 @@ class _Profiling:
                     found.others = count
             if odd:
                 where = f"row BETWEEN {odd[0]} AND {odd[1]} AND {_VERDICT} = 'odd'"
-                self._single_out(f"SELECT row FROM ({texts}) t WHERE {where} AND {_NOT_SINGLED}")
+                self._single_out(f"SELECT row FROM ({texts}) WHERE {where}{self._unsingled()}")
             if not self._single_out_repeated_names(texts, found):
                 return found
 
     def _shapes(self, texts: str) -> list[tuple[str, str, int, int, int, int]]:
-        verdict = f"CASE WHEN {_NOT_SINGLED} THEN {_VERDICT} END" if self._count() else _VERDICT
+        verdict = f"CASE WHEN true{self._unsingled()} THEN {_VERDICT} END"
         return self._connection.execute(
             f"""
             SELECT verdict, structure, names, count(*), min(row), max(row) FROM (
                 SELECT row, verdict, CASE WHEN verdict = 'object' THEN json_structure(text)::VARCHAR END
                     AS structure, CASE WHEN verdict = 'object' THEN {_NAMES} END AS names
-                FROM (SELECT row, text, {verdict} AS verdict FROM ({texts}) t)
+                FROM (SELECT row, text, {verdict} AS verdict FROM ({texts}))
             ) GROUP BY ALL ORDER BY min(row)
             """
         ).fetchall()
 
     def _single_out_repeated_names(self, texts: str, found: _Settled) -> bool:
         """Whether there were objects that name a field twice, or are too deep."""
-        shape = Shape()
+        keys: dict[Place, set[tuple[str, ...]]] = {}
+        listed: set[int] = set()
         suspicious: set[int] = set()
-        is_deep = False
+        is_certain = True
         for group in found.groups:
-            shape.add_structure(group.structure)
-            expected, has_lists, depth = _measure(group.structure)
-            is_deep = is_deep or depth > _DEEP
-            if has_lists or depth > _DEEP or group.names != expected:
+            objects, is_mixed, depth = _measure(group.structure)
+            for place, names in objects:
+                keys.setdefault(place, set()).add(names)
+            if any(None in place and names for place, names in objects):
+                listed.add(group.names)
+            elif group.names != sum(len(names) for _, names in objects):
+                # A name that occurs again, an object among mixed values, or a text that looks like a name.
                 suspicious.add(group.names)
+                is_certain = is_certain and not is_mixed
+            if depth > _DEEP:
+                suspicious.add(group.names)
+                is_certain = False
+        if listed and not self._are_all_expected(texts, keys):
+            suspicious |= listed
         if not suspicious:
             return False
-        outside = [place for place in shape.objects() if None not in place]
-        inside = [place for place in shape.objects() if None in place]
+        return self._search(texts, found, list(keys), suspicious, is_certain)
+
+    def _are_all_expected(self, texts: str, keys: dict[Place, set[tuple[str, ...]]]) -> bool:
+        """Whether each object has the keys that a structure has in its place, in that order."""
+        outside = [place for place in keys if None not in place]
+        checks: list[str] = []
+        for place, names in keys.items():
+            if len(names) > _MOST_ORDERS or (path := _json_path(place)) is None:
+                return False
+            orders = ", ".join(f"[{', '.join(map(literal, each))}]::VARCHAR[]" for each in names)
+            if None in place:
+                checks.append(f"list_bool_or([k NOT IN ({orders}) for k in json_keys(text, {path})])")
+            else:
+                at = outside.index(place) + 1
+                checks.append(f"k[{at}] NOT IN ({orders}, []::VARCHAR[])")
         some = f"json_keys(text, [{', '.join(pointer(cast('Path', place)) for place in outside)}])"
-        repeated = [f"list_bool_or([{_REPEATED} for k in {some}])"]
+        if len(checks) - len(outside) > _MOST_LISTS:
+            return False
+        conditions = " OR ".join(f"coalesce({each}, false)" for each in checks)
+        rows = self._objects(texts)
+        count = self._one(f"SELECT count(*) FROM (SELECT text, {some} AS k FROM {rows}) WHERE {conditions}")
+        return count[0] == 0
+
+    def _search(
+        self, texts: str, found: _Settled, places: list[Place], counts: set[int], is_certain: bool
+    ) -> bool:
+        """Single out the rows with so many names in which an object names a field twice."""
+        inside = [place for place in places if None in place]
+        outside = ", ".join(pointer(cast("Path", place)) for place in places if None not in place)
         keys = [f"json_keys(text, {path})" for path in map(_json_path, inside) if path]
-        repeated += [f"list_bool_or([{_REPEATED} for k in {each}])" for each in keys]
-        if is_deep or len(keys) < len(inside) or len(keys) > _MOST_LISTS:
-            keys, repeated = [], ["true"]
+        if not is_certain or len(keys) < len(inside) or len(keys) > _MOST_LISTS:
+            keys, repeated = [], "true"
             found.uneven.update(inside)
-        condition = " OR ".join(f"coalesce({each}, false)" for each in repeated)
+        else:
+            every = [f"json_keys(text, [{outside}])", *keys]
+            each = (f"list_bool_or([len(list_distinct(k)) < len(k) for k in {some}])" for some in every)
+            repeated = " OR ".join(f"coalesce({some}, false)" for some in each)
+        rows = f"{self._objects(texts)} WHERE {_NAMES} IN ({', '.join(map(str, counts))})"
         least = "".join(f", min(list_min([len(k) for k in {each}]))" for each in keys)
-        counts = (
-            ""
-            if keys or len(suspicious) > _BATCH
-            else f"{_NAMES} IN ({', '.join(map(str, suspicious))}) AND "
-        )
-        objects = f"({texts}) t WHERE {counts}{_NOT_SINGLED} AND {_IS_OBJECT.format('text')}"
-        count, *fewest = self._one(f"SELECT count(*) FILTER ({condition}){least} FROM {objects}")
-        found.uneven.update(
-            place
-            for place, few in zip(inside, fewest, strict=False)
-            if few is not None and few < len(shape.at(place).fields)
-        )
+        count, *fewest = self._one(f"SELECT count(*) FILTER ({repeated}){least} FROM {rows}")
+        shape = Shape()
+        for group in found.groups:
+            shape.add_structure(group.structure)
+        for place, few in zip(inside, fewest, strict=False):
+            if few is not None and few < len(shape.at(place).fields):
+                found.uneven.add(place)
         if count:
-            self._single_out(f"SELECT row FROM {objects} AND ({condition})")
+            self._single_out(f"SELECT row FROM {rows} AND ({repeated})")
         return count > 0
+
+    def _objects(self, texts: str) -> str:
+        """SQL for those rows of `texts` that DuckDB reads."""
+        rows = f"SELECT row, text FROM ({texts}) WHERE {_IS_OBJECT.format('text')}"
+        return f"({rows}{self._unsingled()})"
+
+    def _unsingled(self) -> str:
+        return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
 
     def _merge(self, outer: list[_Group], inner: list[_Group]) -> tuple[Shape, Shape, set[bool], int]:
         """The shapes of outputs and contents, whether objects are envelopes, how many rows are fixed."""
@@ -264,7 +304,7 @@ class _Profiling:
     def _singled_rows(self) -> Iterator[tuple[int, str, bool]]:
         rows = self._connection.execute(
             f"SELECT row, outputs, {_IS_OBJECT.format('outputs')} FROM ({self._source}) "
-            "WHERE row IN (SELECT row FROM singled) ORDER BY row"
+            "WHERE row IN (SELECT row FROM singled)"
         )
         while batch := rows.fetchmany(_BATCH):
             yield from batch
@@ -305,26 +345,23 @@ def _envelope(found: set[bool]) -> Envelope:
     return "all" if found == {True} else "some" if True in found else "none"
 
 
-def _measure(structure: Any) -> tuple[int, bool, int]:
-    """How many names it has, whether objects are in lists, and how deep it is."""
-    names, has_lists, deepest = 0, False, 0
-    rest: list[tuple[Any, int]] = [(structure, 1)]
+def _measure(structure: Any) -> tuple[list[tuple[Place, tuple[str, ...]]], bool, int]:
+    """The objects in it with their keys, whether values are mixed, and how deep it is."""
+    objects: list[tuple[Place, tuple[str, ...]]] = []
+    is_mixed, deepest = False, 0
+    rest: list[tuple[Any, Place]] = [(structure, ())]
     while rest:
-        found, depth = rest.pop()
-        deepest = max(deepest, depth)
+        found, place = rest.pop()
+        deepest = max(deepest, len(place))
         if isinstance(found, dict):
             members = cast("dict[str, Any]", found)
-            names += len(members)
-            rest += [(each, depth + 1) for each in members.values()]
+            objects.append((place, tuple(members)))
+            rest += [(inner, (*place, key)) for key, inner in members.items()]
         elif isinstance(found, list):
-            found = cast("list[Any]", found)
-            # Of several objects in a list it says the names once.
-            has_lists = has_lists or not isinstance(found[0], str)
-            rest.append((found[0], depth + 1))
+            rest.append((cast("list[Any]", found)[0], (*place, None)))
         else:
-            # Of mixed values it says no names at all.
-            has_lists = has_lists or found == "JSON"
-    return names, has_lists, deepest
+            is_mixed = is_mixed or found == "JSON"
+    return objects, is_mixed, deepest
 
 
 def _json_path(place: Place) -> str | None:
