@@ -74,6 +74,7 @@ _MACROS = (
 _WARM_UP = """SELECT [1], {'a': 1}, DATE '2026-01-01', TIMESTAMPTZ '2026-01-01', 1.5::DECIMAL(9, 2), uuid(),
     INTERVAL 1 DAY, 'x'::BLOB, MAP {'a': 1}, 1::HUGEINT, TIME '10:00', '{"a": 1}'::JSON, NULL, 'a' LIKE 'b'"""
 _STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
+_ARITHMETIC = {b"*", b"+", b"-"}
 _TIMES = {"date", "time", "timestamp", "interval"}
 _NESTED = {"list", "struct", "map", "array", "union", "variant"}
 
@@ -140,18 +141,46 @@ def run(loaded: LoadedTables, request: QueryRequest) -> Page:
     try:
         statements = loaded.connection.extract_statements(request.sql)
         if len(statements) != 1 or statements[0].type not in _STATEMENTS:
-            kinds = [statement.type.name for statement in statements]
-            raise _refused(loaded, _not_one_select(kinds))
-        found = loaded.connection.sql(request.sql)
-        shown, convert = _shown(found)
-        rows = [
-            [change(value) for change, value in zip(convert, values, strict=True)]
-            for values in found.limit(request.limit + 1).project(shown).fetchall()
-        ]
-        row_count, is_counted = _count(loaded, found, rows, request)
+            raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
+        try:
+            return _answer(loaded, request.sql, request)
+        except duckdb.OutOfRangeException as error:
+            if (sql := _widened(request.sql)) == request.sql:
+                raise
+            try:
+                return _answer(loaded, sql, request)
+            except duckdb.Error:
+                raise error from None
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
         raise _refused(loaded, said(error, request.sql, loaded.columns)) from None
+
+
+def _answer(loaded: LoadedTables, sql: str, request: QueryRequest) -> Page:
+    found = loaded.connection.sql(sql)
+    shown, convert = _shown(found)
+    rows = [
+        [change(value) for change, value in zip(convert, values, strict=True)]
+        for values in found.limit(request.limit + 1).project(shown).fetchall()
+    ]
+    row_count, is_counted = _count(loaded, found, rows, request)
     return _page(loaded, found.columns, rows, row_count, is_counted, request)
+
+
+def _widened(sql: str) -> str:
+    """`sql` with integers in arithmetic as 64 bits: DuckDB reads them as 32 until one does not fit."""
+    raw = sql.encode()
+    starts = [start for start, _ in duckdb.tokenize(sql)]
+    tokens = [raw[start:end] for start, end in zip(starts, [*starts[1:], len(raw)], strict=True)]
+    around = zip([b"", *tokens], tokens, [*tokens[1:], b""], strict=False)
+    wider = [
+        token.rstrip() + b"::BIGINT " if _is_operand(before, token, after) else token
+        for before, token, after in around
+    ]
+    return b"".join([raw[: starts[0]], *wider]).decode()
+
+
+def _is_operand(before: bytes, token: bytes, after: bytes) -> bool:
+    return token.strip().isdigit() and not _ARITHMETIC.isdisjoint((before.strip(), after.strip()))
 
 
 def _not_one_select(kinds: list[str]) -> str:

@@ -105,7 +105,7 @@ _VERDICT = f"""CASE WHEN text IS NULL THEN NULL WHEN NOT contains(text, '{{') TH
 class _Group(NamedTuple):
     """Rows of one structure. `names`: how often `":` occurs in each; `row`: the first of them."""
 
-    structure: dict[str, Any]
+    structure: Any
     names: int
     row: int
 
@@ -163,7 +163,9 @@ class _Profiling:
             odd: tuple[int, int] | None = None
             for verdict, structure, names, count, first, last in self._shapes(texts):
                 if verdict == "object":
-                    found.groups.append(_Group(json.loads(structure), names, first))
+                    # Of an empty object it says "JSON".
+                    parsed: Any = {} if structure == '"JSON"' else json.loads(structure)
+                    found.groups.append(_Group(parsed, names, first))
                 elif verdict == "odd":
                     odd = first, last
                 elif verdict == "other":
@@ -282,6 +284,8 @@ class _Profiling:
                 shape.add_structure(found)
                 if shape is root:
                     envelopes.add(is_envelope(found))
+                    if not inner and isinstance(found.get("content"), dict):
+                        content.add_structure(found["content"])
                 continue
             text, is_read = found
             value = parse_object(text)

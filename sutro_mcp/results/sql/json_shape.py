@@ -30,14 +30,17 @@ class Shape:
     is_object: bool = False
     is_even: bool = True
 
-    def add_structure(self, structure: Any) -> None:
+    def add_structure(self, structure: Any, *, in_list: bool = False) -> None:
         """What `json_structure` says of one or more rows that have this place."""
+        if structure == "JSON" and not in_list:
+            # An empty object; in lists it is also what has no common structure.
+            structure = {}
         if isinstance(structure, dict):
             for inner, value in self._members(cast("dict[str, Any]", structure)):
-                inner.add_structure(value)
+                inner.add_structure(value, in_list=in_list)
         elif isinstance(structure, list):
             self.items = self.items or Shape()
-            self.items.add_structure(structure[0])
+            self.items.add_structure(structure[0], in_list=True)
         elif structure != "NULL":
             self.scalars.add(structure)
 

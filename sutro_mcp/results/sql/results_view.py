@@ -23,6 +23,8 @@ from .json_shape import quoted
 OUTPUT = "inference_result"
 # Stands for the output column while its neighbours are named: a customer's column may have its name.
 _HIDDEN = f"\0{OUTPUT}"
+_SMALL = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
+_WIDER = {**dict.fromkeys(_SMALL, "BIGINT"), "UBIGINT": "HUGEINT", "FLOAT": "DOUBLE"}
 
 
 class FileColumn(BaseModel):
@@ -71,12 +73,12 @@ def results_view(
     carried = {key: _free(key, "carried", taken) for key in arranged if key != _HIDDEN}
     for key, column in arranged.items():
         if key != _HIDDEN:
-            shown.append(f"{quoted(_inner(column))} AS {quoted(carried[key])}")
+            shown.append(f"{_widened(column)} AS {quoted(carried[key])}")
             continue
         for field in profile.fields:
             label = _free(".".join(field.path), OUTPUT, taken)
             shown.append(f"{_extracted(field, profile)} AS {quoted(label)}")
-        shown.append(f"{as_text(column) or quoted(_inner(column))} AS {OUTPUT}")
+        shown.append(f"{as_text(column) or _widened(column)} AS {OUTPUT}")
     rows = _with_objects(numbered(columns, file), as_text(arranged[_HIDDEN]), profile, fixed)
     return f"CREATE VIEW {name} AS SELECT file_row_number AS row, {', '.join(shown)} FROM ({rows})"
 
@@ -124,6 +126,12 @@ def _extracted(field: Field, profile: JsonProfile) -> str:
 def _arranged(columns: Sequence[FileColumn], ref: LocalArtifact) -> dict[str, FileColumn]:
     by_name = {column.stored: column for column in columns}
     return {name: by_name[stored] for name, stored in arrangement(list(by_name), ref, _HIDDEN).items()}
+
+
+def _widened(column: FileColumn) -> str:
+    """A number in a type in which arithmetic does not overflow soon."""
+    name = quoted(_inner(column))
+    return f"{name}::{_WIDER[column.type]}" if column.type in _WIDER else name
 
 
 def _inner(column: FileColumn) -> str:

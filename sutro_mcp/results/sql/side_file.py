@@ -97,7 +97,9 @@ def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
             about = AboutResults(columns=columns, profile=profile)
             connection.execute("CREATE TABLE about AS SELECT ? AS json", [about.model_dump_json()])
             connection.execute("CHECKPOINT")
-    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
         raise unreadable(ref, "the file is damaged or not Parquet") from error
     finally:
         with suppress(OSError):

@@ -149,6 +149,10 @@ _RULES: list[tuple[str, _Say]] = [
     (r'Referenced table "(.+?)" not found', _no_table),
     (r"Table with name (.+?) does not exist", _no_table),
     (r'Function with name (\S+) does not exist!(?:\nDid you mean "(.+?)")?', _no_function),
+    (
+        r"json_extract\w*\((?:VARCHAR|JSON), BOOLEAN\)",
+        _plain("an operator after -> takes the key for its own; write (x->>'key') in brackets"),
+    ),
     (r"No function matches the given name and argument types '(.+?)'\.", _no_types),
     (r'Could not choose a best candidate function for the function call "(.+?)"\.', _no_types),
     (r"Cannot compare values of type (\S+) and type (\S+) ", _no_comparison),
@@ -159,6 +163,7 @@ _RULES: list[tuple[str, _Say]] = [
         _plain("a lambda is written lambda x: x + 1, as in list_transform(tags, lambda x: upper(x))"),
     ),
     (r"UNNEST\(\) can only be", _plain("UNNEST takes a list; CAST(x AS JSON[]) makes one of a JSON array")),
+    (r"Malformed JSON", _plain("it compares JSON with text; x->>'key' is text where x->'key' is JSON")),
     (r"Max expression depth|too deeply|tack limit", _plain("it is nested too deeply")),
     (r'syntax error at or near "(.+?)"', _syntax),
     (r"(?:file system|External access|[Ff]ile|ermission).{0,80}disabled", _plain(_ONLY_TABLES)),
@@ -171,7 +176,7 @@ def _near(name: str, columns: Sequence[str]) -> list[str]:
     for column in columns:
         by_key.setdefault(column.lower(), column)
         by_key.setdefault(column.lower().rpartition(".")[2], column)
-    close = get_close_matches(name.lower(), by_key, n=_MOST_NEAR, cutoff=0.5)
+    close = get_close_matches(name.lower(), by_key, n=_MOST_NEAR, cutoff=0.6)
     return list(dict.fromkeys(by_key[key] for key in close))
 
 
