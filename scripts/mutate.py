@@ -43,7 +43,6 @@ GUARDS = {
     "results/sql/polars_precheck": ("results/sql/test_sql_engine.py", "results/test_child.py"),
     "results/export/file_names": ("results/export/test_export.py", "results/export/test_folder.py"),
     "results/export/folder": ("results/export/test_folder.py", "results/export/test_export.py"),
-    "results/worker/supervisor": ("results/worker/test_supervisor.py",),
 }
 # Seconds for the tests of one change, several times what the slowest take: one that hangs is noticed, too.
 _TIMEOUT = 400

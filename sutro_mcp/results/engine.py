@@ -10,7 +10,7 @@ from typing import TypeVar
 from anyio.abc import TaskGroup
 
 from sutro_mcp.concurrency import LRU, background, meanwhile
-from sutro_mcp.errors import ArtifactChangedError, WorkerError
+from sutro_mcp.errors import ArtifactChangedError
 from sutro_mcp.results.cache.byte_ranges import ByteRange
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder import discard, real_path, stamp
@@ -163,12 +163,9 @@ class ResultsEngine:
             local, rows = _local(artifact, spec), rows_to(notify)
             try:
                 return await self._long.run(local, asked, ExportReport, artifact, rows)
-            except BaseException as error:
+            except BaseException:
                 # A worker that was stopped half way could not tidy up itself.
                 discard(folder, temporary)
-                if isinstance(error, WorkerError):
-                    advice = "No file was written: try Parquet, or without inputs and join_with"
-                    raise WorkerError(error.doing, error.happened, advice) from None
                 raise
 
         # A file to join with may be another one by the time somebody asks again.

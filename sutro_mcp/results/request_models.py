@@ -36,7 +36,10 @@ class LocalArtifact(_Model):
 class Request(_Model):
     """A task for a child process, about one artifact."""
 
-    aim: ClassVar[str]
+    aim: ClassVar[str] = "read the results of"
+    advice: ClassVar[str] = (
+        "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged"
+    )
 
     def doing(self, spec: ResultsSpec) -> str:
         """The task in words, as errors begin."""
@@ -92,6 +95,7 @@ class ExportRequest(Request):
     """
 
     aim = "export the results of"
+    advice = "No file was written: try Parquet, or without inputs and join_with"
     folder: Path
     file_name: str
     format: ExportFormat | None = None
@@ -119,6 +123,7 @@ class LoadRequest(Request):
     """Get ready for a query: the table in memory, and every right given up."""
 
     aim = "query the results of"
+    advice = "Use get_job_results: the results may be too large for SQL, or damaged"
 
 
 class Loaded(_Model):
@@ -132,6 +137,7 @@ class QueryRequest(Request):
     """
 
     aim = "query the results of"
+    advice = "It may need too much memory or time: filter or aggregate, and join only ON equal columns"
     sql: str
     limit: Annotated[int, Field(ge=1)] = 50
     max_chars: int = 9_000

@@ -112,4 +112,4 @@ async def _page(worker: Worker, ref: LocalArtifact) -> Page:
 
 
 async def _summary(worker: Worker, ref: LocalArtifact) -> Summary:
-    return await worker.run(ref, SummaryRequest(), Summary)
+    return await worker.run(ref, SummaryRequest(), Summary, on_rows=lambda _done, _total: None)

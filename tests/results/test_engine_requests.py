@@ -28,7 +28,7 @@ from sutro_mcp.results import (
 )
 from sutro_mcp.results_spec import ResultsSpec
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90), pytest.mark.usefixtures("shared_worker")]
 
 # Its types are unknown.
 pq: Any = importlib.import_module("pyarrow.parquet")

@@ -188,9 +188,12 @@ class PartialFile:
                     "read the results", "bytes that came are not there", "Call again; if it stays, report it"
                 )
             coming = ByteRanges((fetch.at, fetch.stop) for fetch in self._coming)
-            if fetches := [gap for start, stop in missing for gap in coming.missing(start, stop)]:
+            fetches = [gap for start, stop in missing for gap in coming.missing(start, stop)]
+            # Beside parts that are on their way, the rest would be a part, too.
+            if fetches and not (self._only_whole and self._coming):
+                in_parts = not self._only_whole
                 await self._fetch_all(fetches)
-                fetched = missing
+                fetched = [] if in_parts and self._only_whole else missing
             else:
                 await self._news.wait()
         self._entry.touch()

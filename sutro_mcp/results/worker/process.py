@@ -30,6 +30,8 @@ _MAX_REPLY = 16 * 1024 * 1024
 # What a child needs to find its libraries and temporary files; never the key.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
 
+Kind = Literal["reader", "query"]
+
 
 class Child:
     """One process of `sutro_mcp.results.child`, and the conversation with it."""
@@ -41,7 +43,7 @@ class Child:
         self._replies = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
 
     @classmethod
-    async def start(cls, kind: Literal["reader", "query"]) -> "Child":
+    async def start(cls, kind: Kind) -> "Child":
         """Start a process. One for a query ends with all that it started, and prints nowhere."""
         is_query = kind == "query"
         process = await anyio.open_process(

@@ -77,6 +77,19 @@ async def test_results_are_kept_by_deployment_key_job_and_options(tmp_path: Path
         store.close()
 
 
+async def test_readers_at_once_get_the_whole_from_a_store_that_proves_no_parts(tmp_path: Path) -> None:
+    """The end and everything are asked for side by side, as for a summary."""
+    body = b"PAR1" + bytes(9 * 2**20) + b"PAR1"
+    async with sutro(ApiVariant(store_etag=False)) as (emulator, client):
+        store = ArtifactStore(tmp_path, LARGE)
+        spec = ResultsSpec(emulator.add_job(num_rows=1, outputs=["x"], parquet=body))
+        async with store.artifact(client, spec) as artifact, anyio.create_task_group() as readers:
+            for start in (len(body) - 65_536, 0, len(body) - 65_536):
+                readers.start_soon(artifact.fetch, [(start, len(body))])
+        assert artifact.is_whole
+        store.close()
+
+
 async def test_another_key_reaches_nothing_that_was_fetched_with_this_one(tmp_path: Path) -> None:
     """Not even where the answer would be the same."""
     async with sutro() as (emulator, client):
