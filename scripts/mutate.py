@@ -38,12 +38,11 @@ GUARDS = {
     "api/credentials": ("api/test_credentials.py", "api/test_http_secrets.py"),
     "redaction": ("test_redaction.py",),
     "untrusted": ("test_untrusted.py", "server/tools/test_untrusted_text.py"),
-    "results/worker/confined": ("results/worker/test_sandbox.py",),
-    "results/worker/sandbox": ("results/test_query_main.py", "results/worker/test_sandbox.py"),
-    "results/sql/polars_precheck": ("results/sql/test_sql_engine.py", "results/test_query_main.py"),
+    "results/worker/supervisor": ("results/worker/test_supervisor.py", "results/worker/test_sandbox.py"),
+    "results/worker/sandbox": ("results/worker/test_limits.py", "results/worker/test_sandbox.py"),
+    "results/sql/polars_precheck": ("results/sql/test_sql_engine.py", "results/test_child.py"),
     "results/export/file_names": ("results/export/test_export.py", "results/export/test_folder.py"),
     "results/export/folder": ("results/export/test_folder.py", "results/export/test_export.py"),
-    "results/worker/supervisor": ("results/worker/test_supervisor.py",),
 }
 # Seconds for the tests of one change, several times what the slowest take: one that hangs is noticed, too.
 _TIMEOUT = 400

@@ -123,7 +123,7 @@ def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
     loaded = LoadedTables(
         connection=connection,
         clock=_Clock(connection.interrupt),
-        job_id=next(iter(tables.values())).artifact.job_id,
+        job_id=next(iter(tables.values())).artifact.spec.job_id,
         listing="; ".join(listings),
         columns=tuple(each for some in names for each in some),
         more_fields=any(about.profile.more_fields for about in abouts),

@@ -1,4 +1,4 @@
-"""SQL over artifacts in this process, where everything but the wall is the same; the wall has its own tests."""
+"""SQL over artifacts in this process, where everything but the wall is the same; that has its own tests."""
 
 from typing import Any
 

@@ -66,7 +66,7 @@ def reviews(tmp_path: Path) -> LocalArtifact:
          [["1 month", "infinity", "2026-01-02T03:04:05", '["2026-01-02"]']]),
         ("SELECT 0.1 + 0.2, 12345678901234567890.123, 1e400::DOUBLE, NULL, true, 'a'::BLOB, {'a': 1.5}",
          [[0.3, "12345678901234567890.123", "inf", None, True, "(1 bytes)", '{"a":1.5}']]),
-        ("SELECT '[1, \"x\"]'::JSON, '1.5'::JSON, '\"x\"'::JSON, 'null'::JSON, uuid() IS NULL, MAP {'k': [1]}",
+        ("SELECT '[1, \"x\"]'::JSON, '1.5'::JSON, '\"x\"'::JSON, 'null'::JSON, uuid() IS NULL, MAP {'k':[1]}",
          [["[1, \"x\"]", 1.5, "x", None, False, '{"k":[1]}']]),
         ("SELECT score // 0, 7 // 2, 7 / 2 FROM results LIMIT 1", [[None, 3, 3.5]]),
         ("SELECT 'é', -- 1 *\n 1000*60*60*24 * 30 /* +1 */, row FROM results ORDER BY 3 DESC LIMIT 1",
