@@ -40,7 +40,7 @@ GUARDS = {
     "untrusted": ("test_untrusted.py", "server/tools/test_untrusted_text.py"),
     "results/worker/supervisor": ("results/worker/test_supervisor.py", "results/worker/test_sandbox.py"),
     "results/worker/sandbox": ("results/worker/test_limits.py", "results/worker/test_sandbox.py"),
-    "results/sql/polars_precheck": ("results/sql/test_sql_engine.py", "results/test_child.py"),
+    "results/sql/held_files": ("results/sql/test_held_files.py", "results/sql/test_duckdb_engine.py"),
     "results/export/file_names": ("results/export/test_export.py", "results/export/test_folder.py"),
     "results/export/folder": ("results/export/test_folder.py", "results/export/test_export.py"),
 }

@@ -6,6 +6,7 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.results import QueryRequest
+from sutro_mcp.results.sql.sql_engine import DIALECT
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.answers import QueryAnswer
@@ -20,7 +21,7 @@ _MOST_CHARS = 50_000
 _DEFAULT_LIMIT = 50
 
 
-@read_tool("Query a job's results with SQL")
+@read_tool("Query a job's results with SQL", dialect=DIALECT)
 async def query_job_results(
     ctx: Ctx,
     job_id: JobId,
@@ -29,10 +30,11 @@ async def query_job_results(
     include_cumulative_logprobs: Annotated[bool, Field(description="Default false")] = False,
     limit: Annotated[int, Field(description="Rows shown (default 50)", ge=1, le=1000)] = _DEFAULT_LIMIT,
 ) -> Annotated[CallToolResult, QueryAnswer]:
-    """Run one SELECT (polars SQL, WITH allowed) over a SUCCEEDED job's results, table "results".
+    """Run one SELECT ({dialect}, WITH allowed) over a SUCCEEDED job's results, table "results".
 
     For groups and filters that get_job_results lacks. Columns: row (from 0), one per JSON field (nested:
-    "vendor.name", quoted), inference_result (raw). A mistake is answered with all columns and types.
+    "vendor.name", quoted), inference_result (raw). DESCRIBE results lists columns and types, and so does the
+    answer to a mistake.
     """
     app = app_of(ctx)
     spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)

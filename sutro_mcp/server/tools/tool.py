@@ -5,8 +5,8 @@ has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServ
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcp.types import CallToolResult, InputRequiredResult, ResourceLink, TextContent, ToolAnnotations
@@ -25,6 +25,8 @@ class Tool:
     annotations: ToolAnnotations
     writes_files: bool = False
     """On the computer of the server, which is the user's own over stdio only."""
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What stands in braces in the docstring."""
 
     @property
     def name(self) -> str:
@@ -33,16 +35,17 @@ class Tool:
     @property
     def description(self) -> str:
         """The docstring without its indentation, which Python 3.11 keeps and 3.13 does not."""
-        return inspect.getdoc(self.function) or ""
+        return (inspect.getdoc(self.function) or "").format_map(self.names)
 
     @property
     def is_read_only(self) -> bool:
         return bool(self.annotations.read_only_hint)
 
 
-def read_tool(title: str) -> Callable[[ToolFunction], Tool]:
-    """Declare a tool that changes nothing."""
-    return _declare(title, read_only_hint=True, destructive_hint=False)
+def read_tool(title: str, **names: str) -> Callable[[ToolFunction], Tool]:
+    """Declare a tool that changes nothing; `names` stand in braces in its docstring."""
+    declare = _declare(title, read_only_hint=True, destructive_hint=False)
+    return lambda function: replace(declare(function), names=names)
 
 
 def destructive_tool(title: str) -> Callable[[ToolFunction], Tool]:
