@@ -7,6 +7,32 @@ from pathlib import Path
 import pytest
 import stamina
 
+from . import tries
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--tries`, which `scripts/test` sets."""
+    parser.addoption(
+        "--tries",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="of what tests generate and of the cases of `hostile` ones, make this share (1.0)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test module is imported."""
+    tries.share = config.getoption("--tries")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out most cases of `hostile` tests when only a share is asked for."""
+    kept = tries.sampled(items)
+    if tries.share < 1 and len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import random
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,6 +19,7 @@ from mcp import MCPError
 from sutro_mcp.redaction import RedactingFormatter
 from tests.e2e.process import Server, server_process
 from tests.support import Talk
+from tests.tries import some_of
 
 from .cases import CASES
 from .upstream import API, STORE, Fault, Upstream, body, conversation, faulty_upstream, status
@@ -126,6 +128,7 @@ async def test_no_failure_shows_key_or_signature_anywhere(
 ) -> None:
     """Answers, structured content, errors, their repr, and the log."""
     faults = [*(case.fault for case in CASES.values()), *ECHOES.values()]
+    faults = random.Random(1).sample(faults, some_of(len(faults), least=20))
     record_property("tries", len(faults))
     job_id = upstream.emulator.add_job(status="SUCCEEDED", outputs=["a", ECHO], name="quiet")
     async with conversation(upstream) as chat:
@@ -142,7 +145,7 @@ async def test_no_failure_shows_key_or_signature_anywhere(
         await _everything(chat, job_id, sinks)
     given = _signatures(upstream)
     assert given
-    assert len(sinks.answers) > 100
+    assert len(sinks.answers) > len(faults) / 2
     assert "[redacted]" in "".join(sinks.answers)
     assert sinks.leaks(*set(given)) == []
 

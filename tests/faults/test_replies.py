@@ -68,13 +68,14 @@ async def shared_upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture(scope="module")
-async def shared_bench(shared_upstream: Upstream) -> AsyncIterator[Bench]:
-    """One finished job and the truth about it."""
-    job_id = shared_upstream.emulator.add_job(status="SUCCEEDED", outputs=["a", "b", "c"], name="truth")
-    async with conversation(shared_upstream) as chat:
-        bench = Bench(shared_upstream, chat, {}, job_id)
-        assert [await bench.ask(tool) for tool in TOOLS] == [RIGHT] * 4
-        yield bench
+async def shared_bench() -> AsyncIterator[Bench]:
+    """A deployment of its own with one finished job, and the truth about it."""
+    async with faulty_upstream(seed_jobs=False) as upstream:
+        job_id = upstream.emulator.add_job(status="SUCCEEDED", outputs=["a", "b", "c"], name="truth")
+        async with conversation(upstream) as chat:
+            bench = Bench(upstream, chat, {}, job_id)
+            assert [await bench.ask(tool) for tool in TOOLS] == [RIGHT] * 4
+            yield bench
 
 
 @pytest.fixture
@@ -86,12 +87,14 @@ def upstream(shared_upstream: Upstream) -> Upstream:
 
 
 @pytest.fixture
-def bench(upstream: Upstream, shared_bench: Bench) -> Bench:
+def bench(shared_bench: Bench) -> Bench:
     """Without faults."""
-    assert shared_bench.upstream is upstream
+    shared_bench.upstream.faults.clear()
+    shared_bench.upstream.paths.clear()
     return shared_bench
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("name", CASES)
 async def test_a_broken_reply_is_never_taken_for_an_answer(bench: Bench, name: str) -> None:
     """From the API as long as it lasts, from the API once, from the store as long as it lasts."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.tries import some_of
+
 from .schedules import run_schedules
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(150)]
@@ -14,8 +16,9 @@ async def test_a_wrong_answer_never_looks_like_a_right_one(
     seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     """250 calls each; none hangs. `scripts/fuzz` makes more."""
-    tally = await run_schedules(seed, 250)
+    count = some_of(250)
+    tally = await run_schedules(seed, count)
     record_property("tries", tally.right + tally.failed)
     assert tally.wrong == []
-    assert tally.right > 100
-    assert tally.failed > 50
+    assert tally.right > count * 0.4
+    assert tally.failed > count / 5
