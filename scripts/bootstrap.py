@@ -99,6 +99,15 @@ def uv(*arguments: str, command: str | None = None) -> None:
     _run(command, *arguments, variables=variables)
 
 
+def seal(lock: str, root: Path = ROOT) -> str:
+    """A hash of the requirements in pyproject.toml and of a lock without its first line, where it stands."""
+    import tomllib  # not every Python that reads this file has it
+
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    asked = [project["project"]["dependencies"], project["build-system"], project["dependency-groups"]]
+    return hashlib.sha256(f"{asked}{lock.partition(chr(10))[2]}".encode()).hexdigest()[:16]
+
+
 def fail(text: str) -> NoReturn:
     """End the command with a sentence."""
     raise SystemExit(f"{Path(sys.argv[0]).name}: {text}")

@@ -11,7 +11,7 @@ from . import tries
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--tries`, which `scripts/test` sets."""
+    """What `scripts/test` and `scripts/fuzz` set."""
     parser.addoption(
         "--tries",
         type=float,
@@ -19,11 +19,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SHARE",
         help="of what tests generate and of the cases of `hostile` ones, make this share (1.0)",
     )
+    parser.addoption("--seed", type=int, default=1, help="the seed of what tests generate (1)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any test module is imported."""
-    tries.share = config.getoption("--tries")
+    tries.share, tries.seed = config.getoption("--tries"), config.getoption("--seed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""How much of a long proof this run makes: all of it, or the share that `--tries` says."""
+"""How much of a long proof this run makes (`--tries`), and from which seed (`--seed`)."""
 
 import random
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+# Both are set once, before any test module is imported.
 share = 1.0
-"""Set once, before any test module is imported."""
+seed = 1
 
 
 def some_of(count: int, least: int = 1) -> int:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests import tries
 from tests.support import Era
-from tests.tries import some_of
 
 from .messages import run_messages
 
@@ -19,8 +19,8 @@ async def test_a_server_survives_generated_messages_and_answers_every_request_on
     era: Era, record_property: Callable[[str, object], None]
 ) -> None:
     """20,000 lines in each era, of which three quarters are requests."""
-    lines = some_of(20_000)
-    tally = await run_messages(seed=1, lines=lines, era=era)
+    lines = tries.some_of(20_000)
+    tally = await run_messages(seed=tries.seed, lines=lines, era=era)
     record_property("tries", tally.lines)
     assert tally.lines == lines
     assert tally.requests == tally.answered > lines * 0.6
