@@ -18,7 +18,7 @@ from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from .http_process import SESSION, HttpProcess, http_process, legacy, modern, result_of
 from .test_cli import run
 
-pytestmark = [pytest.mark.smoke, pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
 
 LIST_JOBS = {"name": "list_jobs", "arguments": {"limit": 2}}
 

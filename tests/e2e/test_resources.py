@@ -15,7 +15,7 @@ from tests.updates import Updates
 from .http_process import http_process
 from .process import COMMAND, INITIALIZE, server_process
 
-pytestmark = [pytest.mark.smoke, pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
 
 # A client in an era that hears updates, and is gone when the block ends.
 Open = Callable[[Era, Updates], AbstractAsyncContextManager[Client]]

@@ -18,7 +18,7 @@ from sutro_mcp.emulator import Emulator, Fault
 
 from .process import COMMAND, INITIALIZE, PROTOCOL_2026, Server, server_process
 
-pytestmark = [pytest.mark.smoke, pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
 
 
 async def _busy(server: Server, sutro: Emulator) -> None:

@@ -17,7 +17,7 @@ from sutro_mcp.emulator import ApiVariant, Emulator, Fault, serve_in_thread
 from sutro_mcp.errors import StillWorkingError
 from sutro_mcp.results import ExpectedResults, Page, ResultsEngine, Summary, Variant, results_engine
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 # Its types are unknown.
 pq: Any = importlib.import_module("pyarrow.parquet")
