@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import stamina
 
@@ -24,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any test module is imported."""
+    if config.getoption("--tries") < 1:
+        hypothesis.settings.register_profile("the same at every run", derandomize=True)
+        hypothesis.settings.load_profile("the same at every run")
     tries.share, tries.seed = config.getoption("--tries"), config.getoption("--seed")
 
 

@@ -132,6 +132,8 @@ async def test_no_failure_shows_key_or_signature_anywhere(
     record_property("tries", len(faults))
     job_id = upstream.emulator.add_job(status="SUCCEEDED", outputs=["a", ECHO], name="quiet")
     async with conversation(upstream) as chat:
+        # A deployment that answers wrong for long is asked in another way, without a signature.
+        await _everything(chat, job_id, sinks)
         with anyio.fail_after(100):
             for fault in faults:
                 upstream.add(fault, path=path)
@@ -142,10 +144,9 @@ async def test_no_failure_shows_key_or_signature_anywhere(
                     arguments = {"job_id": job_id, "view": "rows", "disable_cache": True}
                     sinks.answers.append(repr(await chat.result("get_job_results", **arguments)))
                 upstream.faults.clear()
-        await _everything(chat, job_id, sinks)
     given = _signatures(upstream)
     assert given
-    assert len(sinks.answers) > len(faults) / 2
+    assert len(sinks.answers) > len(faults)
     assert "[redacted]" in "".join(sinks.answers)
     assert sinks.leaks(*set(given)) == []
 
