@@ -212,6 +212,7 @@ def test_an_attack_is_refused_in_words(artifact: LocalArtifact, target: Target, 
     assert not target.heard()
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_an_attack_is_harmless_when_nobody_looks(
     runner: QueryRunner, artifact: LocalArtifact, target: Target, attack: str
@@ -246,6 +247,7 @@ async def test_whether_a_file_exists_is_not_told(
         assert len(said) == 1, said
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("bomb", BOMBS)
 async def test_a_bomb_ends_in_an_error_and_the_next_query_works(artifact: LocalArtifact, bomb: str) -> None:
     """Within the limits, at no cost to the memory of this process."""
