@@ -8,7 +8,6 @@ is refused.
 import importlib.util
 import os
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,8 +44,9 @@ def end_with_parent() -> None:
 
 
 def _watch(parent: int) -> None:
+    never = threading.Event()
     while os.getppid() == parent:
-        time.sleep(_PARENT_POLL_SECONDS)
+        never.wait(_PARENT_POLL_SECONDS)
     os._exit(1)
 
 

@@ -151,6 +151,7 @@ for sql in asked["attacks"]:
 """
 
 
+@pytest.mark.hostile
 async def test_attacks_are_harmless_when_nobody_looks(table: SqlTable, target: Target) -> None:
     """Nothing is read, written, connected to or told; the SQL's own words may come back."""
     attacks = [attack.format(**target.names) for attack in ATTACKS]
@@ -211,6 +212,7 @@ async def test_whether_a_file_exists_is_not_told(
         assert len(said) == 1, said
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("bomb", BOMBS, ids=[bomb[:40] for bomb in BOMBS])
 async def test_a_bomb_ends_in_words(table: SqlTable, bomb: str) -> None:
     """Within the limits, at no cost to the memory of this process, and never with a crash of the engine."""
