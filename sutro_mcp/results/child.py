@@ -24,7 +24,14 @@ Tasks = Mapping[type[Request], Callable[[LocalArtifact, Any, Channel], BaseModel
 def reader_tasks() -> Tasks:
     """What a reused process does. Loads polars."""
     from .export.export import make_export
-    from .request_models import ExportRequest, PageRequest, PrepareRequest, SqlTable, SummaryRequest
+    from .request_models import (
+        ExportRequest,
+        NarrowRequest,
+        PageRequest,
+        PrepareRequest,
+        SqlTable,
+        SummaryRequest,
+    )
     from .rows.page import make_page
     from .summary.summary import make_summary
 
@@ -34,11 +41,18 @@ def reader_tasks() -> Tasks:
 
         return prepare(artifact)
 
+    def narrow(artifact: LocalArtifact, _request: NarrowRequest, _channel: Channel) -> SqlTable:
+        from .sql.narrow_table import make_narrow
+        from .sql.side_file import prepare
+
+        return make_narrow(prepare(artifact))
+
     return {
         PageRequest: make_page,
         SummaryRequest: make_summary,
         ExportRequest: make_export,
         PrepareRequest: prepare,
+        NarrowRequest: narrow,
     }
 
 

@@ -120,11 +120,15 @@ class ExportReport(_Model):
 
 
 class SqlTable(_Model):
-    """An artifact that SQL can read: as a Parquet file, with what is known of its columns beside it."""
+    """An artifact that SQL can read: as a Parquet file, with what is known of its columns beside it.
+
+    `narrow_file` has the short columns alone, if that was made.
+    """
 
     artifact: LocalArtifact
     parquet: str
     side_file: str
+    narrow_file: str | None = None
 
 
 class PrepareRequest(Request):
@@ -132,6 +136,10 @@ class PrepareRequest(Request):
 
     aim = "query the results of"
     advice = "Use get_job_results: the results may be damaged"
+
+
+class NarrowRequest(PrepareRequest):
+    """Make the `narrow_file` as well."""
 
 
 class LoadRequest(Request):

@@ -6,7 +6,7 @@ gives the same answer, to the last digit and in the same order.
 """
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -20,14 +20,13 @@ from sutro_mcp.results.request_models import Cell, Page, QueryRequest, SqlTable
 
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
-from sutro_mcp.results.rows.columns import unreadable
 from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.untrusted import shorten, visible
 
-from .held_files import HeldFiles, address
-from .json_shape import literal, quoted
-from .results_view import OUTPUT, results_view
-from .side_file import AboutResults, held
+from .json_shape import quoted
+from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
+from .results_view import OUTPUT
+from .side_file import open_views
 from .sql_errors import said
 
 MAX_SQL = 10_000
@@ -89,6 +88,8 @@ class LoadedTables:
     listing: str
     columns: tuple[str, ...]
     more_fields: bool
+    # Makes the views over short columns ones over the artifacts.
+    wide: tuple[str, ...]
 
     def close(self) -> None:
         """Give the memory back."""
@@ -98,35 +99,23 @@ class LoadedTables:
 
 def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
     """See `sql_engine.load`."""
-    files = {name: held(table.artifact, table.parquet) for name, table in tables.items()}
-    files |= {f"{name}_side": held(table.artifact, table.side_file) for name, table in tables.items()}
     connection = duckdb.connect(config=_SETTINGS)
-    connection.register_filesystem(HeldFiles(files))
-    connection.execute(f"SET allowed_paths = [{', '.join(literal(address(name)) for name in files)}]")
-    abouts: list[AboutResults] = []
+    opened = open_views(connection, tables)
+    wide: list[str] = []
     for name, table in tables.items():
-        side = f"{name}_side"
-        try:
-            connection.execute(f"ATTACH {literal(address(side))} AS {side} (READ_ONLY)")
-            (about,) = cast("tuple[str]", connection.execute(f"SELECT json FROM {side}.about").fetchone())
-            abouts.append(AboutResults.model_validate_json(about))
-            columns, profile = abouts[-1].columns, abouts[-1].profile
-            connection.execute(
-                results_view(name, columns, table.artifact, profile, address(name), f"{side}.fixed")
-            )
-            connection.execute(f"SELECT * FROM {name} LIMIT 1").fetchall()
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
-            raise unreadable(table.artifact, "the file is damaged or not Parquet") from error
+        if table.narrow_file is not None:
+            connection.execute(narrow_view(connection, name, opened[name].columns))
+            wide.append(opened[name].sql)
     for statement in (*_MACROS, _WARM_UP, *_LOCK):
         connection.execute(statement).fetchall()
-    listings, names = zip(*(_listing(connection, name) for name in tables), strict=True)
     loaded = LoadedTables(
         connection=connection,
         clock=_Clock(connection.interrupt),
         job_id=next(iter(tables.values())).artifact.spec.job_id,
-        listing="; ".join(listings),
-        columns=tuple(each for some in names for each in some),
-        more_fields=any(about.profile.more_fields for about in abouts),
+        listing="; ".join(_listing(name, table.columns) for name, table in opened.items()),
+        columns=tuple(column for table in opened.values() for column, _ in table.columns),
+        more_fields=any(table.about.profile.more_fields for table in opened.values()),
+        wide=tuple(wide),
     )
     for sql in ("SELECT 1 AS a, DATE '2026-01-01' AS d, [1] AS l FROM range(9)", "SELECT nothing"):
         with suppress(InvalidArgumentError):
@@ -142,17 +131,36 @@ def run(loaded: LoadedTables, request: QueryRequest) -> Page:
         statements = loaded.connection.extract_statements(request.sql)
         if len(statements) != 1 or statements[0].type not in _STATEMENTS:
             raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
-        try:
-            return _answer(loaded, request.sql, request)
-        except duckdb.OutOfRangeException as error:
-            if (sql := _widened(request.sql)) == request.sql:
-                raise
-            try:
-                return _answer(loaded, sql, request)
-            except duckdb.Error:
-                raise error from None
+        return _widely(loaded, request)
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
         raise _refused(loaded, said(error, request.sql, loaded.columns)) from None
+
+
+def _widely(loaded: LoadedTables, request: QueryRequest) -> Page:
+    """The answer from the short columns or, where these are not enough, from all."""
+    if loaded.wide:
+        if may_use_narrow(request.sql):
+            try:
+                return _exactly(loaded, request)
+            except duckdb.InvalidInputException as error:
+                if not needs_artifact(error):
+                    raise
+        for statement in loaded.wide:
+            loaded.connection.execute(statement)
+    return _exactly(loaded, request)
+
+
+def _exactly(loaded: LoadedTables, request: QueryRequest) -> Page:
+    """The answer, with wider integers if written ones overflow."""
+    try:
+        return _answer(loaded, request.sql, request)
+    except duckdb.OutOfRangeException as error:
+        if (sql := _widened(request.sql)) == request.sql:
+            raise
+        try:
+            return _answer(loaded, sql, request)
+        except duckdb.Error:
+            raise error from None
 
 
 def _answer(loaded: LoadedTables, sql: str, request: QueryRequest) -> Page:
@@ -201,7 +209,9 @@ def _count(
     try:
         with loaded.clock.limit(_COUNT_SECONDS):
             ((count,),) = cast("list[tuple[int]]", found.aggregate("count(*)").fetchall())
-    except (duckdb.Error, RuntimeError):
+    except (duckdb.Error, RuntimeError) as error:
+        if needs_artifact(error):
+            raise
         return len(rows) + 1, False
     return count, True
 
@@ -290,16 +300,14 @@ def _page(
     )
 
 
-def _listing(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str, list[str]]:
-    """The columns of a view with their types, and their names."""
-    described = connection.execute(f"DESCRIBE {table}").fetchall()
+def _listing(table: str, described: Sequence[Column]) -> str:
+    """The columns of a table with their types, as SQL names them."""
     columns = [
         f"{quoted(shorten(' '.join(name.split()), _MAX_NAME)[0])} {shorten(visible(kind), _MAX_NAME)[0]}"
-        for name, kind, *_ in described
+        for name, kind in described
     ]
     more = f", and {len(columns) - _LISTED} more" if len(columns) > _LISTED else ""
-    listed = shorten(", ".join(columns[:_LISTED]), _MAX_LISTING)[0] + more
-    return f"The columns of {table} are {listed}", [name for name, *_ in described]
+    return f"The columns of {table} are {shorten(', '.join(columns[:_LISTED]), _MAX_LISTING)[0]}{more}"
 
 
 def _refused(loaded: LoadedTables, happened: str) -> InvalidArgumentError:

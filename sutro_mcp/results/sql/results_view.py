@@ -80,7 +80,7 @@ def results_view(
             shown.append(f"{_extracted(field, profile)} AS {quoted(label)}")
         shown.append(f"{as_text(column) or _widened(column)} AS {OUTPUT}")
     rows = _with_objects(numbered(columns, file), as_text(arranged[_HIDDEN]), profile, fixed)
-    return f"CREATE VIEW {name} AS SELECT file_row_number AS row, {', '.join(shown)} FROM ({rows})"
+    return f"CREATE OR REPLACE VIEW {name} AS SELECT file_row_number AS row, {', '.join(shown)} FROM ({rows})"
 
 
 def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str) -> str:

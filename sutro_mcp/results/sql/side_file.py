@@ -4,10 +4,12 @@ Runs in the worker, which may open files and hears no SQL from outside.
 """
 
 import os
-from contextlib import closing, suppress
+from collections.abc import Generator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 from pydantic import BaseModel, ConfigDict
@@ -19,9 +21,9 @@ from sutro_mcp.results.worker.protocol import StoppedError
 from .held_files import HeldFiles, address
 from .json_profile import JsonProfile, make_profile
 from .json_shape import literal
-from .results_view import FileColumn, as_text, numbered, outputs_of
+from .results_view import FileColumn, as_text, numbered, outputs_of, results_view
 
-_SETTINGS: dict[str, Any] = {"threads": "2", "memory_limit": "256MB", "temp_directory": ""}
+SETTINGS: dict[str, Any] = {"threads": "2", "memory_limit": "256MB", "temp_directory": ""}
 _FILE = "results"
 
 
@@ -46,13 +48,73 @@ def prepare(ref: LocalArtifact) -> SqlTable:
     if not parquet.exists():
         _write(ref, parquet)
     if not side.exists():
-        part = side.with_name(f"{side.name}.{token_hex(4)}.part")
-        try:
+        with published(side) as part:
             _make(ref, parquet, part)
-            part.replace(side)
-        finally:
-            part.unlink(missing_ok=True)
-    return SqlTable(artifact=ref, parquet=str(parquet), side_file=str(side))
+    narrow = narrow_file(side)
+    return SqlTable(
+        artifact=ref,
+        parquet=str(parquet),
+        side_file=str(side),
+        narrow_file=str(narrow) if narrow.exists() else None,
+    )
+
+
+def narrow_file(side: Path) -> Path:
+    """Where the short columns lie."""
+    return side.with_name(f"{side.name}.narrow")
+
+
+@contextmanager
+def published(path: Path) -> Generator[Path]:
+    """A name to write under, which becomes `path` when the block ends well and is gone otherwise."""
+    part = path.with_name(f"{path.name}.{token_hex(4)}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class OpenTable:
+    """What is known of a table, its columns with their types, and the SQL that made its view."""
+
+    about: AboutResults
+    columns: list[tuple[str, str]]
+    sql: str
+
+
+def open_views(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, SqlTable]) -> dict[str, OpenTable]:
+    """Make the view of each table, over files that stay open for the life of the process.
+
+    Raises UnexpectedReplyError for files that cannot be read, StoppedError for files that have gone.
+    """
+    files: dict[str, int] = {}
+    for name, table in tables.items():
+        files[name] = held(table.artifact, table.parquet)
+        files[f"{name}_side"] = held(table.artifact, table.side_file)
+        if table.narrow_file is not None:
+            files[f"{name}_narrow"] = held(table.artifact, table.narrow_file)
+    connection.register_filesystem(HeldFiles(files))
+    connection.execute(f"SET allowed_paths = [{', '.join(literal(address(name)) for name in files)}]")
+    opened: dict[str, OpenTable] = {}
+    for name, table in tables.items():
+        try:
+            for attached in files.keys() & {f"{name}_side", f"{name}_narrow"}:
+                connection.execute(f"ATTACH {literal(address(attached))} AS {attached} (READ_ONLY)")
+            (text,) = cast("tuple[str]", connection.execute(f"SELECT json FROM {name}_side.about").fetchone())
+            about = AboutResults.model_validate_json(text)
+            fixed = f"{name}_side.fixed"
+            sql = results_view(name, about.columns, table.artifact, about.profile, address(name), fixed)
+            connection.execute(sql)
+            connection.execute(f"SELECT * FROM {name} LIMIT 1").fetchall()
+            described = connection.execute(f"DESCRIBE {name}").fetchall()
+            opened[name] = OpenTable(about, [(column, kind) for column, kind, *_ in described], sql)
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:
+            raise unreadable(table.artifact, "the file is damaged or not Parquet") from error
+    return opened
 
 
 def held(ref: LocalArtifact, path: str) -> int:
@@ -75,18 +137,14 @@ def _write(ref: LocalArtifact, parquet: Path) -> None:
     from sutro_mcp.results.rows.artifact_frame import read_artifact
 
     frame = read_artifact(ref, "outputs")
-    part = parquet.with_name(f"{parquet.name}.{token_hex(4)}.part")
-    try:
+    with published(parquet) as part:
         frame.write_parquet(part)
-        part.replace(parquet)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
     descriptor = held(ref, str(parquet))
     try:
-        with closing(duckdb.connect(side, config=_SETTINGS)) as connection:
+        with closing(duckdb.connect(side, config=SETTINGS)) as connection:
             connection.register_filesystem(HeldFiles({_FILE: descriptor}))
             columns = _columns(connection)
             text = as_text(outputs_of(columns, ref))

@@ -191,7 +191,7 @@ def test_lengths_and_parts_of_dates_do_not_wrap(tmp_path: Path, sql: str, right:
     """In arithmetic with each other and with written numbers."""
     columns = {"inputs": ["please sort this ticket by its subject"], "outputs": [json.dumps(TIMES)]}
     artifact = parquet(tmp_path, columns, include_inputs=True)
-    assert query(artifact, "SELECT " + sql + " FROM results").rows == [[right]]
+    assert query(artifact, f"SELECT {sql} FROM results").rows == [[right]]  # noqa: S608
 
 
 @pytest.mark.parametrize(

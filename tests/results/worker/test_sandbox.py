@@ -120,10 +120,15 @@ async def sandboxed() -> Path:
             await anyio.sleep(0.02)
 
 
+def cpu_ticks(process: int) -> int:
+    """Processor time that it has used."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11])
+
+
 def test_the_canary_can_be_read_without_the_wall(target: Target) -> None:
     """Or the attacks below would prove nothing."""
     for kind, reader in (("csv", "read_csv"), ("parquet", "read_parquet"), ("json", "read_json")):
-        rows = duckdb.sql(f"SELECT * FROM {reader}('{target.names[kind]}')").fetchall()  # noqa: S608
+        rows = duckdb.connect().execute(f"SELECT * FROM {reader}('{target.names[kind]}')").fetchall()  # noqa: S608
         assert rows == [(CANARY,)]
 
 
@@ -338,6 +343,11 @@ async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, table: 
 
         calls.start_soon(killed)
         process = int((await sandboxed()).name)
+        before = cpu_ticks(process)
+        with anyio.fail_after(10):
+            # It works on the SQL by now.
+            while cpu_ticks(process) < before + 5:
+                await anyio.sleep(0.02)
         # What it might have started would end with it.
         assert os.getpgid(process) == process
         os.kill(process, signal.SIGKILL)
