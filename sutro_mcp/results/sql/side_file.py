@@ -14,6 +14,7 @@ from typing import Any, cast
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
+from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.request_models import LocalArtifact, SqlTable
 from sutro_mcp.results.rows.columns import unreadable
 from sutro_mcp.results.worker.protocol import StoppedError
@@ -66,13 +67,23 @@ def narrow_file(side: Path) -> Path:
 
 @contextmanager
 def published(path: Path) -> Generator[Path]:
-    """A name to write under, which becomes `path` when the block ends well and is gone otherwise."""
+    """A name to write under, which becomes `path` when the block ends well and is gone otherwise.
+
+    Raises ConfigurationError where the disk takes no more.
+    """
     part = path.with_name(f"{path.name}.{token_hex(4)}.part")
     try:
         yield part
         part.replace(path)
+    except (OSError, duckdb.IOException, duckdb.FatalException) as error:
+        raise ConfigurationError(
+            "answer SQL over the results",
+            "what that needs beside them could not be kept on disk",
+            "Make room, or set SUTRO_MCP_CACHE_DIR to a folder on a disk that has some",
+        ) from error
     finally:
         part.unlink(missing_ok=True)
+        part.with_name(f"{part.name}.wal").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -146,19 +157,19 @@ def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
     try:
         with closing(duckdb.connect(side, config=SETTINGS)) as connection:
             connection.register_filesystem(HeldFiles({_FILE: descriptor}))
-            columns = _columns(connection)
-            text = as_text(outputs_of(columns, ref))
-            rows = (
-                f"SELECT file_row_number AS row, {text} AS outputs FROM ({numbered(columns, address(_FILE))})"
-            )
-            profile = make_profile(connection, rows if text else "SELECT 0 AS row, '' AS outputs WHERE false")
+            try:
+                columns = _columns(connection)
+                text = as_text(outputs_of(columns, ref))
+                file = numbered(columns, address(_FILE))
+                rows = f"SELECT file_row_number AS row, {text or 'NULL::VARCHAR'} AS outputs FROM ({file})"
+                profile = make_profile(connection, rows if text else f"FROM ({rows}) LIMIT 0")
+            except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.FatalException):
+                raise
+            except duckdb.Error as error:
+                raise unreadable(ref, "the file is damaged or not Parquet") from error
             about = AboutResults(columns=columns, profile=profile)
             connection.execute("CREATE TABLE about AS SELECT ? AS json", [about.model_dump_json()])
             connection.execute("CHECKPOINT")
-    except duckdb.OutOfMemoryException:
-        raise
-    except duckdb.Error as error:
-        raise unreadable(ref, "the file is damaged or not Parquet") from error
     finally:
         with suppress(OSError):
             os.close(descriptor)
