@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, overload
+from typing import TYPE_CHECKING, Annotated, Any, overload
 
 from pydantic import Field
 from pydantic_core import to_json
@@ -12,7 +12,9 @@ from sutro_mcp.api import Failure, Job, JobStatus, Status
 from sutro_mcp.untrusted import NOTICE, shorten, visible
 
 from .answers import Answer, Notice, UntrustedText
-from .job_search import Found
+
+if TYPE_CHECKING:
+    from .tools.job_search import Found
 
 # What deployments say of every job: it tells a reader nothing.
 _BOILERPLATE = re.compile(r"Job status with job_id \S+ retrieved\.?$")
@@ -65,7 +67,7 @@ class JobList(Answer):
     jobs: list[JobRow]
 
     @classmethod
-    def of(cls, found: Found) -> "JobList":
+    def of(cls, found: "Found") -> "JobList":
         rows = [JobRow.of(job) for job in found.jobs]
         return cls(
             looked_at=found.looked_at, next_cursor=found.next_cursor, undated=found.undated or None, jobs=rows

@@ -23,8 +23,8 @@ from sutro_mcp.api import Job, Status, job_segment
 from sutro_mcp.errors import DeadlineExceededError, InvalidArgumentError, InvalidCursorError, SutroError
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.job_outputs import JobUris, brief, iso
-from sutro_mcp.server.job_search import Found, JobFilter, find_jobs
 from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.tools.job_search import Found, JobFilter, find_jobs
 from sutro_mcp.untrusted import quote
 
 from .templates import JSON

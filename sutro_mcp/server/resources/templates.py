@@ -15,9 +15,9 @@ from sutro_mcp.results import Variant
 from sutro_mcp.server.answers import Answer, ResultsAnswer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.job_outputs import JobDetails, JobList, StatusAnswer
-from sutro_mcp.server.job_search import find_jobs
 from sutro_mcp.server.tools.get_job_results import summary_of
-from sutro_mcp.server.tools.jobs import job_filter
+from sutro_mcp.server.tools.job_search import find_jobs
+from sutro_mcp.server.tools.list_jobs import job_filter
 from sutro_mcp.server.tools.params import parse_statuses
 
 JSON = "application/json"

@@ -6,7 +6,7 @@ from sutro_mcp.settings import Settings
 from .cancel_job import BY_POLICY, cancel_job
 from .export_job_results import export_job_results
 from .get_job_results import get_job_results
-from .jobs import get_job, get_job_status, list_jobs, summarize_jobs
+from .list_jobs import get_job, get_job_status, list_jobs, summarize_jobs
 from .query_job_results import query_job_results
 from .wait_for_job import wait_for_job
 

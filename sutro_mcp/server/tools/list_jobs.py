@@ -13,7 +13,7 @@ from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.job_outputs import JobDetails, JobGroup, JobList, JobsSummary, StatusAnswer, iso
-from sutro_mcp.server.job_search import PAST_RUN, JobFilter, find_jobs
+from sutro_mcp.server.tools.job_search import PAST_RUN, JobFilter, find_jobs
 from sutro_mcp.server.tools.params import After, Before, JobId, Model, Search, Statuses, parse_time
 from sutro_mcp.server.tools.tool import read_tool, reply
 
