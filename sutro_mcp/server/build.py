@@ -24,7 +24,7 @@ from sutro_mcp.settings import Settings
 
 from .context import AppContext, Connect, open_context
 from .prompts import add_prompts
-from .tools import CATALOGUE, description_of, tools_for
+from .tools import CATALOGUE
 
 # What is the same for everybody until the next version, and what is somebody's and moves.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
@@ -73,13 +73,13 @@ def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) ->
             refuse_cursors,
         ],
     )
-    for tool in tools_for(settings):
-        server.add_tool(
-            tool.function,
-            title=tool.title,
-            description=description_of(tool, settings),
-            annotations=tool.annotations,
-        )
+    for tool in CATALOGUE:
+        if description := tool.description_for(settings):
+            server.add_tool(
+                tool.function, title=tool.title, description=description, annotations=tool.annotations
+            )
+            if tool.limit:
+                server.limits[tool.name] = tool.limit()
     add_resources(server)
     add_prompts(server)
     serve_listing(server)
@@ -100,6 +100,6 @@ def skill(settings: Settings) -> str:
 
 def _of_served_tools(file: str, settings: Settings) -> str:
     text = files("sutro_mcp.server").joinpath(file).read_text("utf-8")
-    absent = {tool.name for tool in CATALOGUE} - {tool.name for tool in tools_for(settings)}
+    absent = [tool.name for tool in CATALOGUE if tool.description_for(settings) is None]
     points = re.split(r"\n(?=- |\n)", text)
     return "\n".join(point for point in points if not any(name in point for name in absent))

@@ -9,10 +9,9 @@ import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import anyio
-from pydantic import Field
 
 from sutro_mcp.api import JobStatus, ProgressEvent, Status
 from sutro_mcp.errors import (
@@ -22,9 +21,7 @@ from sutro_mcp.errors import (
     SutroError,
     TemporaryError,
 )
-from sutro_mcp.server.answers import Answer, Notice, UntrustedText
-from sutro_mcp.server.job_outputs import FailureInfo, StatusAnswer
-from sutro_mcp.untrusted import NOTICE
+from sutro_mcp.server.text_format import counted
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
@@ -36,8 +33,6 @@ _BACKOFF = 1.5
 _PASSING = (TemporaryError, IncompleteReplyError)
 # MCP demands that each notification exceeds the last, so a silent beat adds a sliver of a row.
 _SLIVER = 0.001
-# With more left than this, a model pays more for waiting on than for coming back.
-_LONG_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -58,34 +53,17 @@ class Rhythm:
     """The shortest observation that an estimate is made from."""
 
 
-class WaitAnswer(Answer):
-    """How the job ended, or how far it is."""
+@dataclass(frozen=True)
+class WaitOutcome:
+    """How the job stands, and what was seen of it meanwhile."""
 
-    notice: Notice = NOTICE
-    job_id: str
-    done: Annotated[bool, Field(description="False: the time is up and the job goes on")]
-    status: str
-    timeout_seconds: Annotated[int | None, Field(description="The time applied, if it is up")] = None
+    stands: JobStatus
     rows_done: int | None = None
     num_rows: int | None = None
-    seconds_left: Annotated[int | None, Field(description="Estimate, from the rows done meanwhile")] = None
-    trouble: Annotated[UntrustedText | None, Field(description="Why the status may be out of date")] = None
-    failure: FailureInfo | None = None
-    next: Annotated[str, Field(description="What to call next")]
-    uri: Annotated[str, Field(description="The resource to read or watch next")]
-
-    @classmethod
-    def ended(cls, stands: JobStatus) -> "WaitAnswer":
-        """The answer for a job that has ended, from its status alone."""
-        said = StatusAnswer.of(stands)
-        return cls(
-            job_id=said.job_id,
-            done=True,
-            status=said.status,
-            failure=said.failure,
-            next=said.next,
-            uri=said.uri,
-        )
+    seconds_left: int | None = None
+    """An estimate from the rows done meanwhile."""
+    trouble: str | None = None
+    """Why the status may be out of date."""
 
 
 async def wait(
@@ -94,7 +72,7 @@ async def wait(
     timeout_seconds: float,
     report: Report,
     rhythm: Rhythm = Rhythm(),
-) -> WaitAnswer:
+) -> WaitOutcome:
     """How the job stands when it has ended or the time is up, whichever comes first.
 
     Raises whatever keeps the status from being read at first, and later what no waiting mends.
@@ -107,10 +85,10 @@ async def wait(
     if watch is None:
         raise DeadlineExceededError(
             f"wait for {job_id}",
-            f"its status could not be read within {timeout_seconds:g} seconds",
+            f"its status could not be read within {counted(math.ceil(timeout_seconds), 'second')}",
             "Call wait_for_job again, with more time; do not resubmit the job",
         )
-    return watch.answer()
+    return watch.outcome()
 
 
 @dataclass
@@ -206,23 +184,17 @@ class _Watch:
             raise failure
         await self._tell_once()
 
-    def answer(self) -> WaitAnswer:
+    def outcome(self) -> WaitOutcome:
         """What is known now."""
-        said = StatusAnswer.of(self._stands)
         running = self.status is Status.RUNNING
-        left = self._progress.seconds_left(anyio.current_time(), self._rhythm.observed) if running else None
-        return WaitAnswer(
-            job_id=self._job_id,
-            done=said.is_terminal,
-            status=said.status,
-            timeout_seconds=None if said.is_terminal else math.ceil(self._timeout_seconds),
+        return WaitOutcome(
+            stands=self._stands,
             rows_done=None if self.status is Status.SUCCEEDED else self._progress.rows_done,
             num_rows=self._progress.num_rows,
-            seconds_left=left,
+            seconds_left=(
+                self._progress.seconds_left(anyio.current_time(), self._rhythm.observed) if running else None
+            ),
             trouble=self._trouble,
-            failure=said.failure,
-            next=said.next if said.is_terminal else _go_on(said.status, left),
-            uri=said.uri,
         )
 
     async def _look(self) -> None:
@@ -286,12 +258,3 @@ class _Watch:
             self._progress.num_rows or None,
             self._progress.sentence(self.status),
         )
-
-
-def _go_on(status: str, left: int | None) -> str:
-    if left is not None and left > _LONG_SECONDS:
-        return (
-            f"Still {status}, for about {left // 60:,} more minutes. Tell the user, and call wait_for_job "
-            "again later. Do not resubmit the job."
-        )
-    return f"Still {status}; call wait_for_job again. Do not resubmit the job."

@@ -6,12 +6,10 @@ results come with the last. Who is told is the business of `subscriptions`.
 """
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import unquote
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,13 +22,13 @@ from sutro_mcp.errors import (
     TemporaryError,
     UnexpectedReplyError,
 )
+from sutro_mcp.server.uris import JOB, is_of_results, watchable_job
 
 logger = logging.getLogger(__name__)
 
 ReadStatus = Callable[[str], Awaitable[Status]]
 Publish = Callable[[str], Awaitable[None]]
 
-_URI = re.compile(r"sutro://jobs/([^/?#]+)(/status|/results|/results/summary)?")
 _BACKOFF = 1.5
 _PASSING = (TemporaryError, UnexpectedReplyError)
 # Each costs a request now and then, for as long as somebody forgets to stop watching it.
@@ -150,21 +148,16 @@ class Watcher:
 
     async def _tell(self, watched: _Watched, *, is_end: bool) -> None:
         for uri in list(watched.uris):
-            if is_end or "/results" not in uri:
+            if is_end or not is_of_results(uri):
                 await self._publish(uri)
 
 
-def is_watchable(uri: str) -> bool:
-    """Whether `uri` has the form of a resource that can be watched."""
-    return _URI.fullmatch(uri) is not None
-
-
 def _job_of(uri: str) -> str:
-    match = _URI.fullmatch(uri)
-    if match is None:
+    job_id = watchable_job(uri)
+    if job_id is None:
         raise InvalidArgumentError(
             "watch this resource",
             "only a job can be watched",
-            "Use sutro://jobs/{job_id}, or the same with /status, /results or /results/summary",
+            f"Use {JOB}, or the same with /status, /results or /results/summary",
         )
-    return unquote(match[1])
+    return job_id

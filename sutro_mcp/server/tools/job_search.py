@@ -7,12 +7,15 @@ repeat nor hide others. It is bound to the filters it was made with.
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from sutro_mcp.api import EMPTY_PAGES, Job
-from sutro_mcp.errors import InvalidCursorError, RejectedError, UnexpectedReplyError
+from sutro_mcp.errors import InvalidArgumentError, InvalidCursorError, RejectedError, UnexpectedReplyError
+
+from .params import parse_time
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
@@ -57,6 +60,33 @@ class JobFilter:
     def cannot_judge(self, job: Job) -> bool:
         """Whether a time filter leaves `job` out only because it does not say when it was created."""
         return bool(self.created_after or self.created_before) and job.datetime_created is None
+
+
+def job_filter(
+    status: Sequence[str],
+    model: str = "",
+    search: str = "",
+    created_after: str = "",
+    created_before: str = "",
+) -> tuple[JobFilter, str]:
+    """The filter, and the same as written, to bind a cursor to. Raises InvalidArgumentError."""
+    after = parse_time("created_after", created_after)
+    before = parse_time("created_before", created_before)
+    if after and before and after >= before:
+        raise InvalidArgumentError(
+            "filter by these times", "created_after is not before created_before", "Swap or widen them"
+        )
+    wanted = JobFilter(tuple(status), model, search, after, before)
+    return wanted, json.dumps([sorted(status), model, search, created_after, created_before])
+
+
+def undated_jobs(count: int | None) -> str:
+    """A sentence about the jobs that a time filter cannot judge."""
+    if not count:
+        return ""
+    if count == 1:
+        return " 1 does not say when it was created and is left out."
+    return f" {count:,} do not say when they were created and are left out."
 
 
 @dataclass(frozen=True)

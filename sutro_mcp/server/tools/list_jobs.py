@@ -1,48 +1,77 @@
-"""Find jobs and follow them."""
+"""Find jobs."""
 
-import json
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.api import Job
-from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.server import text_format as text
+from sutro_mcp.server.answers import (
+    FAILURE_CHARS,
+    MODEL_CHARS,
+    NAME_CHARS,
+    Answer,
+    Notice,
+    UntrustedText,
+    brief,
+    iso,
+    seconds,
+)
 from sutro_mcp.server.context import Ctx, app_of
-from sutro_mcp.server.job_outputs import JobDetails, JobGroup, JobList, JobsSummary, StatusAnswer, iso
-from sutro_mcp.server.tools.job_search import PAST_RUN, JobFilter, find_jobs
-from sutro_mcp.server.tools.params import After, Before, JobId, Model, Search, Statuses, parse_time
-from sutro_mcp.server.tools.tool import read_tool, reply
+from sutro_mcp.server.text_format import counted, fenced, records
+from sutro_mcp.untrusted import NOTICE
 
-GroupBy = Literal["status", "model", "day", "priority"]
-
-# A hundred requests at most; an account with more jobs is summarised by dates.
-_SUMMARY_JOBS = 10_000
-_SUMMARY_GROUPS = 40
+from .job_search import Found, find_jobs, job_filter, undated_jobs
+from .params import After, Before, Model, Search, Statuses
+from .tool import reply, tool
 
 
-def job_filter(
-    status: Sequence[str],
-    model: str = "",
-    search: str = "",
-    created_after: str = "",
-    created_before: str = "",
-) -> tuple[JobFilter, str]:
-    """The filter, and the same as written, to bind a cursor to."""
-    after = parse_time("created_after", created_after)
-    before = parse_time("created_before", created_before)
-    if after and before and after >= before:
-        raise InvalidArgumentError(
-            "filter by these times", "created_after is not before created_before", "Swap or widen them"
+class JobRow(Answer):
+    """A job in a list."""
+
+    job_id: UntrustedText
+    name: UntrustedText | None = None
+    status: str
+    model: UntrustedText | None = None
+    created: str | None = None
+    runtime_seconds: int | None = None
+    num_rows: int | None = None
+    cost_usd: float | None = None
+    failure: UntrustedText | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> "JobRow":
+        return cls(
+            job_id=brief(job.job_id, 128),
+            name=brief(job.name, NAME_CHARS),
+            status=job.status.value,
+            model=brief(job.model, MODEL_CHARS),
+            created=iso(job.datetime_created),
+            runtime_seconds=seconds(job.datetime_started, job.datetime_completed),
+            num_rows=job.num_rows,
+            cost_usd=job.job_cost,
+            failure=brief(job.failure_reason.message, FAILURE_CHARS) if job.failure_reason else None,
         )
-    wanted = JobFilter(tuple(status), model, search, after, before)
-    return wanted, json.dumps([sorted(status), model, search, created_after, created_before])
 
 
-@read_tool("List jobs")
+class JobList(Answer):
+    """A page of jobs, newest first."""
+
+    notice: Notice = NOTICE
+    looked_at: Annotated[int, Field(description="Jobs examined to find these")]
+    next_cursor: Annotated[str | None, Field(description="Pass as cursor for older jobs")] = None
+    undated: Annotated[int | None, Field(description="Left out: no creation time to filter by")] = None
+    jobs: list[JobRow]
+
+    @classmethod
+    def of(cls, found: Found) -> "JobList":
+        rows = [JobRow.of(job) for job in found.jobs]
+        return cls(
+            looked_at=found.looked_at, next_cursor=found.next_cursor, undated=found.undated or None, jobs=rows
+        )
+
+
+@tool("List jobs")
 async def list_jobs(
     ctx: Ctx,
     status: Statuses = [],  # noqa: B006 - never mutated; a tuple would change the published schema
@@ -59,94 +88,15 @@ async def list_jobs(
     Filters combine; next_cursor continues with the same filters.
     """
     wanted, binding = job_filter(status, model, search, created_after, created_before)
-    found = await find_jobs(app_of(ctx).client, wanted, limit, cursor, binding)
-    answer = JobList.of(found)
-    return reply(answer, text.job_list(answer))
+    answer = JobList.of(await find_jobs(app_of(ctx).client, wanted, limit, cursor, binding))
+    return reply(answer, _text(answer))
 
 
-@read_tool("Summarise jobs")
-async def summarize_jobs(
-    ctx: Ctx,
-    group_by: Annotated[GroupBy, Field(description="What to group by (default status)")] = "status",
-    status: Statuses = [],  # noqa: B006
-    model: Model = "",
-    search: Search = "",
-    created_after: After = "",
-    created_before: Before = "",
-) -> Annotated[CallToolResult, JobsSummary]:
-    """Count jobs and add up rows, tokens, cost (USD) and failures, per group and in total.
-
-    Use it for questions like "what did we spend this week" or "how many jobs failed". Looks at the newest
-    10,000 jobs that the dates allow, and says so when there are more.
-    """
-    wanted, _ = job_filter(status, model, search, created_after, created_before)
-    groups: defaultdict[str, list[Job]] = defaultdict(list)
-    looked_at, undated, past, complete = 0, 0, 0, True
-    async for job in app_of(ctx).client.iter_jobs():
-        past = past + 1 if wanted.is_past(job) else 0
-        if past == PAST_RUN:
-            break
-        if looked_at == _SUMMARY_JOBS:
-            complete = False
-            break
-        looked_at += 1
-        undated += wanted.cannot_judge(job)
-        if wanted.wants(job):
-            groups[_group(job, group_by)].append(job)
-    jobs = [job for members in groups.values() for job in members]
-    times = sorted(job.datetime_created for job in jobs if job.datetime_created)
-    ranked = sorted(
-        groups.items(), key=lambda group: (group[0],) if group_by == "day" else (-len(group[1]), group[0])
-    )
-    if group_by == "day":
-        ranked.reverse()
-    answer = JobsSummary(
-        group_by=group_by,
-        complete=complete,
-        looked_at=looked_at,
-        undated=undated or None,
-        oldest=iso(times[0]) if times else None,
-        newest=iso(times[-1]) if times else None,
-        total=JobGroup.of("total", jobs),
-        groups=[JobGroup.of(name, members) for name, members in ranked[:_SUMMARY_GROUPS]],
-        groups_left_out=max(len(ranked) - _SUMMARY_GROUPS, 0) or None,
-    )
-    return reply(answer, text.jobs_summary(answer))
-
-
-def _group(job: Job, group_by: GroupBy) -> str:
-    group = {
-        "status": job.status.value,
-        "model": job.model,
-        "day": job.datetime_created and job.datetime_created.date().isoformat(),
-        "priority": None if job.job_priority is None else str(job.job_priority),
-    }[group_by]
-    return group or "unknown"
-
-
-@read_tool("Get a job")
-async def get_job(
-    ctx: Ctx,
-    job_id: JobId,
-    full: Annotated[bool, Field(description="Long prompt and schema uncut (default false)")] = False,
-) -> Annotated[CallToolResult, JobDetails]:
-    """Show everything known of one job: settings, times, rows, tokens, cost, failure, resource URIs.
-
-    For the state alone use get_job_status. For what the model answered use get_job_results.
-    """
-    job = await app_of(ctx).client.get_job(job_id)
-    answer = JobDetails.of(job, full=full)
-    useful = ["job", *([] if job.status.is_terminal else ["status"])]
-    useful += ["summary", "results"] if answer.results_available else []
-    uris = [uri for name, uri in answer.uris.model_dump().items() if name in useful]
-    return reply(answer, text.job_details(answer), uris)
-
-
-@read_tool("Get a job's status")
-async def get_job_status(ctx: Ctx, job_id: JobId) -> Annotated[CallToolResult, StatusAnswer]:
-    """Say where one job stands, whether that is final, why it failed, and what to call next.
-
-    The cheapest way to check on a job; do not call it in a tight loop.
-    """
-    answer = StatusAnswer.of(await app_of(ctx).client.get_job_status(job_id))
-    return reply(answer, text.status(answer), [answer.uri])
+def _text(answer: JobList) -> str:
+    head = f"{counted(len(answer.jobs), 'job')}, newest first; {answer.looked_at:,} looked at."
+    head += undated_jobs(answer.undated)
+    if answer.next_cursor:
+        head += f' Older ones: repeat the call with cursor="{answer.next_cursor}".'
+    elif not answer.jobs:
+        head += " None matches."
+    return f"{head}\n{fenced(records(answer.jobs))}" if answer.jobs else head

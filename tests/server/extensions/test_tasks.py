@@ -16,8 +16,8 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings
+from tests.server.live.test_job_wait import end
 from tests.server.tools.test_refusals import BAD_IDS
-from tests.server.tools.test_wait_for_job import end
 from tests.support import Era, Talk, talk
 
 pytestmark = pytest.mark.anyio

@@ -20,10 +20,9 @@ from sutro_mcp.errors import AuthenticationError, JobNotFoundError, SutroError, 
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.live.job_wait import Progress, Rhythm, WaitAnswer, wait
 from sutro_mcp.settings import Settings
+from tests.server.tools.test_refusals import BAD_IDS
+from tests.server.tools.test_untrusted_text import FORBIDDEN, HOSTILE
 from tests.support import Era, Talk, talk, text_of
-
-from .test_refusals import BAD_IDS
-from .test_untrusted_text import FORBIDDEN, HOSTILE
 
 pytestmark = pytest.mark.anyio
 
