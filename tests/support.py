@@ -1,5 +1,6 @@
 """A conversation with the product's server: the SDK's client in memory, the emulator at the wire."""
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.live.job_watcher import Beat
 from sutro_mcp.settings import Settings
+from sutro_mcp.untrusted import NOTICE
 
 from .updates import Updates
 
@@ -43,6 +45,12 @@ class Talk:
         result = await self.result(tool, **arguments)
         assert not result.is_error, text_of(result)
         return text_of(result)
+
+    async def both(self, tool: str, **arguments: Any) -> tuple[dict[str, Any], str]:
+        """Both channels of a successful answer, for a snapshot: without the notice that each of them has."""
+        result = await self.result(tool, **arguments)
+        assert not result.is_error, text_of(result)
+        return both_of(result)
 
     async def refusal(self, tool: str, **arguments: Any) -> str:
         """The text of a tool error, which must not carry anything else."""
@@ -77,6 +85,15 @@ def text_of(result: CallToolResult) -> str:
     """The one text block of a result."""
     (block,) = [block for block in result.content if isinstance(block, TextContent)]
     return block.text
+
+
+def both_of(result: CallToolResult) -> tuple[dict[str, Any], str]:
+    """The structured answer and the text, without the notice and the fence's nonce."""
+    answer = dict(result.structured_content or {})
+    assert answer.pop("notice") == NOTICE
+    return answer, re.sub(
+        rf"<data \w+> {NOTICE}(.*)</data \w+>", r"<data>\1</data>", text_of(result), flags=re.S
+    )
 
 
 @asynccontextmanager

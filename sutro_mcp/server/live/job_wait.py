@@ -140,9 +140,10 @@ class Progress:
         """For a notification."""
         if self.rows_done is None or status is Status.SUCCEEDED:
             return status.value
-        total = "" if self.num_rows is None else f" of {self.num_rows:,}"
+        done = f"{self.rows_done:,} of " if self.num_rows is not None else ""
+        total = counted(self.rows_done if self.num_rows is None else self.num_rows, "row")
         speed = f", {self.tokens_per_second:,.0f} tokens/s" if self.tokens_per_second else ""
-        return f"{status.value}: {self.rows_done:,}{total} rows{speed}"
+        return f"{status.value}: {done}{total}{speed}"
 
 
 class _Watch:

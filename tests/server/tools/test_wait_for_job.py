@@ -1,0 +1,266 @@
+"""Waiting for a job as a tool: the answer, its words, and that stopping the wait leaves the job alone."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from inline_snapshot import snapshot
+from mcp import MCPError
+from mcp.types import CallToolResult, ResourceLink
+
+from sutro_mcp.api import JobStatus, Status
+from sutro_mcp.emulator import Fault
+from sutro_mcp.server.live.job_wait import WaitOutcome
+from sutro_mcp.server.tools.wait_for_job import reply_to_wait
+from tests.server.live.test_job_wait import Heard, Steered, end, rows, running, sent, silent
+from tests.support import Era, Talk, both_of, talk
+
+from .test_refusals import BAD_IDS
+
+pytestmark = pytest.mark.anyio
+
+
+async def call(chat: Talk, heard: Heard, **arguments: Any) -> CallToolResult:
+    """The tool, as a host calls it that wants progress."""
+    with anyio.fail_after(20):
+        return await chat.client.call_tool("wait_for_job", arguments, progress_callback=heard)
+
+
+ENDS = {
+    "SUCCEEDED": snapshot(
+        (
+            {
+                "job_id": "job-1",
+                "done": True,
+                "status": "SUCCEEDED",
+                "num_rows": 500,
+                "next": "Call get_job_results.",
+                "uri": "sutro://jobs/job-1/results/summary",
+            },
+            """\
+job-1 is SUCCEEDED (final). Call get_job_results.
+num_rows: 500
+uri: sutro://jobs/job-1/results/summary\
+""",
+        )
+    ),
+    "FAILED": snapshot(
+        (
+            {
+                "job_id": "job-1",
+                "done": True,
+                "status": "FAILED",
+                "rows_done": 200,
+                "num_rows": 500,
+                "failure": {"message": "out of memory"},
+                "next": "Call get_job for the settings it ran with; a failed job has no results.",
+                "uri": "sutro://jobs/job-1",
+            },
+            """\
+job-1 is FAILED (final). Call get_job for the settings it ran with; a failed job has no results.
+rows_done: 200
+num_rows: 500
+uri: sutro://jobs/job-1
+<data>
+failure: out of memory
+</data>\
+""",
+        )
+    ),
+    "CANCELLED": snapshot(
+        (
+            {
+                "job_id": "job-1",
+                "done": True,
+                "status": "CANCELLED",
+                "rows_done": 200,
+                "num_rows": 500,
+                "next": "Nothing to do; a cancelled job has no results.",
+                "uri": "sutro://jobs/job-1",
+            },
+            """\
+job-1 is CANCELLED (final). Nothing to do; a cancelled job has no results.
+rows_done: 200
+num_rows: 500
+uri: sutro://jobs/job-1\
+""",
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("status", ENDS)
+async def test_it_returns_when_the_stream_ends_with_the_job(era: Era, status: str) -> None:
+    """At once, after two looks at the status, with what to call next and a link to what there is."""
+    emulator, job_id = running(job_id="job-1", failure_reason={"message": "out of memory"})
+    heard = Heard()
+
+    async def lines() -> AsyncGenerator[bytes]:
+        yield rows(200)
+        end(emulator, job_id, status)
+
+    async with talk(emulator, era, transport=Steered(emulator, lines)) as chat:
+        result = await call(chat, heard, job_id=job_id)
+        looks = ["GET /job-status/job-1", "GET /jobs/job-1", "GET /job-status/job-1"]
+        assert chat.paths() == looks
+    answer, shown = both_of(result)
+    assert (answer, shown) == ENDS[status]
+    assert [block.uri for block in result.content if isinstance(block, ResourceLink)] == [answer["uri"]]
+    heard.check(500)
+    assert heard.notes[-1][:2] == ((500 if status == "SUCCEEDED" else 200), 500)
+
+
+async def test_a_job_that_has_ended_is_answered_by_one_request(chat: Talk) -> None:
+    """The status, for each of the three ends; nothing is told meanwhile."""
+    for name in ("support-ticket-triage", "contract-summaries", "crm-dedupe-v2"):
+        heard = Heard()
+        job_id = chat.emulator.find(name)
+        answer, _ = both_of(await call(chat, heard, job_id=job_id))
+        assert (answer["done"], answer["status"]) == (True, chat.emulator.job(job_id).status)
+        assert chat.paths() == [f"GET /job-status/{job_id}"]
+        assert heard.notes == []
+
+
+async def test_at_the_timeout_the_job_goes_on(era: Era) -> None:
+    """What was applied, what next, and no estimate where nothing was observed."""
+    emulator, job_id = running(job_id="job-1")
+    emulator.faults.add(Fault.json(404, "Not Found"), path="/stream-job-progress/*", times=None)
+    async with talk(emulator, era) as chat:
+        assert await chat.both("wait_for_job", job_id=job_id, timeout_seconds=1) == snapshot(
+            (
+                {
+                    "job_id": "job-1",
+                    "done": False,
+                    "status": "RUNNING",
+                    "timeout_seconds": 1,
+                    "num_rows": 500,
+                    "next": "Call wait_for_job again. Do not resubmit the job.",
+                    "uri": "sutro://jobs/job-1/status",
+                },
+                """\
+job-1 is RUNNING after 1 second of waiting. Call wait_for_job again. Do not resubmit the job.
+num_rows: 500
+uri: sutro://jobs/job-1/status\
+""",
+            )
+        )
+    assert sent(emulator, "job-cancel") == 0
+
+
+def test_long_waits_and_troubles_are_told() -> None:
+    """An estimate of many minutes sends the model away; a deployment is quoted as data only."""
+    stands = JobStatus(job_id="job-1", status=Status.RUNNING)
+    outcome = WaitOutcome(stands, rows_done=1, num_rows=9_000, seconds_left=4_000, trouble="It said \u202e.")
+    assert both_of(reply_to_wait(outcome, 45)) == snapshot(
+        (
+            {
+                "job_id": "job-1",
+                "done": False,
+                "status": "RUNNING",
+                "timeout_seconds": 45,
+                "rows_done": 1,
+                "num_rows": 9000,
+                "seconds_left": 4000,
+                "trouble": "It said \\u{202E}.",
+                "next": "It needs about 66 more minutes. Tell the user, and call wait_for_job again later. Do not resubmit the job.",
+                "uri": "sutro://jobs/job-1/status",
+            },
+            """\
+job-1 is RUNNING after 45 seconds of waiting. It needs about 66 more minutes. Tell the user, and call wait_for_job again later. Do not resubmit the job.
+rows_done: 1
+num_rows: 9000
+seconds_left: 4000
+uri: sutro://jobs/job-1/status
+<data>
+trouble: It said \\u{202E}.
+</data>\
+""",
+        )
+    )
+
+
+async def test_a_first_read_that_fails_is_an_error(chat: Talk) -> None:
+    """Without a status there is nothing to wait for: gateway, silence, key, and an unknown job."""
+    job_id = chat.emulator.find("catalogue-copy-refresh")
+    chat.emulator.faults.add(Fault.html(502), path="/job-status/*", times=4)
+    assert "(502)" in await chat.refusal("wait_for_job", job_id=job_id)
+    chat.emulator.faults.add(Fault.slow(30), path="/job-status/*")
+    refusal = await chat.refusal("wait_for_job", job_id=job_id, timeout_seconds=1)
+    assert refusal == (
+        f"Cannot wait for {job_id}: its status could not be read within 1 second. "
+        "Call wait_for_job again, with more time; do not resubmit the job."
+    )
+    chat.emulator.faults.add(Fault.json(401, "no"), path="/job-status/*")
+    assert "SUTRO_API_KEY" in await chat.refusal("wait_for_job", job_id=job_id)
+    assert "no such job" in await chat.refusal("wait_for_job", job_id="job-00000000")
+
+
+async def test_bad_arguments_send_nothing(chat: Talk) -> None:
+    """Times out of bounds, and what is not an id."""
+    for seconds in (0, -1, 301, 1.5, "soon"):
+        assert "timeout_seconds: " in await chat.refusal("wait_for_job", job_id="x", timeout_seconds=seconds)
+    for job_id in BAD_IDS:
+        assert "list_jobs" in await chat.refusal("wait_for_job", job_id=job_id)
+    assert chat.emulator.requests == []
+
+
+async def test_stopping_the_wait_ends_its_requests_and_not_the_job(era: Era) -> None:
+    """Within a second, on the stream; nothing is sent, and the connection stays usable."""
+    emulator, job_id = running()
+    transport = Steered(emulator, silent)
+    async with talk(emulator, era, transport=transport) as chat:
+        before = asyncio.all_tasks()
+        async with anyio.create_task_group() as host:
+            host.start_soon(partial(call, chat, Heard(), job_id=job_id))
+            await transport.until(opened=1, seconds=5)
+            host.cancel_scope.cancel()
+        await transport.until(closed=1)
+        seen = len(emulator.requests)
+        assert (await chat.call("get_job_status", job_id=job_id))["status"] == "RUNNING"
+        assert asyncio.all_tasks() == before
+    assert len(emulator.requests) == seen + 1
+    assert sent(emulator, "job-cancel") == 0
+
+
+async def test_a_host_that_disconnects_stops_the_wait_and_not_the_job() -> None:
+    """With a connection between the two: the newer era has none in memory, there a call is a call."""
+    emulator, job_id = running()
+    transport = Steered(emulator, silent)
+    before = asyncio.all_tasks()
+
+    async def ask(chat: Talk) -> None:
+        with pytest.raises(MCPError, match="closed"):
+            await call(chat, Heard(), job_id=job_id)
+
+    async with anyio.create_task_group() as host:
+        async with talk(emulator, "legacy", transport=transport) as chat:
+            host.start_soon(ask, chat)
+            await transport.until(opened=1, seconds=5)
+        await transport.until(closed=1)
+    assert asyncio.all_tasks() == before
+    assert sent(emulator, "job-cancel") == 0
+    assert emulator.job(job_id).status == "RUNNING"
+
+
+@pytest.mark.timeout(120)
+async def test_many_waits_that_are_stopped_leave_nothing_behind(era: Era) -> None:
+    """No task, no thread, no open stream, after as many as may wait at once."""
+    emulator, job_id = running()
+    transport = Steered(emulator, silent)
+    async with talk(emulator, era, transport=transport) as chat:
+        before, threads = asyncio.all_tasks(), threading.active_count()
+        async with anyio.create_task_group() as host:
+            for _ in range(256):
+                host.start_soon(partial(call, chat, Heard(), job_id=job_id))
+            await transport.until(opened=256, seconds=20)
+            host.cancel_scope.cancel()
+        await transport.until(closed=256, seconds=5)
+        with anyio.fail_after(5):
+            while asyncio.all_tasks() != before:
+                await anyio.lowlevel.checkpoint()
+        assert threading.active_count() == threads
+    assert sent(emulator, "job-cancel") == 0
