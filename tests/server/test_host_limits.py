@@ -37,8 +37,8 @@ class Served:
     """What comes of the server's description with every result."""
 
 
-# The tool that gives the same: hosts ignore templates, cannot fill them in, or know tools only. The skill is for
-# hosts that load skills; others have the instructions.
+# The tool that gives the same: hosts ignore templates, cannot fill them in, or know tools only. The skill is
+# for hosts that load skills; others have the instructions.
 TWINS = {
     r"sutro://jobs(\{\?.*\})?": "list_jobs",
     r"sutro://jobs/[^/]+": "get_job",
@@ -84,7 +84,7 @@ def problems(served: Served) -> Iterator[str]:
 
 def schema_problems(schema: Json) -> Iterator[str]:
     """A list of what is allowed, as each host refuses something else: flat, with one type each, described."""
-    arguments = cast("Json", schema.get("properties"))
+    arguments = cast("Json | None", schema.get("properties"))
     if (
         schema.get("type") != "object"
         or set(schema) - {"type", "properties", "required"}

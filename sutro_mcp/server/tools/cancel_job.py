@@ -147,11 +147,12 @@ async def _preview(client: "ApiClient", job: Job) -> CancelAnswer:
     done = await _rows_done(client, job)
     message = "This is a preview, nothing was sent. "
     if done is None:
-        message += "How many rows are done is not known."
+        message += "How many rows are done is not known. They may still be billed, and are lost."
+    elif done == 1:
+        message += "1 row is done. It may still be billed, and is lost."
     else:
-        message += f"{counted(done, 'row')} {'is' if done == 1 else 'are'} done."
-    if done != 0:
-        message += " What is done may still be billed, and is lost."
+        message += f"{done:,} rows are done."
+        message += " They may still be billed, and are lost." if done else ""
     message += " A cancelled job has no results."
     message += " The cost so far is not reported while a job runs." if job.job_cost is None else ""
     next_step = "If the user agrees, call cancel_job again with confirm=true."

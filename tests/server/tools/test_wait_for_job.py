@@ -17,7 +17,7 @@ from sutro_mcp.emulator import Fault
 from sutro_mcp.server.live.job_wait import WaitOutcome
 from sutro_mcp.server.tools.wait_for_job import reply_to_wait
 from tests.server.live.test_job_wait import Heard, Steered, end, rows, running, sent, silent
-from tests.support import Era, Talk, both_of, talk
+from tests.support import Era, Talk, complete_text_of, talk
 
 from .test_refusals import BAD_IDS
 
@@ -31,36 +31,12 @@ async def call(chat: Talk, heard: Heard, **arguments: Any) -> CallToolResult:
 
 
 ENDS = {
-    "SUCCEEDED": snapshot(
-        (
-            {
-                "job_id": "job-1",
-                "done": True,
-                "status": "SUCCEEDED",
-                "num_rows": 500,
-                "next": "Call get_job_results.",
-                "uri": "sutro://jobs/job-1/results/summary",
-            },
-            """\
+    "SUCCEEDED": snapshot("""\
 job-1 is SUCCEEDED (final). Call get_job_results.
 num_rows: 500
 uri: sutro://jobs/job-1/results/summary\
-""",
-        )
-    ),
-    "FAILED": snapshot(
-        (
-            {
-                "job_id": "job-1",
-                "done": True,
-                "status": "FAILED",
-                "rows_done": 200,
-                "num_rows": 500,
-                "failure": {"message": "out of memory"},
-                "next": "Call get_job for the settings it ran with; a failed job has no results.",
-                "uri": "sutro://jobs/job-1",
-            },
-            """\
+"""),
+    "FAILED": snapshot("""\
 job-1 is FAILED (final). Call get_job for the settings it ran with; a failed job has no results.
 rows_done: 200
 num_rows: 500
@@ -68,28 +44,13 @@ uri: sutro://jobs/job-1
 <data>
 failure: out of memory
 </data>\
-""",
-        )
-    ),
-    "CANCELLED": snapshot(
-        (
-            {
-                "job_id": "job-1",
-                "done": True,
-                "status": "CANCELLED",
-                "rows_done": 200,
-                "num_rows": 500,
-                "next": "Nothing to do; a cancelled job has no results.",
-                "uri": "sutro://jobs/job-1",
-            },
-            """\
+"""),
+    "CANCELLED": snapshot("""\
 job-1 is CANCELLED (final). Nothing to do; a cancelled job has no results.
 rows_done: 200
 num_rows: 500
 uri: sutro://jobs/job-1\
-""",
-        )
-    ),
+"""),
 }
 
 
@@ -107,9 +68,10 @@ async def test_it_returns_when_the_stream_ends_with_the_job(era: Era, status: st
         result = await call(chat, heard, job_id=job_id)
         looks = ["GET /job-status/job-1", "GET /jobs/job-1", "GET /job-status/job-1"]
         assert chat.paths() == looks
-    answer, shown = both_of(result)
-    assert (answer, shown) == ENDS[status]
-    assert [block.uri for block in result.content if isinstance(block, ResourceLink)] == [answer["uri"]]
+    assert complete_text_of(result) == ENDS[status]
+    assert [block.uri for block in result.content if isinstance(block, ResourceLink)] == [
+        f"sutro://jobs/job-1{'/results/summary' if status == 'SUCCEEDED' else ''}"
+    ]
     heard.check(500)
     assert heard.notes[-1][:2] == ((500 if status == "SUCCEEDED" else 200), 500)
 
@@ -119,8 +81,8 @@ async def test_a_job_that_has_ended_is_answered_by_one_request(chat: Talk) -> No
     for name in ("support-ticket-triage", "contract-summaries", "crm-dedupe-v2"):
         heard = Heard()
         job_id = chat.emulator.find(name)
-        answer, _ = both_of(await call(chat, heard, job_id=job_id))
-        assert (answer["done"], answer["status"]) == (True, chat.emulator.job(job_id).status)
+        text = complete_text_of(await call(chat, heard, job_id=job_id))
+        assert text.startswith(f"{job_id} is {chat.emulator.job(job_id).status} (final).")
         assert chat.paths() == [f"GET /job-status/{job_id}"]
         assert heard.notes == []
 
@@ -130,24 +92,11 @@ async def test_at_the_timeout_the_job_goes_on(era: Era) -> None:
     emulator, job_id = running(job_id="job-1")
     emulator.faults.add(Fault.json(404, "Not Found"), path="/stream-job-progress/*", times=None)
     async with talk(emulator, era) as chat:
-        assert await chat.both("wait_for_job", job_id=job_id, timeout_seconds=1) == snapshot(
-            (
-                {
-                    "job_id": "job-1",
-                    "done": False,
-                    "status": "RUNNING",
-                    "timeout_seconds": 1,
-                    "num_rows": 500,
-                    "next": "Call wait_for_job again. Do not resubmit the job.",
-                    "uri": "sutro://jobs/job-1/status",
-                },
-                """\
+        assert await chat.text("wait_for_job", job_id=job_id, timeout_seconds=1) == snapshot("""\
 job-1 is RUNNING after 1 second of waiting. Call wait_for_job again. Do not resubmit the job.
 num_rows: 500
 uri: sutro://jobs/job-1/status\
-""",
-            )
-        )
+""")
     assert sent(emulator, "job-cancel") == 0
 
 
@@ -155,21 +104,7 @@ def test_long_waits_and_troubles_are_told() -> None:
     """An estimate of many minutes sends the model away; a deployment is quoted as data only."""
     stands = JobStatus(job_id="job-1", status=Status.RUNNING)
     outcome = WaitOutcome(stands, rows_done=1, num_rows=9_000, seconds_left=4_000, trouble="It said \u202e.")
-    assert both_of(reply_to_wait(outcome, 45)) == snapshot(
-        (
-            {
-                "job_id": "job-1",
-                "done": False,
-                "status": "RUNNING",
-                "timeout_seconds": 45,
-                "rows_done": 1,
-                "num_rows": 9000,
-                "seconds_left": 4000,
-                "trouble": "It said \\u{202E}.",
-                "next": "It needs about 66 more minutes. Tell the user, and call wait_for_job again later. Do not resubmit the job.",
-                "uri": "sutro://jobs/job-1/status",
-            },
-            """\
+    assert complete_text_of(reply_to_wait(outcome, 45)) == snapshot("""\
 job-1 is RUNNING after 45 seconds of waiting. It needs about 66 more minutes. Tell the user, and call wait_for_job again later. Do not resubmit the job.
 rows_done: 1
 num_rows: 9000
@@ -178,9 +113,7 @@ uri: sutro://jobs/job-1/status
 <data>
 trouble: It said \\u{202E}.
 </data>\
-""",
-        )
-    )
+""")
 
 
 async def test_a_first_read_that_fails_is_an_error(chat: Talk) -> None:
