@@ -6,7 +6,6 @@ reads: a wait that is cancelled leaves its job alone.
 """
 
 import math
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -24,13 +23,11 @@ from sutro_mcp.errors import (
 )
 from sutro_mcp.server.answers import Answer, Notice, UntrustedText
 from sutro_mcp.server.job_outputs import FailureInfo, StatusAnswer
+from sutro_mcp.server.protocol.scrubbing import Notify
 from sutro_mcp.untrusted import NOTICE
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
-
-# `progress`, `total` and `message` of MCP.
-Report = Callable[[float, float | None, str], Awaitable[None]]
 
 _BACKOFF = 1.5
 _PASSING = (TemporaryError, IncompleteReplyError)
@@ -92,7 +89,7 @@ async def wait(
     client: "ApiClient",
     job_id: str,
     timeout_seconds: float,
-    report: Report,
+    notify: Notify,
     rhythm: Rhythm = Rhythm(),
 ) -> WaitAnswer:
     """How the job stands when it has ended or the time is up, whichever comes first.
@@ -101,7 +98,7 @@ async def wait(
     """
     watch = None
     with anyio.move_on_after(timeout_seconds):
-        watch = _Watch(client, await client.get_job_status(job_id), timeout_seconds, report, rhythm)
+        watch = _Watch(client, await client.get_job_status(job_id), timeout_seconds, notify, rhythm)
         if not watch.status.is_terminal:
             await watch.run()
     if watch is None:
@@ -171,12 +168,12 @@ class _Watch:
     """One wait: a task that reads the status, one that listens, one that tells the host; gone with `run`."""
 
     def __init__(
-        self, client: "ApiClient", first: JobStatus, timeout_seconds: float, report: Report, rhythm: Rhythm
+        self, client: "ApiClient", first: JobStatus, timeout_seconds: float, notify: Notify, rhythm: Rhythm
     ) -> None:
         self._client = client
         self._job_id = first.job_id
         self._timeout_seconds = timeout_seconds
-        self._report = report
+        self._notify = notify
         self._rhythm = rhythm
         self._stands = first
         self._trouble: str | None = None
@@ -281,7 +278,7 @@ class _Watch:
                 await self._news.wait()
 
     async def _tell_once(self) -> None:
-        await self._report(
+        await self._notify(
             self._progress.next_value(self.status),
             self._progress.num_rows or None,
             self._progress.sentence(self.status),

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 from mcp.server.connection import Connection
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
 from mcp.types import (
@@ -143,12 +143,3 @@ def _release(watcher: Watcher, uris: Iterable[str]) -> None:
     """Undo `_watch` once for each."""
     for uri in filter(is_watchable, uris):
         watcher.unwatch(uri)
-
-
-async def promise_no_list_changes(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Middleware: the SDK promises notices of changed lists to all who may listen. None are sent here."""
-    result = await call_next(ctx)
-    if ctx.method == "server/discover" and isinstance(result, dict):
-        for capability in result["capabilities"].values():
-            capability.pop("listChanged", None)
-    return result
