@@ -12,7 +12,8 @@ from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
-from sutro_mcp.server.live.job_watcher import Beat
+from sutro_mcp.server.live.job_watcher import SCHEDULE
+from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.server.live.subscriptions import Subscribers
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.middleware import MIDDLEWARE
@@ -36,19 +37,17 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "resources/read": CacheHint(ttl_ms=2_000, scope="private"),
 }
 
-_BEAT = Beat()
 
-
-def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) -> SutroServer:
+def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule = SCHEDULE) -> SutroServer:
     """A server that calls `connect` for its API client when a request first needs it.
 
-    `beat` is how often watched jobs are read.
+    `watching` is how often watched jobs are read.
     """
     subscribers = Subscribers()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
-        async with open_context(settings, connect, subscribers.publish, beat) as app:
+        async with open_context(settings, connect, subscribers.publish, watching) as app:
             yield app
 
     server = SutroServer(
