@@ -16,14 +16,15 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "settings": ({"errors"}, {"pydantic"}),
     "host_configs": (set(), set()),
+    "asgi_serving": (set(), {"uvicorn"}),
     "api": ({"errors", "untrusted", "redaction"}, {"httpx", "pydantic", "anyio", "stamina"}),
     "results": ({"errors", "untrusted"}, {"polars", "pydantic", "pydantic_core", "anyio", "pandas"}),
     "sutro_client": ({"api", "results"}, {"anyio", "polars", "pandas"}),
     "server": (
-        {"api", "results", "settings", "errors", "untrusted", "redaction"},
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "uvicorn"},
+        {"api", "results", "settings", "errors", "untrusted", "redaction", "asgi_serving"},
+        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
     ),
-    "emulator": (set(), {"starlette", "polars", "uvicorn"}),
+    "emulator": ({"asgi_serving"}, {"starlette", "polars"}),
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
         {"api", "server", "settings", "errors", "emulator", "demo", "host_configs", "redaction"},

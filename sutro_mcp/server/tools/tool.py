@@ -82,8 +82,3 @@ def reply(answer: Answer, text: str, uris: Sequence[str] = ()) -> CallToolResult
     return CallToolResult(
         content=[TextContent(type="text", text=text), *links], structured_content=answer.structured()
     )
-
-
-def fail(text: str) -> CallToolResult:
-    """A tool error. It carries no structured content: hosts drop it, and schemas would refuse it."""
-    return CallToolResult(is_error=True, content=[TextContent(type="text", text=text)])

@@ -10,7 +10,7 @@ from sutro_mcp.server.answers import Answer, FailureInfo, Notice, UntrustedText,
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.job_wait import WaitOutcome, wait
 from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
-from sutro_mcp.server.protocol.middleware import reporter
+from sutro_mcp.server.protocol.scrubbing import notifier
 from sutro_mcp.server.text_format import counted, facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 from sutro_mcp.untrusted import NOTICE
@@ -56,7 +56,7 @@ async def wait_for_job(
     call again, do not resubmit. seconds_left is an estimate. Stopping the wait does not cancel the job.
     """
     return reply_to_wait(
-        await wait(app_of(ctx).client, job_id, timeout_seconds, reporter(ctx)), timeout_seconds
+        await wait(app_of(ctx).client, job_id, timeout_seconds, notifier(ctx)), timeout_seconds
     )
 
 

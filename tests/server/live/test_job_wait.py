@@ -13,11 +13,12 @@ import pytest
 from sutro_mcp.api import ApiClient, ProgressEvent, Status, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
 from sutro_mcp.errors import AuthenticationError, JobNotFoundError, SutroError, UnexpectedReplyError
-from sutro_mcp.server.live.job_wait import Progress, Rhythm, WaitOutcome, wait
+from sutro_mcp.server.live.job_wait import Progress, WaitOutcome, WaitTiming, wait
+from sutro_mcp.server.live.status_poller import PollSchedule
 
 pytestmark = pytest.mark.anyio
 
-FAST = Rhythm(poll=0.01, slowest=0.02, soon=0.01, reopen=0.03, report=0.0, observed=0.0)
+FAST = WaitTiming(PollSchedule(0.01, 0.02), soon=0.01, reopen=0.03, notify=0.0, observed=0.0)
 STILL = Pace.still()
 Lines = Callable[[], AsyncGenerator[bytes]]
 
@@ -187,7 +188,7 @@ async def _chattering() -> AsyncGenerator[bytes]:
 
 @pytest.mark.parametrize("lines", [silent, _breaking, _chattering], ids=["silent", "breaks", "never-ends"])
 async def test_a_stream_that_is_no_help_does_not_keep_the_status_from_being_read(lines: Lines) -> None:
-    """On a beat of its own."""
+    """It is polled as well."""
     emulator, job_id = running(pace=Pace.polls(12))
     heard = Heard()
     assert (await waited(emulator, job_id, heard, lines=lines)).stands.status is Status.SUCCEEDED

@@ -1,4 +1,4 @@
-"""The watcher alone: what it reads, when it stops, and what it tells of."""
+"""The watcher alone: what it reads, when it stops, and what it publishes."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -13,11 +13,12 @@ from sutro_mcp.errors import (
     JobNotFoundError,
     RateLimitedError,
 )
-from sutro_mcp.server.live.job_watcher import Beat, Watcher
+from sutro_mcp.server.live.job_watcher import JobWatcher
+from sutro_mcp.server.live.status_poller import PollSchedule
 
 pytestmark = pytest.mark.anyio
 
-FAST = Beat(first=0.001, slowest=0.002, lost=0.001)
+FAST = PollSchedule(first=0.001, slowest=0.002, lost=0.001)
 JOB = "sutro://jobs/job-1"
 QUEUED, RUNNING, SUCCEEDED, FAILED = Status.QUEUED, Status.RUNNING, Status.SUCCEEDED, Status.FAILED
 DOWN = ConnectionFailedError("read", "it broke", "Call again")
@@ -63,10 +64,10 @@ class Deployment:
 
 
 @asynccontextmanager
-async def watcher(deployment: Deployment) -> AsyncGenerator[Watcher]:
+async def watcher(deployment: Deployment) -> AsyncGenerator[JobWatcher]:
     """A watcher in a hurry, until the block ends."""
     async with anyio.create_task_group() as tasks:
-        yield Watcher(tasks, deployment.read, deployment.publish, FAST)
+        yield JobWatcher(tasks, deployment.read, deployment.publish, FAST)
         tasks.cancel_scope.cancel()
 
 
@@ -74,7 +75,7 @@ async def ended(deployment: Deployment, *uris: str) -> list[str]:
     """What was told by the time that the watcher has nothing left to do."""
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            watching = Watcher(tasks, deployment.read, deployment.publish, FAST)
+            watching = JobWatcher(tasks, deployment.read, deployment.publish, FAST)
             for uri in uris:
                 await watching.watch(uri)
     return deployment.told
@@ -136,12 +137,6 @@ async def test_a_job_that_can_no_longer_be_read_is_told_once_and_again_when_it_c
     assert [record.levelname for record in caplog.records] == [logged]
 
 
-async def test_a_job_that_is_lost_is_read_rarely() -> None:
-    """A refused key is not tried every few seconds."""
-    beat = Beat()
-    assert beat.after(beat.slowest, beat.lost) == beat.lost == 300.0
-
-
 async def test_a_job_that_is_not_there_is_not_watched() -> None:
     """The one who asks is told, and nothing is left behind."""
     deployment = Deployment(job_1=[GONE])
@@ -174,21 +169,11 @@ async def test_two_who_come_at_once_share_one_reader() -> None:
     deployment = Deployment(job_1=[QUEUED, QUEUED, RUNNING, SUCCEEDED])
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            watching = Watcher(tasks, deployment.read, deployment.publish, FAST)
+            watching = JobWatcher(tasks, deployment.read, deployment.publish, FAST)
             tasks.start_soon(watching.watch, JOB)
             tasks.start_soon(watching.watch, f"{JOB}/status")
     assert deployment.told == [JOB, f"{JOB}/status"] * 2
     assert len(deployment.reads) == 4
-
-
-async def test_pauses_grow_to_a_limit_and_heed_what_the_deployment_asks() -> None:
-    """2, 3, 4.5 and so on to 30 seconds."""
-    beat, pauses = Beat(), [Beat().first]
-    while pauses[-1] < beat.slowest:
-        pauses.append(beat.after(pauses[-1]))
-    assert pauses == [2.0, 3.0, 4.5, 6.75, 10.125, 15.1875, 22.78125, 30.0]
-    assert beat.after(30.0) == 30.0
-    assert beat.after(2.0, asked_to_wait=77.0) == 77.0
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.context import AppContext
-from sutro_mcp.server.live.job_watcher import Beat
+from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.settings import Settings
 from tests.support import Era, Talk, talk
 from tests.updates import Updates
@@ -236,7 +236,7 @@ async def test_a_connection_that_goes_takes_its_subscriptions_along() -> None:
     transport, updates = Counting(emulator), Updates()
     connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
     server = build_server(
-        Settings(), lambda: ApiClient(connection, transport=transport), beat=Beat(0.01, 0.02)
+        Settings(), lambda: ApiClient(connection, transport=transport), watching=PollSchedule(0.01, 0.02)
     )
     low = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
     async with low.lifespan(low) as state:

@@ -350,7 +350,7 @@ async def again(
 
 
 async def test_the_question_is_the_result_of_the_call(emulator: Emulator) -> None:
-    """One request for input, and a state that tells nothing."""
+    """One request for input, and a sealed state."""
     async with talk(emulator, person=Person(YES)) as chat:
         result = await asked(chat, emulator.find(RUNNING))
     assert result.input_requests is not None
@@ -358,7 +358,6 @@ async def test_the_question_is_the_result_of_the_call(emulator: Emulator) -> Non
     assert key == "consent"
     assert isinstance(request, ElicitRequest)
     assert result.request_state is not None
-    assert "asked" not in result.request_state
 
 
 async def test_a_yes_is_good_for_the_job_that_was_shown(emulator: Emulator) -> None:
@@ -394,14 +393,42 @@ async def test_without_an_answer_the_question_is_asked_again(
         assert cancels(chat) == []
 
 
-async def test_an_answer_of_another_kind_sends_nothing(emulator: Emulator) -> None:
-    """A list of folders is no consent."""
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (NO, "the answer was no"),
+        (NOT_GIVEN["dismissed"], "closed the question"),
+        (NOT_GIVEN["unticked"], "the answer was no"),
+        (ListRootsResult(roots=[]), "was no answer to it"),
+    ],
+    ids=["no", "dismissed", "unticked", "of-another-kind"],
+)
+async def test_what_is_no_yes_is_final_for_its_question(
+    emulator: Emulator, answer: InputResponse, words: str
+) -> None:
+    """A yes that comes later with the same state counts for nothing; one to a new question does."""
     job_id = emulator.find(RUNNING)
     async with talk(emulator, person=Person(YES)) as chat:
         state = (await asked(chat, job_id)).request_state
-        result = await again(chat, job_id, {"consent": ListRootsResult(roots=[])}, state)
-        assert isinstance(result, CallToolResult)
-        assert "was no answer to it" in text_of(result)
+        for response in (answer, YES):
+            result = await again(chat, job_id, {"consent": response}, state)
+            assert isinstance(result, CallToolResult)
+            assert words in text_of(result)
+        assert cancels(chat) == []
+        await again(chat, job_id, {"consent": YES}, (await asked(chat, job_id)).request_state)
+        assert len(cancels(chat)) == 1
+
+
+async def test_a_no_counts_although_the_job_cannot_be_read(emulator: Emulator) -> None:
+    """The call fails, and the person has answered."""
+    job_id = emulator.find(RUNNING)
+    async with talk(emulator, person=Person(YES)) as chat:
+        state = (await asked(chat, job_id)).request_state
+        emulator.faults.add(Fault.html(502), path="/jobs/*", times=4)
+        for response, words in ((NO, "(502)"), (YES, "the answer was no")):
+            result = await again(chat, job_id, {"consent": response}, state)
+            assert isinstance(result, CallToolResult)
+            assert words in text_of(result)
         assert cancels(chat) == []
 
 

@@ -22,7 +22,8 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.protocol.mcp_server import SutroServer
-from sutro_mcp.server.transports.http_shutdown import Exchanges, drop_with_the_client
+from sutro_mcp.server.protocol.middleware import drop_with_the_client
+from sutro_mcp.server.transports.http_shutdown import HttpRequests
 from sutro_mcp.server.transports.streamable_http import HttpServer, http_app
 from sutro_mcp.settings import Settings
 from tests.e2e.http_process import SESSION, legacy, modern
@@ -104,19 +105,6 @@ async def test_a_server_whose_sessions_are_gone_is_not_well() -> None:
     assert (reply.status_code, reply.json()) == (503, {"status": "unavailable"})
 
 
-async def test_a_server_that_takes_no_more_sessions_is_not_well() -> None:
-    """Clients of 2025 are turned away. The health check itself leaves no session behind."""
-    async with serving(Upstream().server()) as (url, client):
-        health = url.removesuffix("/mcp") + "/healthz"
-        for _ in range(3):
-            assert (await client.get(health)).status_code == 200
-        opened = 0
-        while (await client.post(url, **legacy("initialize", INITIALIZE))).status_code == 200:
-            opened += 1
-        assert opened == 500
-        assert (await client.get(health)).status_code == 503
-
-
 async def test_work_does_not_begin_for_a_client_that_has_left_already() -> None:
     """It may hang up while its request waits in a queue."""
     begun: list[str] = []
@@ -147,6 +135,6 @@ async def test_work_does_not_begin_for_a_client_that_has_left_already() -> None:
     async def send(_: Message) -> None:
         """Nobody listens."""
 
-    await Exchanges(app)({"type": "http"}, receive, send)
+    await HttpRequests(app)({"type": "http"}, receive, send)
     assert begun == []
     assert refusals == ["Request cancelled: the client hung up."]
