@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
 
+import anyio
 from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
+from sutro_mcp.results import results_engine
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
-from sutro_mcp.server.live.job_watcher import SCHEDULE
+from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
 from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.server.live.subscriptions import Subscribers
 from sutro_mcp.server.protocol.mcp_server import SutroServer
@@ -22,10 +24,12 @@ from sutro_mcp.server.resources.resource_list import serve_listing
 from sutro_mcp.server.resources.templates import add_resources
 from sutro_mcp.settings import Settings
 
-from .context import AppContext, Connect, open_context
+from .context import AppContext, Connect
 from .prompts import add_prompts
 from .tools import CATALOGUE
 
+# Bytes of results in a folder that is removed with the process.
+_UNKEPT = 5 * 1024**3
 # What is the same for everybody until the next version, and what is somebody's and moves.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
@@ -47,8 +51,16 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
-        async with open_context(settings, connect, subscribers.publish, watching) as app:
-            yield app
+        """Open what handlers share, and close it after the last of them."""
+        async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
+            app = AppContext(settings, results, connect)
+            try:
+                async with anyio.create_task_group() as tasks:
+                    app.watcher = JobWatcher(tasks, app.read_status, subscribers.publish, watching)
+                    yield app
+                    tasks.cancel_scope.cancel()
+            finally:
+                await app.aclose()
 
     server = SutroServer(
         "sutro-mcp",
