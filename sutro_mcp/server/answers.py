@@ -1,4 +1,4 @@
-"""What all answers share: their base class, the type of text that others wrote, and how values are written.
+"""Parts of every answer: the base class, the type of text that others wrote, and the form of values.
 
 Answers are mapped field by field from what the API says, so a field of the API that is not named in an answer
 does not come out. Text written by others has the type `UntrustedText`, which passes it through the sanitiser;

@@ -30,7 +30,7 @@ from .tools import CATALOGUE
 
 # Bytes of results in a folder that is removed with the process.
 _UNKEPT = 5 * 1024**3
-# What is the same for everybody until the next version, and what is somebody's and moves.
+# The same for everybody until the next version; the other answers are somebody's, and change.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "server/discover": _FIXED,
@@ -92,12 +92,12 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
 
 
 def instructions(settings: Settings) -> str:
-    """How the tools combine, for the model, without the points about tools that are not served."""
+    """Explain to the model how the tools combine, without the points about tools that are not served."""
     return _of_served_tools("instructions.md", settings).strip()
 
 
 def skill(settings: Settings) -> str:
-    """How to work with jobs, at more length, for hosts that load skills; likewise."""
+    """Explain at more length, for hosts that load skills, how to work with jobs; likewise."""
     return _of_served_tools("skill.md", settings)
 
 

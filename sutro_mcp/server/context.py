@@ -1,4 +1,4 @@
-"""What every handler can reach."""
+"""Objects that every handler can reach."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

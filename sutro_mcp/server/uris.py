@@ -1,6 +1,6 @@
-"""The URIs of jobs: what they look like, what they name, and which of them can be watched.
+"""URIs of jobs: their form, their names, and which of them can be watched.
 
-A job is four resources: its details, its status, its results page by page, and the summary of these.
+A job has four resources: its details, its status, its results page by page, and the summary of these.
 """
 
 import re
@@ -41,7 +41,7 @@ def page_uri(job_id: str, offset: int, limit: int, *, include_inputs: bool) -> s
 
 
 def uri_to_follow(job_id: str, status: Status) -> str:
-    """What a host can attach of a job in this state: its results, why it has none, or its status to watch."""
+    """The resource to attach of a job in this state: its results, why it has none, or its status to watch."""
     uris = JobUris.of(job_id)
     if status is Status.SUCCEEDED:
         return uris.summary

@@ -1,4 +1,4 @@
-"""What all answers keep to, whatever a deployment sends."""
+"""Answers stay within their budgets, whatever a deployment sends."""
 
 import json
 from typing import Any

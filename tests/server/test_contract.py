@@ -1,4 +1,4 @@
-"""What hosts and models are promised, as reviewed files, and the rules that every tool keeps.
+"""Promises to hosts and models, as reviewed files, and the rules that every tool keeps.
 
 A changed snapshot is a changed contract: `scripts/snap` accepts it, and the difference is read in review.
 """

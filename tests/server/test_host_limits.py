@@ -1,4 +1,4 @@
-"""What is served, held against what hosts are known to refuse, drop or cut.
+"""Everything that is served is within the known limits of hosts, which refuse, drop or cut the rest.
 
 One check knows all limits. The table under it says which host has which limit and where that is known from
 (owner/repository#number, or a page), each with something that breaks it, which the check has to notice.
@@ -34,7 +34,7 @@ class Served:
     resources: list[Json]
     templates: list[Json]
     stamp: Json = field(default_factory=Json)
-    """What comes of the server's description with every result."""
+    """The part of the server's description that comes with every result."""
 
 
 # The tool that gives the same: hosts ignore templates, cannot fill them in, or know tools only. The skill is
@@ -51,7 +51,7 @@ TWINS = {
 
 
 def problems(served: Served) -> Iterator[str]:
-    """What some host would not take."""
+    """Everything that some host would not take."""
     if len(served.tools) > 40:
         yield f"{len(served.tools)} tools"
     if len(served.instructions.encode()) > 2_048:

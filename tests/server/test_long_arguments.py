@@ -1,4 +1,4 @@
-"""What was sent comes back shortened: no refusal, of whatever layer, is longer than 2,000 characters."""
+"""Refusals quote shortly: none, of whatever layer, is longer than 2,000 characters."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

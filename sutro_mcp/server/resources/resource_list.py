@@ -1,6 +1,6 @@
-"""resources/list: what a host's picker offers, live and page by page, the newest jobs first.
+"""resources/list: the entries of a host's picker, live and page by page, the newest jobs first.
 
-For each job its details; its status while that can change; what came out of it once it has succeeded. Many
+For each job its details; its status while that can change; its results once it has succeeded. Many
 hosts read the first page only, and as soon as they connect: it comes in any case, without jobs if need be.
 """
 
@@ -82,7 +82,7 @@ def is_addressable(job: Job) -> bool:
 
 
 def resources_of(job: Job) -> Iterable[Resource]:
-    """What can be read of `job` now."""
+    """The resources of `job` that can be read now."""
     uris = JobUris.of(job.job_id)
     label = brief(" ".join((job.name or job.job_id).split()), NAME_CHARS)
     changed = iso(job.datetime_completed or job.datetime_started or job.datetime_created)

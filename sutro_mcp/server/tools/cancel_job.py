@@ -40,7 +40,7 @@ _PROGRESS_SECONDS = 2.0
 _NAME_CHARS = 200
 _ASKED_NAME_CHARS = 80
 
-# What the docstring of the tool does not say truly under these policies.
+# Descriptions under the policies that make the docstring untrue; None: the tool is not served.
 _BY_POLICY = {
     "off": None,
     "allow": """Ask Sutro to stop one job, at once. It cannot be undone, and finished rows may be billed.
@@ -145,7 +145,7 @@ def _after_the_end(status: Status) -> str:
 
 
 async def _preview(client: "ApiClient", job: Job) -> CancelAnswer:
-    """What cancelling would do, for an assistant to show."""
+    """Tell an assistant the effect of cancelling, to be shown to the user."""
     done = await _rows_done(client, job)
     message = "This is a preview, nothing was sent. "
     if done is None:
@@ -170,7 +170,7 @@ async def _preview(client: "ApiClient", job: Job) -> CancelAnswer:
 
 
 async def _question(client: "ApiClient", job: Job) -> str:
-    """What cancelling would do, for a person to decide on in the host's dialog.
+    """Word the effect of cancelling for a person who decides in the host's dialog.
 
     It says "stop": "cancel" is what the dialog's own button does.
     """
@@ -188,7 +188,7 @@ async def _question(client: "ApiClient", job: Job) -> str:
 
 
 def _not_given(job: Job, consent: Consent, *, may_confirm: bool) -> CancelAnswer:
-    """What to do when the person was asked and did not agree; some hosts decline without showing anything."""
+    """Say what to do when the person did not agree; some hosts decline without showing anything."""
     if may_confirm:
         how = "If the user did not see the question and agrees, call cancel_job again with confirm=true."
     else:

@@ -12,7 +12,7 @@ from sutro_mcp.server.live.progress import with_progress
 from sutro_mcp.server.text_format import counted, facts, fenced, table
 from sutro_mcp.untrusted import NOTICE
 
-from .params import JobId, Off, OutputColumn, UnpackJson
+from .params import JobId, OffByDefault, OutputColumn, UnpackJson
 from .tool import reply, tool
 
 # Not a value to pass: a schema that listed it, or null, is refused by some hosts.
@@ -42,8 +42,8 @@ async def export_job_results(
     format: Annotated[  # noqa: A002 - the name of the contract
         ExportFormat, Field(description="Default: file_name's ending, else parquet")
     ] = _BY_ENDING,
-    include_inputs: Off = False,
-    include_cumulative_logprobs: Off = False,
+    include_inputs: OffByDefault = False,
+    include_cumulative_logprobs: OffByDefault = False,
     unpack_json: UnpackJson = True,
     output_column: OutputColumn = "inference_result",
     join_with: Annotated[

@@ -25,7 +25,7 @@ from sutro_mcp.server.text_format import counted, facts, fenced, indented, table
 from sutro_mcp.server.uris import JobUris, page_uri
 from sutro_mcp.untrusted import NOTICE
 
-from .params import DEFAULT_CHARS, MOST_CHARS, Columns, JobId, Off, OutputColumn, UnpackJson
+from .params import DEFAULT_CHARS, MOST_CHARS, Columns, JobId, OffByDefault, OutputColumn, UnpackJson
 from .tool import reply, tool
 
 _DEFAULT_LIMIT = 20
@@ -72,8 +72,8 @@ async def get_job_results(
     offset: Annotated[_Offset | SkipJsonSchema[None], Field(description="First row (default 0)")] = None,
     limit: Annotated[_Limit | SkipJsonSchema[None], Field(description="Default 20")] = None,
     columns: Columns = [],  # noqa: B006 - never mutated; a tuple would change the published schema
-    include_inputs: Off = False,
-    include_cumulative_logprobs: Off = False,
+    include_inputs: OffByDefault = False,
+    include_cumulative_logprobs: OffByDefault = False,
     unpack_json: UnpackJson = True,
     output_column: OutputColumn = "inference_result",
     max_cell_chars: Annotated[int, Field(description="Default 500", ge=16, le=50_000)] = _DEFAULT_CELL,

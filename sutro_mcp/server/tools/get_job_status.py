@@ -68,5 +68,5 @@ async def get_job_status(ctx: Ctx, job_id: JobId) -> Annotated[CallToolResult, S
 def _text(answer: StatusAnswer) -> str:
     head = f"{answer.job_id} is {answer.status}{' (final)' if answer.is_terminal else ''}. {answer.next}"
     head += f"\n{facts([('uri', answer.uri)])}"
-    foreign = facts([("message", answer.message), *failure_facts(answer.failure)])
-    return f"{head}\n{fenced(foreign)}" if foreign else head
+    quoted = facts([("message", answer.message), *failure_facts(answer.failure)])
+    return f"{head}\n{fenced(quoted)}" if quoted else head

@@ -29,7 +29,7 @@ PAST_RUN = 20
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs are wanted; the empty filter wants all."""
+    """Conditions on a job; the empty filter wants all jobs."""
 
     statuses: tuple[str, ...] = ()
     model: str = ""

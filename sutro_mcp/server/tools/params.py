@@ -77,7 +77,7 @@ Columns = Annotated[
     BeforeValidator(_as_list),
     Field(description="Columns or JSON paths like a.b", max_length=200),
 ]
-Off = Annotated[bool, Field(description="Default false")]
+OffByDefault = Annotated[bool, Field(description="Default false")]
 UnpackJson = Annotated[bool, Field(description="JSON fields as columns (default true)")]
 OutputColumn = Annotated[str, Field(description="Default inference_result", max_length=200)]
 

@@ -12,7 +12,7 @@ from sutro_mcp.server.live.progress import with_progress
 from sutro_mcp.server.text_format import counted, fenced, table
 from sutro_mcp.untrusted import NOTICE
 
-from .params import DEFAULT_CHARS, MOST_CHARS, JobId, Off
+from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault
 from .tool import reply, tool
 
 _DEFAULT_LIMIT = 50
@@ -35,7 +35,7 @@ async def query_job_results(
     job_id: JobId,
     sql: Annotated[str, Field(description="SELECT … FROM results", max_length=10_000)],
     include_inputs: Annotated[bool, Field(description="Adds inputs (default false)")] = False,
-    include_cumulative_logprobs: Off = False,
+    include_cumulative_logprobs: OffByDefault = False,
     limit: Annotated[int, Field(description="Rows shown (default 50)", ge=1, le=1000)] = _DEFAULT_LIMIT,
 ) -> Annotated[CallToolResult, QueryAnswer]:
     """Run one SELECT (polars SQL, WITH allowed) over a SUCCEEDED job's results, table "results".

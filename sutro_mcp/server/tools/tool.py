@@ -1,4 +1,4 @@
-"""How a tool is declared: a function, its effect, and the two channels of its answer.
+"""Declares a tool: its function, its effect, and the two channels of its answer.
 
 A tool is an async function whose docstring is its description and whose parameters are typed in `params`. It
 has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServer`, once.
@@ -47,7 +47,7 @@ class Tool:
         return bool(self.annotations.read_only_hint)
 
     def description_for(self, settings: Settings) -> str | None:
-        """What the model reads of the tool; None if a server with these settings does not serve it."""
+        """The text that the model reads; None if a server with these settings does not serve the tool."""
         if settings.read_only and not self.is_read_only:
             return None
         if settings.transport != "stdio" and self.writes_files:

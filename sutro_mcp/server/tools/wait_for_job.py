@@ -95,6 +95,6 @@ def _text(answer: WaitAnswer) -> str:
         f"{answer.job_id} is {answer.status}{when}. {answer.next}",
         facts((name, getattr(answer, name)) for name in names),
     ]
-    if foreign := facts([("trouble", answer.trouble), *failure_facts(answer.failure)]):
-        lines.append(fenced(foreign))
+    if quoted := facts([("trouble", answer.trouble), *failure_facts(answer.failure)]):
+        lines.append(fenced(quoted))
     return "\n".join(lines)

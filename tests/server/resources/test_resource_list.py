@@ -1,4 +1,4 @@
-"""What a host's picker offers: jobs, newest first and page by page, and something even without Sutro."""
+"""The entries of a host's picker: jobs, newest first and page by page, and something even without Sutro."""
 
 import httpx
 import pytest

@@ -14,7 +14,6 @@ from inline_snapshot import snapshot
 
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.settings import Settings, load_settings
 from tests.support import Era, Talk, talk
 
@@ -232,20 +231,6 @@ async def test_a_worker_that_dies_leaves_nothing_and_says_so(chat: Talk, exports
     assert "No file was written: try Parquet, or without inputs and join_with." in refusal
     assert names(exports) == {"evil.parquet"}
     await chat.call("export_job_results", **ask)
-
-
-async def test_read_only_has_no_such_tool(emulator: Emulator, era: Era, exports: Path) -> None:
-    """Neither listed nor callable, nor mentioned in the instructions."""
-    settings = Settings(read_only=True, export_dir=exports)
-    async with talk(emulator, era, settings=settings) as chat:
-        listed = [tool.name for tool in (await chat.client.list_tools()).tools]
-        assert listed == [tool.name for tool in CATALOGUE if tool.is_read_only]
-        assert "export_job_results" not in listed
-        with pytest.raises(Exception, match="Unknown tool"):
-            await chat.call("export_job_results", job_id=emulator.find("haiku-smoke-test"), file_name="a.csv")
-        assert "export_job_results" not in (chat.client.instructions or "")
-    assert emulator.requests == []
-    assert not exports.exists()
 
 
 async def test_without_a_setting_the_folder_is_in_the_home_folder(emulator: Emulator, tmp_path: Path) -> None:
