@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from sutro_mcp.errors import StillWorkingError
+from sutro_mcp.errors import StillWorkingError, counted
 
 T = TypeVar("T")
 OnProgress = Callable[[float, str], None]
@@ -39,7 +39,9 @@ def bytes_to(on_progress: OnProgress | None) -> Callable[[int, int | None], None
 
 def rows_to(report: OnProgress) -> Callable[[int, int], None]:
     """Tells `report` of rows that are read."""
-    return lambda done, total: report(0.5 + done / max(total, 1) / 2, f"{done:,} of {total:,} rows read")
+    return lambda done, total: report(
+        0.5 + done / max(total, 1) / 2, f"{done:,} of {counted(total, 'row')} read"
+    )
 
 
 @asynccontextmanager

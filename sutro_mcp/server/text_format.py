@@ -21,11 +21,6 @@ def fenced(body: str) -> str:
     return Fence().around(body)
 
 
-def counted(count: int, noun: str) -> str:
-    """A number and what it counts: "1 row", "1,000 rows"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:
     """One `name: value` line for each value that is not None."""
     return "\n".join(f"{name}: {indented(_plain(value))}" for name, value in pairs if value is not None)

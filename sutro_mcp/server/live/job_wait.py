@@ -16,9 +16,9 @@ from sutro_mcp.api import JobStatus, ProgressEvent, Status
 from sutro_mcp.errors import (
     DeadlineExceededError,
     SutroError,
+    counted,
 )
 from sutro_mcp.server.protocol.scrubbing import Notify
-from sutro_mcp.server.text_format import counted
 
 from .status_poller import PASSING, PollSchedule, StatusPoller
 

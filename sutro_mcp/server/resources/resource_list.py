@@ -20,11 +20,16 @@ from mcp.types import (
 )
 
 from sutro_mcp.api import Job, Status, job_segment
-from sutro_mcp.errors import DeadlineExceededError, InvalidArgumentError, InvalidCursorError, SutroError
+from sutro_mcp.errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    InvalidCursorError,
+    SutroError,
+    counted,
+)
 from sutro_mcp.server.answers import FAILURE_CHARS, MODEL_CHARS, NAME_CHARS, brief, iso
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import SutroServer
-from sutro_mcp.server.text_format import counted
 from sutro_mcp.server.tools.job_search import Found, JobFilter, find_jobs
 from sutro_mcp.server.uris import JOBS, JobUris
 from sutro_mcp.untrusted import quote

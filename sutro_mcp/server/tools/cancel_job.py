@@ -18,11 +18,12 @@ from sutro_mcp.errors import (
     TemporaryError,
     UnexpectedReplyError,
     WrongDeploymentError,
+    counted,
 )
 from sutro_mcp.server.answers import Answer, Notice, UntrustedText, brief
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.protocol.elicitation import Consent, answered, ask, can_ask
-from sutro_mcp.server.text_format import counted, facts, fenced
+from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 from sutro_mcp.settings import Settings
 from sutro_mcp.untrusted import NOTICE, quote

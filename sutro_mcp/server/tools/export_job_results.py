@@ -5,11 +5,12 @@ from typing import Annotated, cast
 from mcp.types import CallToolResult
 from pydantic import Field
 
+from sutro_mcp.errors import counted
 from sutro_mcp.results import ExportFormat, Variant
 from sutro_mcp.server.answers import Answer, Notice, UntrustedText
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
-from sutro_mcp.server.text_format import counted, facts, fenced, table
+from sutro_mcp.server.text_format import facts, fenced, table
 from sutro_mcp.untrusted import NOTICE
 
 from .params import JobId, OffByDefault, OutputColumn, UnpackJson

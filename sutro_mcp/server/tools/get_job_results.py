@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from sutro_mcp.api import Status
+from sutro_mcp.errors import counted
 from sutro_mcp.results import (
     Cell,
     ColumnSummary,
@@ -21,7 +22,7 @@ from sutro_mcp.results import (
 from sutro_mcp.server.answers import Answer, Notice
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
-from sutro_mcp.server.text_format import counted, facts, fenced, indented, table, word
+from sutro_mcp.server.text_format import facts, fenced, indented, table, word
 from sutro_mcp.server.uris import JobUris, page_uri
 from sutro_mcp.untrusted import NOTICE
 

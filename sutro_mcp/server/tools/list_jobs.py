@@ -6,6 +6,7 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.api import Job
+from sutro_mcp.errors import counted
 from sutro_mcp.server.answers import (
     FAILURE_CHARS,
     MODEL_CHARS,
@@ -18,7 +19,7 @@ from sutro_mcp.server.answers import (
     seconds,
 )
 from sutro_mcp.server.context import Ctx, app_of
-from sutro_mcp.server.text_format import counted, fenced, records
+from sutro_mcp.server.text_format import fenced, records
 from sutro_mcp.untrusted import NOTICE
 
 from .job_search import Found, find_jobs, job_filter, undated_jobs

@@ -5,11 +5,12 @@ from typing import Annotated
 from mcp.types import CallToolResult
 from pydantic import Field
 
+from sutro_mcp.errors import counted
 from sutro_mcp.results import Cell, Variant
 from sutro_mcp.server.answers import Answer, Notice
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
-from sutro_mcp.server.text_format import counted, fenced, table
+from sutro_mcp.server.text_format import fenced, table
 from sutro_mcp.untrusted import NOTICE
 
 from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault

@@ -8,9 +8,10 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.api import Job, Status
+from sutro_mcp.errors import counted
 from sutro_mcp.server.answers import MODEL_CHARS, Answer, Notice, UntrustedText, brief, iso
 from sutro_mcp.server.context import Ctx, app_of
-from sutro_mcp.server.text_format import counted, fenced, records
+from sutro_mcp.server.text_format import fenced, records
 from sutro_mcp.untrusted import NOTICE
 
 from .job_search import PAST_RUN, job_filter, undated_jobs

@@ -6,12 +6,13 @@ from typing import Annotated
 from mcp.types import CallToolResult
 from pydantic import Field
 
+from sutro_mcp.errors import counted
 from sutro_mcp.server.answers import Answer, FailureInfo, Notice, UntrustedText, failure_facts
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.job_wait import WaitOutcome, wait
 from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
 from sutro_mcp.server.protocol.scrubbing import notifier
-from sutro_mcp.server.text_format import counted, facts, fenced
+from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 from sutro_mcp.untrusted import NOTICE
 

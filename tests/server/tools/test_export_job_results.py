@@ -54,7 +54,7 @@ file_name: all.parquet
 folder: /exports
 <data>
 1 column: inference_result
-Not unpacked: "inference_result" holds the outputs as text, because 1 rows hold no JSON object, the first of them row 1 (counted from 0).
+Not unpacked: "inference_result" holds the outputs as text, because 1 row holds no JSON object, the first of them row 1 (counted from 0).
 </data>\
 """)
     assert pl.read_parquet(exports / "all.parquet")["inference_result"].to_list() == outputs
@@ -75,7 +75,7 @@ async def test_the_file_holds_the_rows_that_pages_show(chat: Talk, exports: Path
     assert (await chat.call("export_job_results", file_name="b", format=ending, **ask))["format"] == ending
     assert (exports / f"a.{ending}").read_bytes() == (exports / f"b.{ending}").read_bytes()
 
-    assert "rows hold no JSON object, the first of them row" in answer["remarks"][0]
+    assert "hold no JSON object, the first of them row" in answer["remarks"][0]
     page = await chat.call(
         "get_job_results", job_id=job_id, view="rows", limit=5, include_inputs=True, unpack_json=False
     )

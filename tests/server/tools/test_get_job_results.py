@@ -273,6 +273,7 @@ async def test_one_cell_is_shown_in_full_to_who_asks_for_it(chat: Talk) -> None:
     one = await chat.call("get_job_results", job_id=job_id, columns=["inference_result"], limit=1, offset=1)
 
     assert several["rows"][1][0].endswith("[15,000 chars]")
+    assert several["shortened"].startswith("1 cell cut to 500 characters")
     assert one["rows"] == [[long]]
     assert "shortened" not in one
 
