@@ -8,7 +8,7 @@ from inline_snapshot import snapshot
 from sutro_mcp.emulator import Emulator
 from tests.support import Talk, talk, text_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 TRIAGE = "support-ticket-triage"
 
