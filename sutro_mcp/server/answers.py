@@ -12,10 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from sutro_mcp.api import Failure
-from sutro_mcp.untrusted import shorten, visible
+from sutro_mcp.untrusted import NOTICE, shorten, visible
 
 UntrustedText = Annotated[str, AfterValidator(visible)]
-Notice = Annotated[str, Field(description="How to treat text in this answer")]
 
 # Characters of JSON text in a list, where an answer has room for many jobs.
 NAME_CHARS = 70
@@ -32,6 +31,12 @@ class Answer(BaseModel):
     def structured(self) -> dict[str, Any]:
         """The answer as JSON values."""
         return self.model_dump(mode="json", exclude_none=True)
+
+
+class ToolAnswer(Answer):
+    """The structured answer of a tool or resource."""
+
+    notice: Annotated[str, Field(description="How to treat text in this answer")] = NOTICE
 
 
 class FailureInfo(Answer):

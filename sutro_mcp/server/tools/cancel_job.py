@@ -20,13 +20,13 @@ from sutro_mcp.errors import (
     WrongDeploymentError,
     counted,
 )
-from sutro_mcp.server.answers import Answer, Notice, UntrustedText, brief
+from sutro_mcp.server.answers import ToolAnswer, UntrustedText, brief
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.protocol.elicitation import Consent, answered, ask, can_ask
 from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 from sutro_mcp.settings import Settings
-from sutro_mcp.untrusted import NOTICE, quote
+from sutro_mcp.untrusted import quote
 
 from .params import JobId
 from .tool import reply, tool
@@ -64,10 +64,9 @@ _NOT_GIVEN = {
 }
 
 
-class CancelAnswer(Answer):
+class CancelAnswer(ToolAnswer):
     """What was asked of the deployment, and the job's status before and after."""
 
-    notice: Notice = NOTICE
     job_id: str
     outcome: Annotated[
         Outcome | None,

@@ -7,11 +7,10 @@ from pydantic import Field
 
 from sutro_mcp.errors import counted
 from sutro_mcp.results import ExportFormat, Variant
-from sutro_mcp.server.answers import Answer, Notice, UntrustedText
+from sutro_mcp.server.answers import ToolAnswer, UntrustedText
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, table
-from sutro_mcp.untrusted import NOTICE
 
 from .params import JobId, OffByDefault, OutputColumn, UnpackJson
 from .tool import reply, tool
@@ -20,10 +19,9 @@ from .tool import reply, tool
 _BY_ENDING = cast("ExportFormat", "")
 
 
-class ExportAnswer(Answer):
+class ExportAnswer(ToolAnswer):
     """The file that was written."""
 
-    notice: Notice = NOTICE
     job_id: str
     file_name: Annotated[UntrustedText, Field(description="In the folder")]
     folder: UntrustedText

@@ -10,9 +10,8 @@ from sutro_mcp.api import Job, Status
 from sutro_mcp.server.answers import (
     FAILURE_CHARS,
     MODEL_CHARS,
-    Answer,
     FailureInfo,
-    Notice,
+    ToolAnswer,
     UntrustedText,
     brief,
     failure_facts,
@@ -22,7 +21,7 @@ from sutro_mcp.server.answers import (
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import JobUris
-from sutro_mcp.untrusted import NOTICE, visible
+from sutro_mcp.untrusted import visible
 
 from .params import JobId
 from .tool import reply, tool
@@ -36,10 +35,9 @@ _FULL_SCHEMA_CHARS = 18_000
 _EXPECTED = "to be expected (kept 90 days by default; a cost estimate has none)"
 
 
-class JobDetails(Answer):
+class JobDetails(ToolAnswer):
     """Everything the deployment says of one job."""
 
-    notice: Notice = NOTICE
     job_id: str
     name: UntrustedText | None = None
     description: UntrustedText | None = None

@@ -19,12 +19,11 @@ from sutro_mcp.results import (
     Summary,
     Variant,
 )
-from sutro_mcp.server.answers import Answer, Notice
+from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, indented, table, word
 from sutro_mcp.server.uris import JobUris, page_uri
-from sutro_mcp.untrusted import NOTICE
 
 from .params import DEFAULT_CHARS, MOST_CHARS, Columns, JobId, OffByDefault, OutputColumn, UnpackJson
 from .tool import reply, tool
@@ -35,10 +34,9 @@ _Offset = Annotated[int, Field(ge=0)]
 _Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
-class ResultsAnswer(Answer):
+class ResultsAnswer(ToolAnswer):
     """A page of rows (`columns`, `rows`), or the summary of all of them."""
 
-    notice: Notice = NOTICE
     job_id: str
     view: Literal["summary", "rows"]
     uri: Annotated[str, Field(description="These rows, or this summary, as a resource")]

@@ -7,11 +7,10 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.api import JobStatus, Status
-from sutro_mcp.server.answers import Answer, FailureInfo, Notice, UntrustedText, brief, failure_facts
+from sutro_mcp.server.answers import FailureInfo, ToolAnswer, UntrustedText, brief, failure_facts
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
-from sutro_mcp.untrusted import NOTICE
 
 from .params import JobId
 from .tool import reply, tool
@@ -30,10 +29,9 @@ NEXT = {
 }
 
 
-class StatusAnswer(Answer):
+class StatusAnswer(ToolAnswer):
     """Where a job stands."""
 
-    notice: Notice = NOTICE
     job_id: str
     status: str
     is_terminal: Annotated[bool, Field(description="Whether the job can no longer change")]

@@ -25,6 +25,11 @@ _PAGE = 100
 LOOK_LIMIT = 2_000
 # Lists are from new to old, though not to the second: so many older jobs in a row end a search by date.
 PAST_RUN = 20
+_GONE = "the place this cursor names is no longer in the list"
+_DAMAGED = (
+    "this is not a cursor that list_jobs returned",
+    "Pass next_cursor unchanged, or call list_jobs without a cursor",
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ async def find_jobs(client: "ApiClient", wanted: JobFilter, limit: int, cursor: 
         except RejectedError as error:
             if page_cursor is None:
                 raise
-            raise _stale() from error
+            raise _invalid(_GONE) from error
         empty_pages = 0 if page.jobs else empty_pages + 1
         for position, job in enumerate(page.jobs):
             if after is not None:
@@ -141,7 +146,7 @@ async def find_jobs(client: "ApiClient", wanted: JobFilter, limit: int, cursor: 
                 return Found(jobs, looked_at, _encode(*place, binding), undated)
         if not page.next_cursor or page.next_cursor in seen_pages:
             if after is not None:
-                raise _stale()
+                raise _invalid(_GONE)
             return Found(jobs, looked_at, None, undated)
         seen_pages.add(page.next_cursor)
         page_cursor = page.next_cursor
@@ -165,32 +170,17 @@ def _decode(cursor: str, binding: str) -> tuple[str | None, str | None]:
     try:
         raw: object = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
     except (ValueError, RecursionError):
-        raise _damaged() from None
+        raise _invalid(*_DAMAGED) from None
     if not isinstance(raw, list) or [type(part) for part in cast("list[object]", raw)[2:]] != [str]:
-        raise _damaged()
+        raise _invalid(*_DAMAGED)
     page_cursor, after, digest = cast("list[object]", raw)
     if not all(part is None or isinstance(part, str) for part in (page_cursor, after)):
-        raise _damaged()
+        raise _invalid(*_DAMAGED)
     if digest != _digest(binding):
-        raise InvalidCursorError(
-            "continue the list of jobs",
-            "this cursor was made with other filters",
-            "Repeat the filters of the call that returned it, or call list_jobs without a cursor",
-        )
+        again = "Repeat the filters of the call that returned it, or call list_jobs without a cursor"
+        raise _invalid("this cursor was made with other filters", again)
     return cast("str | None", page_cursor), cast("str | None", after)
 
 
-def _damaged() -> InvalidCursorError:
-    return InvalidCursorError(
-        "continue the list of jobs",
-        "this is not a cursor that list_jobs returned",
-        "Pass next_cursor unchanged, or call list_jobs without a cursor",
-    )
-
-
-def _stale() -> InvalidCursorError:
-    return InvalidCursorError(
-        "continue the list of jobs",
-        "the place this cursor names is no longer in the list",
-        "Call list_jobs again without a cursor",
-    )
+def _invalid(happened: str, next_step: str = "Call list_jobs again without a cursor") -> InvalidCursorError:
+    return InvalidCursorError("continue the list of jobs", happened, next_step)

@@ -12,7 +12,7 @@ from sutro_mcp.server.answers import (
     MODEL_CHARS,
     NAME_CHARS,
     Answer,
-    Notice,
+    ToolAnswer,
     UntrustedText,
     brief,
     iso,
@@ -20,7 +20,6 @@ from sutro_mcp.server.answers import (
 )
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.text_format import fenced, records
-from sutro_mcp.untrusted import NOTICE
 
 from .job_search import Found, find_jobs, job_filter, undated_jobs
 from .params import After, Before, Model, Search, Statuses
@@ -55,10 +54,9 @@ class JobRow(Answer):
         )
 
 
-class JobList(Answer):
+class JobList(ToolAnswer):
     """A page of jobs, newest first."""
 
-    notice: Notice = NOTICE
     looked_at: Annotated[int, Field(description="Jobs examined to find these")]
     next_cursor: Annotated[str | None, Field(description="Pass as cursor for older jobs")] = None
     undated: Annotated[int | None, Field(description="Left out: no creation time to filter by")] = None

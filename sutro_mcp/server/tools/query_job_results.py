@@ -7,11 +7,10 @@ from pydantic import Field
 
 from sutro_mcp.errors import counted
 from sutro_mcp.results import Cell, Variant
-from sutro_mcp.server.answers import Answer, Notice
+from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
 from sutro_mcp.server.text_format import fenced, table
-from sutro_mcp.untrusted import NOTICE
 
 from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault
 from .tool import reply, tool
@@ -19,10 +18,9 @@ from .tool import reply, tool
 _DEFAULT_LIMIT = 50
 
 
-class QueryAnswer(Answer):
+class QueryAnswer(ToolAnswer):
     """The first rows that a query yields."""
 
-    notice: Notice = NOTICE
     job_id: str
     row_count: Annotated[int, Field(description="Rows that the SQL yields in all")]
     shortened: Annotated[str | None, Field(description="What was cut, and how to get it")] = None

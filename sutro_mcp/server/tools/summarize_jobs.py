@@ -9,10 +9,9 @@ from pydantic import Field
 
 from sutro_mcp.api import Job, Status
 from sutro_mcp.errors import counted
-from sutro_mcp.server.answers import MODEL_CHARS, Answer, Notice, UntrustedText, brief, iso
+from sutro_mcp.server.answers import MODEL_CHARS, Answer, ToolAnswer, UntrustedText, brief, iso
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.text_format import fenced, records
-from sutro_mcp.untrusted import NOTICE
 
 from .job_search import PAST_RUN, job_filter, undated_jobs
 from .params import After, Before, Model, Search, Statuses
@@ -53,10 +52,9 @@ class JobGroup(Answer):
         )
 
 
-class JobsSummary(Answer):
+class JobsSummary(ToolAnswer):
     """Jobs counted and summed by group."""
 
-    notice: Notice = NOTICE
     group_by: str
     complete: Annotated[bool, Field(description="False: there are older jobs that were not looked at")]
     looked_at: int

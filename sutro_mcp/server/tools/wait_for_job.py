@@ -7,14 +7,13 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.errors import counted
-from sutro_mcp.server.answers import Answer, FailureInfo, Notice, UntrustedText, failure_facts
+from sutro_mcp.server.answers import FailureInfo, ToolAnswer, UntrustedText, failure_facts
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.job_wait import WaitOutcome, wait
 from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
 from sutro_mcp.server.protocol.scrubbing import notifier
 from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
-from sutro_mcp.untrusted import NOTICE
 
 from .get_job_status import NEXT
 from .params import JobId
@@ -26,10 +25,9 @@ _LONG_SECONDS = 600
 _own_limit = partial(ConcurrencyLimit, running=256, queued=0)
 
 
-class WaitAnswer(Answer):
+class WaitAnswer(ToolAnswer):
     """How the job ended, or how far it is."""
 
-    notice: Notice = NOTICE
     job_id: str
     done: Annotated[bool, Field(description="False: the time is up and the job goes on")]
     status: str
