@@ -27,63 +27,63 @@ _WORDS = ("amber", "harbor", "ledger", "meadow", "north", "orchid", "quartz", "s
 
 def answer(text: str | None, model: str, schema: Mapping[str, Any] | None, seed: int, row: int) -> Output:
     """One row's output: a string, or a list of floats from an embedding model."""
-    dice = SeededRandom(seed ^ seed_of(text or ""), row)
+    rng = SeededRandom(seed ^ seed_of(text or ""), row)
     if is_embedding(model):
-        return embedding(dice)
-    content: Any = prose(text or "", dice) if schema is None else conforming(schema, dice, schema)
+        return embedding(rng)
+    content: Any = prose(text or "", rng) if schema is None else conforming(schema, rng, schema)
     if is_reasoning(model):
-        thought = f"Row {row + 1}: the input is {len(text or '')} characters long. {dice.pick(_CLOSINGS)}"
+        thought = f"Row {row + 1}: the input is {len(text or '')} characters long. {rng.pick(_CLOSINGS)}"
         return json.dumps({"content": content, "reasoning_content": thought}, ensure_ascii=False)
     return content if schema is None else json.dumps(content, ensure_ascii=False)
 
 
-def embedding(dice: SeededRandom) -> list[float]:
+def embedding(rng: SeededRandom) -> list[float]:
     """A vector of the emulator's fixed dimension, components between -1 and 1."""
-    return [dice.fraction(-1.0, 1.0, 6) for _ in range(_DIMENSIONS)]
+    return [rng.fraction(-1.0, 1.0, 6) for _ in range(_DIMENSIONS)]
 
 
-def prose(text: str, dice: SeededRandom) -> str:
+def prose(text: str, rng: SeededRandom) -> str:
     """Two sentences about the beginning of `text`."""
     gist = " ".join(text.split()[:8]).rstrip(".,;:!?") or "an empty input"
-    return f"{dice.pick(_OPENINGS)} {dice.pick(_MIDDLES)} {gist}. {dice.pick(_CLOSINGS)}"
+    return f"{rng.pick(_OPENINGS)} {rng.pick(_MIDDLES)} {gist}. {rng.pick(_CLOSINGS)}"
 
 
-def conforming(schema: Any, dice: SeededRandom, root: Mapping[str, Any], depth: int = 0) -> Any:
+def conforming(schema: Any, rng: SeededRandom, root: Mapping[str, Any], depth: int = 0) -> Any:
     """A value that fits the JSON schema, as far as the schema uses the common keywords."""
     if not isinstance(schema, dict) or depth > _DEPTH:
         return None
     spec = cast("dict[str, Any]", schema)
     if "$ref" in spec:
-        return conforming(_referred(spec["$ref"], root), dice, root, depth + 1)
+        return conforming(_referred(spec["$ref"], root), rng, root, depth + 1)
     for choice in ("anyOf", "oneOf"):
         if spec.get(choice):
-            return conforming(dice.pick(spec[choice]), dice, root, depth + 1)
+            return conforming(rng.pick(spec[choice]), rng, root, depth + 1)
     if "const" in spec:
         return spec["const"]
     if spec.get("enum"):
-        return dice.pick(spec["enum"])
+        return rng.pick(spec["enum"])
     kind = spec.get("type", "object" if "properties" in spec else None)
     if isinstance(kind, list):
-        kind = dice.pick(cast("Sequence[str]", kind))
+        kind = rng.pick(cast("Sequence[str]", kind))
     if kind == "object":
         properties: dict[str, Any] = spec.get("properties", {})
-        return {name: conforming(part, dice, root, depth + 1) for name, part in properties.items()}
+        return {name: conforming(part, rng, root, depth + 1) for name, part in properties.items()}
     if kind == "array":
-        count = dice.between(spec.get("minItems", 1), spec.get("maxItems", max(3, spec.get("minItems", 1))))
-        return [conforming(spec.get("items"), dice, root, depth + 1) for _ in range(count)]
-    return _scalar(kind, spec, dice)
+        count = rng.between(spec.get("minItems", 1), spec.get("maxItems", max(3, spec.get("minItems", 1))))
+        return [conforming(spec.get("items"), rng, root, depth + 1) for _ in range(count)]
+    return _scalar(kind, spec, rng)
 
 
-def _scalar(kind: Any, spec: Mapping[str, Any], dice: SeededRandom) -> Any:
+def _scalar(kind: Any, spec: Mapping[str, Any], rng: SeededRandom) -> Any:
     if kind == "string":
-        return f"{dice.pick(_WORDS)} {dice.pick(_WORDS)}"[: spec.get("maxLength")]
+        return f"{rng.pick(_WORDS)} {rng.pick(_WORDS)}"[: spec.get("maxLength")]
     if kind == "boolean":
-        return dice.below(2) == 1
+        return rng.below(2) == 1
     low = spec.get("minimum", 0)
     if kind == "integer":
-        return dice.between(int(low), int(spec.get("maximum", low + 100)))
+        return rng.between(int(low), int(spec.get("maximum", low + 100)))
     if kind == "number":
-        return dice.fraction(low, spec.get("maximum", low + 1), 3)
+        return rng.fraction(low, spec.get("maximum", low + 1), 3)
     return None
 
 

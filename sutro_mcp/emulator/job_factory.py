@@ -37,7 +37,7 @@ def made_up_logprobs(seed: int, count: int) -> Callable[[], Sequence[float]]:
     return lambda: [-SeededRandom(seed ^ 1, index).fraction(0.01, 4.0) for index in range(count)]
 
 
-def make_job(
+def create_job(
     *,
     now: datetime,
     number: int,

@@ -1,6 +1,6 @@
 """One stored job: what was asked, how far it is, and its rows, made only when somebody reads them.
 
-Nothing here knows HTTP or the shape of an answer; `_wire` turns a job into the API's words.
+Nothing here knows HTTP or the shape of an answer; `wire_format` turns a job into the API's words.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ Output = str | list[float] | None
 class ParquetLayout:
     """How a job's Parquet artifact is written; None leaves polars' own default."""
 
-    compression: str | None = None  # None: what the Reading says
+    compression: str | None = None  # None: the variant's codec
     row_group_size: int | None = None
     data_page_size: int | None = None
     statistics: bool = True
@@ -75,7 +75,7 @@ class Job:
     parquet: ParquetLayout | bytes = ParquetLayout()  # bytes: served as they are
     overrides: dict[str, Any] = field(default_factory=dict[str, Any])  # raw fields, sent as they are
     journey: float = 0.0
-    # What `_progress` remembers of the readers.
+    # What `job_pace` remembers of the readers.
     origin: float = 0.0
     polls: int = 0
     first_seen: datetime | None = None

@@ -14,8 +14,8 @@ from .support import Connect, frame, job_of, status_of
 pytestmark = pytest.mark.anyio
 
 
-async def _client(connect: Connect, reading: ApiVariant) -> tuple[Emulator, httpx.AsyncClient]:
-    emulator = Emulator(seed_jobs=False, reading=reading)
+async def _client(connect: Connect, variant: ApiVariant) -> tuple[Emulator, httpx.AsyncClient]:
+    emulator = Emulator(seed_jobs=False, variant=variant)
     return emulator, await connect(emulator)
 
 
@@ -225,16 +225,16 @@ async def test_results_can_lag_behind_the_status(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reading", "missing"),
+    ("variant", "missing"),
     [
         (ApiVariant(post_results=False), "post_results"),
         (ApiVariant(get_results=False), "get_results"),
         (ApiVariant(results_url=False), "results_url"),
     ],
 )
-async def test_a_results_route_can_be_missing(connect: Connect, reading: ApiVariant, missing: str) -> None:
+async def test_a_results_route_can_be_missing(connect: Connect, variant: ApiVariant, missing: str) -> None:
     """The other two still answer."""
-    emulator, client = await _client(connect, reading)
+    emulator, client = await _client(connect, variant)
     job_id = emulator.add_job()
 
     answers = {
@@ -249,7 +249,7 @@ async def test_a_results_route_can_be_missing(connect: Connect, reading: ApiVari
 @pytest.mark.parametrize(("prefix", "v1", "root"), [("v1", 200, 404), ("root", 404, 200)])
 async def test_one_of_the_prefixes_can_be_missing(connect: Connect, prefix: Any, v1: int, root: int) -> None:
     """§2.1: the two generations differ in this alone."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(prefix=prefix))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(prefix=prefix))
 
     assert (await (await connect(emulator)).get("/list-jobs")).status_code == v1
     assert (await (await connect(emulator, base="")).get("/list-jobs")).status_code == root

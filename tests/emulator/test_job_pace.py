@@ -114,7 +114,7 @@ async def test_a_job_can_fail_on_its_way(connect: Connect, fails_at: float, star
 @pytest.mark.parametrize("allowed", [0, 1, 3])
 async def test_a_cancelled_job_shows_cancelling_for_so_many_reads(connect: Connect, allowed: int) -> None:
     """§6.4: the request is not the stop. A list does not count as a read."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(cancelling_reads=allowed))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(cancelling_reads=allowed))
     job_id = emulator.add_job(status="RUNNING", num_rows=10)
     client = await connect(emulator)
 
@@ -131,7 +131,7 @@ async def test_a_cancelled_job_shows_cancelling_for_so_many_reads(connect: Conne
 
 async def test_a_cancellation_can_take_for_ever(connect: Connect) -> None:
     """For clients that wait."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(cancelling_reads=None), pace=Pace.polls(1))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(cancelling_reads=None), pace=Pace.polls(1))
     job_id = emulator.add_job(status="RUNNING")
     client = await connect(emulator)
     await client.get(f"/job-cancel/{job_id}")

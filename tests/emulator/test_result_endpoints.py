@@ -85,7 +85,7 @@ async def test_csv_is_zipped_and_named_after_the_job(connect: Connect, emulator:
 
 async def test_the_csv_column_can_be_named_outputs(connect: Connect) -> None:
     """C14, the other side."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(csv_column="outputs"))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(csv_column="outputs"))
     job_id = emulator.add_job(outputs=["a"])
     client = await connect(emulator)
 
@@ -209,7 +209,7 @@ async def test_there_are_no_results_before_success(connect: Connect, emulator: E
 @pytest.mark.parametrize("code", [400, 404])
 async def test_the_older_routes_can_answer_otherwise(connect: Connect, code: Any) -> None:
     """§14: their code is undocumented; that of results-url is not."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(unready_status=code))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(unready_status=code))
 
     answers = await _answers(connect, emulator, emulator.add_job(status="RUNNING"))
 
@@ -219,7 +219,7 @@ async def test_the_older_routes_can_answer_otherwise(connect: Connect, code: Any
 @pytest.mark.parametrize("code", [404, 410])
 async def test_results_end_with_their_retention(connect: Connect, code: Any) -> None:
     """§7.5: the job still lists."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(expired_status=code))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(expired_status=code))
     job_id = emulator.add_job(results_expired=True)
 
     detail = f"Results of job {job_id} are no longer available: their retention period is over."

@@ -206,7 +206,7 @@ async def test_if_match_refuses_another_object(connect: Connect, wanted: str, st
 async def test_a_gateway_can_lack_ranges(connect: Connect) -> None:
     """§6.7: 200 with the full body."""
     client, urls, body = await _opened(
-        connect, Emulator(seed_jobs=False, reading=ApiVariant(store_ranges=False))
+        connect, Emulator(seed_jobs=False, variant=ApiVariant(store_ranges=False))
     )
 
     response = await client.get(urls["get"], headers={"Range": "bytes=4-"})
@@ -217,7 +217,7 @@ async def test_a_gateway_can_lack_ranges(connect: Connect) -> None:
 
 async def test_a_gateway_can_lack_tags(connect: Connect) -> None:
     """§6.7: then no tag ever matches."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(store_etag=False))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(store_etag=False))
     client, urls, _ = await _opened(connect, emulator)
     headers: Mapping[str, str] = {"Range": "bytes=4-", "If-Range": '"a"'}
 

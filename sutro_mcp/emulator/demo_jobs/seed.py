@@ -46,12 +46,12 @@ def seed(account: Account) -> None:
 
 
 def _job(account: Account, plan: Plan, identity: str) -> Job:
-    dice = SeededRandom(seed_of(identity), 0)
+    rng = SeededRandom(seed_of(identity), 0)
     job_id = job_id_for(identity)
-    created = account.now() - timedelta(days=plan.days, microseconds=dice.below(1_000_000))
-    started = created + timedelta(seconds=4 + plan.priority * 20, microseconds=dice.below(1_000_000))
-    completed = started + timedelta(minutes=plan.minutes, microseconds=dice.below(1_000_000))
-    input_tokens, output_tokens = (_total(dice, each, plan.rows) for each in plan.tokens)
+    created = account.now() - timedelta(days=plan.days, microseconds=rng.below(1_000_000))
+    started = created + timedelta(seconds=4 + plan.priority * 20, microseconds=rng.below(1_000_000))
+    completed = started + timedelta(minutes=plan.minutes, microseconds=rng.below(1_000_000))
+    input_tokens, output_tokens = (_total(rng, each, plan.rows) for each in plan.tokens)
     stopped = plan.status in (FAILED, CANCELLED)
     job = Job(
         job_id=job_id,
@@ -68,7 +68,7 @@ def _job(account: Account, plan: Plan, identity: str) -> Job:
         system_prompt=plan.prompt,
         job_priority=plan.priority,
         json_schema=plan.schema,
-        sampling_params={"temperature": dice.pick((0.0, 0.2, 0.7)), "top_p": 0.95, "max_tokens": 2048},
+        sampling_params={"temperature": rng.pick((0.0, 0.2, 0.7)), "top_p": 0.95, "max_tokens": 2048},
         dataset_id=plan.dataset,
         dry_run=plan.dry_run,
         reasoning=is_reasoning(plan.model),
@@ -78,7 +78,7 @@ def _job(account: Account, plan: Plan, identity: str) -> Job:
     if job.journey >= RUNS_AT:
         job.started = started
     if plan.estimated or plan.dry_run:  # an estimate is close, never exact
-        share = 1.0 if plan.dry_run else dice.fraction(0.92, 1.1)
+        share = 1.0 if plan.dry_run else rng.fraction(0.92, 1.1)
         job.cost_estimate = round(cost(plan.model, input_tokens, output_tokens) * share, 6)
     if plan.failure is not None:
         message, context = plan.failure
@@ -86,9 +86,9 @@ def _job(account: Account, plan: Plan, identity: str) -> Job:
     return job
 
 
-def _total(dice: SeededRandom, average: int, rows: int) -> int:
+def _total(rng: SeededRandom, average: int, rows: int) -> int:
     # Within three percent of the average, so that no two jobs' tokens look computed.
-    return round(average * rows * dice.fraction(0.97, 1.03))
+    return round(average * rows * rng.fraction(0.97, 1.03))
 
 
 def _rows(plan: Plan, seed: int) -> Rows:

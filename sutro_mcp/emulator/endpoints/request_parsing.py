@@ -20,7 +20,7 @@ def route(account: Account, path: str, endpoint: Endpoint, *methods: str) -> Rou
     """A route behind the API key, answering exactly these methods."""
 
     async def guarded(request: Request) -> Response:
-        if account.reading.central_gone:
+        if account.variant.central_gone:
             raise ApiError(410, GONE)
         if request.headers.get("authorization") != f"Key {account.api_key}":
             raise ApiError(401, "Invalid or missing API key. Send it as 'Authorization: Key <api-key>'.")
