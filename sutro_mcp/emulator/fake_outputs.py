@@ -1,4 +1,4 @@
-"""What the emulated models answer: deterministic, shaped like the real thing, and never worth reading.
+"""Models and their outputs: names, kinds, invented prices, and answers shaped like real ones.
 
 Outputs depend on (seed, row, input) alone. Structured answers conform to the schema they were asked for.
 """
@@ -7,9 +7,24 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from .fake_models import is_embedding, is_reasoning
-from .jobs import Output
 from .seeded_random import SeededRandom, seed_of
+
+Output = str | list[float] | None
+
+PRICES: dict[str, tuple[float, float]] = {
+    "gpt-oss-20b": (0.04, 0.16),
+    "gpt-oss-120b": (0.12, 0.48),
+    "qwen-3-14b": (0.06, 0.24),
+    "qwen-3-14b-thinking": (0.08, 0.32),
+    "gemma-3-12b-it": (0.05, 0.15),
+    "llama-3.3-70b": (0.20, 0.60),
+    "qwen-3-embedding-0.6b": (0.01, 0.0),
+}
+"""USD per million input and output tokens."""
+
+FUNCTIONS = frozenset({"churn-risk-scorer", "lead-quality-scorer"})
+"""The Functions this account has published."""
+_FUNCTION_PRICE = (0.15, 0.45)  # a published Function bills as one product, whatever it runs on
 
 _DIMENSIONS = 16
 _DEPTH = 6  # a schema that refers to itself ends in nulls
@@ -25,6 +40,27 @@ _CLOSINGS = (
 _WORDS = ("amber", "harbor", "ledger", "meadow", "north", "orchid", "quartz", "signal", "timber", "willow")
 
 
+def cost(model: str, input_tokens: int, output_tokens: int) -> float:
+    """USD for so many tokens, to a millionth, as `job_cost` and `cost_estimate` report it."""
+    price_in, price_out = PRICES.get(model, _FUNCTION_PRICE)
+    return round((input_tokens * price_in + output_tokens * price_out) / 1_000_000, 6)
+
+
+def is_function(model: str) -> bool:
+    """Whether `model` is a published Function rather than a model id (§5)."""
+    return model in FUNCTIONS
+
+
+def is_reasoning(model: str) -> bool:
+    """Whether outputs are {content, reasoning_content} envelopes (§7.3)."""
+    return model.endswith("-thinking")
+
+
+def is_embedding(model: str) -> bool:
+    """Whether outputs are lists of floats (§7.1)."""
+    return "embedding" in model
+
+
 def answer(text: str | None, model: str, schema: Mapping[str, Any] | None, seed: int, row: int) -> Output:
     """One row's output: a string, or a list of floats from an embedding model."""
     rng = SeededRandom(seed ^ seed_of(text or ""), row)
@@ -35,6 +71,11 @@ def answer(text: str | None, model: str, schema: Mapping[str, Any] | None, seed:
         thought = f"Row {row + 1}: the input is {len(text or '')} characters long. {rng.pick(_CLOSINGS)}"
         return json.dumps({"content": content, "reasoning_content": thought}, ensure_ascii=False)
     return content if schema is None else json.dumps(content, ensure_ascii=False)
+
+
+def object_schema(**properties: Any) -> dict[str, Any]:
+    """The JSON schema of an object with these properties, all of them required."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def embedding(rng: SeededRandom) -> list[float]:

@@ -9,9 +9,8 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from .fake_models import is_reasoning
-from .fake_outputs import answer
-from .jobs import FAILED, QUEUED, RUNS_AT, STARTING, STARTS_AT, SUCCEEDED, TERMINAL, Job, Output, Rows
+from .fake_outputs import Output, answer, is_reasoning
+from .jobs import FAILED, QUEUED, RUNS_AT, STARTING, STARTS_AT, SUCCEEDED, TERMINAL, Job, Rows
 from .seeded_random import SeededRandom, seed_of
 
 _JOURNEYS = {QUEUED: 0.0, STARTING: STARTS_AT, SUCCEEDED: 1.0}
@@ -32,7 +31,7 @@ def journey_of(status: str, progress: float) -> float:
     return _JOURNEYS.get(status, RUNS_AT + (1 - RUNS_AT) * progress)
 
 
-def made_up_logprobs(seed: int, count: int) -> Callable[[], Sequence[float]]:
+def fake_logprobs(seed: int, count: int) -> Callable[[], Sequence[float]]:
     """Log-probabilities that look like a model's; produced on request for any job (§7.1)."""
     return lambda: [-SeededRandom(seed ^ 1, index).fraction(0.01, 4.0) for index in range(count)]
 
@@ -75,9 +74,7 @@ def create_job(
     rows = Rows(
         count,
         pairs,
-        logprobs=made_up_logprobs(seed, count)
-        if cumulative_logprobs is None
-        else lambda: cumulative_logprobs,
+        logprobs=fake_logprobs(seed, count) if cumulative_logprobs is None else lambda: cumulative_logprobs,
         confidence=None if confidence_score is None else lambda: confidence_score,
         ids=None if id_column is None else (id_column[0], lambda: id_column[1]),
     )

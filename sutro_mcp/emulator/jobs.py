@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .fake_models import cost
+from .fake_outputs import Output, cost
 
 QUEUED, STARTING, RUNNING = "QUEUED", "STARTING", "RUNNING"
 SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
@@ -18,8 +18,6 @@ TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 # A job's journey goes from 0 (submitted) to 1 (over); these are its borders.
 STARTS_AT = 0.1
 RUNS_AT = 0.25
-
-Output = str | list[float] | None
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 import json
 
-from sutro_mcp.emulator.fake_outputs import embedding
-from sutro_mcp.emulator.jobs import Output
+from sutro_mcp.emulator.fake_outputs import Output, embedding, object_schema
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _PRODUCTS = (
@@ -26,15 +25,11 @@ _ASPECTS = {
 _TOPICS = tuple(_ASPECTS)
 _SENTIMENTS = ("negative", "negative", "neutral", "positive", "positive")
 
-REVIEW_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "sentiment": {"type": "string", "enum": ["positive", "neutral", "negative"]},
-        "stars": {"type": "integer", "minimum": 1, "maximum": 5},
-        "topic": {"type": "string", "enum": list(_TOPICS)},
-    },
-    "required": ["sentiment", "stars", "topic"],
-}
+REVIEW_SCHEMA = object_schema(
+    sentiment={"type": "string", "enum": ["positive", "neutral", "negative"]},
+    stars={"type": "integer", "minimum": 1, "maximum": 5},
+    topic={"type": "string", "enum": list(_TOPICS)},
+)
 
 
 def review(rng: SeededRandom, _row: int) -> tuple[str, Output]:
@@ -65,32 +60,15 @@ _ITEMS = (
     "Freight surcharge",
 )
 
-INVOICE_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "vendor": {
-            "type": "object",
-            "properties": {"name": {"type": "string"}, "country": {"type": "string"}},
-            "required": ["name", "country"],
-        },
-        "invoice_number": {"type": "string"},
-        "total": {"type": "number"},
-        "currency": {"type": "string"},
-        "line_items": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "description": {"type": "string"},
-                    "quantity": {"type": "integer"},
-                    "unit_price": {"type": "number"},
-                },
-                "required": ["description", "quantity", "unit_price"],
-            },
-        },
-    },
-    "required": ["vendor", "invoice_number", "total", "currency", "line_items"],
-}
+_TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
+_LINE_SCHEMA = object_schema(description=_TEXT, quantity={"type": "integer"}, unit_price=_NUMBER)
+INVOICE_SCHEMA = object_schema(
+    vendor=object_schema(name=_TEXT, country=_TEXT),
+    invoice_number=_TEXT,
+    total=_NUMBER,
+    currency=_TEXT,
+    line_items={"type": "array", "items": _LINE_SCHEMA},
+)
 
 
 def invoice(rng: SeededRandom, row: int) -> tuple[str, Output]:
@@ -118,14 +96,9 @@ def invoice(rng: SeededRandom, row: int) -> tuple[str, Output]:
     return "\n".join(text), json.dumps(extracted, ensure_ascii=False)
 
 
-MATH_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "verdict": {"type": "string", "enum": ["correct", "incorrect"]},
-        "answer": {"type": "integer"},
-    },
-    "required": ["verdict", "answer"],
-}
+MATH_SCHEMA = object_schema(
+    verdict={"type": "string", "enum": ["correct", "incorrect"]}, answer={"type": "integer"}
+)
 
 
 def math_audit(rng: SeededRandom, _row: int) -> tuple[str, Output]:
@@ -167,11 +140,7 @@ def churn(rng: SeededRandom, row: int) -> tuple[str, Output]:
 _PEOPLE = ("Anna Kowalski", "Bob Nguyen", "Chidi Okafor", "Dana Levi", "Emil Sørensen", "Fumiko Tanaka")
 _STREETS = ("12 Mill Lane", "98 Harbour St", "4 Rue Verte", "77 Lindenweg", "301 Oak Ave")
 
-DEDUPE_SCHEMA = {
-    "type": "object",
-    "properties": {"same_person": {"type": "boolean"}, "reason": {"type": "string"}},
-    "required": ["same_person", "reason"],
-}
+DEDUPE_SCHEMA = object_schema(same_person={"type": "boolean"}, reason={"type": "string"})
 
 
 def dedupe(rng: SeededRandom, _row: int) -> tuple[str, Output]:

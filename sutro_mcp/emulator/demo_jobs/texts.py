@@ -8,7 +8,7 @@ valid data that a careful client must carry unharmed and show unharmed.
 
 import json
 
-from sutro_mcp.emulator.jobs import Output
+from sutro_mcp.emulator.fake_outputs import Output, object_schema
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _TOPICS = ("autumn rain", "a slow train", "the empty office", "green tea", "the first snow", "a sleeping cat")
@@ -51,11 +51,7 @@ _DUTIES = ("pay within {n} days of the invoice", "give {n} days' notice before e
 _LIMITS = ("Liability is capped at the fees of twelve months.", "Either side may assign it with consent.")
 _CLAUSES = ("payment", "termination", "liability", "confidentiality")
 
-CLAUSE_SCHEMA = {
-    "type": "object",
-    "properties": {"clause": {"type": "string", "enum": list(_CLAUSES)}, "risky": {"type": "boolean"}},
-    "required": ["clause", "risky"],
-}
+CLAUSE_SCHEMA = object_schema(clause={"type": "string", "enum": list(_CLAUSES)}, risky={"type": "boolean"})
 
 
 def _clause(rng: SeededRandom) -> str:
@@ -113,12 +109,11 @@ _GREETINGS = (
     ("Line separators", "one\u2028two\u2029three\u0085four\x0bfive"),
     ("Long", "good morning " * 60),
 )
-GREETINGS = len(_GREETINGS)
 
 
 def greeting(_dice: SeededRandom, row: int) -> tuple[str, Output]:
     """A language and a greeting in it, or one of the awkward texts."""
-    language, text = _GREETINGS[row % GREETINGS]
+    language, text = _GREETINGS[row % len(_GREETINGS)]
     return f"Greet me in {language}.", text
 
 

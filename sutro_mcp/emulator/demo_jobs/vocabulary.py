@@ -2,7 +2,7 @@
 
 import json
 
-from sutro_mcp.emulator.jobs import Output
+from sutro_mcp.emulator.fake_outputs import Output, object_schema
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _OPENINGS = (
@@ -108,15 +108,11 @@ _NAMES = (
 _SCREENS = ("dashboard", "billing", "reports", "inbox", "settings", "inventory")
 _MONTHS = ("January", "March", "April", "June", "September", "November")
 
-TRIAGE_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "label": {"type": "string", "enum": list(LABELS)},
-        "urgency": {"type": "integer", "minimum": 1, "maximum": 5},
-        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
-    },
-    "required": ["label", "urgency", "confidence"],
-}
+TRIAGE_SCHEMA = object_schema(
+    label={"type": "string", "enum": list(LABELS)},
+    urgency={"type": "integer", "minimum": 1, "maximum": 5},
+    confidence={"type": "number", "minimum": 0, "maximum": 1},
+)
 
 # Rows of the triage job in which the model did not do as it was told (§7.2), by row number.
 _ODD_ROWS: dict[int, Output] = {
@@ -172,11 +168,9 @@ _SUBJECTS = (
 )
 _FOLDERS = ("needs_reply", "newsletter", "accounting", "sales", "automatic")
 
-EMAIL_SCHEMA = {
-    "type": "object",
-    "properties": {"folder": {"type": "string", "enum": list(_FOLDERS)}, "needs_human": {"type": "boolean"}},
-    "required": ["folder", "needs_human"],
-}
+EMAIL_SCHEMA = object_schema(
+    folder={"type": "string", "enum": list(_FOLDERS)}, needs_human={"type": "boolean"}
+)
 
 
 def email(rng: SeededRandom, _row: int) -> tuple[str, Output]:
@@ -209,14 +203,10 @@ _EXTRAS = (
     "",
 )
 
-SURVEY_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "codes": {"type": "array", "items": {"type": "string"}},
-        "valence": {"type": "string", "enum": list(_VERDICTS)},
-    },
-    "required": ["codes", "valence"],
-}
+SURVEY_SCHEMA = object_schema(
+    codes={"type": "array", "items": {"type": "string"}},
+    valence={"type": "string", "enum": list(_VERDICTS)},
+)
 
 
 def survey(rng: SeededRandom, _row: int) -> tuple[str, Output]:
