@@ -14,7 +14,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "untrusted": (set(), set()),
     "redaction": (set(), set()),
     "errors": (set(), set()),
-    "settings": ({"errors"}, {"pydantic"}),
+    "settings": ({"errors", "untrusted"}, {"pydantic"}),
     "host_configs": (set(), set()),
     "api": ({"errors", "untrusted", "redaction"}, {"httpx", "pydantic", "anyio", "stamina"}),
     "results": ({"errors", "untrusted"}, {"polars", "pydantic", "pydantic_core", "anyio", "pandas"}),
