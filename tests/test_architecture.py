@@ -115,7 +115,7 @@ def test_packages_are_two_levels_deep_and_files_short() -> None:
             ["polars", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],
         ),
         ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "pandas", "mcp"]),
-        ("import sutro_mcp.emulator", ["polars", "httpx", "mcp", "uvicorn"]),
+        ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
     ],
 )

@@ -56,3 +56,15 @@ async def connect() -> AsyncIterator[Connect]:
             return await stack.enter_async_context(made)
 
         yield client
+
+
+@pytest.fixture
+def emulator() -> Emulator:
+    """An empty account, whose jobs stand still."""
+    return Emulator(seed_jobs=False)
+
+
+@pytest.fixture
+async def client(connect: Connect, emulator: Emulator) -> httpx.AsyncClient:
+    """A client of that account."""
+    return await connect(emulator)
