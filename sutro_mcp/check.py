@@ -95,7 +95,7 @@ def _check_folders(settings: Settings, found: Callable[..., None]) -> None:
 def _size(folder: Path) -> tuple[int, str]:
     """The disk that the files of a folder take, and a text for people; of very many files, the first ones."""
     if not folder.is_dir():
-        return 0, f"{folder} (not made yet)"
+        return 0, f"{folder} (not there yet)"
     sizes = list(islice(_sizes(folder), _MOST_FILES))
     least = "at least " if len(sizes) == _MOST_FILES else ""
     return sum(sizes), f"{folder} ({least}{_readable(sum(sizes))})"

@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Notices, unlike argparse, what cannot be written."""
+    """Notices, unlike argparse, when it cannot write."""
 
     def error(self, message: str) -> NoReturn:
         tell(f"{self.format_usage()}{self.prog}: {message}")
@@ -275,14 +275,14 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _command() -> tuple[str, ...]:
-    """How to start this very installation; one made by uvx for a single run is started by uvx again."""
+    """The command that starts this installation; one made by uvx for a single run is started by uvx again."""
     script = Path(sys.executable).with_name("sutro-mcp")
     thrown_away = {"archive-v0", "environments-v2"} & set(script.parts)
     return (str(script),) if script.exists() and not thrown_away else ("uvx", "sutro-mcp")
 
 
 def _variables() -> dict[str, str]:
-    """What the host has to pass on: nothing when the file of `sutro login` has it. Never the key itself."""
+    """The variables that a host has to set: none where `sutro login` has saved them. Never the key itself."""
     from sutro_mcp.api import resolve_connection
 
     with suppress(SutroError):

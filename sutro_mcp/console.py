@@ -25,7 +25,7 @@ def say(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """Write a line for people to stderr, without secrets, if it takes any."""
+    """Write a line for people to stderr, without secrets. Nothing is raised where that fails."""
     try:
         print(redact_line(text), file=sys.stderr, flush=True)
     except OSError:

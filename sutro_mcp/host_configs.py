@@ -15,7 +15,7 @@ KEY_PLACEHOLDER = "your-sutro-api-key"
 
 @dataclass(frozen=True)
 class Launch:
-    """How a host starts the server."""
+    """The command and environment with which a host starts the server."""
 
     command: tuple[str, ...]
     env: Mapping[str, str]

@@ -56,29 +56,29 @@ def _is_loopback(host: str) -> str:
 
 
 class Settings(BaseModel):
-    """How this server behaves, whatever the deployment."""
+    """The behaviour of this server, whatever the deployment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     read_only: bool = Field(default=False, description="true or false")
     """Without the tools that change something: they are neither listed nor callable."""
     cancel: Annotated[Literal["off", "confirm", "elicit", "allow"], BeforeValidator(_lower)] = "confirm"
-    """Whose word `cancel_job` takes: nobody's (`off`), a person's through the host or the assistant's
-    (`confirm`), only a person's (`elicit`); with `allow` it needs none."""
+    """Consent that `cancel_job` needs: a person's, through the host or in the assistant's word (`confirm`) or
+    through the host alone (`elicit`), or none (`allow`); with `off` there is no such tool."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
     export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""
     cache_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/.cache/sutro-mcp")
-    """Where fetched results are kept for the next call and the next server process."""
+    """The folder of fetched results, kept for the next call and the next server process."""
     cache_max_bytes: int = Field(default=5 * 1024**3, ge=0, description="a whole number of bytes, 0 or more")
     """The most that is kept there; 0 keeps nothing from one process to the next."""
     demo: bool = Field(default=False, description="true or false")
     """Serve the embedded emulator instead of a deployment."""
     transport: Annotated[Literal["stdio", "http"], BeforeValidator(_lower)] = "stdio"
     host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_loopback)] = "127.0.0.1"
-    """Where `http` listens: a loopback address, as nobody is asked who they are."""
+    """The address of `http`: loopback, as callers need no key."""
     port: int = Field(default=8000, ge=0, le=65535, description="a whole number from 0 to 65535")
-    """Where `http` listens; 0 takes a free one."""
+    """The port of `http`; 0 takes a free one."""
 
     @property
     def cache_folder(self) -> Path | None:
@@ -145,7 +145,7 @@ def _unknown(variable: str, known: list[str]) -> str:
 
 
 def _allowed(name: str, reason: Exception | None) -> str:
-    """What the setting `name` takes: our validator's own words, or a list of its values."""
+    """The values that the setting `name` takes: in our validator's words, or as a list."""
     if reason is not None:
         return str(reason)
     field = Settings.model_fields[name]

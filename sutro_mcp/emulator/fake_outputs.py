@@ -10,6 +10,7 @@ from typing import Any, cast
 from .seeded_random import SeededRandom, seed_of
 
 Output = str | list[float] | None
+Row = tuple[str, Output]  # input and output
 
 PRICES: dict[str, tuple[float, float]] = {
     "gpt-oss-20b": (0.04, 0.16),

@@ -1,4 +1,4 @@
-"""Jobs made to order: what a test asks for, with every field it leaves out filled consistently.
+"""Creates jobs: the fields that a test names, and all others consistent with them.
 
 Shared by `Emulator.add_job` and submission, so that both kinds of job add up the same way.
 """
@@ -27,7 +27,7 @@ def token_count(text: object) -> int:
 
 
 def journey_of(status: str, progress: float) -> float:
-    """Where a job of that status stands with `progress` (0..1) of its rows done."""
+    """Share of the journey behind a job of that status with `progress` (0..1) of its rows done."""
     return _JOURNEYS.get(status, RUNS_AT + (1 - RUNS_AT) * progress)
 
 
@@ -68,8 +68,8 @@ def create_job(
     def pairs() -> tuple[Sequence[str | None], Sequence[Output]]:
         if outputs is not None:
             return given_inputs, outputs
-        made = [answer(text, model, json_schema, seed, row) for row, text in enumerate(given_inputs)]
-        return given_inputs, made
+        generated = [answer(text, model, json_schema, seed, row) for row, text in enumerate(given_inputs)]
+        return given_inputs, generated
 
     rows = Rows(
         count,

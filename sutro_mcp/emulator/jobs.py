@@ -1,4 +1,4 @@
-"""One stored job: what was asked, how far it is, and its rows, made only when somebody reads them.
+"""One stored job: what was asked, how far it is, and its rows, created only when they are read.
 
 Nothing here knows HTTP or the shape of an answer; `wire_format` turns a job into the API's words.
 """
@@ -22,7 +22,7 @@ RUNS_AT = 0.25
 
 @dataclass(frozen=True)
 class ParquetLayout:
-    """How a job's Parquet artifact is written; None leaves polars' own default."""
+    """Layout of a job's Parquet artifact; None leaves polars' own default."""
 
     compression: str | None = None  # None: the variant's codec
     row_group_size: int | None = None

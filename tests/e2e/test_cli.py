@@ -100,7 +100,7 @@ def test_check_says_what_is_configured_and_that_it_works(sutro: Emulator) -> Non
     assert _checked(sutro, done) == snapshot("""\
 sutro-mcp 0.x on Python 3.x
 cancel_job acts once the user agrees, asked by the host or, where it cannot, by the assistant (confirm).
-Cache: ~/.cache/sutro-mcp (not made yet), at most 5.37 GB
+Cache: ~/.cache/sutro-mcp (not there yet), at most 5.37 GB
 Exports: ~/sutro-exports (65.5 kB)
 URL: https://sutro (from SUTRO_API_URL)
 Key: fingerprint f (from SUTRO_API_KEY)

@@ -1,4 +1,4 @@
-"""What every test of the emulator needs: the backend, a clock of its own, and a client without sockets."""
+"""Fixtures of the emulator's tests: the backend, a clock of its own, and a client without sockets."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

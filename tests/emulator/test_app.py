@@ -1,4 +1,4 @@
-"""What tests of other packages hold on to: the record of requests and the stored jobs."""
+"""Handles for the tests of other packages: the record of requests and the stored jobs."""
 
 import pytest
 from httpx import AsyncClient

@@ -1,4 +1,4 @@
-"""How jobs move: by polls, by the clock, at once or not at all; cancellation; the progress stream."""
+"""Jobs move by polls, by the clock, at once or not at all; cancellation; the progress stream."""
 
 import json
 from typing import Any

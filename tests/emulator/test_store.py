@@ -24,7 +24,7 @@ class Stored:
     body: bytes
 
     async def get(self, **headers: str) -> httpx.Response:
-        """What the address for GET answers; underscores in the names of headers become dashes."""
+        """The answer at the address for GET; underscores in the names of headers become dashes."""
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.client.get(self.urls["get"], headers=names)
 

@@ -2,7 +2,7 @@
 
 import json
 
-from sutro_mcp.emulator.fake_outputs import Output, embedding, object_schema
+from sutro_mcp.emulator.fake_outputs import Row, embedding, object_schema
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _PRODUCTS = (
@@ -32,7 +32,7 @@ REVIEW_SCHEMA = object_schema(
 )
 
 
-def review(rng: SeededRandom, _row: int) -> tuple[str, Output]:
+def review(rng: SeededRandom, _row: int) -> Row:
     """A product review, its sentiment, stars and topic. Written to be fast: one job has 100,000 of them."""
     topic, stars = _TOPICS[rng.below(5)], 1 + int(rng.below(25) ** 0.5)
     good, bad = _ASPECTS[topic]
@@ -71,7 +71,7 @@ INVOICE_SCHEMA = object_schema(
 )
 
 
-def invoice(rng: SeededRandom, row: int) -> tuple[str, Output]:
+def invoice(rng: SeededRandom, row: int) -> Row:
     """The text of an invoice and what was extracted from it; totals are the sum of their lines."""
     vendor, country, currency = rng.pick(_VENDORS)
     number = f"{rng.pick('ABFKR')}-{rng.between(2019, 2025)}-{row + 1:05d}"
@@ -101,7 +101,7 @@ MATH_SCHEMA = object_schema(
 )
 
 
-def math_audit(rng: SeededRandom, _row: int) -> tuple[str, Output]:
+def math_audit(rng: SeededRandom, _row: int) -> Row:
     """A worked sum, and a reasoning envelope that judges it (§7.3)."""
     boxes, each, given_away = rng.between(3, 40), rng.between(4, 60), rng.between(1, 11)
     answer = boxes * each - given_away
@@ -129,7 +129,7 @@ _SIGNALS = (
 )
 
 
-def churn(rng: SeededRandom, row: int) -> tuple[str, Output]:
+def churn(rng: SeededRandom, row: int) -> Row:
     """A customer record as a Function takes it, and the Function's answer."""
     plan, signal, months = rng.pick(_PLANS), rng.pick(_SIGNALS), rng.between(1, 60)
     record = {"customer_id": f"C{row + 1:05d}", "plan": plan, "months": months, "signal": signal}
@@ -143,7 +143,7 @@ _STREETS = ("12 Mill Lane", "98 Harbour St", "4 Rue Verte", "77 Lindenweg", "301
 DEDUPE_SCHEMA = object_schema(same_person={"type": "boolean"}, reason={"type": "string"})
 
 
-def dedupe(rng: SeededRandom, _row: int) -> tuple[str, Output]:
+def dedupe(rng: SeededRandom, _row: int) -> Row:
     """Two CRM records, and whether they are one person."""
     person, street = rng.pick(_PEOPLE), rng.pick(_STREETS)
     same = rng.below(3) > 0
@@ -152,6 +152,6 @@ def dedupe(rng: SeededRandom, _row: int) -> tuple[str, Output]:
     return text, json.dumps({"same_person": same, "reason": "same name" if same else "different names"})
 
 
-def vector(rng: SeededRandom, _row: int) -> tuple[str, Output]:
+def vector(rng: SeededRandom, _row: int) -> Row:
     """A product title and its embedding."""
     return f"{rng.pick(_PRODUCTS)}, model {rng.between(100, 999)}", embedding(rng)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from sutro_mcp.emulator.account import Account
-from sutro_mcp.emulator.fake_outputs import Output, cost, is_function, is_reasoning
+from sutro_mcp.emulator.fake_outputs import Output, Row, cost, is_function, is_reasoning
 from sutro_mcp.emulator.job_factory import fake_logprobs, job_id_for, journey_of
 from sutro_mcp.emulator.jobs import CANCELLED, FAILED, RUNS_AT, SUCCEEDED, TERMINAL, Job, Rows
 from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
 
 from . import records, texts, vocabulary
 
-_CreateRow = Callable[[SeededRandom, int], tuple[str, Output]]
+_CreateRow = Callable[[SeededRandom, int], Row]
 
 # By kind of work: how a row is created, and the JSON schema of its output.
 _KINDS: dict[str, tuple[_CreateRow, Mapping[str, Any] | None]] = {

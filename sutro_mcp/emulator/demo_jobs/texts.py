@@ -8,7 +8,7 @@ valid data that a careful client must carry unharmed and show unharmed.
 
 import json
 
-from sutro_mcp.emulator.fake_outputs import Output, object_schema
+from sutro_mcp.emulator.fake_outputs import Row, object_schema
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _TOPICS = ("autumn rain", "a slow train", "the empty office", "green tea", "the first snow", "a sleeping cat")
@@ -17,7 +17,7 @@ _SECOND = ("the kettle hums to itself", "one lamp burns down the corridor", "som
 _THIRD = ("no one writes it down", "the clock forgets to tick", "tomorrow can wait")
 
 
-def haiku(rng: SeededRandom, row: int) -> tuple[str, Output]:
+def haiku(rng: SeededRandom, row: int) -> Row:
     """A topic and three lines."""
     poem = f"{rng.pick(_FIRST)}\n{rng.pick(_SECOND)}\n{rng.pick(_THIRD)}"
     return f"Write a haiku about {_TOPICS[row % len(_TOPICS)]}.", poem
@@ -39,7 +39,7 @@ _ENDS = (
 )
 
 
-def copy(rng: SeededRandom, row: int) -> tuple[str, Output]:
+def copy(rng: SeededRandom, row: int) -> Row:
     """Product attributes and the text for the catalogue."""
     goods, trait = rng.pick(_GOODS), rng.pick(_TRAITS)
     text = f"A {trait} {goods} {rng.pick(_USES)}. {rng.pick(_ENDS)}"
@@ -59,13 +59,13 @@ def _clause(rng: SeededRandom) -> str:
     return f"{rng.pick(_PARTIES).capitalize()} shall {duty}. {rng.pick(_LIMITS)}"
 
 
-def clause(rng: SeededRandom, _row: int) -> tuple[str, Output]:
+def clause(rng: SeededRandom, _row: int) -> Row:
     """A contract clause and its tag."""
     text = _clause(rng)
     return text, json.dumps({"clause": _CLAUSES["notice" in text], "risky": "90" in text})
 
 
-def summary(rng: SeededRandom, _row: int) -> tuple[str, Output]:
+def summary(rng: SeededRandom, _row: int) -> Row:
     """A few clauses and a summary of them."""
     clauses = [_clause(rng) for _ in range(rng.between(3, 6))]
     return "\n".join(clauses), f"{len(clauses)} clauses. The first says: {clauses[0].split('.')[0].lower()}."
@@ -111,7 +111,7 @@ _GREETINGS = (
 )
 
 
-def greeting(_dice: SeededRandom, row: int) -> tuple[str, Output]:
+def greeting(_dice: SeededRandom, row: int) -> Row:
     """A language and a greeting in it, or one of the awkward texts."""
     language, text = _GREETINGS[row % len(_GREETINGS)]
     return f"Greet me in {language}.", text
@@ -120,7 +120,7 @@ def greeting(_dice: SeededRandom, row: int) -> tuple[str, Output]:
 _QUESTIONS = ("the square root of 2 is irrational", "there are infinitely many primes", "0.999... equals 1")
 
 
-def proof(rng: SeededRandom, _row: int) -> tuple[str, Output]:
+def proof(rng: SeededRandom, _row: int) -> Row:
     """A claim, and a reasoning envelope whose content is plain text (§7.3)."""
     claim = rng.pick(_QUESTIONS)
     content = f"Suppose it were false that {claim}. A contradiction follows in {rng.between(3, 9)} steps."

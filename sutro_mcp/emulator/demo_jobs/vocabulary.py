@@ -1,8 +1,8 @@
-"""Support tickets, emails and survey answers with their labels. Text and templates only."""
+"""Support tickets, emails and survey answers with their labels. Words and templates only."""
 
 import json
 
-from sutro_mcp.emulator.fake_outputs import Output, object_schema
+from sutro_mcp.emulator.fake_outputs import Output, Row, object_schema
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _OPENINGS = (
@@ -130,7 +130,7 @@ _ODD_ROWS: dict[int, Output] = {
 }
 
 
-def ticket(rng: SeededRandom, row: int) -> tuple[str, Output]:
+def ticket(rng: SeededRandom, row: int) -> Row:
     """A support ticket and its triage; a few rows went wrong."""
     label = rng.pick(LABELS)
     text = _ticket_text(rng, label)
@@ -173,7 +173,7 @@ EMAIL_SCHEMA = object_schema(
 )
 
 
-def email(rng: SeededRandom, _row: int) -> tuple[str, Output]:
+def email(rng: SeededRandom, _row: int) -> Row:
     """An email and the folder it belongs in."""
     kind = rng.below(len(_SUBJECTS))
     text = f"Subject: {_SUBJECTS[kind]}\n\n{_ticket_text(rng, rng.pick(LABELS))}"
@@ -209,7 +209,7 @@ SURVEY_SCHEMA = object_schema(
 )
 
 
-def survey(rng: SeededRandom, _row: int) -> tuple[str, Output]:
+def survey(rng: SeededRandom, _row: int) -> Row:
     """An open survey answer and its codes."""
     about, valence = rng.pick(_PRAISE), rng.pick(tuple(_VERDICTS))
     text = f"{about} {_VERDICTS[valence]}. {rng.pick(_EXTRAS)}".strip()

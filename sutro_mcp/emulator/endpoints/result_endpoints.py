@@ -1,4 +1,4 @@
-"""The three ways to a job's results, and who may not take them yet (`sutro-api.md` §6.5 to 6.7)."""
+"""The three routes to a job's results, and their refusals (`sutro-api.md` §6.5 to 6.7)."""
 
 from urllib.parse import quote
 

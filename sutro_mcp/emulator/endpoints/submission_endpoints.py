@@ -33,7 +33,7 @@ def submit_routes(account: Account) -> list[BaseRoute]:
 
 
 class SubmitEndpoints:
-    """What makes new work."""
+    """Submission of jobs, and runs of a Function."""
 
     def __init__(self, account: Account) -> None:
         self._account = account

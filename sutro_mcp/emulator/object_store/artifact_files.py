@@ -26,7 +26,7 @@ _KEPT = 24  # bodies in memory; older ones are rebuilt, byte for byte the same
 
 @dataclass(frozen=True)
 class Options:
-    """What a reader asked to be added to the outputs."""
+    """Columns that a reader asked for beside the outputs."""
 
     include_inputs: bool = False
     include_cumulative_logprobs: bool = False
