@@ -13,13 +13,12 @@ import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
 
 from sutro_mcp import console
 from sutro_mcp.console import say, tell
 from sutro_mcp.errors import ConfigurationError, SutroError
-from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER, Launch
+from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER, Launch, own_command
 from sutro_mcp.redaction import guard_process
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     emulate = commands.add_parser("emulate", help="serve the Sutro emulator alone, for other clients")
-    emulate.add_argument("--port", type=int, default=8787, help="port of the API; 0 takes a free one")
+    emulate.add_argument("--port", type=port, default=8787, help="port of the API; 0 takes a free one")
     emulate.add_argument(
         "--seconds", type=float, default=120.0, help="time in which an active job ends (default 120)"
     )
@@ -99,6 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("client", choices=sorted(HOSTS), help="the host")
     config.set_defaults(run=_config)
     return parser
+
+
+def port(text: str) -> int:
+    """`text` as a port; argparse names this function where it refuses one."""
+    if not 0 <= (number := int(text)) <= 65535:
+        raise ValueError
+    return number
 
 
 class _Parser(argparse.ArgumentParser):
@@ -204,7 +210,10 @@ def _emulator_process() -> "subprocess.Popen[str]":
 def _announced(process: "subprocess.Popen[str]") -> "Connection":
     from sutro_mcp.api import resolve_connection
 
-    announced = json.loads(cast("IO[str]", process.stdout).readline())
+    line = cast("IO[str]", process.stdout).readline()
+    if not line:
+        raise ConfigurationError("serve demo jobs", "the emulator did not start", "Its reason stands above")
+    announced = json.loads(line)
     return resolve_connection(announced["url"], announced["key"], env={})
 
 
@@ -215,7 +224,7 @@ def _demo(_: argparse.Namespace) -> int:
 
     try:
         with _ungrouped():
-            anyio.run(run_demo, say, shlex.join(_command()))
+            anyio.run(run_demo, say, shlex.join(own_command()))
     except (DemoFailedError, MCPError, OSError) as error:
         tell(f"The demo failed: {error}")
         return 1
@@ -225,8 +234,12 @@ def _demo(_: argparse.Namespace) -> int:
 def _emulate(options: argparse.Namespace) -> int:
     import anyio
 
-    with _ungrouped():
-        anyio.run(_run_emulator, options.port, options.seconds, options.until_eof)
+    try:
+        with _ungrouped():
+            anyio.run(_run_emulator, options.port, options.seconds, options.until_eof)
+    except OSError as error:
+        tell(f"Cannot serve the emulator on port {options.port}: {error.strerror}.")
+        return 1
     return 0
 
 
@@ -236,7 +249,8 @@ async def _run_emulator(port: int, seconds: float, until_eof: bool) -> None:
 
     from sutro_mcp.emulator import DEMO_KEY, Pace, serve
 
-    async with serve(port=port, pace=Pace.clock(seconds)) as emulator:
+    pace = Pace.clock(seconds) if seconds > 0 else Pace.at_once()
+    async with serve(port=port, pace=pace) as emulator:
         if until_eof:
             say(json.dumps({"url": emulator.api_origin, "key": DEMO_KEY}))
             await anyio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
@@ -268,17 +282,10 @@ def _config(options: argparse.Namespace) -> int:
     place, render = HOSTS[options.client]
     # For people, beside what can be pasted or piped.
     tell(f"{place}:")
-    say(render(Launch(_command(), variables)))
+    say(render(Launch(own_command(), variables)))
     if variables and "SUTRO_API_URL" not in variables:
         tell("For a deployment of your own, set SUTRO_API_URL beside SUTRO_API_KEY.")
     return 0
-
-
-def _command() -> tuple[str, ...]:
-    """The command that starts this installation; one made by uvx for a single run is started by uvx again."""
-    script = Path(sys.executable).with_name("sutro-mcp")
-    thrown_away = {"archive-v0", "environments-v2"} & set(script.parts)
-    return (str(script),) if script.exists() and not thrown_away else ("uvx", "sutro-mcp")
 
 
 def _variables() -> dict[str, str]:

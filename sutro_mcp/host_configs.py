@@ -5,8 +5,10 @@ Each host takes the same three facts (command, arguments, environment) in a form
 
 import json
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 NAME = "sutro"
@@ -27,6 +29,13 @@ class Launch:
         if self.command[1:]:
             entry["args"] = list(self.command[1:])
         return entry | ({"env": dict(self.env)} if self.env else {})
+
+
+def own_command() -> tuple[str, ...]:
+    """The command that starts this installation; one made by uvx for a single run is started by uvx again."""
+    script = Path(sys.executable).with_name("sutro-mcp")
+    thrown_away = {"archive-v0", "environments-v2"} & set(script.parts)
+    return (str(script),) if script.exists() and not thrown_away else ("uvx", "sutro-mcp")
 
 
 def _servers(launch: Launch) -> str:

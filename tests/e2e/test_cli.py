@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tomllib
@@ -371,6 +372,19 @@ def test_the_emulator_can_be_served_alone() -> None:
         _, noise = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in noise
+
+
+def test_an_emulator_without_a_port_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """One that is taken, or is none."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["emulate", "--port", port]) == 1
+    assert capsys.readouterr().err.startswith(
+        f"Cannot serve the emulator on port {port}: Address already in use"
+    )
+    with pytest.raises(SystemExit, match="2"):
+        main(["emulate", "--port", "99999"])
+    assert "invalid port value: '99999'" in capsys.readouterr().err
 
 
 def test_a_demo_whose_server_does_not_start_says_so(
