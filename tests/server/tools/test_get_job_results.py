@@ -171,12 +171,12 @@ async def test_an_artifact_is_fetched_once(chat: Talk) -> None:
     assert len(chat.emulator.requests) == 2
 
 
-@pytest.mark.parametrize("reading", ROUTES, ids=["results-url", "get-results", "post-results"])
-async def test_every_route_gives_the_same_rows(reading: ApiVariant) -> None:
+@pytest.mark.parametrize("variant", ROUTES, ids=["results-url", "get-results", "post-results"])
+async def test_every_route_gives_the_same_rows(variant: ApiVariant) -> None:
     """A deployment that lacks one is read by the next."""
     answers: list[dict[str, object]] = []
-    for chosen in (ApiVariant(), reading):
-        emulator = Emulator(reading=chosen)
+    for chosen in (ApiVariant(), variant):
+        emulator = Emulator(variant=chosen)
         async with talk(emulator) as chat:
             job_id = emulator.find("support-ticket-triage")
             page = {"job_id": job_id, "view": "rows", "limit": 300, "include_cumulative_logprobs": True}
@@ -195,10 +195,10 @@ WITHOUT_RESULTS: list[tuple[str, list[str]]] = [
 
 
 @pytest.mark.parametrize("view", ["summary", "rows"])
-@pytest.mark.parametrize("reading", ROUTES, ids=["results-url", "get-results", "post-results"])
-async def test_a_job_without_results_says_why_on_every_route(reading: ApiVariant, view: str) -> None:
+@pytest.mark.parametrize("variant", ROUTES, ids=["results-url", "get-results", "post-results"])
+async def test_a_job_without_results_says_why_on_every_route(variant: ApiVariant, view: str) -> None:
     """Unfinished, failed, cancelled and gone are different answers."""
-    emulator = Emulator(reading=reading)
+    emulator = Emulator(variant=variant)
     async with talk(emulator) as chat:
         for name, words in WITHOUT_RESULTS:
             refusal = await chat.refusal("get_job_results", job_id=emulator.find(name), view=view)
@@ -296,7 +296,7 @@ async def test_a_long_summary_tells_how_far_it_is(chat: Talk) -> None:
 
 async def test_what_cannot_be_read_is_fetched_again_by_the_next_call() -> None:
     """A reply cut at a lucky place must not stay."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(results_url=False, get_results=False))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False, get_results=False))
     job_id = emulator.add_job(status="SUCCEEDED", outputs=["a", "b"])
     emulator.faults.add(Fault.raw(b'{"results": {"outputs": ["a", }'), path="/job-results", times=1)
     async with talk(emulator) as chat:
@@ -306,7 +306,7 @@ async def test_what_cannot_be_read_is_fetched_again_by_the_next_call() -> None:
 
 async def test_an_accepted_is_no_answer() -> None:
     """202 with an empty body of results would be zero rows."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(results_url=False, get_results=False))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False, get_results=False))
     job_id = emulator.add_job(status="SUCCEEDED", outputs=["a"])
     emulator.faults.add(Fault.raw(b'{"results": []}', status=202), path="/job-results", times=1)
     async with talk(emulator) as chat:

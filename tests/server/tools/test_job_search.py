@@ -28,7 +28,7 @@ async def every_page(chat: Talk, *limits: int, **filters: Any) -> list[str]:
 async def test_following_the_cursor_shows_every_job_once(chat: Talk) -> None:
     """Pages joined equal the list, also of a deployment that cannot page."""
     assert await every_page(chat, 7) == [job.job_id for job in chat.emulator.account.all()]
-    emulator = Emulator(reading=ApiVariant(paginated=False))
+    emulator = Emulator(variant=ApiVariant(paginated=False))
     async with talk(emulator) as unpaged:
         assert await every_page(unpaged, 5, 100) == [job.job_id for job in emulator.account.all()]
 
@@ -106,7 +106,7 @@ async def test_a_search_through_many_jobs_stops_and_says_how_far_it_came() -> No
 
 async def test_jobs_without_a_date_are_counted_where_a_filter_leaves_them_out() -> None:
     """Not silently: some deployments send none."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(created_null=True))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(created_null=True))
     for count, words in ((1, "1 does not say when it was"), (2, "2 do not say when they were")):
         emulator.add_job()
         async with talk(emulator) as chat:
