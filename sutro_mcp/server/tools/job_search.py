@@ -10,7 +10,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
 
 from sutro_mcp.api import EMPTY_PAGES, Job
 from sutro_mcp.errors import InvalidArgumentError, InvalidCursorError, RejectedError, UnexpectedReplyError
@@ -25,6 +27,8 @@ _PAGE = 100
 LOOK_LIMIT = 2_000
 # Lists are from new to old, though not to the second: so many older jobs in a row end a search by date.
 PAST_RUN = 20
+# Upstream cursor, the last job looked at, and the digest of the filters.
+_CURSOR = TypeAdapter(tuple[str | None, str | None, str])
 _GONE = "the place this cursor names is no longer in the list"
 _DAMAGED = (
     "this is not a cursor that list_jobs returned",
@@ -168,18 +172,14 @@ def _encode(page_cursor: str | None, after: str | None, binding: str) -> str:
 
 def _decode(cursor: str, binding: str) -> tuple[str | None, str | None]:
     try:
-        raw: object = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
-    except (ValueError, RecursionError):
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+        page_cursor, after, digest = _CURSOR.validate_json(raw, strict=True)
+    except ValueError:
         raise _invalid(*_DAMAGED) from None
-    if not isinstance(raw, list) or [type(part) for part in cast("list[object]", raw)[2:]] != [str]:
-        raise _invalid(*_DAMAGED)
-    page_cursor, after, digest = cast("list[object]", raw)
-    if not all(part is None or isinstance(part, str) for part in (page_cursor, after)):
-        raise _invalid(*_DAMAGED)
     if digest != _digest(binding):
         again = "Repeat the filters of the call that returned it, or call list_jobs without a cursor"
         raise _invalid("this cursor was made with other filters", again)
-    return cast("str | None", page_cursor), cast("str | None", after)
+    return page_cursor, after
 
 
 def _invalid(happened: str, next_step: str = "Call list_jobs again without a cursor") -> InvalidCursorError:
