@@ -78,7 +78,7 @@ async def test_an_id_that_is_running_is_refused_and_can_be_used_afterwards() -> 
                             "error": {
                                 "code": -32600,
                                 "message": "Invalid request: a request with this id is still running in this "
-                                "session.",
+                                "session",
                             },
                         },
                     )
@@ -159,4 +159,4 @@ async def test_a_refusal_before_the_protocol_is_short(request_: dict[str, Any], 
         reply = await client.post(url, **request_)
     assert reply.status_code == status
     assert 80 < len(reply.text) < 2_000
-    assert reply.json()["error"]["code"] < -32000
+    assert reply.json()["error"]["code"] == -32600

@@ -194,12 +194,12 @@ async def test_what_a_refusal_says() -> None:
     refusals = [read_message(line) for line in (b"x", b"[]", b"{}", b'{"id":1.5,"method":"m"}', DEEP)]
     assert [refusal.reply.error.message for refusal in refusals if isinstance(refusal, Refusal)] == snapshot(
         [
-            "Parse error: the line is not valid JSON",
-            "Invalid request: send one message per line; batches are not part of this protocol",
+            "Parse error: this is not valid JSON",
+            "Invalid request: send one message at a time; batches are not part of this protocol",
             "Invalid request: this is not a JSON-RPC 2.0 message",
             "Invalid request: an id is a string or a whole number",
             (
-                "Invalid request: the line holds a number, a nesting or a text that JSON between systems may "
+                "Invalid request: it holds a number, a nesting or a text that JSON between systems may "
                 "not have (thousands of digits, hundreds of levels, NaN, half a surrogate pair, bytes that "
                 "are not UTF-8)"
             ),
