@@ -196,23 +196,26 @@ async def test_a_decline_is_no_dead_end(emulator: Emulator, era: Era) -> None:
     assert len(person.shown) == 1
 
 
-async def test_under_elicit_the_assistants_word_counts_for_nothing(emulator: Emulator, era: Era) -> None:
-    """The person is asked all the same."""
-    job_id = emulator.find(RUNNING)
+@pytest.mark.parametrize(
+    ("policy_word", "name", "confirm", "questions", "outcome"),
+    [
+        ("elicit", RUNNING, True, 1, "refused"),
+        ("confirm", RUNNING, True, 0, "requested"),
+        ("allow", RUNNING, False, 0, "requested"),
+        ("elicit", "support-ticket-triage", False, 0, "refused"),
+        ("confirm", "forum-moderation-backfill", False, 0, "requested"),
+    ],
+    ids=["word-under-elicit", "word-under-confirm", "allow", "job-has-ended", "job-is-being-cancelled"],
+)
+async def test_a_person_is_asked_when_only_their_word_counts_and_there_is_something_to_stop(
+    emulator: Emulator, era: Era, policy_word: Any, name: str, confirm: bool, questions: int, outcome: str
+) -> None:
+    """The assistant's word replaces theirs under `confirm` only; a finished job is no question."""
     person = Person(NO)
-    async with talk(emulator, era, settings=Settings(cancel="elicit"), person=person) as chat:
-        for _ in range(2):
-            assert (await chat.call("cancel_job", job_id=job_id, confirm=True))["outcome"] == "refused"
-        assert cancels(chat) == []
-    assert len(person.shown) == 2
-
-
-async def test_under_allow_nobody_is_asked(emulator: Emulator, era: Era) -> None:
-    """Also in a host that could."""
-    person = Person(NO)
-    async with talk(emulator, era, settings=Settings(cancel="allow"), person=person) as chat:
-        assert (await chat.call("cancel_job", job_id=emulator.find(RUNNING)))["outcome"] == "requested"
-    assert person.shown == []
+    async with talk(emulator, era, settings=Settings(cancel=policy_word), person=person) as chat:
+        answer = await chat.call("cancel_job", job_id=emulator.find(name), confirm=confirm)
+        assert len(cancels(chat)) == (outcome == "requested" and name == RUNNING)
+    assert (answer["outcome"], len(person.shown)) == (outcome, questions)
 
 
 async def test_under_elicit_a_host_that_cannot_ask_is_refused_with_the_reason(
@@ -242,16 +245,6 @@ async def test_under_elicit_a_host_that_cannot_ask_is_refused_with_the_reason(
         ),
         "uri": f"sutro://jobs/{job_id}/status",
     }
-
-
-async def test_a_finished_job_is_no_question(emulator: Emulator, era: Era, policy: Settings) -> None:
-    """Nor one that is being cancelled."""
-    person = Person(YES)
-    async with talk(emulator, era, settings=policy, person=person) as chat:
-        for name in ("support-ticket-triage", "forum-moderation-backfill"):
-            assert "no" in (await chat.call("cancel_job", job_id=emulator.find(name)))["message"]
-        assert cancels(chat) == []
-    assert person.shown == []
 
 
 async def test_a_job_that_ends_while_the_person_thinks_is_left_alone(emulator: Emulator, era: Era) -> None:
@@ -291,20 +284,14 @@ async def test_a_host_that_stops_the_call_while_it_asks_has_nothing_sent(
 # The older era: a request of its own
 
 
-@pytest.mark.parametrize(
-    ("policy_word", "words"), [("confirm", "confirm=true"), ("elicit", "asked anew")], ids=POLICIES
-)
-async def test_a_host_that_fails_to_ask_has_nothing_sent(
-    emulator: Emulator, policy_word: Any, words: str
-) -> None:
+async def test_a_host_that_fails_to_ask_has_nothing_sent(emulator: Emulator, policy: Settings) -> None:
     """It said it could."""
     person = Person(ErrorData(code=-32603, message="no window"))
-    async with talk(emulator, "legacy", settings=Settings(cancel=policy_word), person=person) as chat:
+    async with talk(emulator, "legacy", settings=policy, person=person) as chat:
         answer = await chat.call("cancel_job", job_id=emulator.find(RUNNING))
         assert cancels(chat) == []
     assert answer["outcome"] == "refused"
     assert answer["message"] == "The host could not show the user the question; nothing was sent."
-    assert words in answer["next"]
 
 
 async def test_a_question_has_a_time() -> None:
