@@ -66,7 +66,7 @@ class Server:
 
     async def receive(self) -> dict[str, Any]:
         """The next message; every line of stdout must be one."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             return json.loads(await self._in.receive_until(b"\n", 10_000_000))
 
     async def rest_of_stdout(self) -> bytes:

@@ -37,6 +37,7 @@ def cancelled(sutro: Emulator) -> bool:
     return any("job-cancel" in request.path for request in sutro.requests)
 
 
+@pytest.mark.smoke
 async def test_a_reply_against_the_protocol_sends_nothing(sutro: Emulator, sutro_env: dict[str, str]) -> None:
     """The call ends with an answer all the same, and the next call works."""
     replies: list[dict[str, Any]] = [
@@ -62,6 +63,7 @@ async def test_a_reply_against_the_protocol_sends_nothing(sutro: Emulator, sutro
     assert not cancelled(sutro)
 
 
+@pytest.mark.wire
 async def test_a_host_that_can_only_open_pages_is_not_asked(
     sutro: Emulator, sutro_env: dict[str, str]
 ) -> None:

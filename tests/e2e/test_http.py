@@ -18,7 +18,7 @@ from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace, serve_in_thread
 from .http_process import SESSION, HttpProcess, http_process, legacy, modern, result_of
 from .test_cli import run
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 LIST_JOBS = {"name": "list_jobs", "arguments": {"limit": 2}}
 
@@ -51,6 +51,7 @@ async def test_a_real_client_lists_calls_and_hears_progress(mode: str) -> None:
             assert heard[-1] == "SUCCEEDED"
 
 
+@pytest.mark.smoke
 async def test_it_starts_without_key_or_network() -> None:
     """What is missing is said by the first call that needs it; the server is well."""
     async with http_process() as server:
@@ -60,6 +61,7 @@ async def test_it_starts_without_key_or_network() -> None:
         assert "SUTRO_API_KEY" in refusal["content"][0]["text"]
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     ("name", "value", "words"), [("HOST", "10.0.0.1", "ssh -L"), ("TRANSPORT", "sse", "SUTRO_MCP_TRANSPORT")]
 )
@@ -71,6 +73,7 @@ def test_a_wrong_setting_stops_it_with_a_sentence(name: str, value: str, words: 
     assert words in done.stderr
 
 
+@pytest.mark.smoke
 def test_a_port_that_is_taken_is_said() -> None:
     """One line, no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -139,6 +142,7 @@ async def test_a_signal_ends_it_although_streams_and_calls_are_open(
         assert secret not in log
 
 
+@pytest.mark.wire
 async def test_calls_that_are_nearly_done_are_answered_before_it_ends(
     sutro: Emulator, sutro_env: dict[str, str]
 ) -> None:
@@ -179,6 +183,7 @@ run_http(server, settings, lambda url: print(f"Serving MCP at {url}. ", file=sys
 """
 
 
+@pytest.mark.wire
 async def test_work_that_refuses_to_end_is_left_behind() -> None:
     """Nothing holds a server that was told to stop."""
     async with http_process(command=(sys.executable, "-c", STUBBORN)) as server:
@@ -195,6 +200,7 @@ async def test_work_that_refuses_to_end_is_left_behind() -> None:
             assert await server.exit_code() == 143
 
 
+@pytest.mark.wire
 async def test_idle_connections_do_not_keep_it() -> None:
     """A client that reads nothing, one that sent half a request, and one that said nothing at all."""
     async with http_process() as server:
@@ -210,6 +216,7 @@ async def test_idle_connections_do_not_keep_it() -> None:
         assert await server.output() == (b"", b"")
 
 
+@pytest.mark.wire
 async def test_demo_mode_needs_nothing_and_ends_with_its_emulator() -> None:
     """No key, no network beyond loopback."""
     async with http_process("--demo", env={**os.environ, "SUTRO_MCP_READ_ONLY": "1"}) as server:

@@ -16,7 +16,7 @@ from tests.updates import Updates
 from .http_process import http_process
 from .process import COMMAND, INITIALIZE, server_process
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
@@ -64,6 +64,7 @@ async def test_a_job_that_starts_runs_and_succeeds_is_told_of_three_times(
     assert {request.path for request in sutro.requests} == {f"/v1/job-status/{job}" for job in watched}
 
 
+@pytest.mark.smoke
 async def test_a_server_ends_with_its_connection_although_jobs_are_watched(
     sutro: Emulator, sutro_env: dict[str, str]
 ) -> None:
@@ -82,6 +83,7 @@ async def test_a_server_ends_with_its_connection_although_jobs_are_watched(
         assert await server.exit_code() == 0
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     ("version", "kinds"),
     [

@@ -17,7 +17,7 @@ from sutro_mcp.emulator import Emulator, Fault
 
 from .process import COMMAND, INITIALIZE, PROTOCOL_2026, Server, server_process
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 LIST_JOBS: dict[str, Any] = {"name": "list_jobs", "arguments": {"limit": 3}}
 
@@ -70,6 +70,7 @@ async def test_without_key_or_network_it_starts_and_probes_settle_nothing() -> N
         assert "SUTRO_API_KEY" in refusal["content"][0]["text"]
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("before", ["nothing", "probe"])
 async def test_it_ends_when_stdin_does_before_any_request(before: str) -> None:
     """Exit code 0."""
@@ -109,6 +110,7 @@ async def test_a_signal_ends_it_cleanly(
         assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.wire
 async def test_sigterm_before_any_message_ends_it() -> None:
     """As soon as it can listen to signals at all."""
     async with server_process() as server:
@@ -117,6 +119,7 @@ async def test_sigterm_before_any_message_ends_it() -> None:
         assert await server.exit_code() == 143
 
 
+@pytest.mark.smoke
 async def test_it_ends_although_the_host_stopped_reading_stdout() -> None:
     """The pipe is full, and the thread that writes can never be joined."""
     async with server_process() as server:
@@ -127,6 +130,7 @@ async def test_it_ends_although_the_host_stopped_reading_stdout() -> None:
         assert await server.exit_code() == 0
 
 
+@pytest.mark.wire
 async def test_a_host_that_closes_its_end_of_stdout_is_no_error() -> None:
     """It leaves by itself, without a traceback about a broken pipe."""
     read_end, write_end = os.pipe()
@@ -149,6 +153,7 @@ async def test_a_host_that_closes_its_end_of_stdout_is_no_error() -> None:
         assert b"Traceback" not in b"".join([chunk async for chunk in process.stderr])
 
 
+@pytest.mark.wire
 @pytest.mark.skipif(sys.platform == "win32", reason="no parent to lose")
 async def test_it_does_not_outlive_its_parent_when_the_pipe_leaks() -> None:
     """Another process holds the write end of stdin open, so only the parent's end tells."""
@@ -191,6 +196,7 @@ def _is_alive(pid: int) -> bool:
     return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
 
 
+@pytest.mark.wire
 async def test_nothing_but_messages_reaches_stdout(sutro: Emulator, sutro_env: dict[str, str]) -> None:
     """At the noisiest log level, through successes and failures; a method's name forges no line of it."""
     async with server_process("serve", "--log-level", "DEBUG", env=sutro_env) as server:
@@ -208,6 +214,7 @@ async def test_nothing_but_messages_reaches_stdout(sutro: Emulator, sutro_env: d
     assert b"sk_demo_emulator" not in log
 
 
+@pytest.mark.wire
 async def test_demo_mode_serves_demo_jobs_and_takes_its_emulator_along() -> None:
     """No key, no network beyond loopback, and no process left behind."""
     async with server_process("serve", "--demo") as server:

@@ -16,7 +16,7 @@ from tests.faults import odd_server
 
 from .process import ENVELOPE, INITIALIZE, Server, server_process
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 MEGABYTE = 1024 * 1024
 KEY = "sk_canary_0123456789"
@@ -75,6 +75,7 @@ async def test_every_line_that_cannot_be_read_is_answered_once(modern: bool) -> 
             assert (reply["id"], "result" in reply) == (number, True)
 
 
+@pytest.mark.smoke
 async def test_no_error_repeats_a_long_request() -> None:
     """Of ours, or of the SDK's layers above and below: 2,000 characters are the most."""
     long = "L" * 200_000
@@ -94,6 +95,7 @@ async def test_no_error_repeats_a_long_request() -> None:
             assert len(json.dumps(reply)) < 2_000
 
 
+@pytest.mark.wire
 @reads_proc
 async def test_three_hundred_megabytes_without_a_line_end_are_survived_in_little_memory() -> None:
     """They are read and forgotten, and the next line is as good as any: up to 4 megabytes."""
@@ -113,6 +115,7 @@ async def test_three_hundred_megabytes_without_a_line_end_are_survived_in_little
         assert _peak(server) - before < 64 * MEGABYTE
 
 
+@pytest.mark.wire
 @reads_proc
 async def test_of_five_thousand_calls_at_once_eighty_are_taken_and_the_rest_told_to_come_back() -> None:
     """In little memory, and the server can still be left at once."""
@@ -137,6 +140,7 @@ async def test_of_five_thousand_calls_at_once_eighty_are_taken_and_the_rest_told
         assert await server.exit_code() == 0
 
 
+@pytest.mark.smoke
 async def test_what_a_tool_does_that_it_should_not_neither_ends_the_server_nor_shows_a_secret() -> None:
     """In answers, progress, log, tracebacks and protocol errors, at the noisiest level."""
     async with odd_process() as server:
@@ -166,6 +170,7 @@ async def test_what_a_tool_does_that_it_should_not_neither_ends_the_server_nor_s
             assert kind in log
 
 
+@pytest.mark.smoke
 async def test_a_key_that_a_successful_reply_repeats_is_not_shown(
     sutro: Emulator, sutro_env: dict[str, str]
 ) -> None:
