@@ -246,8 +246,8 @@ async def test_over_http_the_header_names_the_task_of_the_body(emulator: Emulato
     app = server.streamable_http_app()
     task_id = f"wait-1234567890123-{emulator.find(RUNNING)}"
     request = modern("tasks/get", {"taskId": task_id})
-    capabilities = {"io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}}}
-    request["json"]["params"]["_meta"] = {**ENVELOPE, **capabilities}
+    knows: dict[str, Any] = {"extensions": {TASKS: {}}}
+    request["json"]["params"]["_meta"] = {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": knows}
     host = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1:8000")
     async with server.session_manager.run(), host:
         for name, status in ((task_id, 200), ("wait-1234567890123-job-other", 400), ("", 400)):

@@ -358,7 +358,8 @@ async def test_without_an_answer_the_question_is_asked_again(emulator: Emulator)
     job_id = emulator.find(RUNNING)
     async with talk(emulator, person=Person(YES)) as chat:
         state = (await asked(chat, job_id)).request_state
-        for responses in (None, {}, {"other": YES}):
+        no_answers: list[Responses | None] = [None, {}, {"other": YES}]
+        for responses in no_answers:
             await asked(chat, job_id, responses, state)
         await asked(chat, job_id, {"consent": YES})
         assert cancels(chat) == []
