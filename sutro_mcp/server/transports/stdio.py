@@ -14,11 +14,11 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from io import StringIO
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio.abc import ObjectSendStream
 from mcp.server.runner import serve_dual_era_loop
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
@@ -116,7 +116,7 @@ async def _serve(server: SutroServer, closed: anyio.Event) -> None:
             closed.set()
 
 
-class Outgoing:
+class Outgoing(ObjectSendStream[SessionMessage]):
     """The one way to stdout, for as long as stdin is open; `room` waits while too much of it is not read."""
 
     def __init__(self, wire: Any) -> None:
@@ -125,7 +125,7 @@ class Outgoing:
         self._is_over = False
         self._has_room = anyio.Event()
 
-    async def send(self, item: SessionMessage, /) -> None:
+    async def send(self, item: SessionMessage) -> None:
         """Send one message, when the host reads it. After `end` it is dropped."""
         if self._is_over:
             return
@@ -149,17 +149,6 @@ class Outgoing:
     async def aclose(self) -> None:
         """Close the stream."""
         await self._wire.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
 
 async def _messages(outgoing: Outgoing) -> AsyncGenerator[SessionMessage]:

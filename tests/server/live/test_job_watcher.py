@@ -81,20 +81,28 @@ async def ended(deployment: Deployment, *uris: str) -> list[str]:
     return deployment.told
 
 
-async def test_each_change_is_told_once_and_reading_stops_with_the_last() -> None:
-    """Three changes, whatever comes twice between them."""
-    starting = Status.STARTING
-    script: list[Step] = [QUEUED, QUEUED, starting, starting, starting, RUNNING, RUNNING, SUCCEEDED]
+STARTING = Status.STARTING
+LIMITED = RateLimitedError("read", "too many", "Wait", retry_after=0.001)
+
+
+@pytest.mark.parametrize(
+    ("script", "changes"),
+    [
+        ([QUEUED, QUEUED, STARTING, STARTING, STARTING, RUNNING, RUNNING, SUCCEEDED], 3),
+        ([SUCCEEDED], 0),
+        ([RUNNING, DOWN, LIMITED, RUNNING, DOWN, SUCCEEDED], 1),
+        # Nobody knows what the reader of the resource has seen.
+        ([DOWN, RUNNING, SUCCEEDED], 2),
+    ],
+    ids=["all", "ended-before", "trouble-that-passes", "trouble-at-first"],
+)
+async def test_each_change_is_told_once_and_reading_stops_with_the_last(
+    script: list[Step], changes: int
+) -> None:
+    """Whatever comes twice between them; trouble neither is a change nor hides one."""
     deployment = Deployment(job_1=script)
-    assert await ended(deployment, JOB) == [JOB, JOB, JOB]
+    assert await ended(deployment, JOB) == [JOB] * changes
     assert len(deployment.reads) == len(script)
-
-
-async def test_what_was_so_before_is_no_change() -> None:
-    """A job that has ended is read once and never again."""
-    deployment = Deployment(job_1=[SUCCEEDED])
-    assert await ended(deployment, JOB) == []
-    assert deployment.reads == ["job-1"]
 
 
 async def test_results_change_when_the_job_ends() -> None:
@@ -103,19 +111,6 @@ async def test_results_change_when_the_job_ends() -> None:
     deployment = Deployment(job_1=[QUEUED, RUNNING, FAILED])
     assert await ended(deployment, *uris) == [JOB, f"{JOB}/status", *uris]
     assert len(deployment.reads) == 3
-
-
-async def test_trouble_that_passes_is_no_change() -> None:
-    """Nor does it hide one."""
-    limited = RateLimitedError("read", "too many", "Wait", retry_after=0.001)
-    deployment = Deployment(job_1=[RUNNING, DOWN, limited, RUNNING, DOWN, SUCCEEDED])
-    assert await ended(deployment, JOB) == [JOB]
-
-
-async def test_a_first_reading_that_failed_makes_the_next_a_change() -> None:
-    """Nobody knows what the reader has seen."""
-    deployment = Deployment(job_1=[DOWN, RUNNING, SUCCEEDED])
-    assert await ended(deployment, JOB) == [JOB, JOB]
 
 
 @pytest.mark.parametrize(
