@@ -16,7 +16,7 @@ _RHYTHM = 0.5
 
 
 async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) -> T:
-    """What `work` returns. Meanwhile a host that asked for it is told the share of 1 that is done."""
+    """The result of `work`; meanwhile a host that asked for progress is told the share of 1 that is done."""
     send = notifier(ctx)
     news = anyio.Event()
     latest = (0.0, "")

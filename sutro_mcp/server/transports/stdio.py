@@ -152,7 +152,7 @@ class Outgoing(ObjectSendStream[SessionMessage]):
 
 
 async def _messages(outgoing: Outgoing) -> AsyncGenerator[SessionMessage]:
-    """What the host sends. Lines that are no messages are answered here."""
+    """The messages that the host sends. Lines that are none are answered here."""
     async for line in lines(_read):
         await outgoing.room()
         message = read_message(line)
