@@ -1,7 +1,7 @@
 """Keeps artifacts on disk, whole or in parts, and fetches what of them is asked for. Knows no Parquet."""
 
-from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, Variant
-from .filling import CachedArtifact, Progress, RemoteArtifact
+from .cache import ArtifactSource, ArtifactStore, FetchedArtifact
+from .filling import CachedArtifact, OnBytes, RemoteArtifact
 from .folders import private_folder
 
 __all__ = [
@@ -9,8 +9,7 @@ __all__ = [
     "ArtifactStore",
     "CachedArtifact",
     "FetchedArtifact",
-    "Progress",
+    "OnBytes",
     "RemoteArtifact",
-    "Variant",
     "private_folder",
 ]

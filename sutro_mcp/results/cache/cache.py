@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -24,9 +24,10 @@ from sutro_mcp.errors import (
     RangesUnsupportedError,
     UnexpectedReplyError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 
 from .file_on_disk import Entry, read_state, remove
-from .filling import Format, PartialFile, Progress, RemoteArtifact, WholeFile
+from .filling import Format, OnBytes, PartialFile, RemoteArtifact, WholeFile
 from .folders import KEPT_SECONDS, made, sweep, temporary_folder, usage
 
 # Files that are open between two calls.
@@ -50,36 +51,15 @@ class ArtifactSource(Protocol):
         """Stands for deployment and key, and reveals neither."""
         ...
 
-    async def open_results(
-        self, job_id: str, *, include_inputs: bool = False, include_cumulative_logprobs: bool = False
-    ) -> RemoteArtifact | None:
+    async def open_results(self, spec: ResultsSpec) -> RemoteArtifact | None:
         """The artifact where parts of it can be had, or None."""
         ...
 
     async def fetch_results(
-        self,
-        job_id: str,
-        directory: Path,
-        *,
-        include_inputs: bool = False,
-        include_cumulative_logprobs: bool = False,
-        on_progress: Progress | None = None,
+        self, spec: ResultsSpec, directory: Path, *, on_bytes: OnBytes | None = None
     ) -> FetchedArtifact:
         """The whole artifact as a new file in `directory`."""
         ...
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One artifact: the options change its columns."""
-
-    job_id: str
-    include_inputs: bool = False
-    include_cumulative_logprobs: bool = False
-
-    @property
-    def doing(self) -> str:
-        return f"read the results of {self.job_id}"
 
 
 @dataclass
@@ -107,19 +87,19 @@ class ArtifactStore:
     async def artifact(
         self,
         source: ArtifactSource,
-        variant: Variant,
+        spec: ResultsSpec,
         *,
         fresh: bool = False,
-        on_progress: Progress | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> AsyncGenerator[PartialFile | WholeFile]:
         """The artifact, kept on disk until the block ends. `fresh` neither reads nor feeds the store.
 
         When the block raises ArtifactChangedError or UnexpectedReplyError, what it has read is not given to
         the next caller; nor is what is kept, unless a `fresh` one turns out to be the same.
         """
-        key = _key(source, variant)
+        key = _key(source, spec)
         if fresh:
-            artifact = await self._new(source, variant, Path(self._private.name), on_progress)
+            artifact = await self._new(source, spec, Path(self._private.name), on_bytes)
             try:
                 yield artifact
                 if key in self._open and not self._open[key].artifact.is_that_of(artifact):
@@ -131,7 +111,7 @@ class ArtifactStore:
             if key in self._open and not self._open[key].artifact.is_in_place:
                 self._drop(key)
             if key not in self._open:
-                self._open[key] = _Open(await self._find(key, source, variant, on_progress))
+                self._open[key] = _Open(await self._find(key, source, spec, on_bytes))
             entry = self._open[key]
             self._open.move_to_end(key)
             entry.users += 1
@@ -148,9 +128,9 @@ class ArtifactStore:
                 entry.artifact.discard()
             self._make_room()
 
-    def path_of(self, source: ArtifactSource, variant: Variant) -> Path | None:
+    def path_of(self, source: ArtifactSource, spec: ResultsSpec) -> Path | None:
         """Where the artifact lies that the next caller gets, if it is known; no other ever lies there."""
-        entry = self._open.get(_key(source, variant))
+        entry = self._open.get(_key(source, spec))
         return entry.artifact.path if entry is not None and not entry.is_bad else None
 
     def _drop(self, key: str) -> None:
@@ -170,19 +150,19 @@ class ArtifactStore:
         sweep()
 
     async def _find(
-        self, key: str, source: ArtifactSource, variant: Variant, on_progress: Progress | None
+        self, key: str, source: ArtifactSource, spec: ResultsSpec, on_bytes: OnBytes | None
     ) -> PartialFile | WholeFile:
         """What an earlier process left, if it is still what the deployment has; else a new artifact."""
-        remote = await _remote(source, variant)
+        remote = await source.open_results(spec)
         if remote is None:
-            return await self._whole(source, variant, on_progress)
+            return await self._whole(source, spec, on_bytes)
         for data in sorted(self.folder.glob(f"{key}-*.data")):
             state = read_state(data)
             if state is None:
                 continue
             if state.size == remote.size:
                 try:
-                    entry = Entry(data, remote.size, variant.doing, state=state)
+                    entry = Entry(data, remote.size, spec.doing, state=state)
                 except ConfigurationError:
                     # Something else is in its place. Where nothing can be kept, a new one will say so.
                     remove(data)
@@ -198,32 +178,24 @@ class ArtifactStore:
                     raise
                 return artifact
             remove(data)
-        return self._partial(remote, variant, self.folder / f"{key}-{token_hex(8)}.data")
+        return self._partial(remote, spec, self.folder / f"{key}-{token_hex(8)}.data")
 
     async def _new(
-        self, source: ArtifactSource, variant: Variant, folder: Path, on_progress: Progress | None
+        self, source: ArtifactSource, spec: ResultsSpec, folder: Path, on_bytes: OnBytes | None
     ) -> PartialFile | WholeFile:
-        remote = await _remote(source, variant)
+        remote = await source.open_results(spec)
         if remote is None:
-            return await self._whole(source, variant, on_progress)
-        return self._partial(remote, variant, folder / f"{token_hex(8)}.data")
+            return await self._whole(source, spec, on_bytes)
+        return self._partial(remote, spec, folder / f"{token_hex(8)}.data")
 
-    async def _whole(
-        self, source: ArtifactSource, variant: Variant, on_progress: Progress | None
-    ) -> WholeFile:
+    async def _whole(self, source: ArtifactSource, spec: ResultsSpec, on_bytes: OnBytes | None) -> WholeFile:
         folder = made(Path(self._private.name))
-        fetched = await source.fetch_results(
-            variant.job_id,
-            folder,
-            include_inputs=variant.include_inputs,
-            include_cumulative_logprobs=variant.include_cumulative_logprobs,
-            on_progress=on_progress,
-        )
+        fetched = await source.fetch_results(spec, folder, on_bytes=on_bytes)
         return WholeFile(fetched.path, fetched.format)
 
-    def _partial(self, remote: RemoteArtifact, variant: Variant, data: Path) -> PartialFile:
+    def _partial(self, remote: RemoteArtifact, spec: ResultsSpec, data: Path) -> PartialFile:
         made(data.parent)
-        return PartialFile(Entry(data, remote.size, variant.doing), remote)
+        return PartialFile(Entry(data, remote.size, spec.doing), remote)
 
     def _make_room(self) -> None:
         """Close what is too many, then remove what is too old or too much, the least recently used first."""
@@ -243,19 +215,6 @@ class ArtifactStore:
             total -= size
 
 
-async def _remote(source: ArtifactSource, variant: Variant) -> RemoteArtifact | None:
-    return await source.open_results(
-        variant.job_id,
-        include_inputs=variant.include_inputs,
-        include_cumulative_logprobs=variant.include_cumulative_logprobs,
-    )
-
-
-def _key(source: ArtifactSource, variant: Variant) -> str:
-    parts = (
-        source.cache_identity,
-        variant.job_id,
-        variant.include_inputs,
-        variant.include_cumulative_logprobs,
-    )
+def _key(source: ArtifactSource, spec: ResultsSpec) -> str:
+    parts = (source.cache_identity, *astuple(spec))
     return sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]

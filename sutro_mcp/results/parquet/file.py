@@ -30,7 +30,7 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     if size < len(MAGIC) + _FRAME:
         raise DamagedError("the file is too short")
     rounds = Rounds(source)
-    rounds.want([(max(0, size - TAIL), size)])
+    rounds.fetch([(max(0, size - TAIL), size)])
     frame = source.read(size - _FRAME, size)
     if frame[4:] == ENCRYPTED_MAGIC:
         raise UnsupportedError("the file is encrypted")
@@ -40,7 +40,7 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     start = size - _FRAME - length
     if start < len(MAGIC) or length > MAX_FOOTER:
         raise DamagedError("the footer is too long")
-    rounds.want([(start, size)])
+    rounds.fetch([(start, size)])
     return ParquetFile(rounds, read_footer(source.read(start, size - _FRAME), start))
 
 

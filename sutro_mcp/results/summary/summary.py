@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sutro_mcp.results.parquet import UnsupportedError
-from sutro_mcp.results.request_models import Summary, SummaryRequest
+from sutro_mcp.results.request_models import LocalArtifact, Summary, SummaryRequest
 from sutro_mcp.results.rows.json_values import times_as_text
 from sutro_mcp.results.rows.reader import Rows, open_rows
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
@@ -13,10 +13,10 @@ from . import Summariser
 from .ahead import one_ahead
 
 
-def make_summary(request: SummaryRequest, channel: Channel | None = None) -> Summary:
+def make_summary(artifact: LocalArtifact, request: SummaryRequest, channel: Channel | None = None) -> Summary:
     """The summary of a whole artifact, at most `max_chars` long as JSON text."""
     channel = channel or NullChannel()
-    with open_rows(request.artifact, request.output_column, channel) as table:
+    with open_rows(artifact, request.output_column, channel) as table:
         try:
             return _summarise(table, request, channel)
         except UnsupportedError:
@@ -28,7 +28,7 @@ def _summarise(table: Rows, request: SummaryRequest, channel: Channel) -> Summar
         table.names,
         table.height,
         request.output_column,
-        json_schema=request.json_schema,
+        json_schema=request.expected.json_schema,
         unpack_json=request.unpack_json,
     )
     with one_ahead(table.batches(summariser.columns)) as batches:
@@ -42,4 +42,4 @@ def _summarise(table: Rows, request: SummaryRequest, channel: Channel) -> Summar
         # Indexing would give a list as a Series.
         return [part.get_column(name).to_list()[0] for part in parts]
 
-    return summariser.result(cells, expected_rows=request.expected_rows, max_chars=request.max_chars)
+    return summariser.result(cells, expected_rows=request.expected.num_rows, max_chars=request.max_chars)

@@ -19,7 +19,8 @@ from sutro_mcp.errors import (
     ServiceUnavailableError,
     UnexpectedReplyError,
 )
-from sutro_mcp.results.cache import ArtifactStore, Variant, private_folder
+from sutro_mcp.results.cache import ArtifactStore, private_folder
+from sutro_mcp.results_spec import ResultsSpec
 from tests.results.support import reads_proc
 
 pytestmark = pytest.mark.anyio
@@ -38,15 +39,15 @@ async def sutro(
             yield emulator, client
 
 
-def add(emulator: Emulator) -> Variant:
+def add(emulator: Emulator) -> ResultsSpec:
     """A job with results of about 200 kB."""
-    return Variant(emulator.add_job(num_rows=1, outputs=["x"], parquet=BODY))
+    return ResultsSpec(emulator.add_job(num_rows=1, outputs=["x"], parquet=BODY))
 
 
-async def fetch(store: ArtifactStore, client: ApiClient, variant: Variant, fresh: bool = False) -> Path:
+async def fetch(store: ArtifactStore, client: ApiClient, spec: ResultsSpec, fresh: bool = False) -> Path:
     """Fetches all of an artifact and lets go of it; where it is."""
-    async with store.artifact(client, variant, fresh=fresh) as artifact:
-        await artifact.want([(0, artifact.size)])
+    async with store.artifact(client, spec, fresh=fresh) as artifact:
+        await artifact.fetch([(0, artifact.size)])
         assert artifact.is_whole
         return artifact.path
 
@@ -65,26 +66,39 @@ def names(folder: Path) -> list[str]:
 async def test_results_are_kept_by_deployment_key_job_and_options(tmp_path: Path) -> None:
     """No name shows what it stands for, and no two of them meet."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        kinds = [variant, Variant(variant.job_id, True), Variant(variant.job_id, False, True), add(emulator)]
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
+        kinds = [spec, ResultsSpec(spec.job_id, True), ResultsSpec(spec.job_id, False, True), add(emulator)]
         paths = {await fetch(store, client, kind) for kind in kinds}
         assert len(paths) == 4
         asked(emulator)
         assert {await fetch(store, client, kind) for kind in kinds} == paths
         assert asked(emulator) == 0
-        assert not any(variant.job_id in path.name for path in paths)
+        assert not any(spec.job_id in path.name for path in paths)
+        store.close()
+
+
+async def test_readers_at_once_get_the_whole_from_a_store_that_proves_no_parts(tmp_path: Path) -> None:
+    """The end and everything are asked for side by side, as for a summary."""
+    body = b"PAR1" + bytes(9 * 2**20) + b"PAR1"
+    async with sutro(ApiVariant(store_etag=False)) as (emulator, client):
+        store = ArtifactStore(tmp_path, LARGE)
+        spec = ResultsSpec(emulator.add_job(num_rows=1, outputs=["x"], parquet=body))
+        async with store.artifact(client, spec) as artifact, anyio.create_task_group() as readers:
+            for start in (len(body) - 65_536, 0, len(body) - 65_536):
+                readers.start_soon(artifact.fetch, [(start, len(body))])
+        assert artifact.is_whole
         store.close()
 
 
 async def test_another_key_reaches_nothing_that_was_fetched_with_this_one(tmp_path: Path) -> None:
     """Not even where the answer would be the same."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        ours = await fetch(store, client, variant)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
+        ours = await fetch(store, client, spec)
         emulator.account.api_key = emulator.api_key = "sk_test_another_key"
         async with ApiClient(resolve_connection(emulator.api_origin, emulator.api_key, env={})) as other:
             asked(emulator)
-            assert await fetch(store, other, variant) != ours
+            assert await fetch(store, other, spec) != ours
             assert asked(emulator) == 2
         store.close()
 
@@ -119,10 +133,10 @@ async def test_what_nobody_used_for_a_week_is_removed(tmp_path: Path) -> None:
 async def test_fresh_results_neither_come_from_the_store_nor_stay_in_it(tmp_path: Path) -> None:
     """Who disables the cache wants nothing kept."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        await fetch(store, client, variant)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
+        await fetch(store, client, spec)
         asked(emulator)
-        path = await fetch(store, client, variant, fresh=True)
+        path = await fetch(store, client, spec, fresh=True)
         assert asked(emulator) == 2
         assert not path.exists()
         assert names(tmp_path) == [".data", ".list"]
@@ -132,15 +146,15 @@ async def test_fresh_results_neither_come_from_the_store_nor_stay_in_it(tmp_path
 async def test_a_fresh_look_at_other_results_ends_what_was_kept(tmp_path: Path) -> None:
     """Or the next call would show the old ones again."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        await fetch(store, client, variant)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
+        await fetch(store, client, spec)
         changed = BODY[:9] + b"changed" + BODY[16:]
-        emulator.job(variant.job_id).parquet = changed
-        emulator.artifacts.replace(emulator.job(variant.job_id))
-        async with store.artifact(client, variant) as in_use:
-            await fetch(store, client, variant, fresh=True)
+        emulator.job(spec.job_id).parquet = changed
+        emulator.artifacts.replace(emulator.job(spec.job_id))
+        async with store.artifact(client, spec) as in_use:
+            await fetch(store, client, spec, fresh=True)
             assert in_use.path.read_bytes() == BODY
-            assert (await fetch(store, client, variant)).read_bytes() == changed
+            assert (await fetch(store, client, spec)).read_bytes() == changed
         assert not in_use.path.exists()
         assert names(tmp_path) == [".data", ".list"]
         store.close()
@@ -152,29 +166,29 @@ async def test_what_another_process_removed_is_fetched_anew(tmp_path: Path, read
     async with sutro(reading) as (emulator, client):
         folder = tmp_path / "cache"
         folder.mkdir()
-        store, variant = ArtifactStore(folder, LARGE), add(emulator)
-        path = await fetch(store, client, variant)
+        store, spec = ArtifactStore(folder, LARGE), add(emulator)
+        path = await fetch(store, client, spec)
         shutil.rmtree(path.parent)
-        assert (await fetch(store, client, variant)).read_bytes() == BODY
+        assert (await fetch(store, client, spec)).read_bytes() == BODY
         store.close()
 
 
 async def test_what_goes_while_it_is_checked_is_fetched_anew_by_the_next_call(tmp_path: Path) -> None:
     """The call that meets it cannot know what it would have read."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        await fetch(store, client, variant)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
+        await fetch(store, client, spec)
         store.close()
         store = ArtifactStore(tmp_path, LARGE)
 
         async def read() -> None:
-            async with store.artifact(client, variant) as artifact:
+            async with store.artifact(client, spec) as artifact:
                 artifact.path.unlink()
-                await artifact.want([(0, 9)])
+                await artifact.fetch([(0, 9)])
 
         with pytest.raises(ArtifactChangedError, match="gone from the disk"):
             await read()
-        assert (await fetch(store, client, variant)).read_bytes() == BODY
+        assert (await fetch(store, client, spec)).read_bytes() == BODY
         store.close()
 
 
@@ -207,14 +221,14 @@ def test_what_a_killed_process_left_is_removed_after_a_week(
 async def test_an_artifact_that_changed_between_two_processes_is_fetched_anew(tmp_path: Path) -> None:
     """Same length, other bytes: the entity tag tells."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        old = await fetch(store, client, variant)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
+        old = await fetch(store, client, spec)
         store.close()
         changed = BODY[:9] + b"changed" + BODY[16:]
-        emulator.job(variant.job_id).parquet = changed
-        emulator.artifacts.replace(emulator.job(variant.job_id))
+        emulator.job(spec.job_id).parquet = changed
+        emulator.artifacts.replace(emulator.job(spec.job_id))
         store = ArtifactStore(tmp_path, LARGE)
-        assert (await fetch(store, client, variant)).read_bytes() == changed
+        assert (await fetch(store, client, spec)).read_bytes() == changed
         assert not old.exists()
         store.close()
 
@@ -233,10 +247,10 @@ async def test_what_cannot_be_checked_is_not_kept_for_the_next_process(
 ) -> None:
     """In this one it is fetched once."""
     async with sutro(reading) as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        await fetch(store, client, variant)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
+        await fetch(store, client, spec)
         asked(emulator)
-        path = await fetch(store, client, variant)
+        path = await fetch(store, client, spec)
         assert asked(emulator) == 0
         store.close()
     assert not path.exists()
@@ -246,10 +260,10 @@ async def test_what_cannot_be_checked_is_not_kept_for_the_next_process(
 async def test_what_a_store_without_parts_gave_is_fetched_anew_by_the_next_process(tmp_path: Path) -> None:
     """It has an entity tag, but no way to ask for one byte with it."""
     async with sutro(ApiVariant(store_ranges=False)) as (emulator, client):
-        variant = add(emulator)
+        spec = add(emulator)
         for _ in range(2):
             store = ArtifactStore(tmp_path, LARGE)
-            assert (await fetch(store, client, variant)).read_bytes() == BODY
+            assert (await fetch(store, client, spec)).read_bytes() == BODY
             store.close()
         assert names(tmp_path) == [".data", ".list"]
 
@@ -258,7 +272,7 @@ async def test_results_of_a_job_that_has_not_succeeded_are_not_kept(tmp_path: Pa
     """There is nothing to keep, and the next call asks again."""
     async with sutro() as (emulator, client):
         store = ArtifactStore(tmp_path, LARGE)
-        running = Variant(emulator.add_job(status="RUNNING"))
+        running = ResultsSpec(emulator.add_job(status="RUNNING"))
         for _ in range(2):
             asked(emulator)
             with pytest.raises(ResultsNotReadyError):
@@ -271,13 +285,13 @@ async def test_results_of_a_job_that_has_not_succeeded_are_not_kept(tmp_path: Pa
 async def test_a_failure_is_told_to_all_and_remembered_for_nobody(tmp_path: Path) -> None:
     """Who asks later may be lucky."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
         emulator.faults.add(Fault.json(503, "busy"), origin="store", times=None)
         failures: list[ServiceUnavailableError] = []
 
         async def call() -> None:
             with pytest.raises(ServiceUnavailableError) as failed:
-                await fetch(store, client, variant)
+                await fetch(store, client, spec)
             failures.append(failed.value)
 
         async with anyio.create_task_group() as calls:
@@ -285,24 +299,24 @@ async def test_a_failure_is_told_to_all_and_remembered_for_nobody(tmp_path: Path
                 calls.start_soon(call)
         emulator.faults.clear()
         assert len(failures) == 3
-        assert (await fetch(store, client, variant)).read_bytes() == BODY
+        assert (await fetch(store, client, spec)).read_bytes() == BODY
         store.close()
 
 
 async def test_what_could_not_be_read_is_fetched_anew(tmp_path: Path) -> None:
     """It must not be what the next call finds."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
 
         async def read() -> None:
-            async with store.artifact(client, variant) as artifact:
-                await artifact.want([(0, 9)])
+            async with store.artifact(client, spec) as artifact:
+                await artifact.fetch([(0, 9)])
                 raise UnexpectedReplyError("read", "it is damaged", "Call again")
 
         with pytest.raises(UnexpectedReplyError):
             await read()
         assert names(tmp_path) == []
-        await fetch(store, client, variant)
+        await fetch(store, client, spec)
         assert names(tmp_path) == [".data", ".list"]
         store.close()
 
@@ -325,15 +339,15 @@ def test_the_folder_is_its_owners_alone(tmp_path: Path) -> None:
 async def test_an_artifact_of_another_length_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     """What lies there without a list is nobody's, and stays until room is made."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        old = await fetch(store, client, variant)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
+        old = await fetch(store, client, spec)
         store.close()
         orphan = old.with_name(old.name.partition("-")[0] + "-0.data")
         orphan.touch()
-        emulator.job(variant.job_id).parquet = BODY + BODY
-        emulator.artifacts.replace(emulator.job(variant.job_id))
+        emulator.job(spec.job_id).parquet = BODY + BODY
+        emulator.artifacts.replace(emulator.job(spec.job_id))
         store = ArtifactStore(tmp_path, LARGE)
-        assert (await fetch(store, client, variant)).read_bytes() == BODY + BODY
+        assert (await fetch(store, client, spec)).read_bytes() == BODY + BODY
         assert (old.exists(), orphan.exists()) == (False, True)
         store.close()
 
@@ -344,9 +358,9 @@ async def test_what_lies_in_the_place_of_an_artifact_keeps_nobody_from_it(
 ) -> None:
     """A link is not followed, and a new file is begun."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path / "cache", LARGE), add(emulator)
+        store, spec = ArtifactStore(tmp_path / "cache", LARGE), add(emulator)
         store.folder.mkdir()
-        old = await fetch(store, client, variant)
+        old = await fetch(store, client, spec)
         store.close()
         old.rename(tmp_path / "elsewhere")
         if is_link:
@@ -354,7 +368,7 @@ async def test_what_lies_in_the_place_of_an_artifact_keeps_nobody_from_it(
         else:
             old.mkdir()
         store = ArtifactStore(tmp_path / "cache", LARGE)
-        new = await fetch(store, client, variant)
+        new = await fetch(store, client, spec)
         assert new != old
         assert new.read_bytes() == (tmp_path / "elsewhere").read_bytes() == BODY
         store.close()
@@ -363,15 +377,15 @@ async def test_what_lies_in_the_place_of_an_artifact_keeps_nobody_from_it(
 async def test_an_old_artifact_that_cannot_be_checked_now_is_checked_later(tmp_path: Path) -> None:
     """It is neither used nor thrown away."""
     async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        path = await fetch(store, client, variant)
+        store, spec = ArtifactStore(tmp_path, LARGE), add(emulator)
+        path = await fetch(store, client, spec)
         store.close()
         store = ArtifactStore(tmp_path, LARGE)
         emulator.faults.add(Fault.json(503, "busy"), origin="store", times=None)
         with pytest.raises(ServiceUnavailableError):
-            await fetch(store, client, variant)
+            await fetch(store, client, spec)
         emulator.faults.clear()
-        assert await fetch(store, client, variant) == path
+        assert await fetch(store, client, spec) == path
         store.close()
 
 

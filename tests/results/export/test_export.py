@@ -3,7 +3,6 @@
 import csv
 import datetime
 import json
-import os
 import sys
 import zlib
 from pathlib import Path
@@ -21,8 +20,6 @@ from sutro_mcp.results.export.export import make_export
 from sutro_mcp.results.export.file_names import export_name
 from sutro_mcp.results.request_models import ExportRequest
 from sutro_mcp.results.rows.frames import build_frame
-from sutro_mcp.results.tasks import TASKS
-from sutro_mcp.results.worker.protocol import NullChannel
 from tests.results.support import file, files_of_at_most, objects, outputs, panicking, parquet
 
 FORMATS: list[ExportFormat] = ["parquet", "csv", "jsonl"]
@@ -65,10 +62,8 @@ def export(
 ) -> ExportReport:
     """Export in this process."""
     whole, chosen = export_name(name, cast("ExportFormat", form) if form else None)
-    request = ExportRequest(
-        artifact=artifact, folder=str(folder), file_name=whole, temporary=".part", format=chosen, **options
-    )
-    report = make_export(request)
+    request = ExportRequest(folder=folder, file_name=whole, temporary=".part", format=chosen, **options)
+    report = make_export(artifact, request)
     assert report.bytes == (folder / whole).stat().st_size
     assert ".part" not in names(folder)
     return report
@@ -487,17 +482,3 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_leaves_nothing(
         export(exports, artifact, form=form, unpack_json=False, overwrite=True)
     assert names(exports) == {f"a.{form}"}
     assert (exports / f"a.{form}").read_text() == "old"
-
-
-def test_the_worker_knows_the_task(exports: Path, artifacts: Path) -> None:
-    """By its name."""
-    request = ExportRequest(
-        artifact=outputs(artifacts, "x"),
-        folder=os.fspath(exports),
-        file_name="a.csv",
-        temporary=".part",
-        format="csv",
-    )
-    report = TASKS["export"](json.loads(request.model_dump_json()), NullChannel())
-    assert isinstance(report, ExportReport)
-    assert (report.rows, report.folder) == (1, str(exports))

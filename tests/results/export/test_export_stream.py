@@ -27,6 +27,7 @@ from sutro_mcp.results.rows.reader import open_rows
 from sutro_mcp.results.rows.typed_frame import StreamedFrame
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 from sutro_mcp.results.worker.supervisor import Worker
+from sutro_mcp.results_spec import ResultsSpec
 from tests.results.parquet.synthetic import File, data_page
 from tests.results.support import JOB_ID, file, objects, outputs, parquet
 
@@ -103,7 +104,7 @@ def stored(folder: Path, table: pl.DataFrame, rows_in_group: int) -> LocalArtifa
     """The artifact, cut into row groups."""
     path = folder / "artifact.parquet"
     table.write_parquet(path, row_group_size=rows_in_group)
-    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID)
+    return LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(JOB_ID))
 
 
 def streamed(artifact: LocalArtifact, step: int, **options: Any) -> tuple[pl.DataFrame, str | None]:
@@ -143,15 +144,14 @@ def export(folder: Path, artifact: LocalArtifact, form: ExportFormat, **options:
     """Export in this process as `a.<form>`."""
     own = {name: options.pop(name) for name in ("channel", "step") if name in options}
     request = ExportRequest(
-        artifact=artifact,
-        folder=str(folder),
+        folder=folder,
         file_name=f"a.{form}",
         temporary=".part",
         format=form,
         overwrite=True,
         **options,
     )
-    return make_export(request, **own)
+    return make_export(artifact, request, **own)
 
 
 @in_one_folder
@@ -365,13 +365,8 @@ def test_both_readings_together_tell_how_far_they_are(tmp_path: Path) -> None:
 @pytest.mark.anyio
 async def test_the_worker_tells_how_far_an_export_is(tmp_path: Path) -> None:
     """From within its process, and while polars writes."""
-    request = ExportRequest(
-        artifact=objects(tmp_path, *({"a": row} for row in range(40_000))),
-        folder=str(tmp_path),
-        file_name="a.csv",
-        temporary=".part",
-        format="csv",
-    )
+    artifact = objects(tmp_path, *({"a": row} for row in range(40_000)))
+    request = ExportRequest(folder=tmp_path, file_name="a.csv", temporary=".part")
     told: list[tuple[int, int]] = []
 
     def tell(done: int, total: int) -> None:
@@ -379,7 +374,7 @@ async def test_the_worker_tells_how_far_an_export_is(tmp_path: Path) -> None:
 
     worker = Worker()
     with anyio.fail_after(20):
-        report = await worker.run("export", request, ExportReport, "export", on_rows=tell)
+        report = await worker.run(artifact, request, ExportReport, on_rows=tell)
         await worker.aclose()
     assert report.rows == 40_000
     assert told == snapshot(
@@ -392,7 +387,7 @@ def large(folder: Path) -> LocalArtifact:
     values = [os.urandom(50_000).hex() for _ in range(20)]
     path = folder / "large.parquet"
     pl.DataFrame({"outputs": values, "id": range(20)}).write_parquet(path, row_group_size=10)
-    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID)
+    return LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(JOB_ID))
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -258,7 +258,7 @@ def test_spans_and_size_are_those_of_the_columns_asked_for() -> None:
     assert spans == sorted(spans)
     remote = Remote(data, rounds=[])
     opened = open_parquet(remote)
-    remote.want(spans)
+    remote.fetch(spans)
     assert sum(run.row_count for run in opened.runs(["words", "more"])) == 2 * ROWS
     assert file.spans(file.names) == [(4, max(stop for _, stop in file.spans(file.names)))]
     assert (
