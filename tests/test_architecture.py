@@ -14,10 +14,14 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "untrusted": (set(), set()),
     "redaction": (set(), set()),
     "errors": (set(), set()),
+    "file_access": (set(), set()),
     "settings": ({"errors"}, {"pydantic"}),
     "host_configs": (set(), set()),
-    "api": ({"errors", "untrusted", "redaction"}, {"httpx", "pydantic", "anyio", "stamina"}),
-    "results": ({"errors", "untrusted"}, {"polars", "pydantic", "pydantic_core", "anyio", "pandas"}),
+    "api": ({"errors", "file_access", "untrusted", "redaction"}, {"httpx", "pydantic", "anyio", "stamina"}),
+    "results": (
+        {"errors", "file_access", "untrusted"},
+        {"polars", "pydantic", "pydantic_core", "anyio", "pandas"},
+    ),
     "sutro_client": ({"api", "results"}, {"anyio", "polars", "pandas"}),
     "server": (
         {"api", "results", "settings", "errors", "untrusted", "redaction"},

@@ -15,7 +15,7 @@ from sutro_mcp.results.export.folder import discard, real_path, stamp
 from sutro_mcp.results.worker.confined import QueryRunner, check_platform
 from sutro_mcp.results.worker.supervisor import Worker
 
-from .cache import ArtifactSource, ArtifactStore, CachedArtifact, Variant, private_folder
+from .cache import ArtifactSource, ArtifactStore, CachedArtifact, Variant, kept_folder
 from .request_models import (
     ExpectedResults,
     ExportFormat,
@@ -266,11 +266,11 @@ async def results_engine(
 ) -> AsyncGenerator[ResultsEngine]:
     """An engine with its workers, which are gone when the block ends.
 
-    Artifacts are kept in `folder` for the next process, at most `capacity` bytes of them; without a folder,
-    or where it cannot be made private, they are gone with the block. A caller waits `patience` seconds at
-    most for a summary or an export.
+    Artifacts are kept below `folder` for the next process, at most `capacity` bytes of them; without a
+    folder, or where others may write into it, they are gone with the block. A caller waits `patience`
+    seconds at most for a summary or an export.
     """
-    store = ArtifactStore(private_folder(folder) if folder is not None else None, capacity)
+    store = ArtifactStore(kept_folder(folder), capacity)
     group = anyio.create_task_group()
     # Not as a block, which would make a group of whatever is raised in it.
     await group.__aenter__()

@@ -2,7 +2,7 @@
 
 from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, Variant
 from .filling import CachedArtifact, Progress, RemoteArtifact
-from .folders import private_folder
+from .folders import kept_folder
 
 __all__ = [
     "ArtifactSource",
@@ -12,5 +12,5 @@ __all__ = [
     "Progress",
     "RemoteArtifact",
     "Variant",
-    "private_folder",
+    "kept_folder",
 ]

@@ -9,7 +9,7 @@ room for others, whichever process fetched them.
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,7 +27,7 @@ from sutro_mcp.errors import (
 
 from .file_on_disk import Entry, read_state, remove
 from .filling import Format, PartialFile, Progress, RemoteArtifact, WholeFile
-from .folders import KEPT_SECONDS, made, sweep, temporary_folder, usage
+from .folders import KEPT_SECONDS, claim, is_ours, remove_folder, sweep, temporary_folder, usage
 
 # Files that are open between two calls.
 _MOST_OPEN = 32
@@ -101,7 +101,7 @@ class ArtifactStore:
         self._turns: dict[str, anyio.Lock] = {}
         # Also for what cannot be checked later, which is of no use to another process.
         self._private = temporary_folder()
-        self.folder = folder or Path(self._private.name)
+        self.folder = folder or self._private
 
     @asynccontextmanager
     async def artifact(
@@ -119,7 +119,7 @@ class ArtifactStore:
         """
         key = _key(source, variant)
         if fresh:
-            artifact = await self._new(source, variant, Path(self._private.name), on_progress)
+            artifact = await self._new(source, variant, self._private, on_progress)
             try:
                 yield artifact
                 if key in self._open and not self._open[key].artifact.is_that_of(artifact):
@@ -165,7 +165,7 @@ class ArtifactStore:
         for entry in self._open.values():
             entry.artifact.close()
         self._open.clear()
-        self._private.cleanup()
+        remove_folder(self._private)
         # Here, as a server that starts has somebody who waits for it.
         sweep()
 
@@ -177,7 +177,7 @@ class ArtifactStore:
         if remote is None:
             return await self._whole(source, variant, on_progress)
         for data in sorted(self.folder.glob(f"{key}-*.data")):
-            state = read_state(data)
+            state = await anyio.to_thread.run_sync(read_state, data)
             if state is None:
                 continue
             if state.size == remote.size:
@@ -211,10 +211,10 @@ class ArtifactStore:
     async def _whole(
         self, source: ArtifactSource, variant: Variant, on_progress: Progress | None
     ) -> WholeFile:
-        folder = made(Path(self._private.name))
+        _restore(self._private)
         fetched = await source.fetch_results(
             variant.job_id,
-            folder,
+            self._private,
             include_inputs=variant.include_inputs,
             include_cumulative_logprobs=variant.include_cumulative_logprobs,
             on_progress=on_progress,
@@ -222,7 +222,7 @@ class ArtifactStore:
         return WholeFile(fetched.path, fetched.format)
 
     def _partial(self, remote: RemoteArtifact, variant: Variant, data: Path) -> PartialFile:
-        made(data.parent)
+        _restore(data.parent)
         return PartialFile(Entry(data, remote.size, variant.doing), remote)
 
     def _make_room(self) -> None:
@@ -231,7 +231,10 @@ class ArtifactStore:
         for key in idle[: max(len(self._open) - _MOST_OPEN, 0)]:
             self._open.pop(key).artifact.close()
         in_use = {entry.artifact.path for entry in self._open.values() if entry.users}
-        paths = {*self.folder.glob("*.data"), *(entry.artifact.path for entry in self._open.values())}
+        paths = {
+            *filter(is_ours, self.folder.glob("*.data")),
+            *(entry.artifact.path for entry in self._open.values()),
+        }
         files = sorted((*used, path) for path in paths if (used := usage(path)) is not None)
         total = sum(size for _, size, _ in files)
         for used, size, path in files:
@@ -241,6 +244,14 @@ class ArtifactStore:
                 self._open.pop(key).artifact.discard()
             remove(path)
             total -= size
+
+
+def _restore(folder: Path) -> None:
+    """Make a folder anew that somebody has removed."""
+    # Where that fails, what is to be written there says why.
+    if not folder.exists():
+        with suppress(OSError):
+            claim(folder)
 
 
 async def _remote(source: ArtifactSource, variant: Variant) -> RemoteArtifact | None:

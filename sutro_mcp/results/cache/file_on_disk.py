@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sutro_mcp.errors import ArtifactChangedError, ConfigurationError
+from sutro_mcp.file_access import open_regular, read_regular
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges
 
 # A piece is believed or dropped as a whole.
@@ -25,6 +27,8 @@ PIECE = 4 * 1024 * 1024
 # Between two notes of what has come, so that a process that is killed has not fetched for nothing.
 _NOTE_EVERY = 64 * 1024 * 1024
 _READ = 1024 * 1024
+# A list of the pieces of an artifact of more than a terabyte.
+_MAX_LIST = 64 * 1024 * 1024
 
 
 class _Piece(BaseModel):
@@ -60,7 +64,7 @@ class Entry:
         self._pieces: list[_Piece] = []
         self._unnoted = 0
         try:
-            handle = os.open(data, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            handle = open_regular(data, os.O_RDWR | os.O_CREAT)
             self._file = os.fdopen(handle, "r+b", buffering=0)
             if os.fstat(handle).st_size != size:
                 self._unread.clear()
@@ -77,7 +81,7 @@ class Entry:
     def is_in_place(self) -> bool:
         """Whether the file is still the one at its path: another process may have made room."""
         try:
-            return self.data.stat().st_ino == self.inode
+            return self.data.lstat().st_ino == self.inode
         except OSError:
             return False
 
@@ -127,10 +131,10 @@ class Entry:
         pieces = {piece.start: piece for piece in (*self._unread, *self._pieces)}
         state = State(etag=self.etag, size=self.size, pieces=tuple(pieces.values()))
         path = list_of(self.data)
-        new = path.with_name(f"{path.name}.{os.getpid()}")
+        new = path.with_name(f"{token_hex(8)}.new")
         try:
-            new.touch(mode=0o600)
-            new.write_text(state.model_dump_json(), "utf-8")
+            with os.fdopen(open_regular(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+                file.write(state.model_dump_json().encode())
             new.replace(path)
         except OSError:
             # Only the next process would have read it.
@@ -140,7 +144,7 @@ class Entry:
         """Mark as used now, for whoever has to make room."""
         # There may be no list yet, or another process may have removed it.
         with suppress(OSError):
-            os.utime(list_of(self.data))
+            os.utime(list_of(self.data), follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
     def close(self) -> None:
         """Note what has come and let go of the file."""
@@ -175,7 +179,7 @@ class Entry:
         digest = sha256()
         try:
             # A file of its own, as another thread may be writing.
-            with self.data.open("rb") as file:
+            with os.fdopen(open_regular(self.data), "rb", buffering=0) as file:
                 file.seek(start)
                 while start < stop and (data := file.read(min(_READ, stop - start))):
                     digest.update(data)
@@ -223,7 +227,7 @@ def list_of(data: Path) -> Path:
 def read_state(data: Path) -> State | None:
     """What the list beside `data` says, or None if there is none that can be read."""
     try:
-        state = State.model_validate_json(list_of(data).read_bytes())
+        state = State.model_validate_json(read_regular(list_of(data), _MAX_LIST))
     except (OSError, ValidationError):
         return None
     sound = all(0 <= piece.start < piece.stop <= state.size for piece in state.pieces)

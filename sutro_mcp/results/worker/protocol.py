@@ -10,6 +10,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from sutro_mcp.file_access import open_regular
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges
 from sutro_mcp.results.request_models import LocalArtifact
 
@@ -87,7 +88,7 @@ class FileBytes:
         Not longer, or a file that was removed to make room would still take it.
         """
         # Without a buffer, which would hold what was there before the bytes came.
-        with self._path.open("rb", buffering=0) as file:
+        with os.fdopen(open_regular(self._path), "rb", buffering=0) as file:
             if inode not in (None, os.fstat(file.fileno()).st_ino):
                 raise StoppedError
             self._file, self._channel = file, channel

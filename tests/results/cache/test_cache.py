@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,7 +18,7 @@ from sutro_mcp.errors import (
     ServiceUnavailableError,
     UnexpectedReplyError,
 )
-from sutro_mcp.results.cache import ArtifactStore, Variant, private_folder
+from sutro_mcp.results.cache import ArtifactStore, Variant
 from tests.results.support import reads_proc
 
 pytestmark = pytest.mark.anyio
@@ -159,51 +158,6 @@ async def test_what_another_process_removed_is_fetched_anew(tmp_path: Path, read
         store.close()
 
 
-async def test_what_goes_while_it_is_checked_is_fetched_anew_by_the_next_call(tmp_path: Path) -> None:
-    """The call that meets it cannot know what it would have read."""
-    async with sutro() as (emulator, client):
-        store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
-        await fetch(store, client, variant)
-        store.close()
-        store = ArtifactStore(tmp_path, LARGE)
-
-        async def read() -> None:
-            async with store.artifact(client, variant) as artifact:
-                artifact.path.unlink()
-                await artifact.want([(0, 9)])
-
-        with pytest.raises(ArtifactChangedError, match="gone from the disk"):
-            await read()
-        assert (await fetch(store, client, variant)).read_bytes() == BODY
-        store.close()
-
-
-def test_what_a_killed_process_left_is_removed_after_a_week(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If it is a folder of ours that nothing has changed in since."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    old, used, elsewhere = (
-        tmp_path / name for name in ("sutro-mcp-results-old", "sutro-mcp-results-used", "elsewhere")
-    )
-    link, file = tmp_path / "sutro-mcp-results-link", tmp_path / "sutro-mcp-results-file"
-    deep = tmp_path / "sutro-mcp-results-of-mine"
-    for folder in (old, used, elsewhere, deep / "in"):
-        folder.mkdir(parents=True)
-        (folder / "a.parquet").write_bytes(BODY)
-    link.symlink_to(elsewhere)
-    file.touch()
-    long_ago = time.time() - 7 * 24 * 3600 - 9
-    for path in (old / "a.parquet", old, used, elsewhere / "a.parquet", elsewhere, file, deep / "in", deep):
-        os.utime(path, (long_ago, long_ago))
-    os.utime(link, (long_ago, long_ago), follow_symlinks=False)
-
-    ArtifactStore(None, LARGE).close()
-
-    assert set(tmp_path.iterdir()) == {used, elsewhere, link, file, deep}
-    assert (elsewhere / "a.parquet").exists()
-
-
 async def test_an_artifact_that_changed_between_two_processes_is_fetched_anew(tmp_path: Path) -> None:
     """Same length, other bytes: the entity tag tells."""
     async with sutro() as (emulator, client):
@@ -307,28 +261,13 @@ async def test_what_could_not_be_read_is_fetched_anew(tmp_path: Path) -> None:
         store.close()
 
 
-def test_the_folder_is_its_owners_alone(tmp_path: Path) -> None:
-    """One that is not is mended; one that cannot be is not used."""
-    loose, link = tmp_path / "a" / "loose", tmp_path / "link"
-    loose.mkdir(parents=True, mode=0o777)
-    loose.chmod(0o777)
-    link.symlink_to(loose)
-    (tmp_path / "file").touch()
-
-    assert private_folder(loose) == loose
-    assert loose.stat().st_mode & 0o777 == 0o700
-    assert private_folder(tmp_path / "new" / "one") == tmp_path / "new" / "one"
-    assert private_folder(link) is None
-    assert private_folder(tmp_path / "file") is None
-
-
 async def test_an_artifact_of_another_length_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     """What lies there without a list is nobody's, and stays until room is made."""
     async with sutro() as (emulator, client):
         store, variant = ArtifactStore(tmp_path, LARGE), add(emulator)
         old = await fetch(store, client, variant)
         store.close()
-        orphan = old.with_name(old.name.partition("-")[0] + "-0.data")
+        orphan = old.with_name(f"{old.name.partition('-')[0]}-{0:016}.data")
         orphan.touch()
         emulator.job(variant.job_id).parquet = BODY + BODY
         emulator.artifacts.replace(emulator.job(variant.job_id))
@@ -338,25 +277,62 @@ async def test_an_artifact_of_another_length_takes_the_place_of_the_old_one(tmp_
         store.close()
 
 
-@pytest.mark.parametrize("is_link", [True, False], ids=["a link", "a folder"])
-async def test_what_lies_in_the_place_of_an_artifact_keeps_nobody_from_it(
-    tmp_path: Path, is_link: bool
+def put(kind: str, path: Path, elsewhere: Path) -> None:
+    """Something that is no file of ours in the place of one that was."""
+    path.unlink()
+    match kind:
+        case "link":
+            path.symlink_to(elsewhere)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case _:
+            path.touch()
+            os.truncate(path, 50 * 2**30)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="makes pipes")
+@pytest.mark.parametrize("suffix", [".data", ".list"])
+@pytest.mark.parametrize("kind", ["link", "device", "pipe", "folder", "50 GiB of nothing"])
+async def test_what_lies_in_the_place_of_a_file_is_as_good_as_missing(
+    tmp_path: Path, suffix: str, kind: str
 ) -> None:
-    """A link is not followed, and a new file is begun."""
+    """Nothing waits for it, nothing follows it, and a new artifact is fetched."""
     async with sutro() as (emulator, client):
         store, variant = ArtifactStore(tmp_path / "cache", LARGE), add(emulator)
-        store.folder.mkdir()
         old = await fetch(store, client, variant)
         store.close()
-        old.rename(tmp_path / "elsewhere")
-        if is_link:
-            old.symlink_to(tmp_path / "elsewhere")
-        else:
-            old.mkdir()
+        elsewhere = tmp_path / "elsewhere"
+        shutil.copy(old.with_suffix(suffix), elsewhere)
+        copied, changed = elsewhere.read_bytes(), elsewhere.stat().st_mtime_ns
+        put(kind, old.with_suffix(suffix), elsewhere)
+
         store = ArtifactStore(tmp_path / "cache", LARGE)
-        new = await fetch(store, client, variant)
-        assert new != old
-        assert new.read_bytes() == (tmp_path / "elsewhere").read_bytes() == BODY
+        assert (await fetch(store, client, variant)).read_bytes() == BODY
+        store.close()
+        assert (elsewhere.read_bytes(), elsewhere.stat().st_mtime_ns) == (copied, changed)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="makes pipes")
+async def test_what_takes_the_place_of_a_file_while_it_is_open_is_not_read(tmp_path: Path) -> None:
+    """The next call fetches the artifact anew."""
+    async with sutro() as (emulator, client):
+        store, variant = ArtifactStore(tmp_path / "cache", LARGE), add(emulator)
+        path = await fetch(store, client, variant)
+        store.close()
+        store = ArtifactStore(tmp_path / "cache", LARGE)
+
+        async def read() -> None:
+            async with store.artifact(client, variant) as artifact:
+                put("pipe", artifact.path, path)
+                await artifact.want([(0, 9)])
+
+        with pytest.raises(ArtifactChangedError, match="gone from the disk"):
+            await read()
+        assert (await fetch(store, client, variant)).read_bytes() == BODY
         store.close()
 
 

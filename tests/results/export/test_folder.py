@@ -259,6 +259,9 @@ def test_a_file_is_read(exports: Path, descriptors: bool) -> None:
             folder.read("missing.csv")
         with pytest.raises(InvalidArgumentError, match="cannot be opened"):
             folder.read("a" * 300)
+        os.truncate(exports / "there.csv", 50 * 2**30)
+        with pytest.raises(InvalidArgumentError, match="larger than 4 GiB"):
+            folder.read("there.csv")
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -487,6 +490,23 @@ def test_a_file_in_place_of_the_folder_is_a_clear_error(victim: Path) -> None:
             pass
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o1777], ids=oct)
+def test_a_folder_that_others_may_write_is_refused_and_stays_as_it_is(
+    exports: Path, mode: int, descriptors: bool
+) -> None:
+    """They could put their file in the place of an export, or of one to join with."""
+    exports.chmod(mode)
+    before = names(exports)
+    with (
+        pytest.raises(
+            SettingsError, match=r"other users may write there; no file was written\. Ask the user to"
+        ),
+        open_folder(exports, descriptors=descriptors),
+    ):
+        pytest.fail("it was opened")
+    assert (stat.S_IMODE(exports.stat().st_mode), names(exports)) == (mode, before)
+
+
 def test_tidying_up_after_a_dead_worker_never_fails(exports: Path, tmp_path: Path) -> None:
     """Nothing to remove, nowhere to look: it makes no folder either."""
     (exports / TEMPORARY).touch()
@@ -495,10 +515,3 @@ def test_tidying_up_after_a_dead_worker_never_fails(exports: Path, tmp_path: Pat
     discard(tmp_path / "nowhere" / "exports", TEMPORARY)
     assert TEMPORARY not in names(exports)
     assert not (tmp_path / "nowhere").exists()
-
-
-def test_a_folder_of_paths_is_not_made_when_only_looked_for(tmp_path: Path) -> None:
-    """As with descriptors."""
-    with open_folder(tmp_path / "missing", create=False, descriptors=False) as folder:
-        folder.remove("a")
-    assert not (tmp_path / "missing").exists()
