@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from sutro_mcp.results.export.export import make_export
 from sutro_mcp.results.rows.page import make_page
-from sutro_mcp.results.summary.summary import make_summary
+from sutro_mcp.results.summary.summariser import make_summary
 from sutro_mcp.results.worker.protocol import Channel
 
 from .request_models import ExportRequest, PageRequest, SummaryRequest

@@ -15,7 +15,7 @@ from sutro_mcp.results import LocalArtifact, Page, Summary
 from sutro_mcp.results.cache.byte_ranges import ByteRanges
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.rows.page import make_page
-from sutro_mcp.results.summary.summary import make_summary
+from sutro_mcp.results.summary.summariser import make_summary
 from sutro_mcp.results.worker.protocol import StoppedError
 from tests.results.support import JOB_ID, file, parquet
 
