@@ -74,13 +74,10 @@ class ResultsEngine:
         """Rows from `offset`, as many of `limit` as fit into `max_chars` characters of JSON text."""
 
         async def make(artifact: CachedArtifact) -> Page:
-            from .parquet import HEAD, TAIL  # a server that starts has no file to read yet
+            from .parquet import opening_ranges  # a server that starts has no file to read yet
 
-            # Where reading begins, asked for before the worker, which may be busy, knows that it needs it.
-            spans = [(max(artifact.size - TAIL, 0), artifact.size)]
-            if offset == 0 and not columns:
-                spans.append((0, min(HEAD, artifact.size)))
-            await artifact.want(spans)
+            # Asked for before the worker, which may be busy, knows that it needs it.
+            await artifact.want(opening_ranges(artifact.size, with_head=offset == 0 and not columns))
             request = PageRequest(
                 artifact=_ref(artifact, variant),
                 offset=offset,
@@ -121,7 +118,7 @@ class ResultsEngine:
             async with meanwhile(promise or _nothing_promised) as promised:
 
                 async def make(artifact: CachedArtifact) -> tuple[Path, Summary]:
-                    from .parquet import TAIL
+                    from .parquet import opening_ranges
 
                     job = await promised()
                     request = SummaryRequest(
@@ -132,7 +129,7 @@ class ResultsEngine:
                         unpack_json=unpack_json,
                     )
                     # Where reading begins and, beside it, everything.
-                    early = [(max(artifact.size - TAIL, 0), artifact.size), (0, artifact.size)]
+                    early = [*opening_ranges(artifact.size), (0, artifact.size)]
                     run, told = self._long.run, rows_to(report)
                     return artifact.path, await run("summary", request, Summary, doing, artifact, told, early)
 

@@ -72,7 +72,7 @@ class Header:
         return Page(start, start + self.size, first, self.values, self.uncompressed, needed)
 
 
-class Cursor:
+class PageWalker:
     """A way through a chunk's pages: `position` is where the next header is, `seen` the values before it."""
 
     def __init__(self, chunk: Chunk) -> None:

@@ -35,7 +35,7 @@ class Part:
     uncompressed: int
 
 
-def write_mini(
+def rebuild(
     footer: Footer, column: Column, arrow_schema: bytes | None, rows: int, parts: Sequence[Part]
 ) -> bytes:
     """A Parquet file with one column and one row group of `rows` rows; one part per leaf of the column."""

@@ -9,7 +9,7 @@ from .thrift_fields import FieldRepetitionType, SchemaElement
 
 MAX_COLUMNS = 10_000
 MAX_DEPTH = 50
-MAX_COLUMN_SIZE = 1 << 20  # of its schema, which travels with every run of rows
+MAX_COLUMN_SIZE = 1 << 20  # of its schema, which travels with every slice of rows
 
 
 @dataclass(frozen=True, slots=True)

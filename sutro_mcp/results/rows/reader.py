@@ -12,7 +12,7 @@ from typing import Protocol
 
 import polars as pl
 
-from sutro_mcp.results.parquet import DamagedError, ParquetFile, Run, UnsupportedError, open_parquet
+from sutro_mcp.results.parquet import DamagedError, ParquetFile, RowSlice, UnsupportedError, open_parquet
 from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.protocol import Channel, FileBytes, StoppedError
 
@@ -123,9 +123,9 @@ class _Opened:
         """Rows `start` to `stop` of these columns."""
         found = {name: self._find(name, start, stop) for name in names}
         absent = [name for name, column in found.items() if column is None]
-        for name, runs in (self.file.rows(absent, start, stop) if absent else {}).items():
-            for run in runs:
-                self._kept[name, run.first_row] = decode(run)
+        for name, slices in (self.file.rows(absent, start, stop) if absent else {}).items():
+            for each in slices:
+                self._kept[name, each.first_row] = decode(each)
             found[name] = self._find(name, start, stop)
         while (
             len(self._kept) > 1 and sum(each.estimated_size() for each in self._kept.values()) > _KEPT_BYTES
@@ -176,8 +176,8 @@ class ParquetRows:
         with _readable(self._ref):
             file = self._opened.file
             self._opened.source.ahead(file.spans(tuple(shown)))
-            for run in file.runs(tuple(shown)):
-                yield shown[run.name], run.first_row, decode(run)
+            for each in file.row_slices(tuple(shown)):
+                yield shown[each.name], each.first_row, decode(each)
 
     def size(self, names: Sequence[str]) -> int:
         return self._opened.file.uncompressed([self._stored[name] for name in names])
@@ -190,7 +190,7 @@ class ParquetRows:
         self._opened.source.want(file.spans([stored]))
         with _readable(self._ref):
             try:
-                return iter([decode(run) for run in file.runs([stored])]), True
+                return iter([decode(each) for each in file.row_slices([stored])]), True
             except UnsupportedError:
                 return self.whole().searched(name)
 
@@ -214,13 +214,13 @@ def _opened(ref: LocalArtifact) -> _Opened:
     return _files[key]
 
 
-def decode(run: Run) -> pl.Series:
-    """The values of a run. Raises DamagedError."""
+def decode(each: RowSlice) -> pl.Series:
+    """The values of a slice. Raises DamagedError."""
     try:
-        column = pl.read_parquet(io.BytesIO(run.parquet)).to_series()
+        column = pl.read_parquet(io.BytesIO(each.parquet)).to_series()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise DamagedError("its pages cannot be decoded") from error
-    if len(column) != run.row_count:
+    if len(column) != each.row_count:
         raise DamagedError("a page does not hold as many rows as it says")
     return column
 

@@ -38,13 +38,13 @@ FOOTER = names.FileMetaData
 
 
 def use(data: bytes) -> int:
-    """Read all that can be read in every way; bytes of the runs."""
+    """Read all that can be read in every way; bytes of the slices."""
     file = open_parquet(local(data))
     size = file.uncompressed(file.names) + len(file.spans(file.names))
     middle = min(file.row_count, 1 << 40) // 2
-    for runs in file.rows(file.names, middle - 10, middle + 10).values():
-        size += sum(len(run.parquet) for run in runs)
-    return size + sum(len(run.parquet) for run in file.runs(file.names))
+    for slices in file.rows(file.names, middle - 10, middle + 10).values():
+        size += sum(len(each.parquet) for each in slices)
+    return size + sum(len(each.parquet) for each in file.row_slices(file.names))
 
 
 def places(pages: list[bytes], rows: int) -> list[tuple[int, int, int]]:
@@ -74,7 +74,7 @@ def test_a_file_made_by_hand_is_read(file: File) -> None:
     opened = open_parquet(Remote(file.data()))
     assert opened.names == ("a",)
     assert decode(opened.rows(["a"], 0, 20)["a"]).to_list() == NUMBERS
-    assert decode(list(open_parquet(local(file.data())).runs(["a"], 1))).to_list() == NUMBERS
+    assert decode(list(open_parquet(local(file.data())).row_slices(["a"], 1))).to_list() == NUMBERS
 
 
 def test_a_large_file_made_by_hand_is_read_by_its_index() -> None:
@@ -338,7 +338,7 @@ def test_an_error_stays_one_however_often_one_asks() -> None:
 
 @pytest.mark.parametrize("said", ["by the footer", "by pages"])
 def test_a_nested_column_too_large_for_one_run_needs_a_full_reader(said: str) -> None:
-    """Its row groups are not cut. What the footer says is known before the first run."""
+    """Its row groups are not cut. What the footer says is known before the first slice."""
     file = {
         "by the footer": File(metadata={META.TOTAL_UNCOMPRESSED_SIZE: i64(300 * MB)}),
         "by pages": File(pages=[data_page(10, {SIZE: i32(200 * MB)})] * 2),
@@ -350,11 +350,11 @@ def test_a_nested_column_too_large_for_one_run_needs_a_full_reader(said: str) ->
         opened.rows(["a"], 0, 1)
     if said == "by the footer":
         with pytest.raises(UnsupportedError):
-            opened.runs(["a"])
+            opened.row_slices(["a"])
     else:
-        runs = opened.runs(["a"])
+        slices = opened.row_slices(["a"])
         with pytest.raises(UnsupportedError):
-            next(runs)
+            next(slices)
 
 
 @cache

@@ -170,15 +170,15 @@ def test_any_rows_are_those_of_the_whole_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("budget", [1 << 14, 8 << 20], ids=["small runs", "usual runs"])
+@pytest.mark.parametrize("budget", [1 << 14, 8 << 20], ids=["small slices", "usual slices"])
 def test_the_runs_together_are_every_column(name: str, budget: int) -> None:
-    """Once each row, none missing, whatever the size of a run."""
+    """Once each row, none missing, whatever the size of a slice."""
     data = FILES[name]()
     whole = pl.read_parquet(data)
     file = open_parquet(local(data))
-    runs = list(file.runs(file.names, budget))
+    slices = list(file.row_slices(file.names, budget))
     for column in file.names:
-        assert same(decode([run for run in runs if run.name == column]), whole[column]), column
+        assert same(decode([each for each in slices if each.name == column]), whole[column]), column
 
 
 def test_runs_come_in_the_order_of_the_file_and_are_as_small_as_asked() -> None:
@@ -187,21 +187,21 @@ def test_runs_come_in_the_order_of_the_file_and_are_as_small_as_asked() -> None:
         wide(), data_page_size=32_768, write_batch_size=40, row_group_size=1500, use_dictionary=False
     )
     file = open_parquet(local(data))
-    runs = list(file.runs(["more", "words"], 200_000))
-    places = [(run.first_row // 1500, run.name == "more", run.first_row) for run in runs]
+    slices = list(file.row_slices(["more", "words"], 200_000))
+    places = [(each.first_row // 1500, each.name == "more", each.first_row) for each in slices]
     assert places == sorted(places)
-    assert max(len(run.parquet) for run in runs) < 300_000
-    assert {run.first_row + run.row_count for run in runs} >= {1500, 3000}
+    assert max(len(each.parquet) for each in slices) < 300_000
+    assert {each.first_row + each.row_count for each in slices} >= {1500, 3000}
 
 
 def test_a_run_has_no_more_rows_than_a_reader_should_hold() -> None:
     """Rows of one value take next to no bytes in the file and many when decoded."""
     frame = pl.DataFrame({"same": ["x" * 100] * 1_000_000})
     file = open_parquet(local(arrow_file(frame, data_page_size=1024)))
-    runs = list(file.runs(["same"]))
-    assert max(run.row_count for run in runs) * 100 <= 8 << 20
+    slices = list(file.row_slices(["same"]))
+    assert max(each.row_count for each in slices) * 100 <= 8 << 20
     empty = open_parquet(local(arrow_file(frame.select(same=pl.lit(None, pl.String)), data_page_size=64)))
-    assert max(run.row_count for run in empty.runs(["same"])) <= 262_144
+    assert max(each.row_count for each in empty.row_slices(["same"])) <= 262_144
 
 
 def test_a_run_is_a_file_for_any_reader() -> None:
@@ -210,9 +210,9 @@ def test_a_run_is_a_file_for_any_reader() -> None:
     file = open_parquet(local(data))
     whole = plain().to_pandas()
     for name in ("text", "nullable", "double", "int"):
-        runs = [pd.read_parquet(io.BytesIO(run.parquet)) for run in file.runs([name], 1 << 14)]
-        assert len(runs) > 4
-        assert pd.concat(runs, ignore_index=True)[name].equals(whole[name])
+        slices = [pd.read_parquet(io.BytesIO(each.parquet)) for each in file.row_slices([name], 1 << 14)]
+        assert len(slices) > 4
+        assert pd.concat(slices, ignore_index=True)[name].equals(whole[name])
 
 
 def test_files_without_rows_have_columns_and_no_runs() -> None:
@@ -221,7 +221,7 @@ def test_files_without_rows_have_columns_and_no_runs() -> None:
         file = open_parquet(Remote(data))
         assert (file.row_count, file.names) == (0, tuple(plain().columns))
         assert file.rows(["text", "list"], 0, 10) == {"text": [], "list": []}
-        assert list(file.runs(file.names)) == []
+        assert list(file.row_slices(file.names)) == []
         assert file.spans(file.names) == []
         assert file.uncompressed(file.names) == 0
 
@@ -259,7 +259,7 @@ def test_spans_and_size_are_those_of_the_columns_asked_for() -> None:
     remote = Remote(data, rounds=[])
     opened = open_parquet(remote)
     remote.want(spans)
-    assert sum(run.row_count for run in opened.runs(["words", "more"])) == 2 * ROWS
+    assert sum(each.row_count for each in opened.row_slices(["words", "more"])) == 2 * ROWS
     assert file.spans(file.names) == [(4, max(stop for _, stop in file.spans(file.names)))]
     assert (
         3000 * 700 < file.uncompressed(["words"]) < file.uncompressed(["words", "id"]) < 3000 * 720 + 40_000
