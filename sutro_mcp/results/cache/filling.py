@@ -10,12 +10,7 @@ from typing import Literal, Protocol
 
 import anyio
 
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    RangesUnsupportedError,
-    SutroError,
-    UnexpectedReplyError,
-)
+from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, SutroError, UnexpectedReplyError
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
 
 from .file_on_disk import Entry

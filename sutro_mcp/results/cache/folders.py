@@ -44,9 +44,7 @@ def cache_folder(parent: Path) -> Path:
     except OSError as error:
         problem = f"it cannot be written ({os.strerror(error.errno or errno.EIO)})"
     raise ConfigurationError(
-        f"keep results in {quote(str(parent))}",
-        problem,
-        "Set SUTRO_MCP_CACHE_DIR to a folder of your own",
+        f"keep results in {quote(str(parent))}", problem, "Set SUTRO_MCP_CACHE_DIR to a folder of your own"
     )
 
 

@@ -10,11 +10,4 @@ from .file import ParquetFile, open_parquet
 from .page_search import opening_ranges
 from .row_slices import RowSlice
 
-__all__ = [
-    "DamagedError",
-    "ParquetFile",
-    "RowSlice",
-    "UnsupportedError",
-    "open_parquet",
-    "opening_ranges",
-]
+__all__ = ["DamagedError", "ParquetFile", "RowSlice", "UnsupportedError", "open_parquet", "opening_ranges"]

@@ -15,13 +15,7 @@ from sutro_mcp.results.cache.byte_ranges import ByteRange
 from .damage import DamagedError, UnsupportedError
 from .schema import Column, Leaf, read_schema
 from .thrift import Reader
-from .thrift_fields import (
-    ColumnChunk,
-    ColumnMetaData,
-    FileMetaData,
-    KeyValue,
-    RowGroup,
-)
+from .thrift_fields import ColumnChunk, ColumnMetaData, FileMetaData, KeyValue, RowGroup
 
 """[start, stop) bytes of the file."""
 

@@ -13,15 +13,7 @@ from sutro_mcp.results.parquet import thrift
 from .footer import Chunk, Footer
 from .schema import Column, Leaf
 from .thrift import Kind
-from .thrift_fields import (
-    MAGIC,
-    ColumnChunk,
-    ColumnMetaData,
-    FileMetaData,
-    KeyValue,
-    RowGroup,
-    SchemaElement,
-)
+from .thrift_fields import MAGIC, ColumnChunk, ColumnMetaData, FileMetaData, KeyValue, RowGroup, SchemaElement
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +61,7 @@ def _chunk(leaf: Leaf, part: Part, start: int, size: int) -> bytes:
     if part.dictionary_size:
         fields.append((ColumnMetaData.DICTIONARY_PAGE_OFFSET, thrift.integer(start)))
     return thrift.struct(
-        (ColumnChunk.FILE_OFFSET, thrift.integer(start)),
-        (ColumnChunk.META_DATA, thrift.struct(*fields)),
+        (ColumnChunk.FILE_OFFSET, thrift.integer(start)), (ColumnChunk.META_DATA, thrift.struct(*fields))
     )[1]
 
 

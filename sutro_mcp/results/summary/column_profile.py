@@ -29,12 +29,7 @@ _KINDS: dict[type, str] = {
     list: "list",
     dict: "object",
 }
-_TYPES: dict[type, type[pl.DataType]] = {
-    bool: pl.Boolean,
-    int: pl.Int64,
-    float: pl.Float64,
-    str: pl.String,
-}
+_TYPES: dict[type, type[pl.DataType]] = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
 _DTYPES: dict[type[pl.DataType], str] = {
     pl.Boolean: "boolean",
     pl.String: "text",

@@ -66,10 +66,9 @@ def json_texts(draw: st.DrawFn) -> list[str | None]:
         "d": draw(st.sampled_from([value, st.one_of(value, nested)])),
         '"^é$': kind,
     }
-    rows = st.one_of(
-        st.fixed_dictionaries({}, optional=fields),
-        st.fixed_dictionaries(fields),
-    ).map(lambda value: json.dumps(value, sort_keys=True))
+    rows = st.one_of(st.fixed_dictionaries({}, optional=fields), st.fixed_dictionaries(fields)).map(
+        lambda value: json.dumps(value, sort_keys=True)
+    )
     others = draw(
         st.sampled_from([st.nothing(), st.sampled_from(["plain", "", "1", "[1]", " {", '{"a": 1} x'])])
     )

@@ -222,10 +222,7 @@ DAMAGED: dict[str, Callable[[], File | bytes]] = {
     "lists in lists": lambda: framed(b"\x99" + b"\x19" * 100_000),
     "chunks that overlap": lambda: File(
         rows=20,
-        footer={
-            FOOTER.NUM_ROWS: i64(60),
-            FOOTER.ROW_GROUPS: array(Kind.STRUCT, [_group_of(File())] * 3),
-        },
+        footer={FOOTER.NUM_ROWS: i64(60), FOOTER.ROW_GROUPS: array(Kind.STRUCT, [_group_of(File())] * 3)},
     ),
     "an index of no pages": lambda: large([]),
     "an index that begins late": lambda: large(places(LARGE, 40_000)[1:]),
@@ -298,8 +295,7 @@ UNSUPPORTED: dict[str, Callable[[], File | bytes]] = {
     "pages of an unknown kind": header(names.PageHeader.TYPE, 9),
     "bytes behind the pages": lambda: File(padding=3),
     "a page of 17 million values": lambda: File(
-        rows=(1 << 24) + 11,
-        pages=[data_page(10, inner={1: i32((1 << 24) + 1)}), data_page(10)],
+        rows=(1 << 24) + 11, pages=[data_page(10, inner={1: i32((1 << 24) + 1)}), data_page(10)]
     ),
     "a page shorter than its chunk": header(PACKED, 30),
     "66,000 empty pages": lambda: File(pages=[data_page(0)] * 66_000 + [data_page(20)]),

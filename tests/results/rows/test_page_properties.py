@@ -54,11 +54,7 @@ def artifacts(draw: st.DrawFn) -> tuple[pl.DataFrame, dict[str, Any]]:
 
 
 BUDGETS = st.fixed_dictionaries(
-    {
-        "limit": st.integers(1, 8),
-        "max_chars": st.integers(500, 4_000),
-        "max_cell_chars": st.integers(16, 400),
-    }
+    {"limit": st.integers(1, 8), "max_chars": st.integers(500, 4_000), "max_cell_chars": st.integers(16, 400)}
 )
 
 

@@ -122,10 +122,7 @@ def test_envelopes_among_other_objects_are_counted_and_opened() -> None:
         "JSON objects in 3 of 4 rows, 2 of them reasoning envelopes (content, reasoning_content)"
     )
     assert [each.name for each in answer.columns] == ["content.label", "reasoning_content", "label", "score"]
-    assert suspicions(answer) == {
-        "outside the schema's enum: label": (1, [1]),
-        "null output": (1, [3]),
-    }
+    assert suspicions(answer) == {"outside the schema's enum: label": (1, [1]), "null output": (1, [3])}
 
 
 def test_paths_that_look_alike_share_a_kind_of_doubt() -> None:
