@@ -26,7 +26,7 @@ from sutro_mcp.errors import (
 )
 
 from .file_on_disk import Entry, read_state, remove
-from .filling import Format, PartialFile, Progress, RemoteArtifact, WholeFile
+from .filling import CachedArtifact, Format, Progress, RemoteArtifact
 from .folders import KEPT_SECONDS, claim, is_ours, remove_folder, sweep, temporary_folder, usage
 
 # Files that are open between two calls.
@@ -84,7 +84,7 @@ class Variant:
 
 @dataclass
 class _Open:
-    artifact: PartialFile | WholeFile
+    artifact: CachedArtifact
     users: int = 0
     is_bad: bool = False
 
@@ -111,7 +111,7 @@ class ArtifactStore:
         *,
         fresh: bool = False,
         on_progress: Progress | None = None,
-    ) -> AsyncGenerator[PartialFile | WholeFile]:
+    ) -> AsyncGenerator[CachedArtifact]:
         """The artifact, kept on disk until the block ends. `fresh` neither reads nor feeds the store.
 
         When the block raises ArtifactChangedError or UnexpectedReplyError, what it has read is not given to
@@ -119,7 +119,7 @@ class ArtifactStore:
         """
         key = _key(source, variant)
         if fresh:
-            artifact = await self._new(source, variant, self._private, on_progress)
+            artifact = await self._find(None, source, variant, on_progress)
             try:
                 yield artifact
                 if key in self._open and not self._open[key].artifact.is_that_of(artifact):
@@ -170,60 +170,62 @@ class ArtifactStore:
         sweep()
 
     async def _find(
-        self, key: str, source: ArtifactSource, variant: Variant, on_progress: Progress | None
-    ) -> PartialFile | WholeFile:
-        """What an earlier process left, if it is still what the deployment has; else a new artifact."""
-        remote = await _remote(source, variant)
+        self, key: str | None, source: ArtifactSource, variant: Variant, on_progress: Progress | None
+    ) -> CachedArtifact:
+        """What an earlier process left, if it is still what the deployment has; else a new artifact.
+
+        Without `key` it is a new one, which no other process finds.
+        """
+        remote = await source.open_results(
+            variant.job_id,
+            include_inputs=variant.include_inputs,
+            include_cumulative_logprobs=variant.include_cumulative_logprobs,
+        )
         if remote is None:
-            return await self._whole(source, variant, on_progress)
+            _restore(self._private)
+            fetched = await source.fetch_results(
+                variant.job_id,
+                self._private,
+                include_inputs=variant.include_inputs,
+                include_cumulative_logprobs=variant.include_cumulative_logprobs,
+                on_progress=on_progress,
+            )
+            entry = Entry(fetched.path, fetched.path.stat().st_size, variant.doing, is_whole=True)
+            return CachedArtifact(entry, None, fetched.format)
+        if key is None:
+            data = self._private / f"{token_hex(8)}.data"
+        elif found := await self._left(key, remote, variant):
+            return found
+        else:
+            data = self.folder / f"{key}-{token_hex(8)}.data"
+        _restore(data.parent)
+        return CachedArtifact(Entry(data, remote.size, variant.doing), remote)
+
+    async def _left(self, key: str, remote: RemoteArtifact, variant: Variant) -> CachedArtifact | None:
+        """What an earlier process left, if it is still what the deployment has."""
         for data in sorted(self.folder.glob(f"{key}-*.data")):
             state = await anyio.to_thread.run_sync(read_state, data)
             if state is None:
                 continue
-            if state.size == remote.size:
-                try:
-                    entry = Entry(data, remote.size, variant.doing, state=state)
-                except ConfigurationError:
-                    # Something else is in its place. Where nothing can be kept, a new one will say so.
-                    remove(data)
-                    continue
-                artifact = PartialFile(entry, remote)
-                try:
-                    await artifact.verify()
-                except (ArtifactChangedError, RangesUnsupportedError):
-                    artifact.discard()
-                    continue
-                except BaseException:
-                    artifact.close()
-                    raise
+            if state.size != remote.size:
+                remove(data)
+                continue
+            try:
+                artifact = CachedArtifact(Entry(data, remote.size, variant.doing, state=state), remote)
+            except ConfigurationError:
+                # Something else is in its place. Where nothing can be kept, a new one will say so.
+                remove(data)
+                continue
+            try:
+                await artifact.verify()
+            except (ArtifactChangedError, RangesUnsupportedError):
+                artifact.discard()
+            except BaseException:
+                artifact.close()
+                raise
+            else:
                 return artifact
-            remove(data)
-        return self._partial(remote, variant, self.folder / f"{key}-{token_hex(8)}.data")
-
-    async def _new(
-        self, source: ArtifactSource, variant: Variant, folder: Path, on_progress: Progress | None
-    ) -> PartialFile | WholeFile:
-        remote = await _remote(source, variant)
-        if remote is None:
-            return await self._whole(source, variant, on_progress)
-        return self._partial(remote, variant, folder / f"{token_hex(8)}.data")
-
-    async def _whole(
-        self, source: ArtifactSource, variant: Variant, on_progress: Progress | None
-    ) -> WholeFile:
-        _restore(self._private)
-        fetched = await source.fetch_results(
-            variant.job_id,
-            self._private,
-            include_inputs=variant.include_inputs,
-            include_cumulative_logprobs=variant.include_cumulative_logprobs,
-            on_progress=on_progress,
-        )
-        return WholeFile(fetched.path, fetched.format)
-
-    def _partial(self, remote: RemoteArtifact, variant: Variant, data: Path) -> PartialFile:
-        _restore(data.parent)
-        return PartialFile(Entry(data, remote.size, variant.doing), remote)
+        return None
 
     def _make_room(self) -> None:
         """Close what is too many, then remove what is too old or too much, the least recently used first."""
@@ -252,14 +254,6 @@ def _restore(folder: Path) -> None:
     if not folder.exists():
         with suppress(OSError):
             claim(folder)
-
-
-async def _remote(source: ArtifactSource, variant: Variant) -> RemoteArtifact | None:
-    return await source.open_results(
-        variant.job_id,
-        include_inputs=variant.include_inputs,
-        include_cumulative_logprobs=variant.include_cumulative_logprobs,
-    )
 
 
 def _key(source: ArtifactSource, variant: Variant) -> str:

@@ -53,13 +53,15 @@ class State(BaseModel):
 class Entry:
     """A file that fills up. One per artifact and process; `data` may be shared with other processes."""
 
-    def __init__(self, data: Path, size: int, doing: str, *, state: State | None = None) -> None:
+    def __init__(
+        self, data: Path, size: int, doing: str, *, state: State | None = None, is_whole: bool = False
+    ) -> None:
         """Opens `data`, which gets its size; `state` is what a list found beside it says."""
         self.data = data
         self.size = size
         self.etag = state.etag if state else None
         self._doing = doing
-        self._there = ByteRanges()
+        self._there = ByteRanges([(0, size)] if is_whole else [])
         self._unread = list(state.pieces) if state else []
         self._pieces: list[_Piece] = []
         self._unnoted = 0
@@ -105,23 +107,15 @@ class Entry:
                 self._there.add(piece.start, piece.stop)
                 self._pieces.append(piece)
 
-    def missing(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
+    def gaps(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
         """What of `spans` has yet to come."""
-        return [gap for start, stop in spans for gap in self._there.missing(start, stop)]
+        return [gap for start, stop in spans for gap in self._there.gaps(start, stop)]
 
     def clear(self) -> None:
         """Forget what has come."""
         self._there = ByteRanges()
         self._unread.clear()
         self._pieces.clear()
-
-    def has(self, start: int, stop: int) -> bool:
-        """Whether all these bytes are there."""
-        return self._there.covers(start, stop)
-
-    def writer(self, start: int) -> "Writer":
-        """Writes what comes from `start` on."""
-        return Writer(self, start)
 
     def note(self) -> None:
         """Write the list, if the artifact can be told from another one and something has come."""

@@ -110,7 +110,7 @@ class FileBytes:
 
     def want(self, spans: Sequence[ByteRange]) -> None:
         """Return when all these bytes are there; those that have to come are fetched together."""
-        missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
+        missing = [gap for start, stop in spans for gap in self._there.gaps(start, stop)]
         if missing:
             self._channel.ask({"want": missing})
             for start, stop in missing:
@@ -118,6 +118,6 @@ class FileBytes:
 
     def ahead(self, spans: Sequence[ByteRange]) -> None:
         """Say that these bytes will be read in this order."""
-        missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
+        missing = [gap for start, stop in spans for gap in self._there.gaps(start, stop)]
         if missing:
             self._channel.tell({"ahead": missing})

@@ -26,7 +26,7 @@ def test_a_set_of_spans_is_the_set_of_their_positions(spans: list[ByteRange], st
     assert found.total == len(there)
     assert all(first[1] < second[0] for first, second in pairwise(kept))
     assert found.covers(start, stop) == (asked <= there)
-    assert positions(found.missing(start, stop)) == asked - there
+    assert positions(found.gaps(start, stop)) == asked - there
 
 
 @given(SPANS, st.integers(0, 9))
