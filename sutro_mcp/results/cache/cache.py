@@ -1,9 +1,6 @@
-"""The folder of artifacts, and the promise of one download however many ask.
+"""The folder of artifacts: each is fetched once, however many ask, and the least recently used make room.
 
-The name of an artifact there is a digest of deployment, key, job and options, so that nobody reaches what was
-fetched with another key. Results of a job that succeeded do not change; that they are still the same is asked
-of the deployment when a process first uses what an earlier one left. The least recently used artifacts make
-room for others, whichever process fetched them.
+The name of an artifact is a digest of deployment, key, job and options: nobody reaches what another key got.
 """
 
 import time
@@ -90,10 +87,7 @@ class _Open:
 
 
 class ArtifactStore:
-    """At most `capacity` bytes of artifacts besides those in use. Close it with `close`.
-
-    They stay in `folder` for the next process; without one they are gone with this one.
-    """
+    """At most `capacity` bytes of artifacts besides those in use; without `folder` none outlives `close`."""
 
     def __init__(self, folder: Path | None, capacity: int) -> None:
         self.capacity = capacity

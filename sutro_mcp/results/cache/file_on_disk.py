@@ -1,10 +1,6 @@
 """One artifact on disk: a file as long as the artifact, some of whose bytes have come, and a list of which.
 
-The list is a second file, written in one step, with a digest for every piece. A process that finds the two
-believes a piece only after reading it: a machine that lost power, or another program, may have left anything.
-
-The same artifact may be filled by several processes at once. They write the same bytes to the same places,
-and one that overwrites the other's list loses nothing but the knowledge of what need not be fetched again.
+The list is a second file with a digest for every piece, and is believed no further than these.
 """
 
 import errno

@@ -17,8 +17,6 @@ from .schema import Column, Leaf, read_schema
 from .thrift import Reader
 from .thrift_fields import ColumnChunk, ColumnMetaData, FileMetaData, KeyValue, RowGroup
 
-"""[start, stop) bytes of the file."""
-
 MAX_CHUNKS = 500_000  # as objects they take a few hundred bytes each
 MAX_WRITER_NAME = 200
 _ARROW_SCHEMA = b"ARROW:schema"

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from .damage import DamagedError, UnsupportedError
 from .footer import Chunk
-from .thrift import EndOfDataError, Kind, Reader
+from .thrift import EndOfDataError, Reader
 from .thrift_fields import (
     DataPageHeader,
     DataPageHeaderV2,
-    DictionaryPageHeader,
     Encoding,
     PageHeader,
     PageType,
@@ -24,6 +23,12 @@ MAX_PAGE_VALUES = 1 << 24
 MAX_PAGES = 1 << 16  # in one chunk
 MAX_HEADER = 1 << 20  # a header may hold the smallest and the largest value
 _WINDOW = 16 << 10
+_SIZES = (PageHeader.TYPE, PageHeader.UNCOMPRESSED_PAGE_SIZE, PageHeader.COMPRESSED_PAGE_SIZE)
+_DETAILS = {
+    PageType.DATA_PAGE: PageHeader.DATA_PAGE_HEADER,
+    PageType.DICTIONARY_PAGE: PageHeader.DICTIONARY_PAGE_HEADER,
+    PageType.DATA_PAGE_V2: PageHeader.DATA_PAGE_HEADER_V2,
+}
 
 Read = Callable[[int, int], bytes]
 """The bytes [start, stop) of the file."""
@@ -143,31 +148,23 @@ class PageWalker:
 def read_header(data: bytes, position: int) -> Header:
     """The page header at `position`. Raises EndOfDataError, DamagedError and UnsupportedError."""
     reader = Reader(data, position)
-    kind = uncompressed = compressed = values = encoding = -1
-    levels = 0
+    numbers = dict.fromkeys(_SIZES, -1)
+    details: dict[int, int] = {}
     for field, inner in reader.fields():
-        match field:
-            case PageHeader.TYPE:
-                kind = reader.integer(inner)
-            case PageHeader.UNCOMPRESSED_PAGE_SIZE:
-                uncompressed = reader.integer(inner)
-            case PageHeader.COMPRESSED_PAGE_SIZE:
-                compressed = reader.integer(inner)
-            case PageHeader.DATA_PAGE_HEADER if kind == PageType.DATA_PAGE:
-                found = _numbers(reader, inner)
-                values = found.get(DataPageHeader.NUM_VALUES, -1)
-                encoding = found.get(DataPageHeader.ENCODING, -1)
-            case PageHeader.DICTIONARY_PAGE_HEADER if kind == PageType.DICTIONARY_PAGE:
-                values = _numbers(reader, inner).get(DictionaryPageHeader.NUM_VALUES, -1)
-            case PageHeader.DATA_PAGE_HEADER_V2 if kind == PageType.DATA_PAGE_V2:
-                found = _numbers(reader, inner)
-                values = found.get(DataPageHeaderV2.NUM_VALUES, -1)
-                encoding = found.get(DataPageHeaderV2.ENCODING, -1)
-                levels = _levels(found)
-            case _:
-                reader.skip(inner)
+        if field in _SIZES:
+            numbers[field] = reader.integer(inner)
+        elif field == _DETAILS.get(numbers[PageHeader.TYPE]):
+            details = reader.numbers(inner)
+        else:
+            reader.skip(inner)
+    kind, uncompressed, compressed = numbers.values()
     if kind > PageType.DATA_PAGE_V2 or kind == PageType.INDEX_PAGE:
         raise UnsupportedError("a page is of a kind that is not known")
+    values, encoding, levels = details.get(DataPageHeader.NUM_VALUES, -1), -1, 0
+    if kind == PageType.DATA_PAGE:
+        encoding = details.get(DataPageHeader.ENCODING, -1)
+    elif kind == PageType.DATA_PAGE_V2:
+        encoding, levels = details.get(DataPageHeaderV2.ENCODING, -1), _levels(details)
     if min(kind, uncompressed, compressed, values) < 0 or not 0 <= levels <= min(uncompressed, compressed):
         raise DamagedError("the header of a page is wrong")
     if uncompressed > MAX_PAGE_SIZE:
@@ -180,13 +177,3 @@ def _levels(found: dict[int, int]) -> int:
     definition = found.get(DataPageHeaderV2.DEFINITION_LEVELS_BYTE_LENGTH, -1)
     repetition = found.get(DataPageHeaderV2.REPETITION_LEVELS_BYTE_LENGTH, -1)
     return definition + repetition if min(definition, repetition) >= 0 else -1
-
-
-def _numbers(reader: Reader, kind: int) -> dict[int, int]:
-    numbers: dict[int, int] = {}
-    for field, inner in reader.struct(kind):
-        if inner in (Kind.I16, Kind.I32, Kind.I64):
-            numbers[field] = reader.integer(inner)
-        else:
-            reader.skip(inner)
-    return numbers

@@ -55,18 +55,9 @@ def _locations(reader: Reader, kind: int) -> Iterator[tuple[int, int, int]]:
     for count, item in enumerate(reader.items(kind)):
         if count >= MAX_PAGES:
             raise UnsupportedError("a column chunk has too many pages")
-        start = size = first = -1
-        for field, inner in reader.struct(item):
-            match field:
-                case PageLocation.OFFSET:
-                    start = reader.integer(inner)
-                case PageLocation.COMPRESSED_PAGE_SIZE:
-                    size = reader.integer(inner)
-                case PageLocation.FIRST_ROW_INDEX:
-                    first = reader.integer(inner)
-                case _:
-                    reader.skip(inner)
-        yield start, size, first
+        found = reader.numbers(item)
+        start, size = found.get(PageLocation.OFFSET, -1), found.get(PageLocation.COMPRESSED_PAGE_SIZE, -1)
+        yield start, size, found.get(PageLocation.FIRST_ROW_INDEX, -1)
 
 
 def header_at(read: Read, place: Place) -> Header:

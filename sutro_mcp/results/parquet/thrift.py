@@ -89,6 +89,16 @@ class Reader:
             raise DamagedError("a struct was expected")
         return self.fields()
 
+    def numbers(self, kind: int) -> dict[int, int]:
+        """The whole numbers among the fields of a struct, by id; the rest is passed over."""
+        found: dict[int, int] = {}
+        for field, inner in self.struct(kind):
+            if inner in _INTEGERS:
+                found[field] = self._zigzag()
+            else:
+                self.skip(inner)
+        return found
+
     def skip(self, kind: int, depth: int = 0) -> None:
         """Pass over one value."""
         if depth > MAX_DEPTH:

@@ -8,7 +8,6 @@ import io
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
 
 import polars as pl
 
@@ -26,39 +25,8 @@ _KEPT_BYTES = 64 * 1024 * 1024
 _SEARCHED_BYTES = 32 * 1024 * 1024
 
 
-class Rows(Protocol):
-    """Rows with their columns in the documented order, under the names that are shown."""
-
-    @property
-    def names(self) -> list[str]: ...
-    @property
-    def height(self) -> int: ...
-    def part(self, names: Sequence[str], offset: int, limit: int) -> pl.DataFrame:
-        """These columns of up to `limit` rows from `offset` on."""
-        ...
-
-    def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
-        """Every cell of these columns once: column, number of the first row, values; rows in order.
-
-        May raise UnsupportedError at any time.
-        """
-        ...
-
-    def size(self, names: Sequence[str]) -> int:
-        """About how many bytes these columns take in memory."""
-        ...
-
-    def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
-        """Values of a column to look something up in, and whether they are all of them."""
-        ...
-
-    def whole(self) -> "FrameRows":
-        """The same rows, read at once: for what `batches` could not do half way through."""
-        ...
-
-
 @contextmanager
-def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Generator[Rows]:
+def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Generator["Rows"]:
     """The rows of an artifact. Raises UnexpectedReplyError when it cannot be read."""
     if ref.format != "parquet":
         yield FrameRows(read_artifact(ref, output_column))
@@ -71,7 +39,7 @@ def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Gener
         yield rows
 
 
-def _parquet_rows(opened: "_Opened", ref: LocalArtifact, output_column: str) -> Rows:
+def _parquet_rows(opened: "_Opened", ref: LocalArtifact, output_column: str) -> "Rows":
     try:
         return ParquetRows(opened, ref, output_column)
     except UnsupportedError:
@@ -149,7 +117,7 @@ class _Opened:
 
 
 class ParquetRows:
-    """Rows of which only those that are asked for are read."""
+    """Rows of which only those that are asked for are read; columns in the documented order, as shown."""
 
     def __init__(self, opened: _Opened, ref: LocalArtifact, output_column: str) -> None:
         self._opened = opened
@@ -160,6 +128,7 @@ class ParquetRows:
         self.height = opened.file.row_count
 
     def part(self, names: Sequence[str], offset: int, limit: int) -> pl.DataFrame:
+        """These columns of up to `limit` rows from `offset` on."""
         stop = min(offset + limit, self.height)
         if offset >= stop:
             # The types of a column are known to polars once it has seen some of its rows.
@@ -172,6 +141,10 @@ class ParquetRows:
         return pl.DataFrame({name: found[self._stored[name]] for name in names})
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
+        """Every cell of these columns once: column, number of the first row, values; rows in order.
+
+        Raises UnsupportedError, at any time.
+        """
         shown = {self._stored[name]: name for name in names}
         with _readable(self._ref):
             file = self._opened.file
@@ -180,9 +153,11 @@ class ParquetRows:
                 yield shown[each.name], each.first_row, decode(each)
 
     def size(self, names: Sequence[str]) -> int:
+        """About how many bytes these columns take in memory."""
         return self._opened.file.uncompressed([self._stored[name] for name in names])
 
     def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
+        """Values of a column to look something up in, and whether they are all of them."""
         stored = self._stored[name]
         file = self._opened.file
         if file.uncompressed([stored]) > _SEARCHED_BYTES:
@@ -195,10 +170,12 @@ class ParquetRows:
                 return self.whole().searched(name)
 
     def whole(self) -> FrameRows:
+        """The same rows, read at once: for what `batches` could not do half way through."""
         self._opened.source.want([(0, self._opened.source.size)])
         return FrameRows(read_artifact(self._ref, self._output_column))
 
 
+Rows = FrameRows | ParquetRows
 _files: OrderedDict[tuple[str, int], _Opened] = OrderedDict()
 
 
