@@ -309,7 +309,6 @@ async def test_what_lies_in_the_place_of_a_file_is_as_good_as_missing(
         shutil.copy(old.with_suffix(suffix), elsewhere)
         copied, changed = elsewhere.read_bytes(), elsewhere.stat().st_mtime_ns
         put(kind, old.with_suffix(suffix), elsewhere)
-
         store = ArtifactStore(tmp_path / "cache", LARGE)
         assert (await fetch(store, client, variant)).read_bytes() == BODY
         store.close()

@@ -38,7 +38,6 @@ def test_what_has_come_is_there_for_the_next_process(tmp_path: Path) -> None:
     """In pieces, each with its digest; private to their owner."""
     data = tmp_path / "a.data"
     filled(data, (5, b"x" * (PIECE + 7)), (2 * PIECE, b"end")).close()
-
     assert gaps(data) == [(0, 5), (PIECE + 12, 2 * PIECE), (2 * PIECE + 3, SIZE)]
     assert data.read_bytes()[5 : PIECE + 12] == b"x" * (PIECE + 7)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
@@ -48,7 +47,6 @@ def test_nothing_is_believed_before_it_is_read(tmp_path: Path) -> None:
     """A digest in a list says what the bytes should be, not what they are."""
     data = tmp_path / "a.data"
     filled(data, (0, b"x" * PIECE)).close()
-
     with closing(Entry(data, SIZE, DOING, state=read_state(data))) as again:
         assert not again.is_checked([(0, 1)])
         assert again.is_checked([(PIECE, SIZE)])
@@ -65,7 +63,6 @@ def test_a_piece_that_was_altered_is_fetched_again(tmp_path: Path, at: int) -> N
     with data.open("r+b") as file:
         file.seek(at)
         file.write(b"y")
-
     assert gaps(data) == [(0, PIECE), (2 * PIECE, SIZE)]
 
 
@@ -75,7 +72,6 @@ def test_a_file_of_another_length_is_begun_anew(tmp_path: Path, length: int) -> 
     data = tmp_path / "a.data"
     filled(data, (0, b"x" * PIECE)).close()
     os.truncate(data, length)
-
     assert gaps(data) == [(0, SIZE)]
     assert data.stat().st_size == SIZE
 
@@ -90,7 +86,6 @@ def test_a_list_that_cannot_be_read_is_no_list(tmp_path: Path, text: str) -> Non
     data = tmp_path / "a.data"
     filled(data, (0, b"x")).close()
     list_of(data).write_text(text)
-
     assert read_state(data) is None
 
 
@@ -99,7 +94,6 @@ def test_a_list_of_bytes_outside_the_file_is_no_list(tmp_path: Path) -> None:
     data = tmp_path / "a.data"
     filled(data, (0, b"x")).close()
     list_of(data).write_text(list_of(data).read_text().replace('"stop":1', f'"stop":{SIZE + 1}'))
-
     assert read_state(data) is None
 
 
@@ -114,7 +108,6 @@ def test_two_processes_may_fill_one_file(tmp_path: Path) -> None:
     writer.end()
     second.close()
     first.close()
-
     assert gaps(data) == [(20, SIZE)]
 
 
@@ -122,7 +115,6 @@ def test_what_cannot_be_told_from_another_artifact_is_not_noted(tmp_path: Path) 
     """Without an entity tag nobody could check it."""
     with closing(Entry(tmp_path / "a.data", 4, DOING)) as entry:
         Writer(entry, 0).write(b"abcd")
-
     assert read_state(tmp_path / "a.data") is None
 
 
@@ -135,7 +127,6 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
         pytest.raises(ConfigurationError, match="could not be kept on disk") as caught,
     ):
         Writer(entry, 2 * PIECE).write(b"x")
-
     assert "SUTRO_MCP_CACHE_DIR" in str(caught.value)
 
 
@@ -143,7 +134,6 @@ def test_a_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
     """A link in its place is not followed."""
     (tmp_path / "elsewhere").touch()
     (tmp_path / "a.data").symlink_to(tmp_path / "elsewhere")
-
     with pytest.raises(ConfigurationError, match="could not be kept on disk"):
         Entry(tmp_path / "a.data", SIZE, DOING)
 
@@ -153,9 +143,7 @@ def test_a_list_that_cannot_be_written_costs_no_answer(tmp_path: Path) -> None:
     data = tmp_path / "a.data"
     list_of(data).mkdir()
     (list_of(data) / "in the way").touch()
-
     filled(data, (0, b"x")).close()
-
     assert read_state(data) is None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.data", "a.list"]
 
@@ -169,6 +157,5 @@ def test_the_list_is_written_now_and_then(tmp_path: Path) -> None:
         for _ in range(17):
             writer.write(bytes(PIECE))
         state = read_state(data)
-
     assert state is not None
     assert len(state.pieces) == 16

@@ -41,13 +41,11 @@ async def test_what_a_user_keeps_in_the_named_folder_stays_as_it_is(tmp_path: Pa
     for path in files:
         path.write_bytes(bytes(5000))
     old(files[1])
-
     with serve_in_thread(seed_jobs=False) as emulator:
         job = emulator.add_job(num_rows=1, outputs=["x"])
         connection = resolve_connection(emulator.api_origin, emulator.api_key, env={})
         async with ApiClient(connection) as client, results_engine(named, capacity=1000) as engine:
             assert (await engine.page(client, Variant(job))).row_count == 1
-
     assert [path.stat().st_size for path in files] == [5000] * 3
     assert named.stat().st_mode & 0o777 == 0o755
     ours = named / "sutro-mcp-results"
@@ -60,7 +58,6 @@ def test_the_subfolder_is_found_again_and_links_to_the_named_one_are_followed(tm
     """A process that was killed before it could leave the mark makes no difference."""
     (tmp_path / "link").symlink_to(tmp_path / "new")
     (tmp_path / "new" / "sutro-mcp-results").mkdir(0o700, parents=True)
-
     assert (
         cache_folder(tmp_path / "link")
         == cache_folder(tmp_path / "new")
@@ -156,9 +153,7 @@ def test_what_a_killed_process_left_is_removed_after_a_week(
     for path in (*tmp_path.rglob("*"),):
         if used not in (path, path.parent):
             old(path)
-
     sweep()
-
     assert set(tmp_path.iterdir()) == {used, mixed, mine, elsewhere, link, file}
     assert {path.name for path in mixed.iterdir()} == {"CACHEDIR.TAG", "notes.txt", f"{'1' * 16}.data"}
     for folder in (used, mine, elsewhere):
