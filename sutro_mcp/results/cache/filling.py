@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -38,12 +39,12 @@ class RemoteArtifact(Protocol):
         ...
 
 
+@dataclass(eq=False)
 class _Coming:
     """A request under way: bytes up to `at` have come, and those up to `stop` will."""
 
-    def __init__(self, start: int, stop: int) -> None:
-        self.at = start
-        self.stop = stop
+    at: int
+    stop: int
 
 
 class CachedArtifact:

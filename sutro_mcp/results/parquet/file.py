@@ -51,7 +51,6 @@ class ParquetFile:
     """
 
     def __init__(self, rounds: RequestRounds, footer: Footer) -> None:
-        """Use `open_parquet`."""
         self._rounds = rounds
         self._footer = footer
         self._columns = {column.name: column for column in footer.columns}

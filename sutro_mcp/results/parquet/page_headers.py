@@ -81,7 +81,6 @@ class PageWalker:
     """A way through a chunk's pages: `position` is where the next header is, `seen` the values before it."""
 
     def __init__(self, chunk: Chunk) -> None:
-        """At the first page."""
         self.chunk = chunk
         self.position = chunk.start
         self.seen = 0

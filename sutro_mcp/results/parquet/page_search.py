@@ -37,7 +37,6 @@ class FlatChunk:
     """What is known of a flat column's chunk; it is kept, so that the file is asked for it once."""
 
     def __init__(self, chunk: Chunk) -> None:
-        """Nothing is known at first."""
         self._chunk = chunk
         self._cursor = PageWalker(chunk)
         self._pages: list[Page] = []

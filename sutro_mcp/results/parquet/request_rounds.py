@@ -34,7 +34,6 @@ class RequestRounds:
     """The source of a file's bytes, and which of them were wanted already."""
 
     def __init__(self, source: Bytes) -> None:
-        """Nothing was wanted yet."""
         self.source = source
         self._wanted = ByteRanges()
 

@@ -43,7 +43,6 @@ class Reader:
     __slots__ = ("data", "position")
 
     def __init__(self, data: bytes, position: int = 0) -> None:
-        """Start at `position` of `data`."""
         self.data = data
         self.position = position
 

@@ -205,28 +205,6 @@ def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(
         assert raw == buffer.getvalue()
 
 
-LATE: dict[str, tuple[list[Any], dict[str, Any]]] = {
-    "fractions": ([{"a": 1}, {"a": 2}, {"a": 0.5}], {"a": pl.Float64}),
-    "text": ([{"a": 1}, {"a": 2}, {"a": "x"}], {"a": pl.String}),
-    "beyond 64 bit": ([{"a": 1}, {"a": 2}, {"a": 2**64}], {"a": pl.String}),
-    "first beyond 64 bit": ([{"a": 2**64}, {"a": None}, {"a": 2**70}], {"a": pl.Int128}),
-    "another field": ([{"a": 1}, {"a": 2}, {"b": 1}], {"a": pl.Int64, "b": pl.Int64}),
-    "the first field": ([{}, {}, {"b": 1}], {"b": pl.Int64}),
-    "a list": ([{"a": 1}, {"a": []}, {"a": [0.5]}], {"a": pl.List(pl.Float64)}),
-    "an object": ([{"a": None}, {"a": {}}, {"a": {"b": 1}}], {"a": pl.Struct({"b": pl.Int64})}),
-}
-
-
-@pytest.mark.parametrize("name", LATE)
-def test_the_last_row_may_change_a_type(tmp_path: Path, name: str) -> None:
-    """Each row is a part of its own here."""
-    values, kinds = LATE[name]
-    artifact = objects(tmp_path, *values)
-    frame, _ = streamed(artifact, 1)
-    assert_frame_equal(frame, frame_of(artifact))
-    assert frame.schema == pl.Schema(kinds)
-
-
 @pytest.mark.parametrize(("head", "tail"), [('{"a":', "}"), ('{"a":[', "]}")], ids=["objects", "lists"])
 def test_outputs_that_nest_too_deeply_stay_text(tmp_path: Path, head: str, tail: str) -> None:
     """Polars would take hours for them; nothing of them is lost."""

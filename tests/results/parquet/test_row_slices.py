@@ -132,13 +132,6 @@ FILES: dict[str, Writer] = {
     "wide arrow index": lambda: arrow_file(
         wide(), data_page_size=32_768, write_batch_size=40, write_page_index=True
     ),
-    "wide arrow large dictionary index": lambda: arrow_file(
-        wide(),
-        data_page_size=32_768,
-        write_batch_size=40,
-        write_page_index=True,
-        dictionary_pagesize_limit=400_000,
-    ),
     "wide arrow plain v2": lambda: arrow_file(
         wide(), data_page_size=32_768, write_batch_size=40, use_dictionary=False, data_page_version="2.0"
     ),
@@ -171,7 +164,7 @@ def test_any_rows_are_those_of_the_whole_file(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("budget", [1 << 14, 8 << 20], ids=["small slices", "usual slices"])
-def test_the_runs_together_are_every_column(name: str, budget: int) -> None:
+def test_the_slices_together_are_every_column(name: str, budget: int) -> None:
     """Once each row, none missing, whatever the size of a slice."""
     data = FILES[name]()
     whole = pl.read_parquet(data)
@@ -181,7 +174,7 @@ def test_the_runs_together_are_every_column(name: str, budget: int) -> None:
         assert same(decode([each for each in slices if each.name == column]), whole[column]), column
 
 
-def test_runs_come_in_the_order_of_the_file_and_are_as_small_as_asked() -> None:
+def test_slices_come_in_the_order_of_the_file_and_are_as_small_as_asked() -> None:
     """So that they can be taken while the file arrives, and decoded in little memory."""
     data = arrow_file(
         wide(), data_page_size=32_768, write_batch_size=40, row_group_size=1500, use_dictionary=False
@@ -194,7 +187,7 @@ def test_runs_come_in_the_order_of_the_file_and_are_as_small_as_asked() -> None:
     assert {each.first_row + each.row_count for each in slices} >= {1500, 3000}
 
 
-def test_a_run_has_no_more_rows_than_a_reader_should_hold() -> None:
+def test_a_slice_has_no_more_rows_than_a_reader_should_hold() -> None:
     """Rows of one value take next to no bytes in the file and many when decoded."""
     frame = pl.DataFrame({"same": ["x" * 100] * 1_000_000})
     file = open_parquet(local(arrow_file(frame, data_page_size=1024)))
@@ -204,7 +197,7 @@ def test_a_run_has_no_more_rows_than_a_reader_should_hold() -> None:
     assert max(each.row_count for each in empty.row_slices(["same"])) <= 262_144
 
 
-def test_a_run_is_a_file_for_any_reader() -> None:
+def test_a_slice_is_a_file_for_any_reader() -> None:
     """Not only for the one that happens to be used."""
     data = polars_file(plain(), row_group_size=700, data_page_size=2048)
     file = open_parquet(local(data))
@@ -215,7 +208,7 @@ def test_a_run_is_a_file_for_any_reader() -> None:
         assert pd.concat(slices, ignore_index=True)[name].equals(whole[name])
 
 
-def test_files_without_rows_have_columns_and_no_runs() -> None:
+def test_files_without_rows_have_columns_and_no_slices() -> None:
     """An empty job is not a damaged one."""
     for data in (arrow_file(plain().clear()), polars_file(plain().clear())):
         file = open_parquet(Remote(data))
@@ -240,13 +233,6 @@ def test_rows_that_are_not_there_are_left_out(
         assert found == []
     else:
         assert cut(found, *expected).to_list() == list(range(*expected))
-
-
-def test_a_name_that_no_column_has_is_the_callers_mistake() -> None:
-    """Names are those that the file gave."""
-    file = open_parquet(local(arrow_file(plain())))
-    with pytest.raises(KeyError):
-        file.rows(["missing"], 0, 1)
 
 
 def test_spans_and_size_are_those_of_the_columns_asked_for() -> None:

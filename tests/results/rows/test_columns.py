@@ -189,15 +189,6 @@ def test_an_output_column_called_like_another_is_refused(tmp_path: Path, taken: 
         read(artifact, taken)
 
 
-@pytest.mark.parametrize("name", ["confidence_score", "inputs", "outputs", "*", "^x$", ""])
-def test_an_output_column_may_have_any_free_name(tmp_path: Path, name: str) -> None:
-    """Names of columns that are absent are free."""
-    assert read(parquet(tmp_path, {"outputs": ["a"], "id": [1]}, include_inputs=True), name) == {
-        name: ["a"],
-        "id": [1],
-    }
-
-
 def whole() -> bytes:
     """A sound Parquet file."""
     buffer = io.BytesIO()

@@ -53,25 +53,6 @@ def test_a_page_without_fields_shows_the_outputs_as_they_are(tmp_path: Path, tex
     ]
 
 
-def test_fields_stand_where_the_output_column_was(tmp_path: Path) -> None:
-    """Inputs and carried columns before them, diagnostics behind."""
-    artifact = parquet(
-        tmp_path,
-        {
-            "confidence_score": [0.5],
-            "outputs": ['{"a": 1}'],
-            "id": [7],
-            "cumulative_logprobs": [-1.0],
-            "inputs": ["q"],
-        },
-        include_inputs=True,
-        include_cumulative_logprobs=True,
-    )
-    answer = page(artifact)
-    assert answer.columns == ["inputs", "id", "a", "cumulative_logprobs", "confidence_score"]
-    assert answer.rows == [["q", 7, 1, -1.0, 0.5]]
-
-
 def test_a_field_whose_name_is_taken_says_where_it_is_from(tmp_path: Path) -> None:
     """Neither of the two values is lost, even if the longer name is taken as well."""
     text = '{"id": "field", "inference_result.id": "other"}'
@@ -170,12 +151,6 @@ def test_a_row_too_wide_for_its_budget_loses_length_then_columns(tmp_path: Path)
         "13 cells cut to 16 characters (raise max_cell_chars, or name fewer columns); "
         "27 columns left out (name those you need in columns)"
     )
-
-
-def test_a_budget_too_small_for_anything_still_gives_a_row_of_one_column(tmp_path: Path) -> None:
-    """Below 500 characters the budget is a wish."""
-    answer = page(objects(tmp_path, {"a": "x" * 900, "b": 1}), max_chars=1)
-    assert (answer.columns, answer.rows) == (["a"], [["xxx… [900 chars]"]])
 
 
 NAMES = ["*", "^x$", "^.*$", "a.b", "", " ", "[0]", "é", "a, b"]

@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.rows.page import make_page
 from sutro_mcp.results.summary.summariser import make_summary
 from sutro_mcp.results.worker.protocol import StoppedError
-from tests.results.support import JOB_ID, file, parquet
+from tests.results.support import JOB_ID
 
 # Their types are unknown.
 pa: Any = importlib.import_module("pyarrow")
@@ -125,23 +126,19 @@ def test_a_task_whose_bytes_cannot_be_had_is_stopped(tmp_path: Path, frame: pl.D
     server.page(offset=ROWS - 5)
 
 
-def test_a_file_that_was_replaced_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
-    """It may be of another artifact."""
-    server = Server(tmp_path, frame)
-    server.page()
-    other = tmp_path / "other"
-    other.write_bytes(server.raw)
-    other.replace(server.path)
-    with pytest.raises(StoppedError):
-        make_page(PageRequest(artifact=server.ref), server)
-
-
-def test_a_file_that_was_cut_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
-    """Although all its bytes had come."""
+@pytest.mark.parametrize("fate", ["replaced", "cut", "removed"])
+def test_a_file_that_is_no_longer_the_same_stops_the_task(
+    tmp_path: Path, frame: pl.DataFrame, fate: str
+) -> None:
+    """The server fetches it anew; to the caller nothing has happened."""
     server = Server(tmp_path, frame)
     server.summary()
-    with server.path.open("r+b") as file:
-        file.truncate(len(server.raw) // 2)
+    if fate == "cut":
+        os.truncate(server.path, len(server.raw) // 2)
+    else:
+        server.path.rename(tmp_path / "aside")
+    if fate == "replaced":
+        server.path.write_bytes(server.raw)
     with pytest.raises(StoppedError):
         make_page(PageRequest(artifact=server.ref, offset=ROWS - 3), server)
 
@@ -169,34 +166,6 @@ def test_a_page_behind_the_last_row_of_nothing_has_its_columns(tmp_path: Path) -
     server = Server(tmp_path, pl.DataFrame({"id": pl.Series([], dtype=pl.Int64), "outputs": []}))
     assert server.page().columns == ["id", "inference_result"]
     assert server.summary().row_count == 0
-
-
-def test_results_that_came_as_json_have_the_same_pages_and_summary(tmp_path: Path) -> None:
-    """They are read whole, and asked for nothing."""
-    texts = [f"text {row % 7}" for row in range(50)]
-    raw = json.dumps({"outputs": texts, "confidence_score": [row / 50 for row in range(50)]})
-    as_json = file(tmp_path, raw, "json")
-    as_parquet = parquet(tmp_path, {"outputs": texts, "confidence_score": [row / 50 for row in range(50)]})
-    asked: list[dict[str, Any]] = [{"offset": 9}, {"columns": ["confidence_score"]}, {"columns": ["nowhere"]}]
-    for options in asked:
-        pages = [_said(PageRequest(artifact=each, **options)) for each in (as_json, as_parquet)]
-        assert pages[0] == pages[1]
-    assert make_summary(SummaryRequest(artifact=as_json)) == make_summary(SummaryRequest(artifact=as_parquet))
-
-
-def _said(request: PageRequest) -> Page | str:
-    try:
-        return make_page(request)
-    except InvalidArgumentError as error:
-        return str(error)
-
-
-def test_a_file_that_another_process_removed_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
-    """The server fetches it anew; to the caller nothing has happened."""
-    server = Server(tmp_path, frame)
-    server.path.unlink()
-    with pytest.raises(StoppedError):
-        make_page(PageRequest(artifact=server.ref), server)
 
 
 def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ UNPACKED: dict[str, tuple[Sequence[str | None], dict[str, list[Any]]]] = {
     "first appearance": (['{"b": 1}', '{"a": 2, "b": 3}'], {"b": [1, 3], "a": [None, 2]}),
     "numbers": (['{"a": 1}', '{"a": 2.5}'], {"a": [1.0, 2.5]}),
     "number and text": (['{"a": 1.50}', '{"a": "x"}'], {"a": ["1.5", "x"]}),
+    "beyond 64 bit": (['{"a": 1}', f'{{"a": {2**64}}}'], {"a": ["1", str(2**64)]}),
     "nested": (['{"a": {"x": 1}, "l": [1]}'], {"a": [{"x": 1}], "l": [[1]]}),
     "literal names": (
         ['{"*": 1, "^x$": 2, "": 3, "inputs": 4}'],

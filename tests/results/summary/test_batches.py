@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sutro_mcp.results import ColumnSummary, Distribution
+from sutro_mcp.results import Distribution
 from sutro_mcp.results.summary.batches import one_ahead
 from sutro_mcp.results.summary.summariser import Summariser
 from sutro_mcp.results.worker.protocol import StoppedError
@@ -160,22 +160,6 @@ def test_types_of_a_column_are_told_from_all_its_batches() -> None:
     ]
     assert [top.value for top in column(answer, "vector").top] == ["[0.5,1.5]"]
     assert column(answer, "vector").items == Distribution(min=2, q25=2, median=2, q75=2, max=2, mean=2)
-
-
-def test_a_sample_without_text_is_shown_as_what_it_is() -> None:
-    """Numbers as their digits, nothing as nothing."""
-    answer = summarise(pl.Series([7, None]))
-    assert [sample.output for sample in answer.samples] == ["7", None]
-    assert answer.columns == [
-        ColumnSummary(
-            name=OUTPUT,
-            type="integer",
-            present=2,
-            nulls=1,
-            distinct=1,
-            numbers=Distribution(min=7, q25=7, median=7, q75=7, max=7, mean=7),
-        )
-    ]
 
 
 def test_a_batch_out_of_turn_is_refused() -> None:

@@ -288,25 +288,6 @@ def test_refusals_are_told_by_how_they_begin(tmp_path: Path, text: str, is_refus
     assert suspicions(answer) == ({"refusal-like (English phrases)": (1, [0])} if is_refusal else {})
 
 
-def test_a_job_with_a_schema_whose_rows_all_fail_says_so(tmp_path: Path) -> None:
-    """Although nothing about the outputs themselves looks like JSON."""
-    artifact = outputs(tmp_path, "no", '{"a": ', "[1]")
-    assert suspicions(summary(artifact, json_schema={})) == {
-        "not JSON": (2, [0, 2]),
-        "JSON cut off or broken": (1, [1]),
-    }
-    assert summary(artifact, json_schema={}, unpack_json=False).suspicious == []
-
-
-def test_long_texts_that_repeat_are_suspicious(tmp_path: Path) -> None:
-    """Short ones and structured ones repeat for good reasons."""
-    as_json = json.dumps({"review": PROSE})
-    assert suspicions(summary(outputs(tmp_path, PROSE, "ok", PROSE, "ok"))) == {
-        "same output as another row": (2, [0, 2])
-    }
-    assert suspicions(summary(outputs(tmp_path, as_json, as_json))) == {}
-
-
 def test_samples_are_the_same_every_time(tmp_path: Path) -> None:
     """Chosen by position and length; empty and null outputs are not the shortest."""
     artifact = parquet(
@@ -348,12 +329,6 @@ def test_carried_columns_are_described_behind_the_fields(tmp_path: Path) -> None
     assert answer.columns[2].numbers == Distribution(
         min=0.5, q25=0.625, median=0.75, q75=0.875, max=1, mean=0.75
     )
-
-
-def test_values_few_rows_hold_are_not_frequent(tmp_path: Path) -> None:
-    """Two of a thousand are an example, not a category."""
-    answer = summary(outputs(tmp_path, *["yes"] * 700, *["no"] * 298, *["rare"] * 2))
-    assert [top.value for top in answer.columns[0].top] == ["yes", "no"]
 
 
 def test_fields_beyond_the_two_hundredth_are_said_to_be_missing(tmp_path: Path) -> None:
