@@ -19,8 +19,8 @@ artifacts lie in a folder that goes with the process, or, if it was killed, a we
 other in one step; what is no list, no regular file or of another length counts as missing.
 """
 
-from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, Variant
-from .filling import CachedArtifact, Progress, RemoteArtifact
+from .cache import ArtifactSource, ArtifactStore, FetchedArtifact
+from .filling import CachedArtifact, OnBytes, RemoteArtifact
 from .folders import kept_folder
 
 __all__ = [
@@ -28,8 +28,7 @@ __all__ = [
     "ArtifactStore",
     "CachedArtifact",
     "FetchedArtifact",
-    "Progress",
+    "OnBytes",
     "RemoteArtifact",
-    "Variant",
     "kept_folder",
 ]

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -21,9 +21,10 @@ from sutro_mcp.errors import (
     RangesUnsupportedError,
     UnexpectedReplyError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 
 from .file_on_disk import Entry, read_state, remove
-from .filling import CachedArtifact, Format, Progress, RemoteArtifact
+from .filling import CachedArtifact, Format, OnBytes, RemoteArtifact
 from .folders import KEPT_SECONDS, claim, is_ours, remove_folder, sweep, temporary_folder, usage
 
 # Files that are open between two calls.
@@ -47,36 +48,15 @@ class ArtifactSource(Protocol):
         """Stands for deployment and key, and reveals neither."""
         ...
 
-    async def open_results(
-        self, job_id: str, *, include_inputs: bool = False, include_cumulative_logprobs: bool = False
-    ) -> RemoteArtifact | None:
+    async def open_results(self, spec: ResultsSpec) -> RemoteArtifact | None:
         """The artifact where parts of it can be had, or None."""
         ...
 
     async def fetch_results(
-        self,
-        job_id: str,
-        directory: Path,
-        *,
-        include_inputs: bool = False,
-        include_cumulative_logprobs: bool = False,
-        on_progress: Progress | None = None,
+        self, spec: ResultsSpec, directory: Path, *, on_bytes: OnBytes | None = None
     ) -> FetchedArtifact:
         """The whole artifact as a new file in `directory`."""
         ...
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One artifact: the options change its columns."""
-
-    job_id: str
-    include_inputs: bool = False
-    include_cumulative_logprobs: bool = False
-
-    @property
-    def doing(self) -> str:
-        return f"read the results of {self.job_id}"
 
 
 @dataclass
@@ -101,19 +81,19 @@ class ArtifactStore:
     async def artifact(
         self,
         source: ArtifactSource,
-        variant: Variant,
+        spec: ResultsSpec,
         *,
         fresh: bool = False,
-        on_progress: Progress | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> AsyncGenerator[CachedArtifact]:
         """The artifact, kept on disk until the block ends. `fresh` neither reads nor feeds the store.
 
         When the block raises ArtifactChangedError or UnexpectedReplyError, what it has read is not given to
         the next caller; nor is what is kept, unless a `fresh` one turns out to be the same.
         """
-        key = _key(source, variant)
+        key = _key(source, spec)
         if fresh:
-            artifact = await self._find(None, source, variant, on_progress)
+            artifact = await self._find(None, source, spec, on_bytes)
             try:
                 yield artifact
                 if key in self._open and not self._open[key].artifact.is_that_of(artifact):
@@ -125,7 +105,7 @@ class ArtifactStore:
             if key in self._open and not self._open[key].artifact.is_in_place:
                 self._drop(key)
             if key not in self._open:
-                self._open[key] = _Open(await self._find(key, source, variant, on_progress))
+                self._open[key] = _Open(await self._find(key, source, spec, on_bytes))
             entry = self._open[key]
             self._open.move_to_end(key)
             entry.users += 1
@@ -142,9 +122,9 @@ class ArtifactStore:
                 entry.artifact.discard()
             self._make_room()
 
-    def path_of(self, source: ArtifactSource, variant: Variant) -> Path | None:
+    def path_of(self, source: ArtifactSource, spec: ResultsSpec) -> Path | None:
         """Where the artifact lies that the next caller gets, if it is known; no other ever lies there."""
-        entry = self._open.get(_key(source, variant))
+        entry = self._open.get(_key(source, spec))
         return entry.artifact.path if entry is not None and not entry.is_bad else None
 
     def _drop(self, key: str) -> None:
@@ -164,38 +144,28 @@ class ArtifactStore:
         sweep()
 
     async def _find(
-        self, key: str | None, source: ArtifactSource, variant: Variant, on_progress: Progress | None
+        self, key: str | None, source: ArtifactSource, spec: ResultsSpec, on_bytes: OnBytes | None
     ) -> CachedArtifact:
         """What an earlier process left, if it is still what the deployment has; else a new artifact.
 
         Without `key` it is a new one, which no other process finds.
         """
-        remote = await source.open_results(
-            variant.job_id,
-            include_inputs=variant.include_inputs,
-            include_cumulative_logprobs=variant.include_cumulative_logprobs,
-        )
+        remote = await source.open_results(spec)
         if remote is None:
             _restore(self._private)
-            fetched = await source.fetch_results(
-                variant.job_id,
-                self._private,
-                include_inputs=variant.include_inputs,
-                include_cumulative_logprobs=variant.include_cumulative_logprobs,
-                on_progress=on_progress,
-            )
-            entry = Entry(fetched.path, fetched.path.stat().st_size, variant.doing, is_whole=True)
+            fetched = await source.fetch_results(spec, self._private, on_bytes=on_bytes)
+            entry = Entry(fetched.path, fetched.path.stat().st_size, spec.doing, is_whole=True)
             return CachedArtifact(entry, None, fetched.format)
         if key is None:
             data = self._private / f"{token_hex(8)}.data"
-        elif found := await self._left(key, remote, variant):
+        elif found := await self._left(key, remote, spec):
             return found
         else:
             data = self.folder / f"{key}-{token_hex(8)}.data"
         _restore(data.parent)
-        return CachedArtifact(Entry(data, remote.size, variant.doing), remote)
+        return CachedArtifact(Entry(data, remote.size, spec.doing), remote)
 
-    async def _left(self, key: str, remote: RemoteArtifact, variant: Variant) -> CachedArtifact | None:
+    async def _left(self, key: str, remote: RemoteArtifact, spec: ResultsSpec) -> CachedArtifact | None:
         """What an earlier process left, if it is still what the deployment has."""
         for data in sorted(self.folder.glob(f"{key}-*.data")):
             state = await anyio.to_thread.run_sync(read_state, data)
@@ -205,7 +175,7 @@ class ArtifactStore:
                 remove(data)
                 continue
             try:
-                artifact = CachedArtifact(Entry(data, remote.size, variant.doing, state=state), remote)
+                artifact = CachedArtifact(Entry(data, remote.size, spec.doing, state=state), remote)
             except ConfigurationError:
                 # Something else is in its place. Where nothing can be kept, a new one will say so.
                 remove(data)
@@ -250,11 +220,6 @@ def _restore(folder: Path) -> None:
             claim(folder)
 
 
-def _key(source: ArtifactSource, variant: Variant) -> str:
-    parts = (
-        source.cache_identity,
-        variant.job_id,
-        variant.include_inputs,
-        variant.include_cumulative_logprobs,
-    )
+def _key(source: ArtifactSource, spec: ResultsSpec) -> str:
+    parts = (source.cache_identity, *astuple(spec))
     return sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]

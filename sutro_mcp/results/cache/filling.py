@@ -8,12 +8,13 @@ from typing import Literal, Protocol
 
 import anyio
 
-from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, SutroError, UnexpectedReplyError
+from sutro_mcp.concurrency import task_group
+from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, UnexpectedReplyError
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
 
 from .file_on_disk import Entry, Writer
 
-Progress = Callable[[int, int | None], None]
+OnBytes = Callable[[int, int | None], None]
 Format = Literal["parquet", "json", "csv"]
 
 # Up to this size an artifact is fetched whole: one request costs less than the three of a page.
@@ -57,7 +58,7 @@ class CachedArtifact:
         self._remote = remote
         self._coming: list[_Coming] = []
         self._news = anyio.Event()
-        self._listeners: list[Progress] = []
+        self._listeners: list[OnBytes] = []
         self._checking = anyio.Lock()
         self._only_whole = entry.size <= SMALL
 
@@ -89,16 +90,16 @@ class CachedArtifact:
         return etag is not None and (etag, self.size) == (other._entry.etag, other.size)
 
     @contextmanager
-    def reporting(self, on_progress: Progress | None) -> Generator[None]:
-        """Tell `on_progress` how many bytes are there, and how many there are, whenever some come."""
-        if on_progress is None:
+    def reporting(self, on_bytes: OnBytes | None) -> Generator[None]:
+        """Tell `on_bytes` how many bytes are there, and how many there are, whenever some come."""
+        if on_bytes is None:
             yield
             return
-        self._listeners.append(on_progress)
+        self._listeners.append(on_bytes)
         try:
             yield
         finally:
-            self._listeners.remove(on_progress)
+            self._listeners.remove(on_bytes)
 
     async def verify(self) -> None:
         """Raises ArtifactChangedError if what an earlier process left is not of what the store has now."""
@@ -106,7 +107,7 @@ class CachedArtifact:
             async for _ in chunks:
                 pass
 
-    async def want(self, spans: Sequence[ByteRange]) -> None:
+    async def fetch(self, spans: Sequence[ByteRange]) -> None:
         """Return when all these bytes are on disk."""
         fetched: list[ByteRange] = []
         while gaps := await self._gaps(spans):
@@ -115,20 +116,23 @@ class CachedArtifact:
                     "read the results", "bytes that came are not there", "Call again; if it stays, report it"
                 )
             coming = ByteRanges((fetch.at, fetch.stop) for fetch in self._coming)
-            if fetches := [gap for start, stop in gaps for gap in coming.gaps(start, stop)]:
+            fetches = [gap for start, stop in gaps for gap in coming.gaps(start, stop)]
+            # Beside parts that are on their way, the rest would be a part, too.
+            if fetches and not (self._only_whole and self._coming):
+                in_parts = not self._only_whole
                 await self._fetch_all(fetches)
-                fetched = gaps
+                fetched = [] if in_parts and self._only_whole else gaps
             else:
                 await self._news.wait()
         self._entry.touch()
 
-    async def ahead(self, spans: Sequence[ByteRange]) -> None:
+    async def prefetch(self, spans: Sequence[ByteRange]) -> None:
         """Fetch these bytes in order, for a reader that will soon want them and meet what goes wrong."""
         for start, stop in spans:
             for at in range(start, stop, _STEP):
                 await self._check([(at, min(at + _STEP, stop))])
         for span in await self._gaps(spans):
-            await self.want([span])
+            await self.fetch([span])
 
     def close(self) -> None:
         """Keep what has come for another time, if it can then be told from another artifact."""
@@ -156,26 +160,20 @@ class CachedArtifact:
         # At once, before anybody else can ask for the same.
         coming = [_Coming(start, stop) for start, stop in spans]
         self._coming.extend(coming)
-        failures: list[SutroError] = []
 
         async def fetch(each: _Coming) -> None:
             try:
                 await self._fetch(each)
             except RangesUnsupportedError:
                 self._only_whole = True
-            except SutroError as error:
-                failures.append(error)
-                group.cancel_scope.cancel()
 
         try:
-            async with anyio.create_task_group() as group:
+            async with task_group() as group:
                 for each in coming:
                     group.start_soon(fetch, each)
         finally:
             for each in coming:
                 self._end(each)
-        if failures:
-            raise failures[0]
 
     def _end(self, coming: _Coming) -> None:
         if coming in self._coming:

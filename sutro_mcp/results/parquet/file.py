@@ -28,7 +28,7 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     if size < len(MAGIC) + _FRAME:
         raise DamagedError("the file is too short")
     rounds = RequestRounds(source)
-    rounds.want(opening_ranges(size))
+    rounds.fetch(opening_ranges(size))
     frame = source.read(size - _FRAME, size)
     if frame[4:] == ENCRYPTED_MAGIC:
         raise UnsupportedError("the file is encrypted")
@@ -38,7 +38,7 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     start = size - _FRAME - length
     if start < len(MAGIC) or length > MAX_FOOTER:
         raise DamagedError("the footer is too long")
-    rounds.want([(start, size)])
+    rounds.fetch([(start, size)])
     return ParquetFile(rounds, read_footer(source.read(start, size - _FRAME), start))
 
 

@@ -25,7 +25,7 @@ class Bytes(Protocol):
         """Exactly the bytes [start, stop); waits until they are there."""
         ...
 
-    def want(self, spans: Sequence[ByteRange]) -> None:
+    def fetch(self, spans: Sequence[ByteRange], /) -> None:
         """Fetch what is absent of these spans together; waits until all are there."""
         ...
 
@@ -37,10 +37,10 @@ class RequestRounds:
         self.source = source
         self._wanted = ByteRanges()
 
-    def want(self, spans: Iterable[ByteRange]) -> None:
+    def fetch(self, spans: Iterable[ByteRange]) -> None:
         """Have these bytes there, with one request at most."""
         if absent := self._absent(merged(spans)):
-            self.source.want(absent)
+            self.source.fetch(absent)
             for start, stop in absent:
                 self._wanted.add(start, stop)
 
@@ -58,7 +58,7 @@ class RequestRounds:
                     needed += absent
                 except StopIteration as done:
                     results[number] = done.value
-            self.want(needed)
+            self.fetch(needed)
         return [results[number] for number in range(len(lookups))]
 
     def _absent(self, spans: Iterable[ByteRange]) -> list[ByteRange]:

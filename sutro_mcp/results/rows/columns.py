@@ -43,11 +43,11 @@ def arrangement(columns: Sequence[str], ref: LocalArtifact, output_column: str) 
     outputs = _find_outputs(columns, ref)
     if output_column != outputs and output_column in columns:
         raise InvalidArgumentError(
-            f"read the results of {ref.job_id}",
+            ref.spec.doing,
             f"they already carry a column named {quote(output_column, 60)}",
             "Choose another output_column",
         )
-    wanted = {"inputs": ref.include_inputs, "cumulative_logprobs": ref.include_cumulative_logprobs}
+    wanted = ref.spec.optional_columns
     diagnostics = {"confidence_score", *(name for name, asked in wanted.items() if asked)}
     carried = [c for c in columns if c != outputs and c not in diagnostics]
     order = [
@@ -62,7 +62,7 @@ def arrangement(columns: Sequence[str], ref: LocalArtifact, output_column: str) 
 
 
 def _find_outputs(columns: Sequence[str], ref: LocalArtifact) -> str:
-    for candidate in ("outputs", ref.job_id, "inference_result", "output"):
+    for candidate in ("outputs", ref.spec.job_id, "inference_result", "output"):
         if candidate in columns:
             return candidate
     rest = [c for c in columns if c not in _KNOWN]
@@ -139,7 +139,7 @@ def _kind(value: Any) -> str:
 
 def unreadable(ref: LocalArtifact, happened: str) -> UnexpectedReplyError:
     return UnexpectedReplyError(
-        f"read the results of {ref.job_id}",
+        ref.spec.doing,
         happened,
         "Call again with disable_cache; if it stays, report it to Sutro",
     )

@@ -63,8 +63,8 @@ def _frame(columns: Iterable[pl.Series]) -> pl.DataFrame:
 
 def carried_names(names: Iterable[str], ref: LocalArtifact, output_column: str) -> list[str]:
     """The columns of an artifact that came from the input: no outputs, no diagnostics that were asked for."""
-    asked = {"inputs": ref.include_inputs, "cumulative_logprobs": ref.include_cumulative_logprobs}
-    own = {output_column, "confidence_score", *(name for name, included in asked.items() if included)}
+    asked = (name for name, included in ref.spec.optional_columns.items() if included)
+    own = {output_column, "confidence_score", *asked}
     return [name for name in names if name not in own]
 
 

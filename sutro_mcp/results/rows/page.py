@@ -12,7 +12,7 @@ from typing import Any, cast
 import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results.request_models import Page, PageRequest
+from sutro_mcp.results.request_models import LocalArtifact, Page, PageRequest
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, visible
 
@@ -25,16 +25,16 @@ _MAX_LISTED = 4_000
 _UNREAD = object()
 
 
-def make_page(request: PageRequest, channel: Channel | None = None) -> Page:
+def make_page(artifact: LocalArtifact, request: PageRequest, channel: Channel | None = None) -> Page:
     """The page asked for. Raises InvalidArgumentError for an unknown column or an offset past the end."""
-    with open_rows(request.artifact, request.output_column, channel or NullChannel()) as table:
-        return _make(table, request)
+    with open_rows(artifact, request.output_column, channel or NullChannel()) as table:
+        return _make(table, artifact, request)
 
 
-def _make(table: Rows, request: PageRequest) -> Page:
+def _make(table: Rows, artifact: LocalArtifact, request: PageRequest) -> Page:
     if request.offset and request.offset >= table.height:
         raise InvalidArgumentError(
-            f"read rows of {request.artifact.job_id} from offset {request.offset:,}",
+            f"{request.doing(artifact.spec)} from offset {request.offset:,}",
             f"it has {table.height:,} rows, numbered from 0",
             f"Use an offset below {max(table.height, 1):,}",
         )

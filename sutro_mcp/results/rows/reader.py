@@ -5,15 +5,16 @@ not know how to do, and results that came as JSON, are read whole.
 """
 
 import io
-from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import polars as pl
 
+from sutro_mcp.concurrency import LRU
 from sutro_mcp.results.parquet import DamagedError, ParquetFile, RowSlice, UnsupportedError, open_parquet
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.worker.protocol import Channel, FileBytes, StoppedError
+from sutro_mcp.results.worker.file_bytes import FileBytes
+from sutro_mcp.results.worker.protocol import Channel, StoppedError
 
 from .columns import arrangement, read_artifact, unreadable
 
@@ -43,7 +44,7 @@ def _parquet_rows(opened: "_Opened", ref: LocalArtifact, output_column: str) -> 
     try:
         return ParquetRows(opened, ref, output_column)
     except UnsupportedError:
-        opened.source.want([(0, opened.source.size)])
+        opened.source.fetch([(0, opened.source.size)])
         return FrameRows(read_artifact(ref, output_column))
 
 
@@ -79,7 +80,7 @@ class _Opened:
     def __init__(self, ref: LocalArtifact) -> None:
         self.source = FileBytes(ref)
         self._file: ParquetFile | None = None
-        self._kept: OrderedDict[tuple[str, int], pl.Series] = OrderedDict()
+        self._kept = LRU[tuple[str, int], pl.Series](_KEPT_BYTES, _bytes_of)
 
     @property
     def file(self) -> ParquetFile:
@@ -95,10 +96,6 @@ class _Opened:
             for each in slices:
                 self._kept[name, each.first_row] = decode(each)
             found[name] = self._find(name, start, stop)
-        while (
-            len(self._kept) > 1 and sum(each.estimated_size() for each in self._kept.values()) > _KEPT_BYTES
-        ):
-            self._kept.popitem(last=False)
         return {name: column for name, column in found.items() if column is not None}
 
     def _find(self, name: str, start: int, stop: int) -> pl.Series | None:
@@ -148,7 +145,7 @@ class ParquetRows:
         shown = {self._stored[name]: name for name in names}
         with _readable(self._ref):
             file = self._opened.file
-            self._opened.source.ahead(file.spans(tuple(shown)))
+            self._opened.source.prefetch(file.spans(tuple(shown)))
             for each in file.row_slices(tuple(shown)):
                 yield shown[each.name], each.first_row, decode(each)
 
@@ -162,7 +159,7 @@ class ParquetRows:
         file = self._opened.file
         if file.uncompressed([stored]) > _SEARCHED_BYTES:
             return iter([self.part([name], 0, 1_000).get_column(name)]), False
-        self._opened.source.want(file.spans([stored]))
+        self._opened.source.fetch(file.spans([stored]))
         with _readable(self._ref):
             try:
                 return iter([decode(each) for each in file.row_slices([stored])]), True
@@ -171,12 +168,12 @@ class ParquetRows:
 
     def whole(self) -> FrameRows:
         """The same rows, read at once: for what `batches` could not do half way through."""
-        self._opened.source.want([(0, self._opened.source.size)])
+        self._opened.source.fetch([(0, self._opened.source.size)])
         return FrameRows(read_artifact(self._ref, self._output_column))
 
 
 Rows = FrameRows | ParquetRows
-_files: OrderedDict[tuple[str, int], _Opened] = OrderedDict()
+_files = LRU[tuple[str, int], _Opened](_MOST_FILES)
 
 
 def _opened(ref: LocalArtifact) -> _Opened:
@@ -185,10 +182,11 @@ def _opened(ref: LocalArtifact) -> _Opened:
     key = (ref.path, ref.inode)
     if key not in _files:
         _files[key] = _Opened(ref)
-    _files.move_to_end(key)
-    while len(_files) > _MOST_FILES:
-        _files.popitem(last=False)
     return _files[key]
+
+
+def _bytes_of(column: pl.Series) -> int:
+    return int(column.estimated_size())
 
 
 def decode(each: RowSlice) -> pl.Series:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from sutro_mcp.results.parquet import UnsupportedError
-from sutro_mcp.results.request_models import SUMMARY_CHARS, Sample, Summary, SummaryRequest
+from sutro_mcp.results.request_models import SUMMARY_CHARS, LocalArtifact, Sample, Summary, SummaryRequest
 from sutro_mcp.results.rows.json_fields import Path, at, unwrap
 from sutro_mcp.results.rows.json_values import cell, parse_object, times_as_text
 from sutro_mcp.results.rows.reader import Rows, open_rows
@@ -32,10 +32,10 @@ _MOST_BYTES = 16 * 2**20
 Cells = Callable[[str, Sequence[int]], Sequence[Any]]
 
 
-def make_summary(request: SummaryRequest, channel: Channel | None = None) -> Summary:
+def make_summary(artifact: LocalArtifact, request: SummaryRequest, channel: Channel | None = None) -> Summary:
     """The summary of a whole artifact, at most `max_chars` long as JSON text."""
     channel = channel or NullChannel()
-    with open_rows(request.artifact, request.output_column, channel) as table:
+    with open_rows(artifact, request.output_column, channel) as table:
         try:
             return _summarise(table, request, channel)
         except UnsupportedError:
@@ -47,7 +47,7 @@ def _summarise(table: Rows, request: SummaryRequest, channel: Channel) -> Summar
         table.names,
         table.height,
         request.output_column,
-        json_schema=request.json_schema,
+        json_schema=request.expected.json_schema,
         unpack_json=request.unpack_json,
     )
     with one_ahead(table.batches(summariser.columns)) as batches:
@@ -61,7 +61,7 @@ def _summarise(table: Rows, request: SummaryRequest, channel: Channel) -> Summar
         # Indexing would give a list as a Series.
         return [part.get_column(name).to_list()[0] for part in parts]
 
-    return summariser.result(cells, expected_rows=request.expected_rows, max_chars=request.max_chars)
+    return summariser.result(cells, expected_rows=request.expected.num_rows, max_chars=request.max_chars)
 
 
 class Summariser:

@@ -18,7 +18,8 @@ from sutro_mcp.errors import (
     ServiceUnavailableError,
     UnexpectedReplyError,
 )
-from sutro_mcp.results.cache import ArtifactStore, Variant
+from sutro_mcp.results.cache import ArtifactStore
+from sutro_mcp.results_spec import ResultsSpec
 from tests.results.support import reads_proc
 
 pytestmark = pytest.mark.anyio
@@ -36,19 +37,19 @@ class Sutro:
     folder: Path
     store: ArtifactStore
 
-    def add(self) -> Variant:
+    def add(self) -> ResultsSpec:
         """A job with results of about 200 kB."""
-        return Variant(self.emulator.add_job(num_rows=1, outputs=["x"], parquet=BODY))
+        return ResultsSpec(self.emulator.add_job(num_rows=1, outputs=["x"], parquet=BODY))
 
-    def replace(self, variant: Variant, body: bytes) -> None:
+    def replace(self, spec: ResultsSpec, body: bytes) -> None:
         """Other results for the same job."""
-        self.emulator.job(variant.job_id).parquet = body
-        self.emulator.artifacts.replace(self.emulator.job(variant.job_id))
+        self.emulator.job(spec.job_id).parquet = body
+        self.emulator.artifacts.replace(self.emulator.job(spec.job_id))
 
-    async def fetch(self, variant: Variant, client: ApiClient | None = None, fresh: bool = False) -> Path:
+    async def fetch(self, spec: ResultsSpec, client: ApiClient | None = None, fresh: bool = False) -> Path:
         """Fetches all of an artifact and lets go of it; where it is."""
-        async with self.store.artifact(client or self.client, variant, fresh=fresh) as artifact:
-            await artifact.want([(0, artifact.size)])
+        async with self.store.artifact(client or self.client, spec, fresh=fresh) as artifact:
+            await artifact.fetch([(0, artifact.size)])
             assert artifact.is_whole
             return artifact.path
 
@@ -81,27 +82,27 @@ async def sutro(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerato
 
 async def test_results_are_kept_by_deployment_key_job_and_options(sutro: Sutro) -> None:
     """No name shows what it stands for, and no two of them meet."""
-    variant = sutro.add()
-    job_id = variant.job_id
-    kinds = [variant, Variant(job_id, True), Variant(job_id, False, True), sutro.add()]
+    spec = sutro.add()
+    job_id = spec.job_id
+    kinds = [spec, ResultsSpec(job_id, True), ResultsSpec(job_id, False, True), sutro.add()]
     paths = {await sutro.fetch(kind) for kind in kinds}
     assert len(paths) == 4
     sutro.asked()
     assert {await sutro.fetch(kind) for kind in kinds} == paths
     assert sutro.asked() == 0
-    assert not any(variant.job_id in path.name for path in paths)
+    assert not any(spec.job_id in path.name for path in paths)
 
 
 async def test_another_key_reaches_nothing_that_was_fetched_with_this_one(sutro: Sutro) -> None:
     """Not even where the answer would be the same."""
-    variant = sutro.add()
-    ours = await sutro.fetch(variant)
+    spec = sutro.add()
+    ours = await sutro.fetch(spec)
     sutro.emulator.account.api_key = sutro.emulator.api_key = "sk_test_another_key"
     async with ApiClient(
         resolve_connection(sutro.emulator.api_origin, sutro.emulator.api_key, env={})
     ) as other:
         sutro.asked()
-        assert await sutro.fetch(variant, other) != ours
+        assert await sutro.fetch(spec, other) != ours
         assert sutro.asked() == 2
 
 
@@ -130,10 +131,10 @@ async def test_what_nobody_used_for_a_week_is_removed(sutro: Sutro) -> None:
 
 async def test_fresh_results_neither_come_from_the_store_nor_stay_in_it(sutro: Sutro) -> None:
     """Who disables the cache wants nothing kept."""
-    variant = sutro.add()
-    await sutro.fetch(variant)
+    spec = sutro.add()
+    await sutro.fetch(spec)
     sutro.asked()
-    path = await sutro.fetch(variant, fresh=True)
+    path = await sutro.fetch(spec, fresh=True)
     assert sutro.asked() == 2
     assert not path.exists()
     assert sutro.kinds() == [".data", ".list"]
@@ -141,13 +142,13 @@ async def test_fresh_results_neither_come_from_the_store_nor_stay_in_it(sutro: S
 
 async def test_a_fresh_look_at_other_results_ends_what_was_kept(sutro: Sutro) -> None:
     """Or the next call would show the old ones again."""
-    variant, changed = sutro.add(), BODY[:9] + b"changed" + BODY[16:]
-    await sutro.fetch(variant)
-    sutro.replace(variant, changed)
-    async with sutro.store.artifact(sutro.client, variant) as in_use:
-        await sutro.fetch(variant, fresh=True)
+    spec, changed = sutro.add(), BODY[:9] + b"changed" + BODY[16:]
+    await sutro.fetch(spec)
+    sutro.replace(spec, changed)
+    async with sutro.store.artifact(sutro.client, spec) as in_use:
+        await sutro.fetch(spec, fresh=True)
         assert in_use.path.read_bytes() == BODY
-        assert (await sutro.fetch(variant)).read_bytes() == changed
+        assert (await sutro.fetch(spec)).read_bytes() == changed
     assert not in_use.path.exists()
     assert sutro.kinds() == [".data", ".list"]
 
@@ -157,20 +158,20 @@ async def test_a_fresh_look_at_other_results_ends_what_was_kept(sutro: Sutro) ->
 )
 async def test_what_another_process_removed_is_fetched_anew(sutro: Sutro) -> None:
     """Made room, or the user took the folder away."""
-    variant = sutro.add()
-    path = await sutro.fetch(variant)
+    spec = sutro.add()
+    path = await sutro.fetch(spec)
     shutil.rmtree(path.parent)
-    assert (await sutro.fetch(variant)).read_bytes() == BODY
+    assert (await sutro.fetch(spec)).read_bytes() == BODY
 
 
 async def test_an_artifact_that_changed_between_two_processes_is_fetched_anew(sutro: Sutro) -> None:
     """Same length, other bytes: the entity tag tells."""
-    variant = sutro.add()
-    old = await sutro.fetch(variant)
+    spec = sutro.add()
+    old = await sutro.fetch(spec)
     changed = BODY[:9] + b"changed" + BODY[16:]
-    sutro.replace(variant, changed)
+    sutro.replace(spec, changed)
     sutro.restart()
-    assert (await sutro.fetch(variant)).read_bytes() == changed
+    assert (await sutro.fetch(spec)).read_bytes() == changed
     assert not old.exists()
 
 
@@ -186,10 +187,10 @@ async def test_an_artifact_that_changed_between_two_processes_is_fetched_anew(su
 )
 async def test_what_cannot_be_checked_is_not_kept_for_the_next_process(sutro: Sutro) -> None:
     """In this one it is fetched once."""
-    variant = sutro.add()
-    await sutro.fetch(variant)
+    spec = sutro.add()
+    await sutro.fetch(spec)
     sutro.asked()
-    path = await sutro.fetch(variant)
+    path = await sutro.fetch(spec)
     assert sutro.asked() == 0
     sutro.restart()
     assert not path.exists()
@@ -198,16 +199,16 @@ async def test_what_cannot_be_checked_is_not_kept_for_the_next_process(sutro: Su
 
 async def test_what_a_store_without_parts_gave_is_fetched_anew_by_the_next_process(sutro: Sutro) -> None:
     """It has an entity tag, but no way to ask for one byte with it."""
-    variant = sutro.add()
+    spec = sutro.add()
     for _ in range(2):
-        assert (await sutro.fetch(variant)).read_bytes() == BODY
+        assert (await sutro.fetch(spec)).read_bytes() == BODY
         sutro.restart()
     assert sutro.kinds() == [".data", ".list"]
 
 
 async def test_results_of_a_job_that_has_not_succeeded_are_not_kept(sutro: Sutro) -> None:
     """There is nothing to keep, and the next call asks again."""
-    running = Variant(sutro.emulator.add_job(status="RUNNING"))
+    running = ResultsSpec(sutro.emulator.add_job(status="RUNNING"))
     for _ in range(2):
         sutro.asked()
         with pytest.raises(ResultsNotReadyError):
@@ -218,13 +219,13 @@ async def test_results_of_a_job_that_has_not_succeeded_are_not_kept(sutro: Sutro
 
 async def test_a_failure_is_told_to_all_and_remembered_for_nobody(sutro: Sutro) -> None:
     """Who asks later may be lucky."""
-    variant = sutro.add()
+    spec = sutro.add()
     sutro.emulator.faults.add(Fault.json(503, "busy"), origin="store", times=None)
     failures: list[ServiceUnavailableError] = []
 
     async def call() -> None:
         with pytest.raises(ServiceUnavailableError) as failed:
-            await sutro.fetch(variant)
+            await sutro.fetch(spec)
         failures.append(failed.value)
 
     async with anyio.create_task_group() as calls:
@@ -232,34 +233,34 @@ async def test_a_failure_is_told_to_all_and_remembered_for_nobody(sutro: Sutro) 
             calls.start_soon(call)
     sutro.emulator.faults.clear()
     assert len(failures) == 3
-    assert (await sutro.fetch(variant)).read_bytes() == BODY
+    assert (await sutro.fetch(spec)).read_bytes() == BODY
 
 
 async def test_what_could_not_be_read_is_fetched_anew(sutro: Sutro) -> None:
     """It must not be what the next call finds."""
-    variant = sutro.add()
+    spec = sutro.add()
 
     async def read() -> None:
-        async with sutro.store.artifact(sutro.client, variant) as artifact:
-            await artifact.want([(0, 9)])
+        async with sutro.store.artifact(sutro.client, spec) as artifact:
+            await artifact.fetch([(0, 9)])
             raise UnexpectedReplyError("read", "it is damaged", "Call again")
 
     with pytest.raises(UnexpectedReplyError):
         await read()
     assert sutro.kinds() == []
-    await sutro.fetch(variant)
+    await sutro.fetch(spec)
     assert sutro.kinds() == [".data", ".list"]
 
 
 async def test_an_artifact_of_another_length_takes_the_place_of_the_old_one(sutro: Sutro) -> None:
     """What lies there without a list is nobody's, and stays until room is made."""
-    variant = sutro.add()
-    old = await sutro.fetch(variant)
+    spec = sutro.add()
+    old = await sutro.fetch(spec)
     orphan = old.with_name(f"{old.name.partition('-')[0]}-{0:016}.data")
     orphan.touch()
-    sutro.replace(variant, BODY + BODY)
+    sutro.replace(spec, BODY + BODY)
     sutro.restart()
-    assert (await sutro.fetch(variant)).read_bytes() == BODY + BODY
+    assert (await sutro.fetch(spec)).read_bytes() == BODY + BODY
     assert (old.exists(), orphan.exists()) == (False, True)
 
 
@@ -287,45 +288,45 @@ async def test_what_lies_in_the_place_of_a_file_is_as_good_as_missing(
     sutro: Sutro, tmp_path: Path, suffix: str, kind: str
 ) -> None:
     """Nothing waits for it, nothing follows it, and a new artifact is fetched."""
-    variant = sutro.add()
-    old = await sutro.fetch(variant)
+    spec = sutro.add()
+    old = await sutro.fetch(spec)
     sutro.store.close()
     elsewhere = tmp_path / "elsewhere"
     shutil.copy(old.with_suffix(suffix), elsewhere)
     copied, changed = elsewhere.read_bytes(), elsewhere.stat().st_mtime_ns
     put(kind, old.with_suffix(suffix), elsewhere)
     sutro.restart()
-    assert (await sutro.fetch(variant)).read_bytes() == BODY
+    assert (await sutro.fetch(spec)).read_bytes() == BODY
     assert (elsewhere.read_bytes(), elsewhere.stat().st_mtime_ns) == (copied, changed)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="makes pipes")
 async def test_what_takes_the_place_of_a_file_while_it_is_open_is_not_read(sutro: Sutro) -> None:
     """The next call fetches the artifact anew."""
-    variant = sutro.add()
-    path = await sutro.fetch(variant)
+    spec = sutro.add()
+    path = await sutro.fetch(spec)
     sutro.restart()
 
     async def read() -> None:
-        async with sutro.store.artifact(sutro.client, variant) as artifact:
+        async with sutro.store.artifact(sutro.client, spec) as artifact:
             put("pipe", artifact.path, path)
-            await artifact.want([(0, 9)])
+            await artifact.fetch([(0, 9)])
 
     with pytest.raises(ArtifactChangedError, match="gone from the disk"):
         await read()
-    assert (await sutro.fetch(variant)).read_bytes() == BODY
+    assert (await sutro.fetch(spec)).read_bytes() == BODY
 
 
 async def test_an_old_artifact_that_cannot_be_checked_now_is_checked_later(sutro: Sutro) -> None:
     """It is neither used nor thrown away."""
-    variant = sutro.add()
-    path = await sutro.fetch(variant)
+    spec = sutro.add()
+    path = await sutro.fetch(spec)
     sutro.restart()
     sutro.emulator.faults.add(Fault.json(503, "busy"), origin="store", times=None)
     with pytest.raises(ServiceUnavailableError):
-        await sutro.fetch(variant)
+        await sutro.fetch(spec)
     sutro.emulator.faults.clear()
-    assert await sutro.fetch(variant) == path
+    assert await sutro.fetch(spec) == path
 
 
 @reads_proc

@@ -13,8 +13,10 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import serve_in_thread
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results import results_engine
-from sutro_mcp.results.cache import Variant, kept_folder
+from sutro_mcp.results.cache import kept_folder
 from sutro_mcp.results.cache.folders import cache_folder, claim, remove_folder, sweep, temporary_folder
+from sutro_mcp.results.request_models import PageRequest
+from sutro_mcp.results_spec import ResultsSpec
 
 WEEK = 7 * 24 * 3600
 
@@ -45,7 +47,7 @@ async def test_what_a_user_keeps_in_the_named_folder_stays_as_it_is(tmp_path: Pa
         job = emulator.add_job(num_rows=1, outputs=["x"])
         connection = resolve_connection(emulator.api_origin, emulator.api_key, env={})
         async with ApiClient(connection) as client, results_engine(named, capacity=1000) as engine:
-            assert (await engine.page(client, Variant(job))).row_count == 1
+            assert (await engine.page(client, ResultsSpec(job), PageRequest())).row_count == 1
     assert [path.stat().st_size for path in files] == [5000] * 3
     assert named.stat().st_mode & 0o777 == 0o755
     ours = named / "sutro-mcp-results"

@@ -10,6 +10,7 @@ from sutro_mcp.results.export.export import make_export
 from sutro_mcp.results.export.file_names import export_name
 from sutro_mcp.results.request_models import ExportRequest
 from sutro_mcp.results.rows.frames import build_frame
+from sutro_mcp.results_spec import ResultsSpec
 from tests.results.support import JOB_ID
 
 FORMATS: list[ExportFormat] = ["parquet", "csv", "jsonl"]
@@ -21,10 +22,8 @@ def export(
     """Export in this process; `channel` and `step` are those of the task."""
     own = {name: options.pop(name) for name in ("channel", "step") if name in options}
     whole, chosen = export_name(name, cast("ExportFormat", form) if form else None)
-    request = ExportRequest(
-        artifact=artifact, folder=str(folder), file_name=whole, temporary=".part", format=chosen, **options
-    )
-    report = make_export(request, **own)
+    request = ExportRequest(folder=folder, file_name=whole, temporary=".part", format=chosen, **options)
+    report = make_export(artifact, request, **own)
     assert report.bytes == (folder / whole).stat().st_size
     assert ".part" not in names(folder)
     return report
@@ -45,4 +44,4 @@ def stored(folder: Path, table: pl.DataFrame, rows_in_group: int, name: str = "a
     """The artifact, cut into row groups."""
     path = folder / f"{name}.parquet"
     table.write_parquet(path, row_group_size=rows_in_group)
-    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID)
+    return LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(JOB_ID))

@@ -37,7 +37,7 @@ class Remote:
         assert not self._absent(start, stop), "read before it was wanted"
         return self.data[start:stop]
 
-    def want(self, spans: Sequence[ByteRange]) -> None:
+    def fetch(self, spans: Sequence[ByteRange]) -> None:
         """One round, if anything of it is absent."""
         assert all(0 <= start < stop <= len(self.data) for start, stop in spans)
         absent = [gap for span in spans for gap in self._absent(*span)]

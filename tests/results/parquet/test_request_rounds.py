@@ -55,7 +55,7 @@ def test_the_first_rows_need_head_and_tail_alone(layout: str) -> None:
     """They are fetched at once, before anything is known of the file; nothing may follow."""
     data = file(layout)
     remote = Remote(data)
-    remote.want(opening_ranges(len(data), with_head=True))
+    remote.fetch(opening_ranges(len(data), with_head=True))
     found = open_parquet(remote).rows(["outputs"], 0, PAGE)
     assert same(cut(found["outputs"], 0, PAGE), frame()["outputs"][:PAGE])
     assert len(remote.rounds) == 1
@@ -124,7 +124,7 @@ def test_a_column_that_begins_in_the_head_uses_what_is_there() -> None:
     """Small columns before the outputs do not cost the first rows another round."""
     data = arrow_file(frame().select(pl.col("score").head(ROWS), "outputs"))
     remote = Remote(data)
-    remote.want(opening_ranges(len(data), with_head=True))
+    remote.fetch(opening_ranges(len(data), with_head=True))
     found = open_parquet(remote).rows(["score"], 0, PAGE)
     assert same(cut(found["score"], 0, PAGE), frame()["score"][:PAGE])
     assert len(remote.rounds) == 1

@@ -244,7 +244,7 @@ def test_spans_and_size_are_those_of_the_columns_asked_for() -> None:
     assert spans == sorted(spans)
     remote = Remote(data, rounds=[])
     opened = open_parquet(remote)
-    remote.want(spans)
+    remote.fetch(spans)
     assert sum(each.row_count for each in opened.row_slices(["words", "more"])) == 2 * ROWS
     assert file.spans(file.names) == [(4, max(stop for _, stop in file.spans(file.names)))]
     assert (

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sutro_mcp.errors import InvalidArgumentError, SutroError, UnexpectedReplyError
 from sutro_mcp.results import LocalArtifact
 from sutro_mcp.results.rows.columns import read_artifact
+from sutro_mcp.results_spec import ResultsSpec
 from tests.results.support import JOB_ID, file, panicking, parquet
 
 TABLE = {"outputs": ["a", None], "id": [1, 2]}
@@ -127,7 +128,9 @@ def test_any_json_in_the_cells_is_a_table_or_an_error_of_ours(folder: Path, valu
     path = folder / "any.json"
     path.write_text(json.dumps({"outputs": values, "id": values}))
     try:
-        rows = read_artifact(LocalArtifact(path=str(path), format="json", job_id="job-x"), "text").height
+        rows = read_artifact(
+            LocalArtifact(path=str(path), format="json", spec=ResultsSpec("job-x")), "text"
+        ).height
     except SutroError:
         rows = len(values)
     assert rows == len(values)
@@ -232,7 +235,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, raw: bytes) -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     """Someone may clean temporary folders."""
     with pytest.raises(UnexpectedReplyError, match="the file is not there"):
-        read(LocalArtifact(path=str(tmp_path / "gone"), format="parquet", job_id=JOB_ID))
+        read(LocalArtifact(path=str(tmp_path / "gone"), format="parquet", spec=ResultsSpec(JOB_ID)))
 
 
 def test_csv_is_refused(tmp_path: Path) -> None:
@@ -245,4 +248,6 @@ def test_a_file_name_with_patterns_is_one_file(tmp_path: Path) -> None:
     """polars would expand it."""
     path = tmp_path / "a*[0]?.parquet"
     pl.DataFrame({"outputs": ["x"]}).write_parquet(path)
-    assert read(LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID)) == {"inference_result": ["x"]}
+
+    artifact = LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(JOB_ID))
+    assert read(artifact) == {"inference_result": ["x"]}

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sutro_mcp.results import Cell, LocalArtifact
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import visible
 from tests.results.support import JOB_ID, every_page, size
 
@@ -128,7 +129,7 @@ def write(folder: Path, table: pl.DataFrame, layout: dict[str, Any]) -> LocalArt
     """The table as an artifact, inputs included; it takes the place of the one before."""
     path = folder / "property.parquet"
     table.write_parquet(path, **layout)
-    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID, include_inputs=True)
+    return LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(JOB_ID, include_inputs=True))
 
 
 def naive_row(row: dict[str, Any], taken: set[str]) -> dict[str, Any]:

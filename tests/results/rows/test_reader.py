@@ -18,6 +18,7 @@ from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.rows.page import make_page
 from sutro_mcp.results.summary.summariser import make_summary
 from sutro_mcp.results.worker.protocol import StoppedError
+from sutro_mcp.results_spec import ResultsSpec
 from tests.results.support import JOB_ID
 
 # Their types are unknown.
@@ -37,11 +38,11 @@ class Server:
         self.path = folder / "holes.parquet"
         with self.path.open("wb") as file:
             file.truncate(len(self.raw))
-        self.whole = LocalArtifact(path=str(whole), format="parquet", job_id=JOB_ID)
+        self.whole = LocalArtifact(path=str(whole), format="parquet", spec=ResultsSpec(JOB_ID))
         self.ref = LocalArtifact(
             path=str(self.path),
             format="parquet",
-            job_id=JOB_ID,
+            spec=ResultsSpec(JOB_ID),
             inode=self.path.stat().st_ino,
             is_whole=False,
         )
@@ -55,7 +56,7 @@ class Server:
         if self.patience < 0:
             raise StoppedError
         with self.path.open("r+b") as file:
-            for start, stop in message["want"]:
+            for start, stop in message["fetch"]:
                 file.seek(start)
                 file.write(self.raw[start:stop])
                 self.sent.add(start, stop)
@@ -66,14 +67,14 @@ class Server:
 
     def page(self, **options: Any) -> Page:
         """A page made from the file with holes, which is that of the whole one."""
-        page = make_page(PageRequest(artifact=self.ref, **options), self)
-        assert page == make_page(PageRequest(artifact=self.whole, **options))
+        page = make_page(self.ref, PageRequest(**options), self)
+        assert page == make_page(self.whole, PageRequest(**options))
         return page
 
     def summary(self) -> Summary:
         """The same for a summary."""
-        summary = make_summary(SummaryRequest(artifact=self.ref), self)
-        assert summary == make_summary(SummaryRequest(artifact=self.whole))
+        summary = make_summary(self.ref, SummaryRequest(), self)
+        assert summary == make_summary(self.whole, SummaryRequest())
         return summary
 
 
@@ -103,7 +104,7 @@ def test_pages_and_summaries_come_from_the_bytes_that_are_asked_for(
     server.page(offset=5, limit=7)
     assert server.patience == asked
     server.summary()
-    assert "ahead" in server.told[0]
+    assert "prefetch" in server.told[0]
     assert server.told[-1] == {"rows": [ROWS, ROWS]}
 
 
@@ -140,7 +141,7 @@ def test_a_file_that_is_no_longer_the_same_stops_the_task(
     if fate == "replaced":
         server.path.write_bytes(server.raw)
     with pytest.raises(StoppedError):
-        make_page(PageRequest(artifact=server.ref, offset=ROWS - 3), server)
+        make_page(server.ref, PageRequest(offset=ROWS - 3), server)
 
 
 def test_a_field_is_looked_for_in_the_first_rows_of_large_results(tmp_path: Path) -> None:
@@ -170,8 +171,9 @@ def test_a_page_behind_the_last_row_of_nothing_has_its_columns(tmp_path: Path) -
 
 def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
     """Said as such."""
+    folder = LocalArtifact(path=str(tmp_path), format="parquet", spec=ResultsSpec(JOB_ID))
     with pytest.raises(UnexpectedReplyError, match="the file cannot be read"):
-        make_page(PageRequest(artifact=LocalArtifact(path=str(tmp_path), format="parquet", job_id=JOB_ID)))
+        make_page(folder, PageRequest())
 
 
 def test_a_footer_that_is_not_understood_leads_to_the_whole_file(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_a_footer_that_is_not_understood_leads_to_the_whole_file(tmp_path: Path)
     with server.path.open("wb") as hole:
         hole.truncate(len(server.raw))
     with pytest.raises(UnexpectedReplyError, match="damaged"):
-        make_page(PageRequest(artifact=server.ref), server)
+        make_page(server.ref, PageRequest(), server)
     assert server.sent.covers(0, len(server.raw))
 
 
@@ -192,7 +194,7 @@ def test_a_field_is_looked_for_in_the_whole_file_where_parts_cannot_be_read(tmp_
     kinds = [json.dumps({"field": f"a rather long value, number {number}"}) for number in range(2_000)]
     server = Server(tmp_path, pl.DataFrame({"outputs": pl.Series(kinds, dtype=pl.Enum(kinds))}))
     with pytest.raises(InvalidArgumentError, match="no such column"):
-        make_page(PageRequest(artifact=server.ref, columns=("nowhere",)), server)
+        make_page(server.ref, PageRequest(columns=("nowhere",)), server)
 
 
 def test_decoded_rows_are_not_kept_without_end(tmp_path: Path) -> None:

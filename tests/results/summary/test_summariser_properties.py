@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from sutro_mcp.results import LocalArtifact, Summary
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.answers import ResultsAnswer
 from tests.results.support import JOB_ID, objects, parquet, summary, suspicions
@@ -176,4 +177,4 @@ def write(folder: Path, texts: list[str | None] | list[str]) -> LocalArtifact:
     """Outputs as an artifact that takes the place of the one before."""
     path = folder / "property.parquet"
     pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String)}).write_parquet(path)
-    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID)
+    return LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(JOB_ID))
