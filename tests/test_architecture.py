@@ -18,8 +18,10 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "concurrency": (set(), {"anyio"}),
     # A record that both `api` and `results` need, which know nothing of each other.
     "results_spec": (set(), set()),
-    "settings": ({"errors"}, {"pydantic"}),
+    "settings": ({"errors", "untrusted"}, {"pydantic"}),
     "host_configs": (set(), set()),
+    "console": ({"redaction"}, set()),
+    "check": ({"api", "settings", "errors"}, set()),
     "api": (
         {"errors", "file_access", "untrusted", "redaction", "results_spec"},
         {"httpx", "pydantic", "anyio", "stamina"},
@@ -36,7 +38,18 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "emulator": (set(), {"starlette", "polars", "uvicorn"}),
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
-        {"api", "server", "settings", "errors", "emulator", "demo", "host_configs", "redaction"},
+        {
+            "api",
+            "server",
+            "settings",
+            "errors",
+            "emulator",
+            "demo",
+            "check",
+            "console",
+            "host_configs",
+            "redaction",
+        },
         {"anyio"},
     ),
     "__main__": ({"cli"}, set()),
@@ -112,7 +125,7 @@ def test_packages_are_two_levels_deep_and_files_short() -> None:
             ["polars", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],
         ),
         ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "pandas", "mcp"]),
-        ("import sutro_mcp.emulator", ["polars", "httpx", "mcp", "uvicorn"]),
+        ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
     ],
 )

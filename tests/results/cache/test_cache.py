@@ -73,7 +73,7 @@ async def sutro(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerato
     """One of these; the deployment reads the contract as a test's parameter says."""
     folder = tmp_path / "cache"
     folder.mkdir()
-    with serve_in_thread(seed_jobs=False, reading=getattr(request, "param", ApiVariant())) as emulator:
+    with serve_in_thread(seed_jobs=False, variant=getattr(request, "param", ApiVariant())) as emulator:
         async with ApiClient(resolve_connection(emulator.api_origin, emulator.api_key, env={})) as client:
             sutro = Sutro(emulator, client, folder, ArtifactStore(folder, LARGE))
             yield sutro
