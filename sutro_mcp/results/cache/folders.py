@@ -37,7 +37,8 @@ def cache_folder(parent: Path) -> Path:
     # Links are followed here, and never again.
     parent = Path(os.path.realpath(parent))
     try:
-        problem = _problem(_made(parent)) or claim(parent / _NAME)
+        parent.mkdir(0o700, parents=True, exist_ok=True)
+        problem = _problem(parent) or claim(parent / _NAME)
         if problem is None:
             with tempfile.TemporaryFile(dir=parent / _NAME):
                 return parent / _NAME
@@ -66,7 +67,8 @@ def temporary_folder() -> Path:
 
 def claim(folder: Path) -> str | None:
     """Make `folder` if it is missing and mark it as ours; or say why that cannot be. Raises OSError."""
-    if problem := _problem(_made(folder)):
+    folder.mkdir(0o700, parents=True, exist_ok=True)
+    if problem := _problem(folder):
         return problem
     # Between making it and marking it a process may have been killed.
     if not any(folder.iterdir()):
@@ -74,7 +76,11 @@ def claim(folder: Path) -> str | None:
             made = open_regular(folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             with os.fdopen(made, "wb") as marker:
                 marker.write(_MARK)
-    return None if _is_marked(folder) else f"its folder {_NAME} holds files that sutro-mcp did not make"
+    return (
+        None
+        if _is_regular(folder / _MARKER)
+        else f"its folder {_NAME} holds files that sutro-mcp did not make"
+    )
 
 
 def sweep() -> None:
@@ -83,7 +89,7 @@ def sweep() -> None:
         with suppress(OSError):
             if (
                 _problem(left) is None
-                and _is_marked(left)
+                and _is_regular(left / _MARKER)
                 and time.time() - _last_change(left) > KEPT_SECONDS
             ):
                 remove_folder(left)
@@ -102,10 +108,7 @@ def remove_folder(folder: Path) -> None:
 
 def is_ours(path: Path) -> bool:
     """Whether `path`, in a folder of ours, is a regular file with one of our names."""
-    try:
-        return bool(_OUR_FILE.fullmatch(path.name)) and S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
+    return bool(_OUR_FILE.fullmatch(path.name)) and _is_regular(path)
 
 
 def usage(data: Path) -> tuple[float, int] | None:
@@ -122,25 +125,19 @@ def usage(data: Path) -> tuple[float, int] | None:
     return used, getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512
 
 
-def _made(folder: Path) -> Path:
-    with suppress(FileExistsError):
-        folder.mkdir(0o700, parents=True)
-    return folder
-
-
 def _problem(folder: Path) -> str | None:
     """Why nothing of ours may lie in `folder`, if so. Raises OSError."""
     found = folder.lstat()
     if not S_ISDIR(found.st_mode):
-        return "it is not a folder" if folder.name != _NAME else f"{_NAME} there is not a folder"
+        return f"{folder.name} there is not a folder"
     if os.name == "posix" and found.st_uid not in (os.geteuid(), 0):
         return "it belongs to another user"
     return "other users may write there" if is_writable_by_others(found) else None
 
 
-def _is_marked(folder: Path) -> bool:
+def _is_regular(path: Path) -> bool:
     try:
-        return S_ISREG((folder / _MARKER).lstat().st_mode)
+        return S_ISREG(path.lstat().st_mode)
     except OSError:
         return False
 

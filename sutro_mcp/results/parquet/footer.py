@@ -189,9 +189,9 @@ def _chunk(reader: Reader, kind: int, leaf: Leaf) -> Chunk:
             case ColumnMetaData.TYPE:
                 leaf_type = reader.integer(inner)
             case ColumnMetaData.ENCODINGS:
-                encodings = reader.integers(inner)
+                encodings = tuple(map(reader.integer, reader.items(inner)))
             case ColumnMetaData.PATH_IN_SCHEMA:
-                path = reader.binaries(inner)
+                path = tuple(map(reader.binary, reader.items(inner)))
             case ColumnMetaData.CODEC:
                 codec = reader.integer(inner)
             case ColumnMetaData.NUM_VALUES:

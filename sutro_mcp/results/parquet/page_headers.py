@@ -22,7 +22,7 @@ MAX_PAGE_SIZE = 256 << 20  # uncompressed; writers aim at 1 MiB
 MAX_PAGE_VALUES = 1 << 24
 MAX_PAGES = 1 << 16  # in one chunk
 MAX_HEADER = 1 << 20  # a header may hold the smallest and the largest value
-_WINDOW = 16 << 10
+_FIRST_READ = 4 << 10  # a sixteenth of a sixteenth of MAX_HEADER
 _SIZES = (PageHeader.TYPE, PageHeader.UNCOMPRESSED_PAGE_SIZE, PageHeader.COMPRESSED_PAGE_SIZE)
 _DETAILS = {
     PageType.DATA_PAGE: PageHeader.DATA_PAGE_HEADER,
@@ -86,8 +86,6 @@ class PageWalker:
         self.seen = 0
         self.dictionary: Page | None = None
         self._found = 0
-        self._window = b""
-        self._window_start = 0
 
     def next(self, read: Read, limit: int) -> Page | None:
         """The next data page whose header ends before `limit`, if there is one; nothing beyond is read.
@@ -96,7 +94,9 @@ class PageWalker:
         """
         limit = min(limit, self.chunk.stop)
         while self.seen < self.chunk.values and self.position < limit:
-            header = self._header(read, limit)
+            header = header_within(read, self.position, limit)
+            if header is None and limit == self.chunk.stop:
+                raise DamagedError("a column chunk ends within the header of a page")
             if header is None:
                 break
             page = header.page(self.position, self.seen, self.dictionary)
@@ -107,7 +107,6 @@ class PageWalker:
                 self.dictionary = page
             elif page.values:
                 return page
-        self._window = b""
         return None
 
     def _move(self, page: Page, values: int) -> None:
@@ -122,26 +121,20 @@ class PageWalker:
         # Not before: who asks again after an error must get the same.
         self.position, self.seen, self._found = page.stop, self.seen + values, self._found + 1
 
-    def _header(self, read: Read, limit: int) -> Header | None:
-        """The header at `position`; none if it ends beyond `limit`, and the chunk goes on there."""
-        size = _WINDOW
-        while True:
-            begin = self.position - self._window_start
-            if 0 <= begin < len(self._window):
-                try:
-                    return read_header(self._window, begin)
-                except EndOfDataError:
-                    if begin == 0:
-                        size = min(max(size, 4 * len(self._window)), MAX_HEADER)
-            stop = min(self.position + size, limit)
-            if begin == 0 and len(self._window) >= stop - self.position:
-                break
-            self._window, self._window_start = read(self.position, stop), self.position
-        if len(self._window) >= MAX_HEADER:
-            raise UnsupportedError("the header of a page is too long")
-        if limit == self.chunk.stop:
-            raise DamagedError("a column chunk ends within the header of a page")
-        return None
+
+def header_within(read: Read, start: int, stop: int) -> Header | None:
+    """The page header at `start`, or None if it goes on beyond `stop`. Raises as `read_header` does."""
+    size = _FIRST_READ
+    while True:
+        data = read(start, min(start + size, stop))
+        try:
+            return read_header(data, 0)
+        except EndOfDataError:
+            if len(data) >= MAX_HEADER:
+                raise UnsupportedError("the header of a page is too long") from None
+        if len(data) < size:
+            return None
+        size *= 16
 
 
 def read_header(data: bytes, position: int) -> Header:

@@ -11,12 +11,11 @@ from sutro_mcp.results.cache.byte_ranges import ByteRange
 
 from .damage import DamagedError, UnsupportedError
 from .footer import Chunk
-from .page_headers import MAX_HEADER, MAX_PAGE_VALUES, MAX_PAGES, Header, Page, Read, read_header
-from .thrift import EndOfDataError, Reader
+from .page_headers import MAX_PAGE_VALUES, MAX_PAGES, Header, Page, Read, header_within
+from .thrift import Reader
 from .thrift_fields import OffsetIndex, PageLocation
 
 MAX_INDEX_SIZE = 16 << 20
-_FIRST_READ = 4 << 10  # a sixteenth of a sixteenth of MAX_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +76,9 @@ def dictionary_at(read: Read, span: ByteRange) -> Page:
 
 
 def _header(read: Read, span: ByteRange) -> Header:
-    start, stop = span
-    size = _FIRST_READ
-    while True:
-        data = read(start, min(start + size, stop))
-        try:
-            header = read_header(data, 0)
-        except EndOfDataError:
-            if len(data) >= min(MAX_HEADER, stop - start):
-                raise
-            size *= 16
-            continue
-        if header.size != stop - start:
-            raise DamagedError("a page does not end where the page index says")
-        if header.values > MAX_PAGE_VALUES:
-            raise UnsupportedError("a page is too large")
-        return header
+    header = header_within(read, *span)
+    if header is None or header.size != span[1] - span[0]:
+        raise DamagedError("a page does not end where the page index says")
+    if header.values > MAX_PAGE_VALUES:
+        raise UnsupportedError("a page is too large")
+    return header

@@ -74,14 +74,6 @@ class Reader:
         start = self._move(self._varint())
         return self.data[start : self.position]
 
-    def integers(self, kind: int) -> tuple[int, ...]:
-        """A list of whole numbers."""
-        return tuple(self.integer(item) for item in self.items(kind))
-
-    def binaries(self, kind: int) -> tuple[bytes, ...]:
-        """A list of texts."""
-        return tuple(self.binary(item) for item in self.items(kind))
-
     def struct(self, kind: int) -> Iterator[tuple[int, int]]:
         """The fields of a struct that must be one."""
         if kind != Kind.STRUCT:

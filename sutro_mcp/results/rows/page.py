@@ -83,9 +83,8 @@ def _records(
         if request.output_column not in request.columns:
             del row[request.output_column]
         row.update({fields[key]: value for key, value in found.items()})
-    names: list[str] = []
-    for column in part.columns:
-        names.extend([column] if column != request.output_column else fields.values())
+    own = request.output_column
+    names = [name for column in part.columns for name in (fields.values() if column == own else [column])]
     if any(row[_UNREAD] for row in rows) and request.output_column not in names:
         names.append(request.output_column)
     return rows, names

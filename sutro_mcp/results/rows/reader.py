@@ -36,16 +36,11 @@ def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Gener
         with _readable(ref):
             opened = _opened(ref)
             stack.enter_context(opened.source.opened(ref.inode, channel))
-            rows = _parquet_rows(opened, ref, output_column)
+            try:
+                rows = ParquetRows(opened, ref, output_column)
+            except UnsupportedError:
+                rows = _whole(opened, ref, output_column)
         yield rows
-
-
-def _parquet_rows(opened: "_Opened", ref: LocalArtifact, output_column: str) -> "Rows":
-    try:
-        return ParquetRows(opened, ref, output_column)
-    except UnsupportedError:
-        opened.source.fetch([(0, opened.source.size)])
-        return FrameRows(read_artifact(ref, output_column))
 
 
 class FrameRows:
@@ -168,8 +163,12 @@ class ParquetRows:
 
     def whole(self) -> FrameRows:
         """The same rows, read at once: for what `batches` could not do half way through."""
-        self._opened.source.fetch([(0, self._opened.source.size)])
-        return FrameRows(read_artifact(self._ref, self._output_column))
+        return _whole(self._opened, self._ref, self._output_column)
+
+
+def _whole(opened: _Opened, ref: LocalArtifact, output_column: str) -> FrameRows:
+    opened.source.fetch([(0, opened.source.size)])
+    return FrameRows(read_artifact(ref, output_column))
 
 
 Rows = FrameRows | ParquetRows

@@ -118,9 +118,9 @@ def test_a_subfolder_of_our_name_that_is_not_ours_is_refused(tmp_path: Path) -> 
         {
             "own": "its folder sutro-mcp-results holds files that sutro-mcp did not make",
             "link": "sutro-mcp-results there is not a folder",
-            "file": "sutro-mcp-results there is not a folder",
+            "file": "it cannot be written (File exists)",
             "shared": "other users may write there",
-            "no folder": "sutro-mcp-results there is not a folder",
+            "no folder": "it cannot be written (File exists)",
         }
     )
 
