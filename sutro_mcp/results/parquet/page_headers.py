@@ -22,6 +22,7 @@ MAX_PAGE_SIZE = 256 << 20  # uncompressed; writers aim at 1 MiB
 MAX_PAGE_VALUES = 1 << 24
 MAX_PAGES = 1 << 16  # in one chunk
 MAX_HEADER = 1 << 20  # a header may hold the smallest and the largest value
+_BLOCK = 16 << 10
 _FIRST_READ = 4 << 10  # a sixteenth of a sixteenth of MAX_HEADER
 _SIZES = (PageHeader.TYPE, PageHeader.UNCOMPRESSED_PAGE_SIZE, PageHeader.COMPRESSED_PAGE_SIZE)
 _DETAILS = {
@@ -126,7 +127,8 @@ def header_within(read: Read, start: int, stop: int) -> Header | None:
     """The page header at `start`, or None if it goes on beyond `stop`. Raises as `read_header` does."""
     size = _FIRST_READ
     while True:
-        data = read(start, min(start + size, stop))
+        # To the same places for one header after another: what is beyond may have to be asked for.
+        data = read(start, min((start + size | _BLOCK - 1) + 1, stop))
         try:
             return read_header(data, 0)
         except EndOfDataError:
