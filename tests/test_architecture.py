@@ -20,6 +20,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "results_spec": (set(), set()),
     "settings": ({"errors", "untrusted"}, {"pydantic"}),
     "host_configs": (set(), set()),
+    "asgi_serving": (set(), {"uvicorn"}),
     "console": ({"redaction"}, set()),
     "check": ({"api", "settings", "errors"}, set()),
     "api": (
@@ -32,10 +33,20 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
     "sutro_client": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
     "server": (
-        {"api", "results", "results_spec", "settings", "errors", "untrusted", "redaction", "concurrency"},
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "uvicorn"},
+        {
+            "api",
+            "results",
+            "results_spec",
+            "settings",
+            "errors",
+            "untrusted",
+            "redaction",
+            "concurrency",
+            "asgi_serving",
+        },
+        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
     ),
-    "emulator": (set(), {"starlette", "polars", "uvicorn"}),
+    "emulator": ({"asgi_serving"}, {"starlette", "polars"}),
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
         {
