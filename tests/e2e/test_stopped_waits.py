@@ -44,7 +44,7 @@ async def start_and_stop(server: Server, job_id: str, batch: int) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors are counted in /proc")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_a_thousand_stopped_waits_cost_no_descriptor_and_no_thread() -> None:
     """Beyond the few idle connections that the HTTP client keeps for the next call."""
     with serve_in_thread(pace=Pace.clock(600)) as sutro:
