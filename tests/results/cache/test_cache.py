@@ -33,7 +33,7 @@ async def sutro(
     reading: ApiVariant = ApiVariant(),  # noqa: B008 - frozen
 ) -> AsyncGenerator[tuple[Emulator, ApiClient]]:
     """A deployment and a client of it."""
-    with serve_in_thread(seed_jobs=False, reading=reading) as emulator:
+    with serve_in_thread(seed_jobs=False, variant=reading) as emulator:
         async with ApiClient(resolve_connection(emulator.api_origin, emulator.api_key, env={})) as client:
             yield emulator, client
 
