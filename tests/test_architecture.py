@@ -16,16 +16,17 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "settings": ({"errors", "untrusted"}, {"pydantic"}),
     "host_configs": (set(), set()),
+    "asgi_serving": (set(), {"uvicorn"}),
     "console": ({"redaction"}, set()),
     "check": ({"api", "settings", "errors"}, set()),
     "api": ({"errors", "untrusted", "redaction"}, {"httpx", "pydantic", "anyio", "stamina"}),
     "results": ({"errors", "untrusted"}, {"polars", "pydantic", "pydantic_core", "anyio", "pandas"}),
     "sutro_client": ({"api", "results"}, {"anyio", "polars", "pandas"}),
     "server": (
-        {"api", "results", "settings", "errors", "untrusted", "redaction"},
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "uvicorn"},
+        {"api", "results", "settings", "errors", "untrusted", "redaction", "asgi_serving"},
+        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
     ),
-    "emulator": (set(), {"starlette", "polars", "uvicorn"}),
+    "emulator": ({"asgi_serving"}, {"starlette", "polars"}),
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
         {

@@ -58,10 +58,9 @@ async def target_over(
         yield [*(part for name, value in variables.items() for part in ("-e", f"{name}={value}")), *COMMAND]
 
 
-@pytest.mark.parametrize("transport", ["stdio", "http"])
-@pytest.mark.parametrize("era", ["legacy", "modern"])
+@pytest.mark.parametrize(("transport", "era"), [("stdio", "legacy"), ("http", "modern")])
 async def test_the_inspector_can_use_everything(
-    sutro: Emulator, sutro_env: dict[str, str], era: str, transport: str
+    sutro: Emulator, sutro_env: dict[str, str], transport: str, era: str
 ) -> None:
     """Exit 0 from each call, strict about schemas, and an answer with something in it."""
     done, running = sutro.find("support-ticket-triage"), sutro.find("nightly-email-classify")
@@ -140,23 +139,20 @@ async def _inspect_all(
     return answers
 
 
-@pytest.mark.parametrize("transport", ["stdio", "http"])
-async def test_a_failing_call_is_a_tool_error_to_it(
-    sutro: Emulator, sutro_env: dict[str, str], transport: str
+async def test_a_failing_call_is_a_tool_error_to_it_and_the_skill_is_what_its_digest_says(
+    sutro: Emulator, sutro_env: dict[str, str]
 ) -> None:
-    """Exit code 5, and our sentence."""
-    call = ["--method", "tools/call", "--tool-name", "get_job", "--tool-arg", "job_id=job-nope"]
-    async with target_over(transport, sutro, sutro_env) as target:
-        answers = await _inspect_all(target, {"call": [*call, "--protocol-era", "modern"]})
+    """It compares size, digest, and frontmatter as a YAML reader has it."""
+    calls = {
+        "call": ["--method", "tools/call", "--tool-name", "get_job", "--tool-arg", "job_id=job-nope"],
+        "skill": ["--method", "skills/list", "--verify", "--require-digests"],
+    }
+    async with target_over("stdio", sutro, sutro_env) as target:
+        answers = await _inspect_all(
+            target, {what: [*call, "--protocol-era", "modern"] for what, call in calls.items()}
+        )
     code, result, errors = answers["call"]
     assert code == 5
     assert "no such job" in json.dumps(result) + errors
-
-
-async def test_the_skill_is_what_its_digest_says(sutro: Emulator, sutro_env: dict[str, str]) -> None:
-    """The Inspector reads the file and compares size, digest, and frontmatter as a YAML reader has it."""
-    call = ["--method", "skills/list", "--verify", "--require-digests", "--protocol-era", "modern"]
-    async with target_over("stdio", sutro, sutro_env) as target:
-        answers = await _inspect_all(target, {"skill": call})
     code, _, said = answers["skill"]
     assert (code, said.strip()) == (0, "Verified 1 skill and 1 file: no conformance errors.")
