@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
 
-import anyio
 from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
+from sutro_mcp.concurrency import background
 from sutro_mcp.results import results_engine
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
@@ -55,10 +55,9 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
         async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
             app = AppContext(settings, results, connect)
             try:
-                async with anyio.create_task_group() as tasks:
+                async with background() as tasks:
                     app.watcher = JobWatcher(tasks, app.read_status, subscribers.publish, watching)
                     yield app
-                    tasks.cancel_scope.cancel()
             finally:
                 await app.aclose()
 

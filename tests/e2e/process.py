@@ -70,12 +70,12 @@ class Server:
             return json.loads(await self._in.receive_until(b"\n", 10_000_000))
 
     async def rest_of_stdout(self) -> bytes:
-        """What a process that has ended wrote and nobody read."""
+        """Output of a process that has ended, as far as it was not read."""
         stream = cast("ByteReceiveStream", self.process.stdout)
         return self._in.buffer + b"".join([chunk async for chunk in stream])
 
     async def log(self) -> bytes:
-        """What a process that has ended wrote to stderr."""
+        """The stderr of a process that has ended."""
         return b"".join([chunk async for chunk in cast("ByteReceiveStream", self.process.stderr)])
 
     async def handshake(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Server:
         return reply["result"]
 
     async def close_stdin(self) -> None:
-        """What a host does that is done."""
+        """Leave as a host does."""
         await self._out.aclose()
 
     async def exit_code(self) -> int:

@@ -32,7 +32,7 @@ async def _until_asked(sutro: Emulator, times: int = 1) -> None:
 @pytest.mark.smoke
 @pytest.mark.parametrize("mode", ["auto", "legacy"], ids=["2026-era", "2025-era"])
 async def test_a_real_client_lists_calls_and_hears_progress(mode: str) -> None:
-    """What writes files on the server's computer is not among the tools."""
+    """Without the tool that writes files on the server's computer."""
     heard: list[str | None] = []
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:
@@ -53,7 +53,7 @@ async def test_a_real_client_lists_calls_and_hears_progress(mode: str) -> None:
 
 @pytest.mark.smoke
 async def test_it_starts_without_key_or_network() -> None:
-    """What is missing is said by the first call that needs it; the server is well."""
+    """The first call that needs a key says so; the server is well."""
     async with http_process() as server:
         assert (await server.client.get(server.origin + "/healthz")).json() == {"status": "ok"}
         refusal = result_of(await server.client.post(server.url, **modern("tools/call", LIST_JOBS)))

@@ -57,7 +57,7 @@ async def test_a_host_opens_calls_and_leaves_amid_a_call(
 
 @pytest.mark.smoke
 async def test_without_key_or_network_it_starts_and_probes_settle_nothing() -> None:
-    """What is missing is said by the first call that needs it."""
+    """The first call that needs a key says so."""
     async with server_process() as server:
         assert "error" in await server.ask("server/discover")  # no envelope
         for _ in range(2):

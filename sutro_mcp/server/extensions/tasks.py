@@ -57,7 +57,7 @@ class Tasks(Extension):
     identifier = TASKS_EXTENSION
 
     def methods(self) -> Sequence[MethodBinding]:
-        """What the extension obliges to."""
+        """The methods that the extension demands."""
         return [
             MethodBinding("tasks/get", GetTaskRequestParams, self._get, _MODERN),
             MethodBinding("tasks/update", UpdateTaskParams, self._acknowledge, _MODERN),

@@ -21,7 +21,7 @@ class PollSchedule:
 
     first: float
     slowest: float
-    """What pauses grow to."""
+    """The length that pauses grow to."""
     lost: float = 300.0
     """The pause after an error that waiting alone does not mend."""
 

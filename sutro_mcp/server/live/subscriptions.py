@@ -1,4 +1,4 @@
-"""Who is told when a watched job changes, in both protocol eras.
+"""Clients that are told when a watched job changes, in both protocol eras.
 
 A client of 2026 opens a stream (`subscriptions/listen`) and hears there of the resources that it named. An
 older one subscribes to resources singly and hears of them on its connection, until it unsubscribes or goes.

@@ -27,7 +27,7 @@ _KEY = "consent"
 
 
 class Consent(Enum):
-    """What came of a question."""
+    """The outcome of a question."""
 
     GIVEN = auto()
     DECLINED = auto()

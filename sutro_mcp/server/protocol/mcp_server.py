@@ -186,7 +186,7 @@ class SutroServer(MCPServer[AppContext]):
 
 
 def _text_of(tool: str, error: BaseException) -> str:
-    """What a caller is told of a failed tool. Tools raise errors of ours only; the SDK wraps them."""
+    """The text for the caller of a failed tool. Tools raise errors of ours only; the SDK wraps them."""
     if isinstance(error, UnexpectedToolError) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, SutroError):

@@ -1,4 +1,4 @@
-"""What surrounds every request and notification: six functions, the outermost first in `MIDDLEWARE`.
+"""Middleware around every request and notification: six functions, the outermost first in `MIDDLEWARE`.
 
 The SDK shows clients the text of any exception, lets one that is no `Exception` (a panic in a native library)
 take the connection along, answers any cursor with the first page, promises notices that nobody sends, and

@@ -1,4 +1,4 @@
-"""What every text passes on its way out: it can be encoded, holds no secret, and as an error is short.
+"""Scrub every text on its way out: it can be encoded, holds no secret, and as an error is short.
 
 A lone surrogate would end a stdio server: no JSON writer can encode it. A secret may stand in any text that a
 deployment sends, in successful replies too. Results pass once, in the middleware; the writer of stdio scrubs

@@ -6,7 +6,8 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.errors import counted
-from sutro_mcp.results import ExportFormat, Variant
+from sutro_mcp.results import ExportFormat, ExportRequest
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer, UntrustedText
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
@@ -56,20 +57,18 @@ async def export_job_results(
     unchanged. join_with needs the job's rows in their order.
     """
     app = app_of(ctx)
+    spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
+    request = ExportRequest(
+        folder=app.settings.export_folder,
+        file_name=file_name,
+        format=format or None,
+        unpack_json=unpack_json,
+        output_column=output_column,
+        join_with=join_with,
+        overwrite=overwrite,
+    )
     written = await with_progress(
-        ctx,
-        lambda report: app.results.export(
-            app.client,
-            Variant(job_id, include_inputs, include_cumulative_logprobs),
-            folder=app.settings.export_folder,
-            file_name=file_name,
-            form=format or None,
-            unpack_json=unpack_json,
-            output_column=output_column,
-            join_with=join_with,
-            overwrite=overwrite,
-            on_progress=report,
-        ),
+        ctx, lambda notify: app.results.export(app.client, spec, request, on_progress=notify)
     )
     answer = ExportAnswer(job_id=job_id, **dict(written))
     return reply(answer, _text(answer))

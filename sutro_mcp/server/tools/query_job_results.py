@@ -6,7 +6,8 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.errors import counted
-from sutro_mcp.results import Cell, Variant
+from sutro_mcp.results import Cell, QueryRequest
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
@@ -43,16 +44,11 @@ async def query_job_results(
     "vendor.name", quoted), inference_result (raw). A mistake is answered with all columns and types.
     """
     app = app_of(ctx)
+    spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
+    max_chars = MOST_CHARS if limit > _DEFAULT_LIMIT else DEFAULT_CHARS
+    request = QueryRequest(sql=sql, limit=limit, max_chars=max_chars)
     page = await with_progress(
-        ctx,
-        lambda report: app.results.query(
-            app.client,
-            Variant(job_id, include_inputs, include_cumulative_logprobs),
-            sql,
-            limit=limit,
-            max_chars=MOST_CHARS if limit > _DEFAULT_LIMIT else DEFAULT_CHARS,
-            on_progress=report,
-        ),
+        ctx, lambda notify: app.results.query(app.client, spec, request, on_progress=notify)
     )
     answer = QueryAnswer(job_id=job_id, **dict(page))
     return reply(answer, _text(answer))

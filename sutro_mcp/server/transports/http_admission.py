@@ -1,4 +1,4 @@
-"""What a request over HTTP has to be before the SDK sees it.
+"""Conditions that a request over HTTP meets before the SDK sees it.
 
 The SDK (mcp 2.3.0) logs a traceback for a body that ends early, waits for ever for one that does not end,
 repeats what it refuses at any length, answers only the second of two requests with one id, and refuses new

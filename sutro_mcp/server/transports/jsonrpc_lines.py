@@ -57,7 +57,7 @@ class Oversized:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What to answer instead of handling a line."""
+    """The answer to a line that is not handled."""
 
     reply: JSONRPCError
 
@@ -134,7 +134,7 @@ def _answer(members: dict[str, Any], why: str) -> JSONRPCMessage | Refusal | Non
     """The refusal of an object that is no message, if one is due."""
     found = _readable(members.get("id"))
     if "method" not in members and ("result" in members or "error" in members):
-        # A reply to a request of ours. Whoever waits for it has to learn that it is useless.
+        # A reply to a request of ours. Its waiter has to learn that it is useless.
         return None if found is None else _error(found, why, INVALID_REQUEST)
     if "id" not in members and isinstance(members.get("method"), str) and members.get("jsonrpc") == "2.0":
         logger.debug("dropped a malformed notification")

@@ -42,7 +42,7 @@ class Reply(BaseModel):
 
 
 class CreatedTask(Result):
-    """What comes instead of a result."""
+    """The reply that comes instead of a result."""
 
     model_config = ConfigDict(extra="allow")
     result_type: Literal["task"] = "task"
@@ -81,7 +81,7 @@ async def ask(session: ClientSession, method: str, **params: Any) -> dict[str, A
 
 
 async def task_of(chat: Talk, **arguments: Any) -> dict[str, Any]:
-    """What a call of the tool returns at first."""
+    """The first reply to a call of the tool."""
     with anyio.fail_after(5):
         result = await chat.client.session.call_tool("wait_for_job", arguments, allow_claimed=True)
     assert isinstance(result, CreatedTask), result

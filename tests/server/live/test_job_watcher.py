@@ -72,7 +72,7 @@ async def watcher(deployment: Deployment) -> AsyncGenerator[JobWatcher]:
 
 
 async def ended(deployment: Deployment, *uris: str) -> list[str]:
-    """What was told by the time that the watcher has nothing left to do."""
+    """The URIs that were told by the time that the watcher has nothing left to do."""
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             watching = JobWatcher(tasks, deployment.read, deployment.publish, FAST)

@@ -295,7 +295,7 @@ async def test_a_host_that_fails_to_ask_has_nothing_sent(emulator: Emulator, pol
 
 
 async def test_a_question_has_a_time() -> None:
-    """What is not answered by then counts as no; here, the time is none at all."""
+    """No answer by then counts as no; here, the time is none at all."""
     heard: list[Consent | InputRequiredResult] = []
     server = MCPServer("asks", log_level="ERROR")
 
@@ -317,7 +317,7 @@ Responses = dict[str, InputResponse]
 async def asked(
     chat: Talk, job_id: str, responses: Responses | None = None, state: str | None = None
 ) -> InputRequiredResult:
-    """What a round returns that ends with the question."""
+    """The result of a round that ends with the question."""
     result = await again(chat, job_id, responses, state)
     assert isinstance(result, InputRequiredResult)
     return result

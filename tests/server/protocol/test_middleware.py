@@ -52,14 +52,14 @@ async def test_whatever_a_tool_raises_is_a_tool_error_and_the_next_call_works(
 
 @dataclass
 class Called:
-    """What the middleware looks at of a request."""
+    """The parts of a request that the middleware looks at."""
 
     method: str
     params: dict[str, Any] | None = None
 
 
 async def around(called: Called, made: dict[str, Any] | BaseException, seconds: float = 0.0) -> Any:
-    """What the middleware makes of what a handler returns or raises after so long."""
+    """The result of the middleware around a handler that returns or raises after so long."""
     until = time.perf_counter() + seconds
 
     async def handle(_: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What leaves the server can be encoded, holds no secret, and is short where it is an error."""
+"""Messages that leave the server can be encoded, hold no secrets, and are short where they are errors."""
 
 from typing import Any
 

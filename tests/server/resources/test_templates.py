@@ -8,7 +8,7 @@ from mcp import MCPError
 from sutro_mcp.emulator import Fault
 from tests.support import Era, Talk
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 
 @pytest.mark.parametrize(
