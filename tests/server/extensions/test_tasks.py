@@ -18,8 +18,8 @@ from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings
 from tests.e2e.http_process import modern
 from tests.e2e.process import ENVELOPE
+from tests.server.live.test_job_wait import end
 from tests.server.tools.test_refusals import BAD_IDS
-from tests.server.tools.test_wait_for_job import end
 from tests.support import Talk, talk
 
 pytestmark = pytest.mark.anyio
