@@ -17,7 +17,7 @@ from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.settings import Settings, load_settings
 from tests.support import Era, Talk, talk, text_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 TRIAGE = "support-ticket-triage"
 
