@@ -14,6 +14,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "untrusted": (set(), set()),
     "redaction": (set(), set()),
     "errors": (set(), set()),
+    "file_access": (set(), set()),
     "concurrency": (set(), {"anyio"}),
     # A record that both `api` and `results` need, which know nothing of each other.
     "results_spec": (set(), set()),
@@ -23,11 +24,11 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "console": ({"redaction"}, set()),
     "check": ({"api", "settings", "errors"}, set()),
     "api": (
-        {"errors", "untrusted", "redaction", "results_spec"},
+        {"errors", "file_access", "untrusted", "redaction", "results_spec"},
         {"httpx", "pydantic", "anyio", "stamina"},
     ),
     "results": (
-        {"errors", "untrusted", "concurrency", "results_spec"},
+        {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
         {"polars", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
     "sutro_client": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),

@@ -26,7 +26,7 @@ def reader_tasks() -> Tasks:
     from .export.export import make_export
     from .request_models import ExportRequest, PageRequest, SummaryRequest
     from .rows.page import make_page
-    from .summary.summary import make_summary
+    from .summary.summariser import make_summary
 
     return {PageRequest: make_page, SummaryRequest: make_summary, ExportRequest: make_export}
 

@@ -399,8 +399,9 @@ async def test_the_next_process_finds_what_this_one_fetched(
             large.engine = ours
     assert (api, store) == (1, 1)
     assert size < 3_000
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "cache").iterdir()} == {0o600}
-    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert {path.stat().st_mode & 0o777 for path in kept.iterdir()} == {0o600}
+    assert kept.stat().st_mode & 0o777 == 0o700
 
 
 async def test_a_kept_summary_is_that_of_the_rows_a_page_shows(
