@@ -17,7 +17,7 @@ from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.settings import Settings, load_settings
 from tests.support import Era, Talk, talk
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 TRIAGE = "support-ticket-triage"
 
