@@ -18,7 +18,7 @@ from sutro_mcp.emulator import DEMO_KEY, Emulator
 from .http_process import http_process
 from .process import COMMAND
 
-pytestmark = [pytest.mark.anyio, pytest.mark.wire, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.wire, pytest.mark.timeout(900)]
 
 NODE_TOOLS = Path(__file__).parents[2] / "scripts" / "node_tools.py"
 
@@ -32,10 +32,13 @@ def installed() -> None:
 def inspect(target: list[str], *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, the JSON object on stdout, and stderr."""
     done = subprocess.run(
-        [sys.executable, str(NODE_TOOLS), "mcp-inspector", "--cli", *target, *arguments, "--format", "json"],
+        [
+            *(sys.executable, str(NODE_TOOLS), "mcp-inspector", "--cli", *target, *arguments),
+            *("--format", "json", "--connect-timeout", "120000"),
+        ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
         env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},
     )
