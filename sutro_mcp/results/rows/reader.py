@@ -52,8 +52,7 @@ class FrameRows:
         self.height = frame.height
 
     def part(self, names: Sequence[str], offset: int, limit: int) -> pl.DataFrame:
-        part = self._frame.slice(offset, limit)
-        return pl.DataFrame({name: part.get_column(name) for name in names})
+        return pl.DataFrame({name: self._frame.get_column(name).slice(offset, limit) for name in names})
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
         for name in names:

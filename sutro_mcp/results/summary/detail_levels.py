@@ -51,9 +51,8 @@ def _at_level(summary: Summary, level: _Level, unshown: int, more: bool) -> Summ
 
     def brief_sample(sample: Sample) -> Sample:
         texts = {"output": sample.output, "input": sample.input}
-        return sample.model_copy(
-            update={name: brief(text, level.sample_chars) for name, text in texts.items()}
-        )
+        update = {name: brief(text, level.sample_chars) for name, text in texts.items()}
+        return sample.model_copy(update=update)
 
     return summary.model_copy(
         update={
