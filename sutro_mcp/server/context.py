@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import anyio
 from mcp.server.mcpserver import Context
 
 from sutro_mcp.api import Status
+from sutro_mcp.concurrency import background
 from sutro_mcp.results import ResultsEngine, results_engine
 from sutro_mcp.server.live.job_watcher import JobWatcher, Publish
 from sutro_mcp.server.live.status_poller import PollSchedule
@@ -66,9 +66,8 @@ async def open_context(
     async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
         app = AppContext(settings, results, connect)
         try:
-            async with anyio.create_task_group() as tasks:
+            async with background() as tasks:
                 app.watcher = JobWatcher(tasks, app.read_status, publish, schedule)
                 yield app
-                tasks.cancel_scope.cancel()
         finally:
             await app.aclose()

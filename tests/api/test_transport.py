@@ -26,6 +26,7 @@ from sutro_mcp.api.addresses import is_public
 from sutro_mcp.api.guard import PrivateAddressError, PublicTransport
 from sutro_mcp.emulator import DEMO_KEY, serve_in_thread
 from sutro_mcp.errors import ConnectionFailedError, UnexpectedReplyError
+from sutro_mcp.results_spec import ResultsSpec
 
 from .wire import KEY, socket_server
 
@@ -342,7 +343,7 @@ async def test_an_emulator_on_this_machine_is_reached() -> None:
     with serve_in_thread(seed_jobs=False) as emulator:
         connection = Connection(f"{emulator.api_origin}/v1", ApiKey(DEMO_KEY), "argument", "argument")
         async with ApiClient(connection) as api:
-            artifact = await api.open_results(emulator.add_job())
+            artifact = await api.open_results(ResultsSpec(emulator.add_job()))
             assert artifact is not None
             chunks = artifact.chunks(0, 4)
             assert b"".join([chunk async for chunk in chunks]) == b"PAR1"

@@ -23,7 +23,7 @@ from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.settings import Settings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 SNAPS = Path(__file__).parent / "toolsnaps"
 TEMPLATE_SNAPS = Path(__file__).parent / "resourcesnaps"

@@ -15,7 +15,7 @@ from .presigned_url import AGAIN, SIZE_CAP, Link, Offer, check_identity, refusal
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 
-Progress = Callable[[int, int | None], None]
+OnBytes = Callable[[int, int | None], None]
 
 
 class Download:
@@ -27,14 +27,14 @@ class Download:
         ask: Callable[[], Awaitable[Offer]],
         part: PartFile,
         doing: str,
-        on_progress: Progress | None,
+        on_bytes: OnBytes | None,
     ) -> None:
         """`ask` gets a signed URL, and another one if the store refuses the first."""
         self._http = http
         self._ask = ask
         self._part = part
         self._doing = doing
-        self._on_progress = on_progress
+        self._on_progress = on_bytes
         self._total: int | None = None
 
     async def run(self) -> None:

@@ -28,9 +28,10 @@ from sutro_mcp.errors import (
     ResultsNotReadyError,
     UnexpectedReplyError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import quote
 
-from .download import Download, Progress
+from .download import Download, OnBytes
 from .part_file import Format, PartFile
 from .presigned_url import SIZE_CAP, Offer, SignedUrl
 from .ranges import RemoteArtifact
@@ -57,30 +58,6 @@ class DownloadedFile:
     route: RouteName
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which results, and which optional columns of them."""
-
-    job_id: str
-    include_inputs: bool
-    include_cumulative_logprobs: bool
-
-    @property
-    def doing(self) -> str:
-        return f"read the results of {self.job_id}"
-
-    @property
-    def flags(self) -> dict[str, bool]:
-        return {
-            "include_inputs": self.include_inputs,
-            "include_cumulative_logprobs": self.include_cumulative_logprobs,
-        }
-
-    @property
-    def params(self) -> dict[str, str]:
-        return {"format": "parquet"} | {name: str(value).lower() for name, value in self.flags.items()}
-
-
 class Results:
     """Fetches results for one deployment and remembers which routes it lacks."""
 
@@ -94,12 +71,12 @@ class Results:
             POST_RESULTS: self._from_post,
         }
 
-    async def fetch(self, wanted: Wanted, directory: Path, on_progress: Progress | None) -> DownloadedFile:
+    async def fetch(self, spec: ResultsSpec, directory: Path, on_bytes: OnBytes | None) -> DownloadedFile:
         """The results as a new file in `directory`."""
-        with deadline(self._http.results_timeout, wanted.doing):
-            part = PartFile.fresh(directory, wanted.doing)
+        with deadline(self._http.results_timeout, spec.doing):
+            part = PartFile.fresh(directory, spec.doing)
             try:
-                route = await self._first(wanted, part, on_progress, tuple(_NAMES))
+                route = await self._first(spec, part, on_bytes, tuple(_NAMES))
                 found = part.recognise()
                 path = part.path.with_suffix(f".{_EXTENSIONS[found]}")
                 await part.publish(path)
@@ -108,14 +85,14 @@ class Results:
                 raise
         return DownloadedFile(path, found, part.size, part.etag, _NAMES[route])
 
-    async def save(self, wanted: Wanted, destination: Path) -> Path:
+    async def save(self, spec: ResultsSpec, destination: Path) -> Path:
         """The results as Parquet at `destination`, going on where an earlier call stopped."""
-        with deadline(self._http.results_timeout, wanted.doing):
-            part = PartFile(destination.with_name(destination.name + ".part"), wanted.doing, resumable=True)
+        with deadline(self._http.results_timeout, spec.doing):
+            part = PartFile(destination.with_name(destination.name + ".part"), spec.doing, resumable=True)
             try:
-                await self._first(wanted, part, None, (RESULTS_URL, GET_RESULTS))
+                await self._first(spec, part, None, (RESULTS_URL, GET_RESULTS))
                 if part.recognise() != "parquet":
-                    raise _unexpected(wanted.doing, "the deployment offers these results, but not as Parquet")
+                    raise _unexpected(spec.doing, "the deployment offers these results, but not as Parquet")
                 await part.publish(destination)
             except BaseException as error:
                 worthless = isinstance(error, UnexpectedReplyError)
@@ -125,7 +102,7 @@ class Results:
         return destination
 
     async def _first(
-        self, wanted: Wanted, part: PartFile, on_progress: Progress | None, routes: tuple[Route, ...]
+        self, spec: ResultsSpec, part: PartFile, on_bytes: OnBytes | None, routes: tuple[Route, ...]
     ) -> Route:
         """Fills `part` from the first route that delivers, and says which one did."""
         finished = gone = False
@@ -133,18 +110,18 @@ class Results:
         # One that seemed absent is asked last: before anything is called gone, all have been asked.
         for route in sorted(routes, key=lambda route: route in self._absent):
             if route is not RESULTS_URL and not finished:
-                await self._require_success(wanted)
+                await self._require_success(spec)
                 finished = True
             try:
-                await self._fetchers[route](wanted, part, on_progress)
+                await self._fetchers[route](spec, part, on_bytes)
             except (JobNotFoundError, RouteUnknownError, GoneError):
                 if not finished:
-                    await self._require_success(wanted)
+                    await self._require_success(spec)
                     finished = True
                 gone = True
                 lacking.append(route)
             except RejectedError as error:
-                await self._require_lacking(wanted, error)
+                await self._require_lacking(spec, error)
                 lacking.append(route)
             else:
                 self._absent.update(lacking)
@@ -152,62 +129,62 @@ class Results:
                 return route
         if gone:
             raise ResultsGoneError(
-                wanted.doing,
+                spec.doing,
                 "the job succeeded but the deployment has no results of it",
                 "Results are kept for 90 days by default; a cost estimate never has any",
             )
-        raise _unexpected(wanted.doing, "the deployment offers none of the known ways to fetch results")
+        raise _unexpected(spec.doing, "the deployment offers none of the known ways to fetch results")
 
-    async def _require_success(self, wanted: Wanted) -> None:
+    async def _require_success(self, spec: ResultsSpec) -> None:
         """Looks the job up and raises unless it succeeded."""
-        job = await self._get_job(wanted.job_id)
+        job = await self._get_job(spec.job_id)
         if job.status is Status.SUCCEEDED:
             return
         if job.status is Status.FAILED:
             reason = job.failure_reason
             why = f"; the reason given is {quote(reason.message)}" if reason else "; no reason is given"
-            raise NoResultsError(wanted.doing, f"the job FAILED{why}", "Call get_job for its details")
+            raise NoResultsError(spec.doing, f"the job FAILED{why}", "Call get_job for its details")
         if job.status is Status.CANCELLED:
             raise NoResultsError(
-                wanted.doing, "the job was CANCELLED and has no results", "Call list_jobs to find another job"
+                spec.doing, "the job was CANCELLED and has no results", "Call list_jobs to find another job"
             )
         rows = f" ({job.num_rows:,} rows)" if job.num_rows is not None else ""
         raise ResultsNotReadyError(
-            wanted.doing,
+            spec.doing,
             f"the job has not finished, its status is {job.status}{rows}",
             "Call wait_for_job to follow it",
         )
 
-    async def open(self, wanted: Wanted) -> RemoteArtifact | None:
+    async def open(self, spec: ResultsSpec) -> RemoteArtifact | None:
         """The artifact of a link, for reading in parts; None where another route has to be tried."""
         if RESULTS_URL in self._absent:
             return None
         try:
-            offer = await self._link(wanted)
+            offer = await self._link(spec)
         except (JobNotFoundError, RouteUnknownError, GoneError):
             return None
         except RejectedError as error:
-            await self._require_lacking(wanted, error)
+            await self._require_lacking(spec, error)
             self._absent.add(RESULTS_URL)
             return None
         if not offer.size or offer.size > SIZE_CAP:
             return None
-        return RemoteArtifact(self._http, lambda: self._link(wanted), offer, offer.size, wanted.job_id)
+        return RemoteArtifact(self._http, lambda: self._link(spec), offer, offer.size, spec.job_id)
 
-    async def _require_lacking(self, wanted: Wanted, error: RejectedError) -> None:
+    async def _require_lacking(self, spec: ResultsSpec, error: RejectedError) -> None:
         """Raises unless `error` says that the deployment has no such route."""
         if error.status == 409:
-            await self._require_success(wanted)
-            raise _not_published(wanted) from error
+            await self._require_success(spec)
+            raise _not_published(spec) from error
         if error.status not in (405, 501):
             raise error
 
-    async def _link(self, wanted: Wanted) -> Offer:
-        doing = wanted.doing
+    async def _link(self, spec: ResultsSpec) -> Offer:
+        doing = spec.doing
         api_on_loopback = self._http.connection.on_loopback
 
         def read(reply: dict[str, object]) -> Offer:
-            if reply.get("job_id", wanted.job_id) != wanted.job_id:
+            if reply.get("job_id", spec.job_id) != spec.job_id:
                 raise _unexpected(doing, "the deployment answered for another job")
             if reply.get("format", "parquet") != "parquet":
                 raise _unexpected(doing, "the deployment offers another format than Parquet")
@@ -219,28 +196,28 @@ class Results:
             lifetime = read_count(reply.get("expires_in_seconds"))
             return Offer(SignedUrl(url), size, _LINK_SECONDS if lifetime is None else lifetime)
 
-        params = wanted.params | {"expires_in_seconds": str(_LINK_SECONDS)}
-        return await self._http.json(RESULTS_URL, doing, read, job_id=wanted.job_id, params=params)
+        params = _params(spec) | {"expires_in_seconds": str(_LINK_SECONDS)}
+        return await self._http.json(RESULTS_URL, doing, read, job_id=spec.job_id, params=params)
 
-    async def _from_link(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
-        await Download(self._http, lambda: self._link(wanted), part, wanted.doing, on_progress).run()
+    async def _from_link(self, spec: ResultsSpec, part: PartFile, on_bytes: OnBytes | None) -> None:
+        await Download(self._http, lambda: self._link(spec), part, spec.doing, on_bytes).run()
         if part.recognise() != "parquet":
-            raise _unexpected(wanted.doing, "the artifact is not Parquet")
+            raise _unexpected(spec.doing, "the artifact is not Parquet")
 
-    async def _from_get(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
+    async def _from_get(self, spec: ResultsSpec, part: PartFile, on_bytes: OnBytes | None) -> None:
         # The parameter that selects the format was renamed between generations; both are sent.
-        params = wanted.params | {"result_format": "parquet"}
-        consume = _into(part, wanted.doing, GET_RESULTS, on_progress)
-        await self._http.exchange(GET_RESULTS, wanted.doing, consume, job_id=wanted.job_id, params=params)
+        params = _params(spec) | {"result_format": "parquet"}
+        consume = _into(part, spec.doing, GET_RESULTS, on_bytes)
+        await self._http.exchange(GET_RESULTS, spec.doing, consume, job_id=spec.job_id, params=params)
 
-    async def _from_post(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
-        consume = _into(part, wanted.doing, POST_RESULTS, on_progress)
-        body = {"job_id": wanted.job_id, **wanted.flags}
-        await self._http.exchange(POST_RESULTS, wanted.doing, consume, body=body)
+    async def _from_post(self, spec: ResultsSpec, part: PartFile, on_bytes: OnBytes | None) -> None:
+        consume = _into(part, spec.doing, POST_RESULTS, on_bytes)
+        body = {"job_id": spec.job_id, **spec.options}
+        await self._http.exchange(POST_RESULTS, spec.doing, consume, body=body)
 
 
 def _into(
-    part: PartFile, doing: str, route: Route, on_progress: Progress | None
+    part: PartFile, doing: str, route: Route, on_bytes: OnBytes | None
 ) -> Callable[[httpx.Response], Awaitable[None]]:
     """A consumer that puts a body into `part`, from the start at each attempt."""
 
@@ -250,15 +227,19 @@ def _into(
         total = None if packed else content_length(response, doing)
         async for data in chunks(response, doing, route.cap):
             part.write(data)
-            if on_progress:
-                on_progress(part.size, total)
+            if on_bytes:
+                on_bytes(part.size, total)
 
     return consume
 
 
-def _not_published(wanted: Wanted) -> ResultsNotReadyError:
+def _params(spec: ResultsSpec) -> dict[str, str]:
+    return {"format": "parquet"} | {name: str(value).lower() for name, value in spec.options.items()}
+
+
+def _not_published(spec: ResultsSpec) -> ResultsNotReadyError:
     return ResultsNotReadyError(
-        wanted.doing,
+        spec.doing,
         "the job has finished and its results are being published",
         "Try again shortly; this takes up to about 100 seconds",
     )

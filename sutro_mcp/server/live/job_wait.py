@@ -14,6 +14,7 @@ import anyio
 from pydantic import Field
 
 from sutro_mcp.api import JobStatus, ProgressEvent, Status
+from sutro_mcp.concurrency import background
 from sutro_mcp.errors import (
     DeadlineExceededError,
     SutroError,
@@ -191,18 +192,10 @@ class _Wait:
 
     async def run(self) -> None:
         """Until the status is final."""
-        failure: SutroError | None = None
-        meanwhile = anyio.CancelScope()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._meanwhile, meanwhile)
-            try:
-                await self._read_status()
-            except SutroError as error:
-                # Raised below: from here it would leave wrapped in a group.
-                failure = error
-            meanwhile.cancel()
-        if failure is not None:
-            raise failure
+        async with background() as tasks:
+            tasks.start_soon(self._listen)
+            tasks.start_soon(self._notify_host)
+            await self._read_status()
         await self._notify_once()
 
     def answer(self) -> WaitAnswer:
@@ -229,12 +222,6 @@ class _Wait:
         while not self.status.is_terminal:
             self._stands = await self._poller.next() or self._stands
             self._news.set()
-
-    async def _meanwhile(self, scope: anyio.CancelScope) -> None:
-        with scope:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._listen)
-                tasks.start_soon(self._notify_host)
 
     async def _listen(self) -> None:
         """Follow the stream as long as the deployment has one; not having one is no failure."""

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import anyio
 
+from sutro_mcp.concurrency import background
 from sutro_mcp.results import OnProgress
 from sutro_mcp.server.context import Ctx
 from sutro_mcp.server.protocol.scrubbing import notifier
@@ -21,7 +22,7 @@ async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) ->
     news = anyio.Event()
     latest = (0.0, "")
 
-    def report(share: float, words: str) -> None:
+    def notify(share: float, words: str) -> None:
         nonlocal latest
         # It must never go back, and something that begins anew does.
         if share > latest[0]:
@@ -37,15 +38,6 @@ async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) ->
             await send(round(share, 4), 1, words)
             await anyio.sleep(_RHYTHM)
 
-    failure: Exception | None = None
-    result: T | None = None
-    async with anyio.create_task_group() as group:
+    async with background() as group:
         group.start_soon(tell)
-        try:
-            result = await work(report)
-        except Exception as error:  # raised outside, where it does not become a group
-            failure = error
-        group.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-    return result  # pyright: ignore[reportReturnType] - there is one if nothing was raised
+        return await work(notify)

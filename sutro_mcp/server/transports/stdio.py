@@ -24,6 +24,7 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCRequest
 
+from sutro_mcp.concurrency import background
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.scrubbing import scrub_unasked
 
@@ -71,13 +72,12 @@ async def _run(server: SutroServer, parent: int) -> None:
             await anyio.sleep(_CLEANUP_SECONDS)
             os._exit(0)
 
-        async with anyio.create_task_group() as watchers:
+        async with background() as watchers:
             watchers.start_soon(leave_behind_a_reader_that_stopped)
             if sys.platform != "win32":
                 watchers.start_soon(_on_signal, leave)
                 watchers.start_soon(_on_orphaned, parent, leave)
             await _serve(server, closed)
-            watchers.cancel_scope.cancel()
 
 
 async def _on_signal(leave: Any) -> None:
@@ -106,12 +106,11 @@ async def _serve(server: SutroServer, closed: anyio.Event) -> None:
             async with low.lifespan(low) as state:
                 opening = await _open(low, state, incoming, outgoing)
                 send, receive = anyio.create_memory_object_stream[Incoming](0)
-                async with anyio.create_task_group() as tasks:
+                async with background() as tasks:
                     tasks.start_soon(_relay, opening, incoming, send)
                     await serve_dual_era_loop(
                         low, receive, outgoing, lifespan_state=state, init_options=options
                     )
-                    tasks.cancel_scope.cancel()
         finally:
             closed.set()
 
@@ -193,9 +192,7 @@ async def _probe(low: Any, state: Any, request: Incoming) -> SessionMessage:
     """The reply to one `server/discover`, on a connection that nothing else will use."""
     to_server, from_client = anyio.create_memory_object_stream[Incoming](1)
     to_client, from_server = anyio.create_memory_object_stream[SessionMessage](8)
-    async with to_server, from_client, to_client, from_server, anyio.create_task_group() as tasks:
+    async with to_server, from_client, to_client, from_server, background() as tasks:
         tasks.start_soon(partial(serve_dual_era_loop, low, from_client, to_client, lifespan_state=state))
         await to_server.send(request)
-        reply = await from_server.receive()
-        tasks.cancel_scope.cancel()
-    return reply  # pyright: ignore[reportPossiblyUnboundVariable] - a task group that is left has received it
+        return await from_server.receive()

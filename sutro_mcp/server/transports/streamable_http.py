@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sutro_mcp.asgi_serving import listen, serving
+from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.settings import Settings
@@ -122,9 +123,8 @@ async def _run(http: HttpServer) -> int:
             await anyio.sleep(_EXIT_SECONDS)
             os._exit(code)
 
-    async with anyio.create_task_group() as watchers:
+    async with background() as watchers:
         if sys.platform != "win32":
             watchers.start_soon(on_signal)
         await http.serve()
-        watchers.cancel_scope.cancel()
     return code

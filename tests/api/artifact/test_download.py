@@ -22,6 +22,7 @@ from sutro_mcp.errors import (
     SutroError,
     UnexpectedReplyError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 from tests.api.wire import JOB, PARQUET, Script, client, emulated, names_in, reply
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +91,7 @@ def ranges(transport: Script) -> list[tuple[str | None, str | None]]:
 
 async def fetched(transport: Script, tmp_path: Path) -> bytes:
     async with client(transport) as api:
-        artifact = await api.fetch_results(JOB, tmp_path)
+        artifact = await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert names_in(tmp_path) == [artifact.path.name]
     return artifact.path.read_bytes()
 
@@ -98,7 +99,7 @@ async def fetched(transport: Script, tmp_path: Path) -> bytes:
 async def failed(transport: Script, tmp_path: Path, kind: type[SutroError]) -> str:
     async with client(transport) as api:
         with pytest.raises(kind) as caught:
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert names_in(tmp_path) == []
     assert "canary" not in str(caught.value)
     return str(caught.value)
@@ -204,7 +205,7 @@ async def test_an_expired_link_is_renewed_once(tmp_path: Path) -> None:
     job_id = emulator.add_job(num_rows=500)
     emulator.faults.add(Fault.expired(), origin="store")
     async with emulated(emulator) as api:
-        assert (await api.fetch_results(job_id, tmp_path)).route == "results-url"
+        assert (await api.fetch_results(ResultsSpec(job_id), tmp_path)).route == "results-url"
     assert [request.status for request in emulator.requests] == [200, 403, 200, 200]
     assert await fetched(store(cut(1000), status(403), rest()), tmp_path / "again") == PARQUET
 
@@ -287,13 +288,13 @@ async def test_the_emulator_resumes_and_notices_a_change(tmp_path: Path) -> None
     emulator = Emulator()
     job_id = emulator.add_job(num_rows=5000)
     async with emulated(emulator) as api:
-        whole_file = (await api.fetch_results(job_id, tmp_path)).path.read_bytes()
+        whole_file = (await api.fetch_results(ResultsSpec(job_id), tmp_path)).path.read_bytes()
         emulator.faults.add(Fault.truncated(after=1000), origin="store")
-        assert (await api.fetch_results(job_id, tmp_path)).path.read_bytes() == whole_file
+        assert (await api.fetch_results(ResultsSpec(job_id), tmp_path)).path.read_bytes() == whole_file
         assert emulator.requests[-1].status == 206
         emulator.faults.add(Fault.truncated(after=1000), origin="store")
         emulator.faults.add(Fault.changed_artifact(), origin="store")
-        changed = await api.fetch_results(job_id, tmp_path)
+        changed = await api.fetch_results(ResultsSpec(job_id), tmp_path)
     assert changed.path.read_bytes() != whole_file
     assert (emulator.requests[-1].status, changed.path.stat().st_size) == (200, changed.size)
 
@@ -309,7 +310,7 @@ async def test_a_store_without_ranges_or_tags_is_read_again_from_the_start(
     job_id = emulator.add_job(num_rows=500)
     emulator.faults.add(Fault.truncated(after=1000), origin="store")
     async with emulated(emulator) as api:
-        artifact = await api.fetch_results(job_id, tmp_path)
+        artifact = await api.fetch_results(ResultsSpec(job_id), tmp_path)
     assert artifact.path.stat().st_size == artifact.size
     assert [request.status for request in emulator.requests] == [200, 200, 200]
 
@@ -431,7 +432,7 @@ async def test_a_disk_that_cannot_be_written_is_an_error_of_the_settings(tmp_pat
     (tmp_path / "file").write_text("")
     async with client(store(whole())) as api:
         with pytest.raises(ConfigurationError, match="could not be written") as caught:
-            await api.fetch_results(JOB, tmp_path / "file" / "below")
+            await api.fetch_results(ResultsSpec(JOB), tmp_path / "file" / "below")
     assert "right to write" in str(caught.value)
     part = PartFile.fresh(tmp_path, "test")
     part.path.unlink()
@@ -460,5 +461,5 @@ async def test_blobs_may_have_a_transport_of_their_own(tmp_path: Path) -> None:
     api_side, blob_side = store(), Script(whole())
     async with client(api_side, blob_transport=blob_side) as api:
         assert isinstance(api, ApiClient)
-        await api.fetch_results(JOB, tmp_path)
+        await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert (len(api_side.seen), len(blob_side.seen)) == (1, 1)

@@ -21,6 +21,7 @@ from sutro_mcp.errors import (
     SutroError,
     UnexpectedReplyError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 from tests.api.wire import JOB, PARQUET, Body, Script, client, reply
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +104,7 @@ def store(*answers: Answer, offers: list[Mapping[str, Any]] | None = None) -> Sc
 
 
 async def opened(api: ApiClient) -> RemoteArtifact:
-    artifact = await api.open_results(JOB)
+    artifact = await api.open_results(ResultsSpec(JOB))
     assert artifact is not None
     return artifact
 
