@@ -33,7 +33,7 @@ def reader_tasks() -> Tasks:
         SummaryRequest,
     )
     from .rows.page import make_page
-    from .summary.summary import make_summary
+    from .summary.summariser import make_summary
 
     def prepare(artifact: LocalArtifact, _request: PrepareRequest, _channel: Channel) -> SqlTable:
         # Most readers are never asked for this, and can do without DuckDB.

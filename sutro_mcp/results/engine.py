@@ -11,14 +11,13 @@ from anyio.abc import TaskGroup
 
 from sutro_mcp.concurrency import LRU, background, meanwhile
 from sutro_mcp.errors import ArtifactChangedError, SutroError
-from sutro_mcp.results.cache.byte_ranges import ByteRange
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder import discard, real_path, stamp
 from sutro_mcp.results.worker.sandbox import check_platform
 from sutro_mcp.results.worker.supervisor import QueryRunner, Worker
 from sutro_mcp.results_spec import ResultsSpec
 
-from .cache import ArtifactSource, ArtifactStore, CachedArtifact, private_folder
+from .cache import ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
 from .request_models import (
     ExpectedResults,
     ExportReport,
@@ -81,9 +80,11 @@ class ResultsEngine:
         """The rows asked for. `fresh` reads them from the deployment, whatever is kept."""
 
         async def make(artifact: CachedArtifact) -> Page:
+            from .parquet import opening_ranges  # a server that starts has no file to read yet
+
             # Asked for before the worker, which may be busy, knows that it needs it.
             with_head = request.offset == 0 and not request.columns
-            await artifact.fetch(_opening(artifact.size, with_head=with_head))
+            await artifact.fetch(opening_ranges(artifact.size, with_head=with_head))
             with artifact.reporting(bytes_to(on_progress)):
                 return await self._pages.run(_local(artifact, spec), request, Page, artifact)
 
@@ -108,9 +109,11 @@ class ResultsEngine:
             async with meanwhile(expected or _nothing_expected) as job:
 
                 async def make(artifact: CachedArtifact) -> Summary:
+                    from .parquet import opening_ranges
+
                     asked = request.model_copy(update={"expected": await job()})
                     # Where reading begins and, beside it, everything.
-                    prefetch = [*_opening(artifact.size), (0, artifact.size)]
+                    prefetch = [*opening_ranges(artifact.size), (0, artifact.size)]
                     local, rows = _local(artifact, spec), rows_to(notify)
                     summary = await self._long.run(local, asked, Summary, artifact, rows, prefetch)
                     if not fresh:
@@ -247,11 +250,11 @@ async def results_engine(
 ) -> AsyncGenerator[ResultsEngine]:
     """An engine with its workers, which are gone when the block ends.
 
-    Artifacts are kept in `folder` for the next process, at most `capacity` bytes of them; without a folder,
-    or where it cannot be made private, they are gone with the block. A caller waits `patience` seconds at
+    Artifacts are kept below `folder` for the next process, at most `capacity` bytes of them; without it, or
+    where others may write into it, they are gone with the block. A caller waits `patience` seconds at
     most for a summary, a query or an export.
     """
-    store = ArtifactStore(private_folder(folder) if folder is not None else None, capacity)
+    store = ArtifactStore(kept_folder(folder), capacity)
     try:
         async with background() as group:
             engine = ResultsEngine(store, group, patience)
@@ -272,14 +275,6 @@ def _local(artifact: CachedArtifact, spec: ResultsSpec) -> LocalArtifact:
         inode=artifact.inode,
         is_whole=artifact.is_whole,
     )
-
-
-def _opening(size: int, *, with_head: bool = False) -> list[ByteRange]:
-    """Where reading begins: the footer and, for a first page, the first rows of the first columns."""
-    from .parquet import HEAD, TAIL  # a server that starts has no file to read yet
-
-    tail = (max(size - TAIL, 0), size)
-    return [tail, (0, min(HEAD, size))] if with_head else [tail]
 
 
 async def _nothing_expected() -> ExpectedResults:

@@ -10,23 +10,27 @@ from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
-from sutro_mcp.server.extensions.icons import show_icons
+from sutro_mcp.concurrency import background
+from sutro_mcp.results import results_engine
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
-from sutro_mcp.server.live.job_watcher import Beat
-from sutro_mcp.server.live.subscriptions import Subscribers, promise_no_list_changes
-from sutro_mcp.server.protocol.mcp_server import SutroServer, refuse_cursors
-from sutro_mcp.server.protocol.middleware import outbound
+from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
+from sutro_mcp.server.live.status_poller import PollSchedule
+from sutro_mcp.server.live.subscriptions import Subscribers
+from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.protocol.middleware import MIDDLEWARE
 from sutro_mcp.server.resources.completion import serve_completion
 from sutro_mcp.server.resources.resource_list import serve_listing
 from sutro_mcp.server.resources.templates import add_resources
 from sutro_mcp.settings import Settings
 
-from .context import AppContext, Connect, open_context
+from .context import AppContext, Connect
 from .prompts import add_prompts
-from .tools import CATALOGUE, description_of, tools_for
+from .tools import CATALOGUE
 
-# What is the same for everybody until the next version, and what is somebody's and moves.
+# Bytes of results in a folder that is removed with the process.
+_UNKEPT = 5 * 1024**3
+# The same for everybody until the next version; the other answers are somebody's, and change.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "server/discover": _FIXED,
@@ -37,22 +41,26 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "resources/read": CacheHint(ttl_ms=2_000, scope="private"),
 }
 
-_BEAT = Beat()
 
-
-def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) -> SutroServer:
+def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule = SCHEDULE) -> SutroServer:
     """A server that calls `connect` for its API client when a request first needs it.
 
-    `beat` is how often watched jobs are read.
+    `watching` is how often watched jobs are read.
     """
     subscribers = Subscribers()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
-        async with open_context(settings, connect, subscribers.publish, beat) as app:
-            yield app
+        """Open what handlers share, and close it after the last of them."""
+        async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
+            app = AppContext(settings, results, connect)
+            try:
+                async with background() as tasks:
+                    app.watcher = JobWatcher(tasks, app.read_status, subscribers.publish, watching)
+                    yield app
+            finally:
+                await app.aclose()
 
-    tasks = Tasks()
     server = SutroServer(
         "sutro-mcp",
         title="Sutro batch inference",
@@ -62,24 +70,18 @@ def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) ->
         website_url="https://sutro.sh",
         lifespan=lifespan,
         log_level=settings.log_level,
-        extensions=[tasks, Skills(skill(settings))],
+        extensions=[Tasks(), Skills(skill(settings))],
         cache_hints=_CACHE_HINTS,
         subscriptions=subscribers.bus,
-        middleware=[
-            outbound,
-            tasks.refuse_undeclared,
-            show_icons,
-            promise_no_list_changes,
-            refuse_cursors,
-        ],
+        middleware=MIDDLEWARE,
     )
-    for tool in tools_for(settings):
-        server.add_tool(
-            tool.function,
-            title=tool.title,
-            description=description_of(tool, settings),
-            annotations=tool.annotations,
-        )
+    for tool in CATALOGUE:
+        if description := tool.description_for(settings):
+            server.add_tool(
+                tool.function, title=tool.title, description=description, annotations=tool.annotations
+            )
+            if tool.limit:
+                server.limits[tool.name] = tool.limit()
     add_resources(server)
     add_prompts(server)
     serve_listing(server)
@@ -89,17 +91,17 @@ def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) ->
 
 
 def instructions(settings: Settings) -> str:
-    """How the tools combine, for the model, without the points about tools that are not served."""
+    """Explain to the model how the tools combine, without the points about tools that are not served."""
     return _of_served_tools("instructions.md", settings).strip()
 
 
 def skill(settings: Settings) -> str:
-    """How to work with jobs, at more length, for hosts that load skills; likewise."""
+    """Explain at more length, for hosts that load skills, how to work with jobs; likewise."""
     return _of_served_tools("skill.md", settings)
 
 
 def _of_served_tools(file: str, settings: Settings) -> str:
     text = files("sutro_mcp.server").joinpath(file).read_text("utf-8")
-    absent = {tool.name for tool in CATALOGUE} - {tool.name for tool in tools_for(settings)}
+    absent = [tool.name for tool in CATALOGUE if tool.description_for(settings) is None]
     points = re.split(r"\n(?=- |\n)", text)
     return "\n".join(point for point in points if not any(name in point for name in absent))

@@ -1,23 +1,19 @@
-"""What every handler can reach, and for how long it lives."""
+"""Objects that every handler can reach."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mcp.server.mcpserver import Context
 
 from sutro_mcp.api import Status
-from sutro_mcp.concurrency import background
-from sutro_mcp.results import ResultsEngine, results_engine
-from sutro_mcp.server.live.job_watcher import Beat, Publish, Watcher
+from sutro_mcp.results import ResultsEngine
 from sutro_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
 
-# What may lie in a folder that is removed with the process.
-_UNKEPT = 5 * 1024**3
+    from .live.job_watcher import JobWatcher  # needs what needs this module
 
 Connect = Callable[[], "ApiClient"]
 
@@ -29,7 +25,7 @@ class AppContext:
     settings: Settings
     results: ResultsEngine
     connect: Connect
-    watcher: Watcher = field(init=False)
+    watcher: "JobWatcher" = field(init=False)
     _client: "ApiClient | None" = field(default=None, repr=False)
 
     @property
@@ -55,18 +51,3 @@ Ctx = Context[AppContext]
 def app_of(ctx: Ctx) -> AppContext:
     """The AppContext behind a request."""
     return ctx.request_context.lifespan_context
-
-
-@asynccontextmanager
-async def open_context(
-    settings: Settings, connect: Connect, publish: Publish, beat: Beat
-) -> AsyncGenerator[AppContext]:
-    """The context of a server until the block ends; `publish` is told of watched jobs that changed."""
-    async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
-        app = AppContext(settings, results, connect)
-        try:
-            async with background() as tasks:
-                app.watcher = Watcher(tasks, app.read_status, publish, beat)
-                yield app
-        finally:
-            await app.aclose()

@@ -4,15 +4,12 @@ import random
 from pathlib import Path
 
 import polars
-import pytest
 from polars.testing import assert_frame_equal
 
 from sutro_mcp.emulator import ApiVariant, Emulator, Fault, SeenRequest
 
 from .conftest import OpenEmulator, SdkOf
 from .sdk import Sdk
-
-pytestmark = pytest.mark.timeout(300)  # the first test may have to make the SDK's environment
 
 MIB = 1024 * 1024
 # The SDK writes chunks of 8 MiB, so a download must be larger than that to leave something to resume.
@@ -136,7 +133,7 @@ def test_the_sdk_starts_again_at_a_store_without_etags(
     open_emulator: OpenEmulator, sdk_of: SdkOf, tmp_path: Path
 ) -> None:
     """Without a validator nothing is resumed."""
-    emulator = open_emulator(reading=ApiVariant(store_etag=False))
+    emulator = open_emulator(variant=ApiVariant(store_etag=False))
     job_id, target = add_large_job(emulator), tmp_path / "results.parquet"
     emulator.faults.add(Fault.dropped(after=CUT_AT), method="GET", origin="store")
     sdk = sdk_of(emulator)

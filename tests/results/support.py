@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from sutro_mcp.results import ColumnSummary, ExpectedResults, LocalArtifact, Page, Summary
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.rows.page import make_page
-from sutro_mcp.results.summary.summary import make_summary
+from sutro_mcp.results.summary.summariser import make_summary
 from sutro_mcp.results_spec import ResultsSpec
 
 JOB_ID = "job-0f6c1d1e-6d2b-4b6f-9a77-1d2f5c3b4a59"

@@ -59,10 +59,10 @@ JOB: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("reading", ROUTES.values(), ids=ROUTES)
-async def test_a_job_becomes_a_frame_by_every_route(connect: Connect, reading: ApiVariant) -> None:
+@pytest.mark.parametrize("variant", ROUTES.values(), ids=ROUTES)
+async def test_a_job_becomes_a_frame_by_every_route(connect: Connect, variant: ApiVariant) -> None:
     """The same frame."""
-    emulator = Emulator(seed_jobs=False, reading=reading)
+    emulator = Emulator(seed_jobs=False, variant=variant)
     job_id = emulator.add_job(**JOB)
     client = await connect(emulator)
 
@@ -124,7 +124,7 @@ async def test_nothing_is_left_on_disk(connect: Connect, tmp_path: Path) -> None
     while_open = modes(tmp_path)
     await client.aclose()
 
-    assert while_open == [0o700, 0o600, 0o600]
+    assert while_open == [0o700, 0o600, 0o600, 0o600]
     assert modes(tmp_path) == []
 
 

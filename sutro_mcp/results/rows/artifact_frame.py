@@ -14,7 +14,7 @@ from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.protocol import StoppedError
 
 from .columns import arrangement, unreadable
-from .json_values import parse_json
+from .json_values import KINDS, parse_json
 
 _SCALARS = frozenset({"text", "boolean", "integer", "number"})
 
@@ -94,22 +94,8 @@ def _are_records(values: list[Any]) -> bool:
 
 
 def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "text"
-        case list():
-            numbers = all(isinstance(item, float) for item in cast("list[Any]", value))
-            return "vector" if numbers else "list"
-        case _:
-            return "object"
+    kind = KINDS[type(value)]
+    return "vector" if kind == "list" and all(isinstance(item, float) for item in value) else kind
 
 
 def times_as_text(frame: pl.DataFrame) -> pl.DataFrame:

@@ -35,7 +35,8 @@ def build_frame(
     Raises InvalidArgumentError on name conflicts or unequal row counts, and UnexpectedReplyError when the
     artifact cannot be read.
     """
-    results = _as_json_types(read_artifact(ref, output_column))
+    # Of the types that a JSON reply would give, so that all routes to the results agree.
+    results = _frame(map(as_json_type, read_artifact(ref, output_column).iter_columns()))
     carried = carried_names(results.columns, ref, output_column)
     original = None if with_original_df is None else _original(with_original_df)
     if unpack_json:
@@ -49,11 +50,6 @@ def build_frame(
     for name, values in _frame(fields).to_pandas().items():
         combined[name] = values.array
     return combined
-
-
-def _as_json_types(frame: pl.DataFrame) -> pl.DataFrame:
-    """The types a JSON reply would give, so that all routes to the results agree."""
-    return _frame(map(as_json_type, frame.iter_columns()))
 
 
 def _frame(columns: Iterable[pl.Series]) -> pl.DataFrame:

@@ -15,6 +15,16 @@ from sutro_mcp.results.request_models import Cell
 from sutro_mcp.untrusted import visible
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# The names of the types that a value of JSON has in Python.
+KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "text",
+    list: "list",
+    dict: "object",
+}
 
 
 def parse_json(raw: bytes | str) -> Any:

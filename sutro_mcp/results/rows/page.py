@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results.request_models import LocalArtifact, Page, PageRequest
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, visible
@@ -36,7 +36,7 @@ def _make(table: Rows, artifact: LocalArtifact, request: PageRequest) -> Page:
     if request.offset and request.offset >= table.height:
         raise InvalidArgumentError(
             f"{request.doing(artifact.spec)} from offset {request.offset:,}",
-            f"it has {table.height:,} rows, numbered from 0",
+            f"it has {counted(table.height, 'row')}, numbered from 0",
             f"Use an offset below {max(table.height, 1):,}",
         )
     part = times_as_text(table.part(_needed(table.names, request), request.offset, request.limit))
@@ -44,7 +44,9 @@ def _make(table: Rows, artifact: LocalArtifact, request: PageRequest) -> Page:
     chosen, unknown = _choose(names, table, request)
     page = _fit(rows, chosen, table.height, request)
     words = [_unknown(unknown)] if unknown else []
-    if request.output_column not in chosen and (unread := _unread(rows[: len(page.rows)])):
+    if request.output_column not in chosen and (
+        unread := sum(bool(row.get(_UNREAD)) for row in rows[: len(page.rows)])
+    ):
         name = request.output_column
         words.append(f"{unread} of these rows are no JSON objects (name {name} in columns to see them)")
     return page.model_copy(update={"shortened": "; ".join(filter(None, (page.shortened, *words))) or None})
@@ -65,13 +67,11 @@ def _records(
     part: pl.DataFrame, columns: Sequence[str], request: PageRequest
 ) -> tuple[list[dict[Any, Any]], list[str]]:
     """Rows as dicts, and the column names of the page in order."""
-    if request.output_column not in part.columns:
-        return [dict(zip(part.columns, row, strict=True)) for row in part.iter_rows()], part.columns
     rows: list[dict[Any, Any]] = [dict(zip(part.columns, row, strict=True)) for row in part.iter_rows()]
-    output = part.get_column(request.output_column)
-    if not request.unpack_json or output.dtype != pl.String:
+    is_text = part.schema.get(request.output_column) == pl.String
+    if not request.unpack_json or not is_text:
         return rows, part.columns
-    parsed = [parse_object(text) for text in output]
+    parsed = [parse_object(text) for text in part.get_column(request.output_column)]
     for row, found in zip(rows, parsed, strict=True):
         row[_UNREAD] = found is None and row[request.output_column] is not None
     if not any(parsed):
@@ -84,9 +84,8 @@ def _records(
         if request.output_column not in request.columns:
             del row[request.output_column]
         row.update({fields[key]: value for key, value in found.items()})
-    names: list[str] = []
-    for column in part.columns:
-        names.extend([column] if column != request.output_column else fields.values())
+    own = request.output_column
+    names = [name for column in part.columns for name in (fields.values() if column == own else [column])]
     if any(row[_UNREAD] for row in rows) and request.output_column not in names:
         names.append(request.output_column)
     return rows, names
@@ -134,10 +133,6 @@ def _unknown(names: list[str]) -> str:
     listed = ", ".join(quote(name, MIN_NAME) for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"no row looked at has {listed}{more} (shown as null; not all rows were looked at)"
-
-
-def _unread(rows: list[dict[Any, Any]]) -> int:
-    return sum(1 for row in rows if row.get(_UNREAD))
 
 
 def _value(row: dict[Any, Any], name: str) -> Any:
@@ -194,9 +189,10 @@ def _fit(rows: list[dict[Any, Any]], names: list[str], row_count: int, request: 
 def _what_was_cut(cells: int, limit: int, rows: int, columns: int) -> str | None:
     parts: list[str] = []
     if cells:
-        parts.append(f"{cells} cells cut to {limit} characters (raise max_cell_chars, or name fewer columns)")
+        cut = f"{counted(cells, 'cell')} cut to {limit} characters"
+        parts.append(f"{cut} (raise max_cell_chars, or name fewer columns)")
     if rows:
-        parts.append(f"{rows} rows left out to stay short (next_offset continues)")
+        parts.append(f"{counted(rows, 'row')} left out to stay short (next_offset continues)")
     if columns:
-        parts.append(f"{columns} columns left out (name those you need in columns)")
+        parts.append(f"{counted(columns, 'column')} left out (name those you need in columns)")
     return "; ".join(parts) or None

@@ -15,7 +15,7 @@ from typing import Any, cast
 import duckdb
 from pydantic_core import from_json
 
-from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results.request_models import Cell, Page, QueryRequest, SqlTable
 
 # The same budgets as those of a page, kept by the same means.
@@ -277,18 +277,17 @@ def _page(
     fitted = fit(names, rows, request.max_chars, max(_MAX_CELL, _CELLS // max(len(rows), 1)))
     notes: list[str] = []
     if fitted.cuts:
-        notes.append(
-            f"{fitted.cuts} cells cut to {fitted.cell_chars} characters (select fewer rows or columns)"
-        )
+        cut = f"{counted(fitted.cuts, 'cell')} cut to {fitted.cell_chars} characters"
+        notes.append(f"{cut} (select fewer rows or columns)")
     if not is_counted:
         notes.append(
             "more rows not shown, too many to count in time (limit goes up to 1,000; OFFSET skips rows)"
         )
     elif row_count > len(fitted.rows):
         left = row_count - len(fitted.rows)
-        notes.append(f"{left:,} rows not shown (limit goes up to 1,000; OFFSET skips rows)")
-    if len(names) > len(fitted.columns):
-        notes.append(f"{len(names) - len(fitted.columns)} columns not shown (select those you need)")
+        notes.append(f"{counted(left, 'row')} not shown (limit goes up to 1,000; OFFSET skips rows)")
+    if unshown := len(names) - len(fitted.columns):
+        notes.append(f"{counted(unshown, 'column')} not shown (select those you need)")
     if loaded.more_fields:
         notes.append(f"some JSON fields are no columns (they are in {OUTPUT})")
     return Page(

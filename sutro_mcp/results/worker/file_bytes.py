@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
+from sutro_mcp.file_access import open_regular
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges
 from sutro_mcp.results.request_models import LocalArtifact
 
@@ -29,7 +30,7 @@ class FileBytes:
         Not longer, or a file that was removed to make room would still take it.
         """
         # Without a buffer, which would hold what was there before the bytes came.
-        with self._path.open("rb", buffering=0) as file:
+        with os.fdopen(open_regular(self._path), "rb", buffering=0) as file:
             if inode not in (None, os.fstat(file.fileno()).st_ino):
                 raise StoppedError
             self._file, self._channel = file, channel
@@ -61,4 +62,4 @@ class FileBytes:
             self._channel.tell({"prefetch": missing})
 
     def _missing(self, ranges: Sequence[ByteRange]) -> list[ByteRange]:
-        return [gap for start, stop in ranges for gap in self._there.missing(start, stop)]
+        return [gap for start, stop in ranges for gap in self._there.gaps(start, stop)]

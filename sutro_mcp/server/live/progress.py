@@ -8,7 +8,7 @@ import anyio
 from sutro_mcp.concurrency import background
 from sutro_mcp.results import OnProgress
 from sutro_mcp.server.context import Ctx
-from sutro_mcp.server.protocol.middleware import reporter
+from sutro_mcp.server.protocol.scrubbing import notifier
 
 T = TypeVar("T")
 
@@ -17,8 +17,8 @@ _RHYTHM = 0.5
 
 
 async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) -> T:
-    """What `work` returns. Meanwhile a host that asked for it is told the share of 1 that is done."""
-    send = reporter(ctx)
+    """The result of `work`; meanwhile a host that asked for progress is told the share of 1 that is done."""
+    send = notifier(ctx)
     news = anyio.Event()
     latest = (0.0, "")
 

@@ -300,13 +300,13 @@ async def test_the_emulator_resumes_and_notices_a_change(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "reading", [ApiVariant(store_ranges=False), ApiVariant(store_etag=False)], ids=["ranges", "etag"]
+    "variant", [ApiVariant(store_ranges=False), ApiVariant(store_etag=False)], ids=["ranges", "etag"]
 )
 async def test_a_store_without_ranges_or_tags_is_read_again_from_the_start(
-    tmp_path: Path, reading: ApiVariant
+    tmp_path: Path, variant: ApiVariant
 ) -> None:
     """Some gateways are like that."""
-    emulator = Emulator(reading=reading)
+    emulator = Emulator(variant=variant)
     job_id = emulator.add_job(num_rows=500)
     emulator.faults.add(Fault.truncated(after=1000), origin="store")
     async with emulated(emulator) as api:
@@ -400,7 +400,7 @@ async def test_content_that_is_wrong_is_not_kept_for_later(tmp_path: Path) -> No
 
 async def test_without_links_the_second_route_is_used_if_it_has_parquet(tmp_path: Path) -> None:
     """JSON under the name of a Parquet file would be a trap."""
-    emulator = Emulator(reading=ApiVariant(results_url=False))
+    emulator = Emulator(variant=ApiVariant(results_url=False))
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
         path = await api.download_job_results(job_id, tmp_path / "r.parquet", include_inputs=True)

@@ -9,7 +9,7 @@ from mcp.types import TextResourceContents
 
 from sutro_mcp.emulator import Emulator
 from sutro_mcp.server.build import skill
-from sutro_mcp.server.tools import CATALOGUE, tools_for
+from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.settings import Settings
 from tests.support import Era, Talk, talk
 
@@ -62,26 +62,20 @@ def test_the_frontmatter_is_yaml_that_needs_no_parser() -> None:
         assert re.fullmatch(r"[a-z]+: [A-Za-z](?:(?!: | #)[^\n\"'{}\[\]&*|>%@`])*[^\s:]", line), line
 
 
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [("skills/get", {"uri": "skill://other/SKILL.md"}), ("skills/list", {"cursor": "2"})],
-)
-async def test_another_skill_or_page_is_refused(
-    emulator: Emulator, method: str, params: dict[str, str]
+async def test_another_skill_or_page_is_refused_and_an_older_connection_has_the_file_only(
+    emulator: Emulator,
 ) -> None:
-    """Invalid parameters."""
-    async with talk(emulator) as chat:
-        with pytest.raises(MCPError) as caught:
-            await ask(chat.client.session, method, **params)
-    assert caught.value.code == -32602
-
-
-async def test_an_older_connection_has_the_file_only(emulator: Emulator) -> None:
     """The methods belong to the newer era."""
-    async with talk(emulator, "legacy") as chat:
-        with pytest.raises(MCPError) as caught:
-            await ask(chat.client.session, "skills/list")
-    assert caught.value.code == -32601
+    calls: list[tuple[Era, str, dict[str, str], int]] = [
+        ("auto", "skills/get", {"uri": "skill://other/SKILL.md"}, -32602),
+        ("auto", "skills/list", {"cursor": "2"}, -32602),
+        ("legacy", "skills/list", {}, -32601),
+    ]
+    for era, method, params, code in calls:
+        async with talk(emulator, era) as chat:
+            with pytest.raises(MCPError) as caught:
+                await ask(chat.client.session, method, **params)
+            assert caught.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -93,6 +87,6 @@ def test_the_skill_names_every_tool_that_is_served_and_no_other(settings: Settin
     """A point about a tool that is not there is left out."""
     text = skill(settings)
     named = {tool.name for tool in CATALOGUE if re.search(rf"\b{tool.name}\b", text)}
-    assert named == {tool.name for tool in tools_for(settings)}
+    assert named == {tool.name for tool in CATALOGUE if tool.description_for(settings)}
     assert not re.search(r"^#.*\n\s*(?:#|\Z)", text, re.MULTILINE)
     assert len(text) < 5_000
