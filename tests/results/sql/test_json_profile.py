@@ -14,6 +14,7 @@ from sutro_mcp.results.rows.json_fields import unwrap
 from sutro_mcp.results.rows.json_values import cell, parse_object
 from tests.results.sql.support import query, types
 from tests.results.support import objects, outputs, page, parquet
+from tests.tries import some_of
 
 BIG = 2**64
 
@@ -180,7 +181,7 @@ OTHERS = st.sampled_from(["no JSON", '{"a": 1', "[1]", ' {"a": 1}\n', '\ufeff{"a
 ROWS = st.lists(st.none() | OTHERS | _object(VALUES), min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=some_of(200, 40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(rows=['{"a": 1}', '{"a": true}'])
 @example(rows=['{"content": "{\\"a\\": 1}", "reasoning_content": "x"}', '{"content": {"a": {"b": 1}}}'])
 @given(rows=ROWS)
