@@ -7,7 +7,9 @@ part of what a server start costs, and its first answer needs none of it.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .job_ids import is_addressable, job_segment
 from .models import (
+    EMPTY_PAGES,
     AuthReply,
     CancelReply,
     Failure,
@@ -18,8 +20,6 @@ from .models import (
     Quota,
     Status,
 )
-from .paging import EMPTY_PAGES
-from .urls import job_segment
 
 if TYPE_CHECKING:
     from sutro_mcp.api.artifact.ranges import RemoteArtifact
@@ -53,6 +53,7 @@ __all__ = [
     "Quota",
     "RemoteArtifact",
     "Status",
+    "is_addressable",
     "job_segment",
     "resolve_connection",
 ]

@@ -19,7 +19,6 @@ from .network_errors import mapped
 
 _STEP = 64 * 1024
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-_AGAIN = "Call again; if it stays, report it"
 
 
 async def chunks(
@@ -74,7 +73,7 @@ def content_length(response: httpx.Response, doing: str) -> int | None:
     if value is None:
         return None
     if not (value.isascii() and value.isdigit() and len(value) < 19):
-        raise UnexpectedReplyError(doing, "the reply announces a length that is not a number", _AGAIN)
+        raise UnexpectedReplyError(doing, "the reply announces a length that is not a number")
     return int(value)
 
 
@@ -89,9 +88,9 @@ def parse_object(body: bytes, doing: str) -> dict[str, object]:
         )
     except (ValueError, RecursionError):
         # `from None`: the text of these errors repeats the body.
-        raise UnexpectedReplyError(doing, "the reply is not valid JSON", _AGAIN) from None
+        raise UnexpectedReplyError(doing, "the reply is not valid JSON") from None
     if not isinstance(value, dict):
-        raise UnexpectedReplyError(doing, "the reply is JSON but not an object", _AGAIN)
+        raise UnexpectedReplyError(doing, "the reply is JSON but not an object")
     return cast("dict[str, object]", value)
 
 
@@ -127,7 +126,7 @@ def _unpacker(response: httpx.Response, doing: str) -> _Unpacker | None:
         return None
     if encoding not in _WINDOW_BITS:
         raise UnexpectedReplyError(
-            doing, "the reply is compressed in a way that was not asked for and is not supported", _AGAIN
+            doing, "the reply is compressed in a way that was not asked for and is not supported"
         )
     return _Unpacker(_WINDOW_BITS[encoding], doing)
 
@@ -139,7 +138,7 @@ def _too_large(doing: str, cap: int) -> ReplyTooLargeError:
 
 
 def _incomplete(doing: str, happened: str) -> IncompleteReplyError:
-    return IncompleteReplyError(doing, happened, _AGAIN)
+    return IncompleteReplyError(doing, happened)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

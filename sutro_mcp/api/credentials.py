@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.redaction import protect
 
-from .urls import DEFAULT_URL, is_loopback, normalise_base_url
+from .addresses import DEFAULT_URL, is_loopback, normalise_base_url
 
 _CONNECT = "connect to Sutro"
 _URL, _KEY, _KEY_FILE = "SUTRO_API_URL", "SUTRO_API_KEY", "SUTRO_API_KEY_FILE"

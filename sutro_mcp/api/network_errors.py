@@ -28,14 +28,15 @@ NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 _AGAIN = "Wait a moment and call again; `sutro-mcp check` tests the connection"
 _SETTINGS = "Check SUTRO_API_URL; `sutro-mcp check` tests it"
-_REPORT = "Call again; if it stays, report it"
 
 _Maker = Callable[[str], SutroError]
 
 
 @contextmanager
-def mapped(doing: str, *, reading: bool = False, secret: bool = False) -> Generator[None]:
-    """Turns every error of the network inside into one of ours.
+def mapped(
+    doing: str, url: httpx.URL | None = None, *, reading: bool = False, secret: bool = False
+) -> Generator[None]:
+    """Turns every error of the network inside into one of ours, which names host and port of `url` at most.
 
     `reading` says that headers have arrived, so a broken connection is an incomplete reply; `secret` says
     that the URL is a signed one, so that not even a traceback may show the foreign error.
@@ -43,7 +44,7 @@ def mapped(doing: str, *, reading: bool = False, secret: bool = False) -> Genera
     try:
         yield
     except FOREIGN as error:
-        ours = translate(error, doing, reading=reading)
+        ours = _translated(error, doing, url, reading)
         # A LocalProtocolError quotes the header it dislikes, which may be the one with the key.
         raise ours from (None if secret or isinstance(error, httpx.LocalProtocolError) else error)
 
@@ -60,33 +61,39 @@ def deadline(seconds: float, doing: str) -> Generator[None]:
         ) from None
 
 
-def translate(error: Exception, doing: str, *, reading: bool = False) -> SutroError:
-    """The error of ours for one of httpx's."""
-    if isinstance(error, httpx.ConnectError):
-        return _connect_error(error, doing)
+def _translated(error: Exception, doing: str, url: httpx.URL | None, reading: bool) -> SutroError:
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return _connect_error(error, doing, f" ({_host_and_port(url)})" if url else "")
     if reading and isinstance(error, (httpx.NetworkError, httpx.ProtocolError, *_SOCKET)):
         return IncompleteReplyError(doing, "the connection broke before the reply was complete", _AGAIN)
     return next(make for kind, make in _SENTENCES if isinstance(error, kind))(doing)
 
 
-def _connect_error(error: Exception, doing: str) -> SutroError:
+def _host_and_port(url: httpx.URL) -> str:
+    authority = url.netloc.decode("ascii")[-100:]
+    return authority if url.port else f"{authority}:{443 if url.scheme == 'https' else 80}"
+
+
+def _connect_error(error: Exception, doing: str, at: str) -> SutroError:
     causes = list(_causes(error))
+    if isinstance(error, httpx.ConnectTimeout):
+        return DeadlineExceededError(doing, f"no connection to the deployment was made in time{at}", _AGAIN)
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return WrongDeploymentError(
             doing,
-            "no secure connection could be made, because TLS failed or the certificate is not trusted",
+            f"no secure connection could be made, because TLS failed or the certificate is not trusted{at}",
             "Check that SUTRO_API_URL is right and that this machine's clock and certificates are; "
             "`sutro-mcp check` tests it",
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return ConnectionFailedError(
-            doing, "the host name of the deployment could not be resolved", _SETTINGS
+            doing, f"the host name of the deployment could not be resolved{at}", _SETTINGS
         )
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return ConnectionFailedError(
-            doing, "nothing accepts connections at the address of the deployment", _SETTINGS
+            doing, f"nothing accepts connections at the address of the deployment{at}", _SETTINGS
         )
-    return ConnectionFailedError(doing, "no connection to the deployment could be made", _SETTINGS)
+    return ConnectionFailedError(doing, f"no connection to the deployment could be made{at}", _SETTINGS)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -111,7 +118,7 @@ def _broken(what: str) -> _Maker:
 
 
 def _strange(what: str) -> _Maker:
-    return lambda doing: UnexpectedReplyError(doing, what, _REPORT)
+    return lambda doing: UnexpectedReplyError(doing, what)
 
 
 def _misplaced(what: str) -> _Maker:
@@ -120,7 +127,6 @@ def _misplaced(what: str) -> _Maker:
 
 # First match wins; a subclass stands before its base, and the last row matches everything.
 _SENTENCES: tuple[tuple[type[Exception], _Maker], ...] = (
-    (httpx.ConnectTimeout, _late("no connection to the deployment was made in time")),
     (httpx.PoolTimeout, _late("too many requests are already under way")),
     (httpx.WriteTimeout, _late("the deployment stopped taking the request")),
     (httpx.TimeoutException, _late("the deployment stopped sending")),

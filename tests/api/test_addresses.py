@@ -3,7 +3,8 @@
 import pytest
 
 from sutro_mcp.api import ApiKey, Connection
-from sutro_mcp.api.urls import check_artifact_url, normalise_base_url
+from sutro_mcp.api.addresses import normalise_base_url
+from sutro_mcp.api.artifact.presigned_url import check_artifact_url
 from sutro_mcp.errors import ConfigurationError, UnexpectedReplyError
 
 ACCEPTED = {

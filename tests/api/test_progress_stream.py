@@ -60,7 +60,7 @@ async def test_each_kind_of_update_is_read() -> None:
         b"{}",
         b'{"update_type": "later"}',
         b'{"update_type": ["progress"], "result": 1}',
-        progress("3"),
+        progress("three"),
         progress(-1),
         progress(2.5),
         progress(None),

@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 
 from sutro_mcp.api import ApiClient, ApiKey, Connection
 from sutro_mcp.api.addresses import is_public
-from sutro_mcp.api.guard import PrivateAddressError, PublicTransport
+from sutro_mcp.api.transport import PrivateAddressError, PublicTransport
 from sutro_mcp.emulator import DEMO_KEY, serve_in_thread
 from sutro_mcp.errors import ConnectionFailedError, UnexpectedReplyError
 
-from .wire import KEY, socket_server
+from .wire import JOB, KEY, answering, client, reply, socket_server
 
 pytestmark = pytest.mark.anyio
 
@@ -313,17 +313,18 @@ async def test_an_address_that_is_silent_leaves_time_for_the_next(tmp_path: Path
 
 
 async def test_a_link_to_a_private_address_is_an_error_that_does_not_show_it() -> None:
-    """`localhost` resolves everywhere; the text of a link was checked before."""
-    async with socket_server(OK) as (origin, asked):
-        url = httpx.URL(origin.replace("127.0.0.1", "localhost"), params={"sig": "canary"})
-        connection = Connection("https://sutro.example.com/v1", ApiKey(KEY), "argument", "argument")
-        async with ApiClient(connection) as api:
-            http = api._http  # pyright: ignore[reportPrivateUsage]
-            with pytest.raises(UnexpectedReplyError, match="leads to a private address") as caught:
-                await http.open_blob(url, {}, "read")
-    assert asked == []
+    """The text of a link was checked before, and what its name stands for is found out now."""
+    link = "https://canary.example.com/?sig=canary"
+    offer = {"job_id": JOB, "artifact": {"size_bytes": 9}, "urls": {"get": link}}
+    tls, resolver = ssl.create_default_context(), Resolver("10.0.0.1")
+    guard = PublicTransport(tls, loopback=False, resolve=resolver)
+    async with client(answering(reply(200, offer)), blob_transport=guard) as api:
+        artifact = await api.open_results(JOB)
+        assert artifact is not None
+        with pytest.raises(UnexpectedReplyError, match="leads to a private address") as caught:
+            await anext(artifact.chunks(0, 9))
     assert caught.value.__cause__ is None
-    assert "localhost" not in str(caught.value)
+    assert "canary" not in str(caught.value)
 
 
 async def test_a_store_whose_name_is_unknown_is_a_failed_connection() -> None:

@@ -18,7 +18,6 @@ _BUFFER = 1024 * 1024
 # An end-of-central-directory record with the longest comment.
 _ZIP_TAIL = 22 + 65535
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
-_AGAIN = "Call again; if it stays, report it"
 
 
 def strong_etag(value: str | None) -> str | None:
@@ -99,15 +98,11 @@ class PartFile:
         elif start in (b"{", b"["):
             found, whole = "json", tail.rstrip().endswith(b"}" if start == b"{" else b"]")
         elif start == b"<":
-            raise UnexpectedReplyError(
-                self._doing, "a web page or XML document came instead of results", _AGAIN
-            )
+            raise UnexpectedReplyError(self._doing, "a web page or XML document came instead of results")
         else:
-            raise UnexpectedReplyError(
-                self._doing, "what came is neither Parquet nor JSON nor a ZIP archive", _AGAIN
-            )
+            raise UnexpectedReplyError(self._doing, "what came is neither Parquet nor JSON nor a ZIP archive")
         if not whole:
-            raise IncompleteReplyError(self._doing, f"the {found} file that came is not whole", _AGAIN)
+            raise IncompleteReplyError(self._doing, f"the {found} file that came is not whole")
         return found
 
     async def publish(self, destination: Path) -> None:

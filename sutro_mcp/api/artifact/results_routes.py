@@ -6,6 +6,7 @@ then on; that it is absent, rather than out of results, is known once another ro
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,25 +17,29 @@ from sutro_mcp.api.bodies import chunks, content_length
 from sutro_mcp.api.http import Http
 from sutro_mcp.api.models import Job, Status, read_count, read_object, read_text
 from sutro_mcp.api.network_errors import deadline
+from sutro_mcp.api.retries import retrying
 from sutro_mcp.api.routes import GET_RESULTS, POST_RESULTS, RESULTS_URL, Route
 from sutro_mcp.api.status_errors import GoneError, RouteUnknownError
-from sutro_mcp.api.urls import check_artifact_url
 from sutro_mcp.errors import (
+    ArtifactChangedError,
     IncompleteReplyError,
     JobNotFoundError,
     NoResultsError,
+    RangesUnsupportedError,
     RejectedError,
+    ReplyTooLargeError,
     ResultsGoneError,
     ResultsNotReadyError,
     UnexpectedReplyError,
 )
 from sutro_mcp.untrusted import quote
 
-from .download import Download, Progress
 from .part_file import Format, PartFile
-from .presigned_url import SIZE_CAP, Offer, SignedUrl
+from .presigned_url import SIZE_CAP, PresignedUrl, RenewingUrl, check_artifact_url, check_identity, refusal
 from .ranges import RemoteArtifact
 
+OnBytes = Callable[[int, int | None], None]
+"""Called with the bytes that have come and the total, if it is known."""
 RouteName = Literal["results-url", "get-results", "post-results"]
 
 _NAMES: dict[Route, RouteName] = {
@@ -94,12 +99,12 @@ class Results:
             POST_RESULTS: self._from_post,
         }
 
-    async def fetch(self, wanted: Wanted, directory: Path, on_progress: Progress | None) -> DownloadedFile:
+    async def fetch(self, spec: Wanted, directory: Path, on_bytes: OnBytes | None) -> DownloadedFile:
         """The results as a new file in `directory`."""
-        with deadline(self._http.results_timeout, wanted.doing):
-            part = PartFile.fresh(directory, wanted.doing)
+        with deadline(self._http.results_timeout, spec.doing):
+            part = PartFile.fresh(directory, spec.doing)
             try:
-                route = await self._first(wanted, part, on_progress, tuple(_NAMES))
+                route = await self._first(spec, part, on_bytes, tuple(_NAMES))
                 found = part.recognise()
                 path = part.path.with_suffix(f".{_EXTENSIONS[found]}")
                 await part.publish(path)
@@ -108,14 +113,16 @@ class Results:
                 raise
         return DownloadedFile(path, found, part.size, part.etag, _NAMES[route])
 
-    async def save(self, wanted: Wanted, destination: Path) -> Path:
+    async def save(self, spec: Wanted, destination: Path) -> Path:
         """The results as Parquet at `destination`, going on where an earlier call stopped."""
-        with deadline(self._http.results_timeout, wanted.doing):
-            part = PartFile(destination.with_name(destination.name + ".part"), wanted.doing, resumable=True)
+        with deadline(self._http.results_timeout, spec.doing):
+            part = PartFile(destination.with_name(destination.name + ".part"), spec.doing, resumable=True)
             try:
-                await self._first(wanted, part, None, (RESULTS_URL, GET_RESULTS))
+                await self._first(spec, part, None, (RESULTS_URL, GET_RESULTS))
                 if part.recognise() != "parquet":
-                    raise _unexpected(wanted.doing, "the deployment offers these results, but not as Parquet")
+                    raise UnexpectedReplyError(
+                        spec.doing, "the deployment offers these results, but not as Parquet"
+                    )
                 await part.publish(destination)
             except BaseException as error:
                 worthless = isinstance(error, UnexpectedReplyError)
@@ -125,7 +132,7 @@ class Results:
         return destination
 
     async def _first(
-        self, wanted: Wanted, part: PartFile, on_progress: Progress | None, routes: tuple[Route, ...]
+        self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None, routes: tuple[Route, ...]
     ) -> Route:
         """Fills `part` from the first route that delivers, and says which one did."""
         finished = gone = False
@@ -133,18 +140,18 @@ class Results:
         # One that seemed absent is asked last: before anything is called gone, all have been asked.
         for route in sorted(routes, key=lambda route: route in self._absent):
             if route is not RESULTS_URL and not finished:
-                await self._require_success(wanted)
+                await self._require_success(spec)
                 finished = True
             try:
-                await self._fetchers[route](wanted, part, on_progress)
+                await self._fetchers[route](spec, part, on_bytes)
             except (JobNotFoundError, RouteUnknownError, GoneError):
                 if not finished:
-                    await self._require_success(wanted)
+                    await self._require_success(spec)
                     finished = True
                 gone = True
                 lacking.append(route)
             except RejectedError as error:
-                await self._require_lacking(wanted, error)
+                await self._require_lacking(spec, error)
                 lacking.append(route)
             else:
                 self._absent.update(lacking)
@@ -152,95 +159,149 @@ class Results:
                 return route
         if gone:
             raise ResultsGoneError(
-                wanted.doing,
+                spec.doing,
                 "the job succeeded but the deployment has no results of it",
                 "Results are kept for 90 days by default; a cost estimate never has any",
             )
-        raise _unexpected(wanted.doing, "the deployment offers none of the known ways to fetch results")
+        raise UnexpectedReplyError(
+            spec.doing, "the deployment offers none of the known ways to fetch results"
+        )
 
-    async def _require_success(self, wanted: Wanted) -> None:
+    async def _require_success(self, spec: Wanted) -> None:
         """Looks the job up and raises unless it succeeded."""
-        job = await self._get_job(wanted.job_id)
+        job = await self._get_job(spec.job_id)
         if job.status is Status.SUCCEEDED:
             return
         if job.status is Status.FAILED:
             reason = job.failure_reason
             why = f"; the reason given is {quote(reason.message)}" if reason else "; no reason is given"
-            raise NoResultsError(wanted.doing, f"the job FAILED{why}", "Call get_job for its details")
+            raise NoResultsError(spec.doing, f"the job FAILED{why}", "Call get_job for its details")
         if job.status is Status.CANCELLED:
             raise NoResultsError(
-                wanted.doing, "the job was CANCELLED and has no results", "Call list_jobs to find another job"
+                spec.doing, "the job was CANCELLED and has no results", "Call list_jobs to find another job"
             )
         rows = f" ({job.num_rows:,} rows)" if job.num_rows is not None else ""
         raise ResultsNotReadyError(
-            wanted.doing,
+            spec.doing,
             f"the job has not finished, its status is {job.status}{rows}",
             "Call wait_for_job to follow it",
         )
 
-    async def open(self, wanted: Wanted) -> RemoteArtifact | None:
+    async def open(self, spec: Wanted) -> RemoteArtifact | None:
         """The artifact of a link, for reading in parts; None where another route has to be tried."""
         if RESULTS_URL in self._absent:
             return None
         try:
-            offer = await self._link(wanted)
+            presigned = await self._presigned(spec)
         except (JobNotFoundError, RouteUnknownError, GoneError):
             return None
         except RejectedError as error:
-            await self._require_lacking(wanted, error)
+            await self._require_lacking(spec, error)
             self._absent.add(RESULTS_URL)
             return None
-        if not offer.size or offer.size > SIZE_CAP:
-            return None
-        return RemoteArtifact(self._http, lambda: self._link(wanted), offer, offer.size, wanted.job_id)
+        size = presigned.size
+        return self._remote(spec, presigned, size) if size and size <= SIZE_CAP else None
 
-    async def _require_lacking(self, wanted: Wanted, error: RejectedError) -> None:
+    def _remote(self, spec: Wanted, presigned: PresignedUrl, size: int) -> RemoteArtifact:
+        return RemoteArtifact(self._http, lambda: self._presigned(spec), presigned, size, spec.job_id)
+
+    async def _require_lacking(self, spec: Wanted, error: RejectedError) -> None:
         """Raises unless `error` says that the deployment has no such route."""
         if error.status == 409:
-            await self._require_success(wanted)
-            raise _not_published(wanted) from error
+            await self._require_success(spec)
+            raise _not_published(spec) from error
         if error.status not in (405, 501):
             raise error
 
-    async def _link(self, wanted: Wanted) -> Offer:
-        doing = wanted.doing
+    async def _presigned(self, spec: Wanted) -> PresignedUrl:
+        doing = spec.doing
         api_on_loopback = self._http.connection.on_loopback
 
-        def read(reply: dict[str, object]) -> Offer:
-            if reply.get("job_id", wanted.job_id) != wanted.job_id:
-                raise _unexpected(doing, "the deployment answered for another job")
+        def read(reply: dict[str, object]) -> PresignedUrl:
+            if reply.get("job_id", spec.job_id) != spec.job_id:
+                raise UnexpectedReplyError(doing, "the deployment answered for another job")
             if reply.get("format", "parquet") != "parquet":
-                raise _unexpected(doing, "the deployment offers another format than Parquet")
+                raise UnexpectedReplyError(doing, "the deployment offers another format than Parquet")
             link = read_text((read_object(reply.get("urls")) or {}).get("get"))
             if not link:
-                raise _unexpected(doing, "the deployment sent no download link")
+                raise UnexpectedReplyError(doing, "the deployment sent no download link")
             url = check_artifact_url(link, doing, api_on_loopback=api_on_loopback)
             size = read_count((read_object(reply.get("artifact")) or {}).get("size_bytes"))
             lifetime = read_count(reply.get("expires_in_seconds"))
-            return Offer(SignedUrl(url), size, _LINK_SECONDS if lifetime is None else lifetime)
+            return PresignedUrl(url, size, _LINK_SECONDS if lifetime is None else lifetime)
 
-        params = wanted.params | {"expires_in_seconds": str(_LINK_SECONDS)}
-        return await self._http.json(RESULTS_URL, doing, read, job_id=wanted.job_id, params=params)
+        params = spec.params | {"expires_in_seconds": str(_LINK_SECONDS)}
+        return await self._http.json(RESULTS_URL, doing, read, job_id=spec.job_id, params=params)
 
-    async def _from_link(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
-        await Download(self._http, lambda: self._link(wanted), part, wanted.doing, on_progress).run()
+    async def _from_link(self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None) -> None:
+        """Continues `part`, or starts from zero, once, where the store cannot prove what would follow."""
+        try:
+            await self._pour(spec, part, on_bytes)
+        except (ArtifactChangedError, IncompleteReplyError, RangesUnsupportedError) as error:
+            if isinstance(error, IncompleteReplyError) and part.etag:
+                raise
+            part.restart()
+            await self._pour(spec, part, on_bytes)
         if part.recognise() != "parquet":
-            raise _unexpected(wanted.doing, "the artifact is not Parquet")
+            raise UnexpectedReplyError(spec.doing, "the artifact is not Parquet")
 
-    async def _from_get(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
+    async def _pour(self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None) -> None:
+        presigned = await self._presigned(spec)
+        size = presigned.size
+        if not size:
+            await self._pour_all(spec, part, presigned, on_bytes)
+            return
+        if size > SIZE_CAP:
+            raise ReplyTooLargeError(
+                spec.doing,
+                f"the results are {size:,} bytes, more than the {SIZE_CAP:,} that are fetched",
+                "Fetch them with the official SDK instead",
+            )
+        if part.etag is None or part.size > size:
+            part.restart()
+        elif part.size == size:
+            # Complete already: one byte is fetched again, to learn whether it is still the same artifact.
+            part.cut(size - 1)
+        artifact = self._remote(spec, presigned, size)
+        async with aclosing(artifact.chunks(part.size, size, part.etag)) as parts:
+            async for data in parts:
+                if not part.size:
+                    part.restart(artifact.etag)
+                _append(part, data, size, on_bytes)
+
+    async def _pour_all(
+        self, spec: Wanted, part: PartFile, presigned: PresignedUrl, on_bytes: OnBytes | None
+    ) -> None:
+        """An artifact of unknown size, from the start at each attempt."""
+        url = RenewingUrl(self._http, lambda: self._presigned(spec), presigned, spec.doing)
+        consume = _into(part, spec.doing, SIZE_CAP, on_bytes, secret=True)
+
+        async def once() -> None:
+            response = await url.get({})
+            try:
+                if response.status_code != 200:
+                    raise refusal(response.status_code, spec.doing)
+                check_identity(response, spec.doing)
+                await consume(response)
+            finally:
+                await response.aclose()
+
+        await retrying(once, self._http.budget)
+
+    async def _from_get(self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None) -> None:
         # The parameter that selects the format was renamed between generations; both are sent.
-        params = wanted.params | {"result_format": "parquet"}
-        consume = _into(part, wanted.doing, GET_RESULTS, on_progress)
-        await self._http.exchange(GET_RESULTS, wanted.doing, consume, job_id=wanted.job_id, params=params)
+        params = spec.params | {"result_format": "parquet"}
+        consume = _into(part, spec.doing, GET_RESULTS.cap, on_bytes)
+        await self._http.exchange(GET_RESULTS, spec.doing, consume, job_id=spec.job_id, params=params)
 
-    async def _from_post(self, wanted: Wanted, part: PartFile, on_progress: Progress | None) -> None:
-        consume = _into(part, wanted.doing, POST_RESULTS, on_progress)
-        body = {"job_id": wanted.job_id, **wanted.flags}
-        await self._http.exchange(POST_RESULTS, wanted.doing, consume, body=body)
+    async def _from_post(self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None) -> None:
+        consume = _into(part, spec.doing, POST_RESULTS.cap, on_bytes)
+        body = {"job_id": spec.job_id, **spec.flags}
+        await self._http.exchange(POST_RESULTS, spec.doing, consume, body=body)
 
 
 def _into(
-    part: PartFile, doing: str, route: Route, on_progress: Progress | None
+    part: PartFile, doing: str, cap: int, on_bytes: OnBytes | None, *, secret: bool = False
 ) -> Callable[[httpx.Response], Awaitable[None]]:
     """A consumer that puts a body into `part`, from the start at each attempt."""
 
@@ -248,21 +309,21 @@ def _into(
         part.restart()
         packed = "content-encoding" in response.headers
         total = None if packed else content_length(response, doing)
-        async for data in chunks(response, doing, route.cap):
-            part.write(data)
-            if on_progress:
-                on_progress(part.size, total)
+        async for data in chunks(response, doing, cap, secret=secret):
+            _append(part, data, total, on_bytes)
 
     return consume
 
 
-def _not_published(wanted: Wanted) -> ResultsNotReadyError:
+def _append(part: PartFile, data: bytes, total: int | None, on_bytes: OnBytes | None) -> None:
+    part.write(data)
+    if on_bytes:
+        on_bytes(part.size, total)
+
+
+def _not_published(spec: Wanted) -> ResultsNotReadyError:
     return ResultsNotReadyError(
-        wanted.doing,
+        spec.doing,
         "the job has finished and its results are being published",
         "Try again shortly; this takes up to about 100 seconds",
     )
-
-
-def _unexpected(doing: str, happened: str) -> UnexpectedReplyError:
-    return UnexpectedReplyError(doing, happened, "Call again; if it stays, report it")

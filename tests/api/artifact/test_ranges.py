@@ -71,9 +71,11 @@ def cut(at: int, etag: str | None = '"v1"', failure: Exception | None = None) ->
     return serve(cut=at, etag=etag, failure=failure or httpx.ReadError(LINK))
 
 
-def whole(_: httpx.Request) -> httpx.Response:
-    """As a store without ranges answers anything."""
-    return reply(200, PARQUET, headers={"etag": '"v1"'})
+def whole_again(cut: int | None = None, etag: str | None = '"v1"') -> Answer:
+    """As a store without ranges answers anything; `cut` breaks the connection."""
+    headers = {"content-length": str(SIZE), **({"etag": etag} if etag else {})}
+    failure = httpx.ReadError(LINK) if cut else None
+    return lambda _: reply(200, PARQUET[:cut], headers=headers, failure=failure, length=False)
 
 
 def status(code: int) -> Answer:
@@ -254,7 +256,7 @@ async def test_two_first_replies_must_be_of_the_same_artifact() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        whole,
+        whole_again(),
         serve(etag=None),
         serve(etag='W/"v1"'),
         serve(headers={"content-range": "bytes 100-8999/*"}),
@@ -360,20 +362,20 @@ async def test_a_connection_is_continued_as_long_as_it_gets_on() -> None:
     ],
     ids=["unreachable", "503", "no byte"],
 )
-async def test_without_getting_on_it_is_continued_three_times(answer: Answer, kind: type[SutroError]) -> None:
-    """Four requests in all, the one that broke among them; then the last reason is told."""
-    transport = store(cut(1000), *[answer] * 3)
+async def test_without_getting_on_it_is_continued_twice(answer: Answer, kind: type[SutroError]) -> None:
+    """Three requests in all, the one that broke among them; then the last reason is told."""
+    transport = store(cut(1000), *[answer] * 2)
     await failed(transport, kind, 0, SIZE)
-    assert len(wanted(transport)) == 4
-    transport = store(cut(1000), answer, answer)
+    assert len(wanted(transport)) == 3
+    transport = store(cut(1000), answer)
     assert await part(transport, 0, SIZE) == PARQUET
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 503])
 async def test_a_store_that_fails_for_a_moment_is_asked_again(code: int) -> None:
-    """As the API is: four times in all."""
-    assert await part(store(*[status(code)] * 3)) == PARQUET[100:9000]
-    assert f"failed ({code})" in await failed(store(*[status(code)] * 4), ServiceUnavailableError)
+    """As the API is: three times in all."""
+    assert await part(store(*[status(code)] * 2)) == PARQUET[100:9000]
+    assert f"failed ({code})" in await failed(store(*[status(code)] * 3), ServiceUnavailableError)
 
 
 async def test_what_breaks_before_its_first_byte_is_begun_again_even_without_a_tag() -> None:
@@ -395,20 +397,29 @@ async def test_without_a_strong_tag_what_breaks_off_is_incomplete() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [whole, serve(etag=None)],
-    ids=["no ranges", "no tag"],
+    "answers",
+    [[serve(etag=None)], [whole_again(etag=None)], [whole_again(5000), whole_again()]],
+    ids=["no tag", "neither ranges nor tag", "twice from zero"],
 )
-async def test_what_the_store_does_not_continue_is_incomplete(answer: Answer) -> None:
+async def test_what_the_store_does_not_continue_is_incomplete(answers: list[Answer]) -> None:
     """It began, so this is no longer about what the store can do."""
-    happened = await failed(store(cut(1000), answer), IncompleteReplyError, 0, SIZE)
+    happened = await failed(store(cut(1000), *answers), IncompleteReplyError, 0, SIZE)
     assert happened == "the connection broke and the store does not continue"
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, SIZE), (100, 9000)], ids=["whole", "part"])
+async def test_a_store_that_continues_from_zero_is_read_on_once(start: int, stop: int) -> None:
+    """It ignores the range; what was given out before is not given out again."""
+    transport = store(cut(1000), whole_again(), whole_again())
+    assert await part(transport, start, stop) == PARQUET[start:stop]
+    assert len(wanted(transport)) == 2
 
 
 async def test_an_artifact_replaced_while_it_is_read_is_not_continued() -> None:
     """Two halves of two artifacts would look whole."""
     await failed(store(cut(1000), status(412)), ArtifactChangedError, 0, SIZE)
     await failed(store(cut(1000), serve(OTHER, etag='"v2"')), ArtifactChangedError, 0, SIZE)
+    await failed(store(cut(1000), whole_again(etag='"v2"')), ArtifactChangedError, 0, SIZE)
 
 
 CUTS = st.lists(st.tuples(st.integers(0, SIZE), st.booleans()), max_size=8)
@@ -590,6 +601,6 @@ async def test_an_artifact_does_not_show_its_link() -> None:
     """Neither as a whole nor by its parts."""
     async with client(store()) as api:
         artifact = await opened(api)
-    shown = [repr(artifact), repr(vars(artifact)), repr(vars(artifact._link))]  # pyright: ignore[reportPrivateUsage]
-    assert "SignedUrl(…)" in shown[2]
+    shown = [repr(artifact), repr(vars(artifact)), repr(vars(artifact._url))]  # pyright: ignore[reportPrivateUsage]
+    assert "PresignedUrl(size=" in shown[2]
     assert "canary" not in "".join(shown)
