@@ -234,7 +234,9 @@ class PartialFile:
             try:
                 await self._fetch(each)
             except RangesUnsupportedError:
+                # What is there cannot be completed: all of it is asked for, from zero.
                 self._only_whole = True
+                self._entry.clear()
             except SutroError as error:
                 failures.append(error)
                 group.cancel_scope.cancel()

@@ -390,3 +390,22 @@ def list_open(folder: Path) -> list[str]:
     """Files below a folder that this process has open."""
     links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     return [str(link) for link in links if folder in link.parents]
+
+
+async def test_a_store_that_no_longer_gives_parts_is_read_from_zero_once(tmp_path: Path) -> None:
+    """What was there cannot be completed any more."""
+    body = b"PAR1" + bytes(range(256)) * 40_000 + b"PAR1"
+    async with sutro() as (emulator, client):
+        variant = Variant(emulator.add_job(num_rows=1, outputs=["x"], parquet=body))
+        store = ArtifactStore(tmp_path, LARGE)
+        async with store.artifact(client, variant) as artifact:
+            await artifact.want([(0, 1000)])
+            emulator.account.reading = ApiVariant(store_ranges=False)
+            await artifact.want([(0, artifact.size)])
+            assert artifact.path.read_bytes() == body
+        store.close()
+        assert [request.status for request in emulator.requests if request.origin == "store"] == [
+            206,
+            200,
+            200,
+        ]
