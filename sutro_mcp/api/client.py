@@ -8,8 +8,9 @@ from typing import Self
 import anyio
 import httpx
 
+from sutro_mcp.api.artifact.part_file import OnBytes
 from sutro_mcp.api.artifact.ranges import RemoteArtifact
-from sutro_mcp.api.artifact.results_routes import DownloadedFile, OnBytes, Results, Wanted
+from sutro_mcp.api.artifact.results_routes import DownloadedFile, Results, Wanted
 from sutro_mcp.errors import (
     ConnectionFailedError,
     DeadlineExceededError,

@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 ATTEMPTS = 3
 RETRY_AFTER_MIN, RETRY_AFTER_MAX = 0.5, 30.0
+_MOST_TENTHS = 100
 _FIRST_CEILING, _LAST_CEILING = 0.5, 8.0
 _FAILURES = (ConnectionFailedError, DeadlineExceededError, ServiceUnavailableError)
 _caller = stamina.AsyncRetryingCaller(attempts=ATTEMPTS, timeout=None)
@@ -45,11 +46,11 @@ class RetryBudget:
     """How often requests may be repeated: ten times at once, then once for every ten calls."""
 
     def __init__(self) -> None:
-        self._tenths = self._most = 100
+        self._tenths = _MOST_TENTHS
 
     def deposit(self, tenths: int = 1) -> None:
         """Earn a tenth of a repeat, as each call does, or more."""
-        self._tenths = min(self._tenths + tenths, self._most)
+        self._tenths = min(self._tenths + tenths, _MOST_TENTHS)
 
     def withdraw(self) -> bool:
         """Whether one more request may be repeated, which is then taken off."""

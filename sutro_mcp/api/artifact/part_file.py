@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,8 @@ import anyio
 from sutro_mcp.errors import ConfigurationError, IncompleteReplyError, UnexpectedReplyError
 
 Format = Literal["parquet", "json", "csv"]
+OnBytes = Callable[[int, int | None], None]
+"""Called with the bytes that have come and the total, if it is known."""
 
 _BUFFER = 1024 * 1024
 # An end-of-central-directory record with the longest comment.
@@ -32,8 +34,11 @@ class PartFile:
     SDK does, so that a later process can go on where this one stopped.
     """
 
-    def __init__(self, path: Path, doing: str, *, resumable: bool = False) -> None:
+    def __init__(
+        self, path: Path, doing: str, on_bytes: OnBytes | None = None, *, resumable: bool = False
+    ) -> None:
         """A fresh file at `path`, or with `resumable` whatever an earlier process left there."""
+        self._on_bytes = on_bytes
         self.path = path
         self._doing = doing
         self._etag_path = path.with_name(path.name + ".etag") if resumable else None
@@ -50,9 +55,9 @@ class PartFile:
                 self.restart()
 
     @classmethod
-    def fresh(cls, directory: Path, doing: str) -> "PartFile":
+    def fresh(cls, directory: Path, doing: str, on_bytes: OnBytes | None = None) -> "PartFile":
         """A file with a name of our own in `directory`."""
-        return cls(directory / f"{secrets.token_hex(8)}.part", doing)
+        return cls(directory / f"{secrets.token_hex(8)}.part", doing, on_bytes)
 
     @property
     def etag(self) -> str | None:
@@ -77,11 +82,13 @@ class PartFile:
             self._file.truncate()
         self.size = size
 
-    def write(self, data: bytes) -> None:
-        """Appends."""
+    def write(self, data: bytes, total: int | None) -> None:
+        """Appends; `total` is how many bytes there will be, if that is known."""
         with self._disk():
             self._file.write(data)
         self.size += len(data)
+        if self._on_bytes:
+            self._on_bytes(self.size, total)
 
     def recognise(self) -> Format:
         """What the bytes are, by their first and last ones. Raises if nothing known, or not whole."""

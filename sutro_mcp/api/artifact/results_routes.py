@@ -34,12 +34,10 @@ from sutro_mcp.errors import (
 )
 from sutro_mcp.untrusted import quote
 
-from .part_file import Format, PartFile
+from .part_file import Format, OnBytes, PartFile
 from .presigned_url import SIZE_CAP, PresignedUrl, RenewingUrl, check_artifact_url, check_identity, refusal
 from .ranges import RemoteArtifact
 
-OnBytes = Callable[[int, int | None], None]
-"""Called with the bytes that have come and the total, if it is known."""
 RouteName = Literal["results-url", "get-results", "post-results"]
 
 _NAMES: dict[Route, RouteName] = {
@@ -102,9 +100,9 @@ class Results:
     async def fetch(self, spec: Wanted, directory: Path, on_bytes: OnBytes | None) -> DownloadedFile:
         """The results as a new file in `directory`."""
         with deadline(self._http.results_timeout, spec.doing):
-            part = PartFile.fresh(directory, spec.doing)
+            part = PartFile.fresh(directory, spec.doing, on_bytes)
             try:
-                route = await self._first(spec, part, on_bytes, tuple(_NAMES))
+                route = await self._first(spec, part, tuple(_NAMES))
                 found = part.recognise()
                 path = part.path.with_suffix(f".{_EXTENSIONS[found]}")
                 await part.publish(path)
@@ -118,7 +116,7 @@ class Results:
         with deadline(self._http.results_timeout, spec.doing):
             part = PartFile(destination.with_name(destination.name + ".part"), spec.doing, resumable=True)
             try:
-                await self._first(spec, part, None, (RESULTS_URL, GET_RESULTS))
+                await self._first(spec, part, (RESULTS_URL, GET_RESULTS))
                 if part.recognise() != "parquet":
                     raise UnexpectedReplyError(
                         spec.doing, "the deployment offers these results, but not as Parquet"
@@ -131,9 +129,7 @@ class Results:
                 raise
         return destination
 
-    async def _first(
-        self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None, routes: tuple[Route, ...]
-    ) -> Route:
+    async def _first(self, spec: Wanted, part: PartFile, routes: tuple[Route, ...]) -> Route:
         """Fills `part` from the first route that delivers, and says which one did."""
         finished = gone = False
         lacking: list[Route] = []
@@ -143,7 +139,7 @@ class Results:
                 await self._require_success(spec)
                 finished = True
             try:
-                await self._fetchers[route](spec, part, on_bytes)
+                await self._fetchers[route](spec, part)
             except (JobNotFoundError, RouteUnknownError, GoneError):
                 if not finished:
                     await self._require_success(spec)
@@ -233,23 +229,23 @@ class Results:
         params = spec.params | {"expires_in_seconds": str(_LINK_SECONDS)}
         return await self._http.json(RESULTS_URL, doing, read, job_id=spec.job_id, params=params)
 
-    async def _from_link(self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None) -> None:
+    async def _from_link(self, spec: Wanted, part: PartFile) -> None:
         """Continues `part`, or starts from zero, once, where the store cannot prove what would follow."""
         try:
-            await self._pour(spec, part, on_bytes)
+            await self._pour(spec, part)
         except (ArtifactChangedError, IncompleteReplyError, RangesUnsupportedError) as error:
             if isinstance(error, IncompleteReplyError) and part.etag:
                 raise
             part.restart()
-            await self._pour(spec, part, on_bytes)
+            await self._pour(spec, part)
         if part.recognise() != "parquet":
             raise UnexpectedReplyError(spec.doing, "the artifact is not Parquet")
 
-    async def _pour(self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None) -> None:
+    async def _pour(self, spec: Wanted, part: PartFile) -> None:
         presigned = await self._presigned(spec)
         size = presigned.size
         if not size:
-            await self._pour_all(spec, part, presigned, on_bytes)
+            await self._pour_all(spec, part, presigned)
             return
         if size > SIZE_CAP:
             raise ReplyTooLargeError(
@@ -267,14 +263,12 @@ class Results:
             async for data in parts:
                 if not part.size:
                     part.restart(artifact.etag)
-                _append(part, data, size, on_bytes)
+                part.write(data, size)
 
-    async def _pour_all(
-        self, spec: Wanted, part: PartFile, presigned: PresignedUrl, on_bytes: OnBytes | None
-    ) -> None:
+    async def _pour_all(self, spec: Wanted, part: PartFile, presigned: PresignedUrl) -> None:
         """An artifact of unknown size, from the start at each attempt."""
         url = RenewingUrl(self._http, lambda: self._presigned(spec), presigned, spec.doing)
-        consume = _into(part, spec.doing, SIZE_CAP, on_bytes, secret=True)
+        consume = _into(part, spec.doing, SIZE_CAP, secret=True)
 
         async def once() -> None:
             response = await url.get({})
@@ -288,20 +282,20 @@ class Results:
 
         await retrying(once, self._http.budget)
 
-    async def _from_get(self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None) -> None:
+    async def _from_get(self, spec: Wanted, part: PartFile) -> None:
         # The parameter that selects the format was renamed between generations; both are sent.
         params = spec.params | {"result_format": "parquet"}
-        consume = _into(part, spec.doing, GET_RESULTS.cap, on_bytes)
+        consume = _into(part, spec.doing, GET_RESULTS.cap)
         await self._http.exchange(GET_RESULTS, spec.doing, consume, job_id=spec.job_id, params=params)
 
-    async def _from_post(self, spec: Wanted, part: PartFile, on_bytes: OnBytes | None) -> None:
-        consume = _into(part, spec.doing, POST_RESULTS.cap, on_bytes)
+    async def _from_post(self, spec: Wanted, part: PartFile) -> None:
+        consume = _into(part, spec.doing, POST_RESULTS.cap)
         body = {"job_id": spec.job_id, **spec.flags}
         await self._http.exchange(POST_RESULTS, spec.doing, consume, body=body)
 
 
 def _into(
-    part: PartFile, doing: str, cap: int, on_bytes: OnBytes | None, *, secret: bool = False
+    part: PartFile, doing: str, cap: int, *, secret: bool = False
 ) -> Callable[[httpx.Response], Awaitable[None]]:
     """A consumer that puts a body into `part`, from the start at each attempt."""
 
@@ -310,15 +304,9 @@ def _into(
         packed = "content-encoding" in response.headers
         total = None if packed else content_length(response, doing)
         async for data in chunks(response, doing, cap, secret=secret):
-            _append(part, data, total, on_bytes)
+            part.write(data, total)
 
     return consume
-
-
-def _append(part: PartFile, data: bytes, total: int | None, on_bytes: OnBytes | None) -> None:
-    part.write(data)
-    if on_bytes:
-        on_bytes(part.size, total)
 
 
 def _not_published(spec: Wanted) -> ResultsNotReadyError:
