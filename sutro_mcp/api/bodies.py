@@ -38,16 +38,16 @@ async def chunks(
                 break
             received += len(data)
             if expected is not None and received > expected:
-                raise _incomplete(doing, "the reply is longer than announced")
+                raise IncompleteReplyError(doing, "the reply is longer than announced")
             for part in unpack.feed(data) if unpack else (data,):
                 given += len(part)
                 if given > cap:
                     raise _too_large(doing, cap)
                 yield part
     if expected is not None and received < expected:
-        raise _incomplete(doing, f"the reply ended after {received:,} of {expected:,} bytes")
+        raise IncompleteReplyError(doing, f"the reply ended after {received:,} of {expected:,} bytes")
     if unpack and not unpack.whole:
-        raise _incomplete(doing, "the compressed reply ended early")
+        raise IncompleteReplyError(doing, "the compressed reply ended early")
 
 
 async def read_whole(response: httpx.Response, doing: str, cap: int) -> bytes:
@@ -111,9 +111,9 @@ class _Unpacker:
             try:
                 part = self._stream.decompress(data, _STEP)
             except zlib.error:
-                raise _incomplete(self._doing, "the reply is compressed in a broken way") from None
+                raise IncompleteReplyError(self._doing, "the reply is compressed in a broken way") from None
             if self._stream.unused_data:
-                raise _incomplete(self._doing, "something follows the compressed reply")
+                raise IncompleteReplyError(self._doing, "something follows the compressed reply")
             data = self._stream.unconsumed_tail
             # A full step may leave output inside zlib although all input is used up.
             more = bool(data) or len(part) == _STEP
@@ -135,10 +135,6 @@ def _too_large(doing: str, cap: int) -> ReplyTooLargeError:
     return ReplyTooLargeError(
         doing, f"the reply is larger than {cap:,} bytes", "Ask for less, or report it if that is not possible"
     )
-
-
-def _incomplete(doing: str, happened: str) -> IncompleteReplyError:
-    return IncompleteReplyError(doing, happened)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

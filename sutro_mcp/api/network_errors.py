@@ -5,7 +5,7 @@ Text of an httpx error is never used: it holds URLs, signed ones among them, and
 
 import socket
 import ssl
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -28,8 +28,6 @@ NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 _AGAIN = "Wait a moment and call again; `sutro-mcp check` tests the connection"
 _SETTINGS = "Check SUTRO_API_URL; `sutro-mcp check` tests it"
-
-_Maker = Callable[[str], SutroError]
 
 
 @contextmanager
@@ -66,7 +64,8 @@ def _translated(error: Exception, doing: str, url: httpx.URL | None, reading: bo
         return _connect_error(error, doing, f" ({_host_and_port(url)})" if url else "")
     if reading and isinstance(error, (httpx.NetworkError, httpx.ProtocolError, *_SOCKET)):
         return IncompleteReplyError(doing, "the connection broke before the reply was complete", _AGAIN)
-    return next(make for kind, make in _SENTENCES if isinstance(error, kind))(doing)
+    _, ours, happened = next(row for row in _SENTENCES if isinstance(error, row[0]))
+    return ours(doing, happened, _NEXT_STEPS[ours])
 
 
 def _host_and_port(url: httpx.URL) -> str:
@@ -86,14 +85,12 @@ def _connect_error(error: Exception, doing: str, at: str) -> SutroError:
             "`sutro-mcp check` tests it",
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return ConnectionFailedError(
-            doing, f"the host name of the deployment could not be resolved{at}", _SETTINGS
-        )
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return ConnectionFailedError(
-            doing, f"nothing accepts connections at the address of the deployment{at}", _SETTINGS
-        )
-    return ConnectionFailedError(doing, f"no connection to the deployment could be made{at}", _SETTINGS)
+        happened = "the host name of the deployment could not be resolved"
+    elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        happened = "nothing accepts connections at the address of the deployment"
+    else:
+        happened = "no connection to the deployment could be made"
+    return ConnectionFailedError(doing, happened + at, _SETTINGS)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -109,35 +106,29 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             waiting += cast("BaseExceptionGroup[BaseException]", found).exceptions
 
 
-def _late(what: str) -> _Maker:
-    return lambda doing: DeadlineExceededError(doing, what, _AGAIN)
-
-
-def _broken(what: str) -> _Maker:
-    return lambda doing: ConnectionFailedError(doing, what, _AGAIN)
-
-
-def _strange(what: str) -> _Maker:
-    return lambda doing: UnexpectedReplyError(doing, what)
-
-
-def _misplaced(what: str) -> _Maker:
-    return lambda doing: WrongDeploymentError(doing, what, _SETTINGS)
-
-
 # First match wins; a subclass stands before its base, and the last row matches everything.
-_SENTENCES: tuple[tuple[type[Exception], _Maker], ...] = (
-    (httpx.PoolTimeout, _late("too many requests are already under way")),
-    (httpx.WriteTimeout, _late("the deployment stopped taking the request")),
-    (httpx.TimeoutException, _late("the deployment stopped sending")),
-    (httpx.LocalProtocolError, _broken("the request could not be written")),
-    (httpx.ProxyError, _broken("a proxy refused the connection")),
-    (httpx.UnsupportedProtocol, _misplaced("the URL of the deployment is neither http nor https")),
-    (httpx.InvalidURL, _misplaced("the URL of the deployment is not valid")),
-    (httpx.TooManyRedirects, _misplaced("the deployment redirects without end")),
-    (httpx.DecodingError, _strange("the reply is compressed in a broken way")),
-    (httpx.CookieConflict, _strange("the reply set conflicting cookies")),
-    (httpx.StreamError, _strange("the reply could not be read a second time")),
-    (httpx.HTTPStatusError, _strange("the deployment answered with an error")),
-    (Exception, _broken("the connection to the deployment broke")),
+_SENTENCES: tuple[tuple[type[Exception], type[SutroError], str], ...] = (
+    (httpx.PoolTimeout, DeadlineExceededError, "too many requests are already under way"),
+    (httpx.WriteTimeout, DeadlineExceededError, "the deployment stopped taking the request"),
+    (httpx.TimeoutException, DeadlineExceededError, "the deployment stopped sending"),
+    (httpx.LocalProtocolError, ConnectionFailedError, "the request could not be written"),
+    (httpx.ProxyError, ConnectionFailedError, "a proxy refused the connection"),
+    (
+        httpx.UnsupportedProtocol,
+        WrongDeploymentError,
+        "the URL of the deployment is neither http nor https",
+    ),
+    (httpx.InvalidURL, WrongDeploymentError, "the URL of the deployment is not valid"),
+    (httpx.TooManyRedirects, WrongDeploymentError, "the deployment redirects without end"),
+    (httpx.DecodingError, UnexpectedReplyError, "the reply is compressed in a broken way"),
+    (httpx.CookieConflict, UnexpectedReplyError, "the reply set conflicting cookies"),
+    (httpx.StreamError, UnexpectedReplyError, "the reply could not be read a second time"),
+    (httpx.HTTPStatusError, UnexpectedReplyError, "the deployment answered with an error"),
+    (Exception, ConnectionFailedError, "the connection to the deployment broke"),
 )
+_NEXT_STEPS: dict[type[SutroError], str] = {
+    DeadlineExceededError: _AGAIN,
+    ConnectionFailedError: _AGAIN,
+    WrongDeploymentError: _SETTINGS,
+    UnexpectedReplyError: "Call again; if it stays, report it",
+}

@@ -97,34 +97,33 @@ def is_markup(response: httpx.Response, start: bytes) -> bool:
 
 
 def _plain_error(status: int, said: str, doing: str) -> SutroError:
-    if status == 401:
-        return AuthenticationError(
-            doing,
-            f"the deployment refused the API key (401){said}",
-            "Set SUTRO_API_KEY to a current key of this deployment; `sutro-mcp check` tests it",
-        )
-    if status == 403:
-        return AccessDeniedError(
-            doing,
-            f"the API key is not allowed to do this (403){said}",
-            "Use a key with more rights, or ask whoever runs the deployment",
-        )
-    if status == 404:
-        return RouteUnknownError(
-            doing,
-            f"the deployment URL answers, but not as a Sutro deployment does (404){said}",
-            f"Check SUTRO_API_URL; {_CHECK}",
-        )
-    if status == 408:
-        return DeadlineExceededError(
-            doing, f"the deployment gave up waiting (408){said}", "Wait a moment and call again"
-        )
+    if status in _PLAIN:
+        kind, happened, next_step = _PLAIN[status]
+        return kind(doing, f"{happened} ({status}){said}", next_step)
     happened, next_step = _REFUSALS.get(
         status, ("refused the request", "Change the arguments, or report it if they are right")
     )
     return RejectedError(doing, f"the deployment {happened} ({status}){said}", next_step, status=status)
 
 
+_PLAIN: dict[int, tuple[type[SutroError], str, str]] = {
+    401: (
+        AuthenticationError,
+        "the deployment refused the API key",
+        "Set SUTRO_API_KEY to a current key of this deployment; `sutro-mcp check` tests it",
+    ),
+    403: (
+        AccessDeniedError,
+        "the API key is not allowed to do this",
+        "Use a key with more rights, or ask whoever runs the deployment",
+    ),
+    404: (
+        RouteUnknownError,
+        "the deployment URL answers, but not as a Sutro deployment does",
+        f"Check SUTRO_API_URL; {_CHECK}",
+    ),
+    408: (DeadlineExceededError, "the deployment gave up waiting", "Wait a moment and call again"),
+}
 _REFUSALS = {
     400: ("found the request malformed", "Check the arguments of this call"),
     405: (

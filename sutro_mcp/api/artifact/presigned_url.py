@@ -17,6 +17,7 @@ from sutro_mcp.errors import AccessDeniedError, ServiceUnavailableError, SutroEr
 
 SIZE_CAP = 8 * 1024**3
 
+_PRIVATE = "leads to a private address"
 # A URL is used for this share of its life, so that none expires on its way to the store.
 _USED = 0.9
 
@@ -60,7 +61,7 @@ class RenewingUrl:
         try:
             return await self._http.open_blob(presigned.url, headers, self._doing)
         except PrivateAddressError:
-            raise _private_address(self._doing) from None
+            raise _bad_link(self._doing, _PRIVATE) from None
 
     async def _renewed(self, stale: PresignedUrl) -> PresignedUrl:
         """A URL other than `stale`; one is asked for, however many need it."""
@@ -94,7 +95,7 @@ def check_artifact_url(value: str, doing: str, *, api_on_loopback: bool) -> http
     if url.scheme != "https" or url.port is not None:
         raise _bad_link(doing, "is not https on the default port")
     if not may_be_public(host):
-        raise _private_address(doing)
+        raise _bad_link(doing, _PRIVATE)
     return url
 
 
@@ -127,7 +128,3 @@ def _bad_link(doing: str, happened: str) -> UnexpectedReplyError:
         f"the download link from the deployment {happened}",
         "Report this to whoever runs the deployment",
     )
-
-
-def _private_address(doing: str) -> UnexpectedReplyError:
-    return _bad_link(doing, "leads to a private address")

@@ -48,6 +48,7 @@ class _Read:
     etag: str | None
     """What bytes read earlier belong to."""
     at: int
+    patience: "_Patience"
     broken: SutroError | None = None
     """How the last connection broke: the first failed attempt of the next one."""
     from_zero: bool = False
@@ -82,7 +83,7 @@ class RemoteArtifact:
         if etag and self.etag and etag != self.etag:
             raise self._changed()
         patience = _Patience(self._patience, self._doing)
-        read = _Read(start, stop, etag, start)
+        read = _Read(start, stop, etag, start, patience)
         async with self._http.blob_slots:
             while read.at < stop:
                 try:
@@ -91,11 +92,13 @@ class RemoteArtifact:
                 except RangesUnsupportedError:
                     if read.at == start:
                         raise
-                    raise self._incomplete("the connection broke and the store does not continue") from None
+                    raise IncompleteReplyError(
+                        self._doing, "the connection broke and the store does not continue"
+                    ) from None
                 async with aclosing(body):
                     while data is not None:
-                        patience.earn(len(data))
-                        yield data
+                        if data:
+                            yield data
                         try:
                             with patience.spent():
                                 data = await anext(body, None)
@@ -107,7 +110,7 @@ class RemoteArtifact:
                             read.broken, data = error, None
 
     async def _begin(self, read: _Read) -> tuple[AsyncGenerator[bytes], bytes]:
-        """A body from `read.at` on, and the first of its bytes."""
+        """A body from `read.at` on, and the first that came of it, which may be nothing new."""
 
         async def once() -> tuple[AsyncGenerator[bytes], bytes]:
             if read.broken:
@@ -133,15 +136,17 @@ class RemoteArtifact:
                     # A store that began from zero sends what was given out before, and what follows `stop`.
                     wanted = data[max(read.at - position, 0) : max(read.stop - position, 0)]
                     position += len(data)
+                    read.patience.earn(len(data))
                     if position > end:
-                        raise self._unexpected("the artifact store sent more bytes than were asked for")
-                    if wanted:
-                        read.at += len(wanted)
-                        yield wanted
+                        raise UnexpectedReplyError(
+                            self._doing, "the artifact store sent more bytes than were asked for"
+                        )
+                    read.at += len(wanted)
+                    yield wanted
         finally:
             await response.aclose()
         if read.at < read.stop:
-            raise self._incomplete(f"the reply ended {read.stop - read.at:,} bytes early")
+            raise IncompleteReplyError(self._doing, f"the reply ended {read.stop - read.at:,} bytes early")
 
     def _accept(self, response: httpx.Response, read: _Read) -> tuple[int, int]:
         """Where the bytes of the reply begin and end; raises unless they are of use."""
@@ -154,7 +159,9 @@ class RemoteArtifact:
         whole = (start, stop) == (0, self.size)
         if status == 200 and not whole:
             if start == read.start or read.from_zero or not found:
-                raise self._unsupported("the artifact store does not give parts of an artifact")
+                raise RangesUnsupportedError(
+                    self._doing, "the artifact store does not give parts of an artifact"
+                )
             read.from_zero = whole = True
             start, stop = 0, self.size
         if status != (200 if whole else 206):
@@ -163,18 +170,24 @@ class RemoteArtifact:
         if not whole:
             match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
             if match is None or found is None:
-                raise self._unsupported("the artifact store does not say what a part belongs to")
+                raise RangesUnsupportedError(
+                    self._doing, "the artifact store does not say what a part belongs to"
+                )
             if int(match[3]) != self.size:
                 raise self._changed()
             if (int(match[1]), int(match[2])) != (start, stop - 1):
-                raise self._unexpected("the artifact store sent another part than was asked for")
+                raise UnexpectedReplyError(
+                    self._doing, "the artifact store sent another part than was asked for"
+                )
         if known and found != known:
             raise self._changed()
         length = content_length(response, self._doing)
         if whole and length not in (None, self.size):
             raise self._changed()
         if length not in (None, stop - start):
-            raise self._unexpected(f"the artifact store sent {length:,} bytes instead of {stop - start:,}")
+            raise UnexpectedReplyError(
+                self._doing, f"the artifact store sent {length:,} bytes instead of {stop - start:,}"
+            )
         self.etag = found
         return start, stop
 
@@ -192,15 +205,6 @@ class RemoteArtifact:
         return ArtifactChangedError(
             self._doing, "they were replaced or removed while they were read", "Call again"
         )
-
-    def _unsupported(self, happened: str) -> RangesUnsupportedError:
-        return RangesUnsupportedError(self._doing, happened)
-
-    def _incomplete(self, happened: str) -> IncompleteReplyError:
-        return IncompleteReplyError(self._doing, happened)
-
-    def _unexpected(self, happened: str) -> UnexpectedReplyError:
-        return UnexpectedReplyError(self._doing, happened)
 
 
 class _Patience:

@@ -205,7 +205,11 @@ class Results:
         """Raises unless `error` says that the deployment has no such route."""
         if error.status == 409:
             await self._require_success(spec)
-            raise _not_published(spec) from error
+            raise ResultsNotReadyError(
+                spec.doing,
+                "the job has finished and its results are being published",
+                "Try again shortly; this takes up to about 100 seconds",
+            ) from error
         if error.status not in (405, 501):
             raise error
 
@@ -307,11 +311,3 @@ def _into(
             part.write(data, total)
 
     return consume
-
-
-def _not_published(spec: Wanted) -> ResultsNotReadyError:
-    return ResultsNotReadyError(
-        spec.doing,
-        "the job has finished and its results are being published",
-        "Try again shortly; this takes up to about 100 seconds",
-    )
