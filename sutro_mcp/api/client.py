@@ -41,7 +41,7 @@ from .models import (
     read_text,
 )
 from .network_errors import NEVER_SENT
-from .progress_stream import ProgressEvent, events
+from .progress_stream import JobProgress, events
 from .retries import CircuitOpenError
 from .routes import (
     AUTH_CHECK,
@@ -236,7 +236,7 @@ class ApiClient:
             raise InvalidArgumentError(wanted.doing, "the destination is a folder", "Name a file in it")
         return await self._results.save(wanted, destination)
 
-    async def stream_job_progress(self, job_id: str) -> AsyncGenerator[ProgressEvent]:
+    async def stream_job_progress(self, job_id: str) -> AsyncGenerator[JobProgress]:
         """Updates of a job as they happen. Ends with the stream, which may be before the job does."""
         doing = f"follow {_checked(job_id)}"
         response = await self._http.open(STREAM_PROGRESS, doing, job_id)

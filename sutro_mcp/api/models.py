@@ -218,7 +218,7 @@ class AuthReply(_Reply):
     endpoint: Literal["auth/check", "try-authentication"]
 
 
-class ProgressEvent(_Reply):
+class JobProgress(_Reply):
     """One line of a job's progress stream. Numbers are totals so far, not increments."""
 
     kind: Literal["progress", "tokens", "heartbeat"]
@@ -228,7 +228,7 @@ class ProgressEvent(_Reply):
     tokens_per_second: float | None = None
 
     @classmethod
-    def read(cls, line: dict[str, object]) -> "ProgressEvent | None":
+    def read(cls, line: dict[str, object]) -> "JobProgress | None":
         """The event, or None for an update of a kind or shape that is not known."""
         kind, result = line.get("update_type"), line.get("result")
         if kind == "heartbeat":

@@ -22,7 +22,7 @@ from sutro_mcp.server.resources.resource_list import serve_listing
 from sutro_mcp.server.resources.templates import add_resources
 from sutro_mcp.settings import Settings
 
-from .context import AppContext, Connect, open_context
+from .context import AppContext, Connect, open_context, prepare_client
 from .prompts import add_prompts
 from .tools import CATALOGUE, description_of, tools_for
 
@@ -71,6 +71,7 @@ def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) ->
             show_icons,
             promise_no_list_changes,
             refuse_cursors,
+            prepare_client,
         ],
     )
     for tool in tools_for(settings):

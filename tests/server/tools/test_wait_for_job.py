@@ -14,7 +14,7 @@ import pytest
 from mcp import MCPError
 from mcp.types import CallToolResult, ResourceLink
 
-from sutro_mcp.api import ApiClient, ProgressEvent, Status, resolve_connection
+from sutro_mcp.api import ApiClient, JobProgress, Status, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
 from sutro_mcp.errors import AuthenticationError, JobNotFoundError, SutroError, UnexpectedReplyError
 from sutro_mcp.server import text_format as text
@@ -443,7 +443,7 @@ def test_an_estimate_is_only_made_from_an_observation() -> None:
     estimate = partial(progress.seconds_left, observed=2.0)
 
     def see(done: int, now: float) -> None:
-        progress.take(ProgressEvent(kind="progress", rows_done=done), now)
+        progress.take(JobProgress(kind="progress", rows_done=done), now)
 
     assert estimate(0.0) is None
     see(0, 0.0)
@@ -461,7 +461,7 @@ def test_an_estimate_is_only_made_from_an_observation() -> None:
 def test_an_empty_job_is_never_above_its_total() -> None:
     """Nothing to divide by, either."""
     progress = Progress(num_rows=0)
-    progress.take(ProgressEvent(kind="progress", rows_done=3), 0.0)
+    progress.take(JobProgress(kind="progress", rows_done=3), 0.0)
     assert progress.has_all_rows
     assert progress.sentence(Status.RUNNING) == "RUNNING: 0 of 0 rows"
     assert progress.next_value(Status.RUNNING) == 0
