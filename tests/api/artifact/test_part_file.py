@@ -1,9 +1,9 @@
 """Results at a place the caller names: complete or not there, and continued by the next call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 
 from sutro_mcp.api.artifact.part_file import PartFile
@@ -18,72 +18,13 @@ from sutro_mcp.errors import (
     ResultsNotReadyError,
     UnexpectedReplyError,
 )
-from tests.api.wire import JOB, PARQUET, Script, client, emulated, names_in, reply
+from tests.api.wire import JOB, PARQUET, Script, client, emulated, names_in
+
+from .stores import SIZE, Answer, asked, cut, serve, status, store, unreachable, whole_again
 
 pytestmark = pytest.mark.anyio
 
-LINK = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
-SIZE = len(PARQUET)
-OTHER = b"PAR1" + b"other" * 3000 + b"PAR1"
-ETAG = {"etag": '"v1"'}
-
-Answer = Callable[[httpx.Request], httpx.Response]
-
-
-def store(*answers: Answer, size: int | None = SIZE) -> Script:
-    """A deployment whose store gives these answers in turn; links are offered as often as asked."""
-    waiting = list(answers)
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "sutro.example.com":
-            artifact = {"size_bytes": size} if size is not None else {}
-            return reply(200, {"job_id": JOB, "artifact": artifact, "urls": {"get": LINK}})
-        return waiting.pop(0)(request)
-
-    return Script(handler)
-
-
-def whole(body: bytes = PARQUET, headers: Mapping[str, str] = ETAG) -> Answer:
-    return lambda _: reply(200, body, headers=headers)
-
-
-def cut(at: int, headers: Mapping[str, str] = ETAG) -> Answer:
-    """The connection breaks after `at` bytes of the whole body."""
-
-    def answer(_: httpx.Request) -> httpx.Response:
-        sent = {"content-length": str(SIZE), **headers}
-        return reply(200, PARQUET[:at], headers=sent, failure=httpx.ReadError("reset"), length=False)
-
-    return answer
-
-
-def rest() -> Answer:
-    """What a range is answered with."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        start = int(request.headers["range"].removeprefix("bytes=").partition("-")[0])
-        return reply(
-            206, PARQUET[start:], headers=ETAG | {"content-range": f"bytes {start}-{SIZE - 1}/{SIZE}"}
-        )
-
-    return answer
-
-
-def status(code: int, body: bytes = b"<Error/>") -> Answer:
-    return lambda _: reply(code, body)
-
-
-def unreachable(_: httpx.Request) -> httpx.Response:
-    raise httpx.ConnectError(f"no route to {LINK}")
-
-
-def asked(transport: Script) -> list[tuple[str | None, str | None]]:
-    """Range and If-Match of every request to the store."""
-    return [
-        (request.headers.get("range"), request.headers.get("if-match"))
-        for request in transport.seen
-        if request.url.host != "sutro.example.com"
-    ]
+UNKNOWN: Mapping[str, Any] = {"artifact": {}}
 
 
 async def saved(transport: Script, destination: Path) -> Path:
@@ -94,17 +35,18 @@ async def saved(transport: Script, destination: Path) -> Path:
 async def test_results_appear_at_their_destination_only_when_complete(tmp_path: Path) -> None:
     """Replacing what was there, in a folder that is made if needed."""
     destination = tmp_path / "folder" / "results.parquet"
-    assert await saved(store(whole()), destination) == destination
-    assert await saved(store(whole(OTHER), size=None), destination) == destination
-    assert destination.read_bytes() == OTHER
+    assert await saved(store(), destination) == destination
+    destination.write_bytes(b"old")
+    assert await saved(store(), destination) == destination
+    assert destination.read_bytes() == PARQUET
     assert names_in(destination.parent) == ["results.parquet"]
     assert destination.stat().st_mode & 0o777 == 0o600
 
 
-async def interrupted(destination: Path, headers: Mapping[str, str] = ETAG) -> None:
+async def interrupted(destination: Path, etag: str = '"v1"') -> None:
     """A first call that breaks off after 1,000 bytes."""
     with pytest.raises((ConnectionFailedError, IncompleteReplyError)):
-        await saved(store(cut(1000, headers), *[unreachable] * 3), destination)
+        await saved(store(cut(1000, etag), *[unreachable] * 3), destination)
 
 
 async def test_an_interrupted_download_goes_on_in_the_next_call(tmp_path: Path) -> None:
@@ -114,7 +56,7 @@ async def test_an_interrupted_download_goes_on_in_the_next_call(tmp_path: Path) 
     assert names_in(tmp_path) == ["r.parquet.part", "r.parquet.part.etag"]
     assert (tmp_path / "r.parquet.part.etag").read_text() == '"v1"'
     assert (tmp_path / "r.parquet.part").stat().st_size == 1000
-    transport = store(rest())
+    transport = store()
     assert (await saved(transport, destination)).read_bytes() == PARQUET
     assert asked(transport) == [(f"bytes=1000-{SIZE - 1}", '"v1"')]
     assert names_in(tmp_path) == ["r.parquet"]
@@ -122,22 +64,22 @@ async def test_an_interrupted_download_goes_on_in_the_next_call(tmp_path: Path) 
 
 async def test_without_a_strong_tag_nothing_is_left_to_go_on_from(tmp_path: Path) -> None:
     """It could not be proven to be the same."""
-    await interrupted(tmp_path / "r.parquet", {"etag": 'W/"v1"'})
+    await interrupted(tmp_path / "r.parquet", 'W/"v1"')
     assert names_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("answer", [status(412), status(416), whole()], ids=["412", "416", "no ranges"])
+@pytest.mark.parametrize("answer", [status(412), status(416), whole_again()], ids=["412", "416", "no ranges"])
 async def test_what_cannot_be_continued_is_fetched_from_zero(tmp_path: Path, answer: Answer) -> None:
     """The artifact was replaced, or the store gives no parts: a second URL is asked for, and all of it."""
     await interrupted(tmp_path / "r.parquet")
-    transport = store(answer, whole(headers={"etag": '"v2"'}))
+    transport = store(answer, serve(etag='"v2"'))
     assert (await saved(transport, tmp_path / "r.parquet")).read_bytes() == PARQUET
     assert asked(transport) == [(f"bytes=1000-{SIZE - 1}", '"v1"'), (None, None)]
 
 
 async def test_it_is_fetched_from_zero_once(tmp_path: Path) -> None:
     """A store that always has something else is not asked for ever."""
-    transport = store(*[whole(OTHER)] * 3)
+    transport = store(*[serve(PARQUET[:-1])] * 3)
     with pytest.raises(ArtifactChangedError):
         await saved(transport, tmp_path / "r.parquet")
     assert asked(transport) == [(None, None)] * 2
@@ -163,7 +105,7 @@ async def test_whatever_an_earlier_process_left_the_result_is_right(
     (tmp_path / "r.parquet.part").write_bytes(part)
     if etag is not None:
         (tmp_path / "r.parquet.part.etag").write_bytes(etag if isinstance(etag, bytes) else etag.encode())
-    transport = store(rest() if expected[0] else whole())
+    transport = store()
     assert (await saved(transport, tmp_path / "r.parquet")).read_bytes() == PARQUET
     assert asked(transport) == [expected]
     assert names_in(tmp_path) == ["r.parquet"]
@@ -172,7 +114,7 @@ async def test_whatever_an_earlier_process_left_the_result_is_right(
 async def test_content_that_is_wrong_is_not_kept_for_later(tmp_path: Path) -> None:
     """Going on from a web page makes no sense."""
     with pytest.raises(UnexpectedReplyError, match="a web page"):
-        await saved(store(whole(b"<html>" * 20), size=None), tmp_path / "r.parquet")
+        await saved(store(serve(b"<html>"), offers=[UNKNOWN]), tmp_path / "r.parquet")
     assert names_in(tmp_path) == []
 
 
@@ -208,7 +150,7 @@ async def test_a_folder_is_no_destination(tmp_path: Path) -> None:
 async def test_a_disk_that_cannot_be_written_is_an_error_of_the_settings(tmp_path: Path) -> None:
     """With the reason, and where to change the folder."""
     (tmp_path / "file").write_text("")
-    async with client(store(whole())) as api:
+    async with client(store()) as api:
         with pytest.raises(ConfigurationError, match="could not be written") as caught:
             await api.fetch_results(JOB, tmp_path / "file" / "below")
     assert "right to write" in str(caught.value)
@@ -232,30 +174,29 @@ async def test_without_a_strong_tag_a_broken_download_starts_again_once(
     tmp_path: Path, etag: str | None
 ) -> None:
     """Bytes of two artifacts must not be joined."""
-    headers = {"etag": etag} if etag else {"x-none": ""}
-    transport = store(cut(1000, headers), whole(headers=headers))
+    transport = store(cut(1000, etag), serve(etag=etag))
     assert (await saved(transport, tmp_path / "r.parquet")).read_bytes() == PARQUET
     assert asked(transport) == [(None, None), (None, None)]
     with pytest.raises(IncompleteReplyError, match="the connection broke"):
-        await saved(store(*[cut(1000, headers)] * 3), tmp_path / "again.parquet")
+        await saved(store(*[cut(1000, etag)] * 3), tmp_path / "again.parquet")
     assert names_in(tmp_path) == ["r.parquet"]
 
 
 async def test_an_artifact_of_unknown_size_is_fetched_from_the_start_at_each_attempt(tmp_path: Path) -> None:
     """A connection that breaks, a store that fails and a URL that has expired are passing."""
-    transport = store(cut(1000), status(503), status(403), whole(), size=None)
+    transport = store(cut(1000), status(503), status(403), offers=[UNKNOWN] * 2)
     assert (await saved(transport, tmp_path / "r.parquet")).read_bytes() == PARQUET
     assert asked(transport) == [(None, None)] * 4
     for answer, happened in (
         (status(404), "answered 404"),
-        (whole(headers={"content-encoding": "gzip"}), "sent the artifact compressed"),
+        (serve(headers={"content-encoding": "gzip"}), "sent the artifact compressed"),
     ):
         with pytest.raises(UnexpectedReplyError, match=happened):
-            await saved(store(answer, size=None), tmp_path / "again.parquet")
+            await saved(store(answer, offers=[UNKNOWN]), tmp_path / "again.parquet")
 
 
 async def test_an_artifact_above_the_cap_is_not_begun(tmp_path: Path) -> None:
     """Eight gibibytes."""
     with pytest.raises(ReplyTooLargeError, match=r"more than the 8,589,934,592 that are fetched"):
-        await saved(store(size=8 * 1024**3 + 1), tmp_path / "r.parquet")
+        await saved(store(offers=[{"artifact": {"size_bytes": 8 * 1024**3 + 1}}]), tmp_path / "r.parquet")
     assert names_in(tmp_path) == []
