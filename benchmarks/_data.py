@@ -4,10 +4,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-# Its types are unknown.
+# Their types are unknown, or not the same on every Python.
+np: Any = import_module("numpy")
 pq: Any = import_module("pyarrow.parquet")
 
 _BATCH = 250_000
@@ -44,7 +44,7 @@ def text(rows: int, seed: int = 7) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _sentences(rng: np.random.Generator) -> pl.Series:
+def _sentences(rng: Any) -> pl.Series:
     ranks = np.arange(1, len(_VOCABULARY) + 1)
     shares = (1 / ranks) / (1 / ranks).sum()
     lengths = rng.integers(12, 32, 200_000)

@@ -29,7 +29,7 @@ from mcp.types import TextContent
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-from tests.judge import environment  # noqa: E402 - where the SDK's environment is made
+from scripts import bootstrap  # noqa: E402 - makes the SDK's environment
 
 LATENCY_MS, MEGABYTES_PER_SECOND = 30, 50
 GROUP_ROWS = 1_048_576  # pyarrow's default: one group for a million rows
@@ -140,12 +140,10 @@ async def server(there: Deployment, kept: str) -> AsyncGenerator[Server]:
 async def sdk(there: Deployment, operation: str, job: str) -> Run:
     """One operation with the official SDK, in a process of its own."""
     await there.asked()
-    python = environment.python_of(
-        environment.ready_environment(environment.REQUIREMENTS, environment.CACHE, environment.install_locked)
-    )
+    python = bootstrap.environment("judge", bootstrap.CACHE / "judge")
     with tempfile.TemporaryDirectory(prefix="sutro-bench-") as home:
         process = await asyncio.create_subprocess_exec(
-            str(python),
+            python,
             *(str(Path(__file__).parent / "_sdk.py"), operation, there.jobs[job], there.jobs["small"]),
             env={**os.environ, **there.environment, "HOME": home},
             stdout=subprocess.PIPE,

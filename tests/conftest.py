@@ -4,8 +4,39 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import stamina
+
+from . import tries
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `scripts/test` and `scripts/fuzz` set."""
+    parser.addoption(
+        "--tries",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="of what tests generate and of the cases of `hostile` ones, make this share (1.0)",
+    )
+    parser.addoption("--seed", type=int, default=1, help="the seed of what tests generate (1)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test module is imported."""
+    if config.getoption("--tries") < 1:
+        hypothesis.settings.register_profile("the same at every run", derandomize=True)
+        hypothesis.settings.load_profile("the same at every run")
+    tries.share, tries.seed = config.getoption("--tries"), config.getoption("--seed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out most cases of `hostile` tests when only a share is asked for."""
+    kept = tries.sampled(items)
+    if tries.share < 1 and len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
 
 
 @pytest.fixture

@@ -53,12 +53,12 @@ class Talk:
 
     async def result(self, tool: str, **arguments: Any) -> CallToolResult:
         """Whatever comes back."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             return await self.client.call_tool(tool, arguments)
 
     async def read(self, uri: str) -> str:
         """The text of a resource."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             (content,) = (await self.client.read_resource(uri)).contents
         assert isinstance(content, TextResourceContents)
         assert content.mime_type == "application/json"

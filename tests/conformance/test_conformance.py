@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.http_process import http_process
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.wire, pytest.mark.timeout(300)]
 
 NODE_TOOLS = Path(__file__).parents[2] / "scripts" / "node_tools.py"
 

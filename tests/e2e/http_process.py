@@ -32,12 +32,12 @@ class HttpProcess:
 
     async def next_line(self) -> str:
         """The next line of stderr."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             return (await self._stderr.receive_until(b"\n", 10_000)).decode()
 
     async def exit_code(self) -> int:
         """Its exit code. It takes less than 4 seconds, on a machine that is not busy with other tests."""
-        with anyio.fail_after(12):
+        with anyio.fail_after(30):
             return await self.process.wait()
 
     async def output(self) -> tuple[bytes, bytes]:

@@ -66,7 +66,7 @@ class Server:
 
     async def receive(self) -> dict[str, Any]:
         """The next message; every line of stdout must be one."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             return json.loads(await self._in.receive_until(b"\n", 10_000_000))
 
     async def handshake(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Server:
         """What a host does that is done."""
         await self._out.aclose()
 
-    async def exit_code(self, seconds: float = 5) -> int:
+    async def exit_code(self, seconds: float = 20) -> int:
         """Its exit code; the test fails if it is still there after so many seconds."""
         with anyio.fail_after(seconds):
             return await self.process.wait()

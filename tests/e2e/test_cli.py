@@ -19,7 +19,7 @@ from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER
 
 from .process import COMMAND
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.smoke]
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

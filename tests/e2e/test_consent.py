@@ -10,7 +10,7 @@ from sutro_mcp.emulator import Emulator
 
 from .process import ENVELOPE, INITIALIZE, Server, server_process
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
 
 RUNNING = "catalogue-copy-refresh"
 

@@ -18,7 +18,7 @@ from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from .http_process import SESSION, HttpProcess, http_process, legacy, modern, result_of
 from .test_cli import run
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
 
 LIST_JOBS = {"name": "list_jobs", "arguments": {"limit": 2}}
 
@@ -41,6 +41,7 @@ async def test_a_real_client_lists_tools_and_calls_them(sutro_env: dict[str, str
         assert len(result.structured_content["jobs"]) == 3
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_progress_reaches_the_client(mode: str) -> None:
     """Over the stream that ends with the answer."""

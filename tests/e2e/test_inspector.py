@@ -18,7 +18,7 @@ from sutro_mcp.emulator import DEMO_KEY, Emulator
 from .http_process import http_process
 from .process import COMMAND
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.wire, pytest.mark.timeout(300)]
 
 NODE_TOOLS = Path(__file__).parents[2] / "scripts" / "node_tools.py"
 

@@ -15,7 +15,7 @@ from tests.updates import Updates
 from .http_process import http_process
 from .process import COMMAND, INITIALIZE, server_process
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
 
 # A client in an era that hears updates, and is gone when the block ends.
 Open = Callable[[Era, Updates], AbstractAsyncContextManager[Client]]
@@ -42,6 +42,7 @@ def open_client(request: pytest.FixtureRequest, sutro_env: dict[str, str]) -> Op
     return {"stdio": over_stdio, "http": over_http}[request.param]
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("era", ["auto", "legacy"], ids=["2026-era", "2025-era"])
 async def test_a_job_that_starts_runs_and_succeeds_is_told_of_three_times(
     sutro: Emulator, open_client: Open, era: Era

@@ -18,7 +18,7 @@ from sutro_mcp.emulator import Emulator, Fault
 
 from .process import COMMAND, INITIALIZE, PROTOCOL_2026, Server, server_process
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
 
 
 async def _busy(server: Server, sutro: Emulator) -> None:
@@ -215,7 +215,7 @@ async def test_it_does_not_outlive_its_parent_when_the_pipe_leaks() -> None:
         await parent.wait()
         with anyio.fail_after(15):
             while _is_alive(child):  # noqa: ASYNC110 - a process that is not ours tells nobody
-                await anyio.sleep(0.1)
+                await anyio.sleep(0.05)
     finally:
         for end in (read_end, write_end, reply_end, answer_end):
             os.close(end)

@@ -16,7 +16,7 @@ from tests.faults import odd_server
 
 from .process import Server, server_process
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
 
 MEGABYTE = 1024 * 1024
 KEY = "sk_canary_0123456789"

@@ -12,7 +12,7 @@ from sutro_mcp.emulator import DEMO_KEY, Pace, serve_in_thread
 
 from .process import Server, server_process
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.wire, pytest.mark.anyio]
 
 BATCH, BATCHES = 80, 13
 # What httpx keeps open at most without being asked to; one batch of leaks is more.

@@ -36,52 +36,14 @@ def bad_job_ids(seed: int) -> Iterator[str]:
     """Ids that are none, for ever: escapes, other paths, other alphabets, other lengths."""
     dice = random.Random(seed)
     pieces = (
-        *(
-            "..",
-            "/",
-            "\\",
-            "%2e%2e",
-            "%2f",
-            "%00",
-            "?",
-            "#",
-            "//host",
-            "https://host/",
-            "@",
-            ":",
-            ";",
-            "&x=1",
-        ),
-        *(
-            " ",
-            "\r\n",
-            "\0",
-            "\t",
-            "\u202e",
-            "ｊｏｂ",
-            "йоб",
-            "\ud83d",
-            "💥",
-            "*",
-            "{job_id}",
-            "$",
-            "'",
-            '"',
-            "<",
-        ),
-    )
+        *("..", "/", "\\", "%2e%2e", "%2f", "%00", "?", "#", "//host"),
+        *("https://host/", "@", ":", ";", "&x=1"),
+        *(" ", "\r\n", "\0", "\t", "\u202e", "ｊｏｂ", "йоб", "\ud83d", "💥", "*"),
+        *("{job_id}", "$", "'", '"', "<"),
+    )  # fmt: skip
     words = (
-        "job-",
-        "job-1",
-        "job-cancel",
-        "../job-cancel/",
-        "a",
-        "0",
-        "-",
-        "_",
-        "SUCCEEDED",
-        "x" * 130,
-        "x" * 9_000,
+        *("job-", "job-1", "job-cancel", "../job-cancel/", "a", "0", "-", "_", "SUCCEEDED"),
+        *("x" * 130, "x" * 9_000),
     )
     while True:
         parts = [dice.choice(words if dice.random() < 0.5 else pieces) for _ in range(dice.randint(0, 5))]

@@ -25,7 +25,7 @@ _LIES = [
     Case(json_body(lambda reply: reply | {"jobs": 7}), "no list"),
 ]
 _PATHS = (API, STORE, "job-status", "/jobs/", "results-url", "list-jobs")
-_CALL_SECONDS = 20
+_CALL_SECONDS = 60
 
 
 @dataclass

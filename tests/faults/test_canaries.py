@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import random
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 from mcp import MCPError
 
 from sutro_mcp.redaction import RedactingFormatter
+from tests import tries
 from tests.e2e.process import Server, server_process
 from tests.support import Talk
 
@@ -126,9 +128,12 @@ async def test_no_failure_shows_key_or_signature_anywhere(
 ) -> None:
     """Answers, structured content, errors, their repr, and the log."""
     faults = [*(case.fault for case in CASES.values()), *ECHOES.values()]
+    faults = random.Random(tries.seed).sample(faults, tries.some_of(len(faults), least=20))
     record_property("tries", len(faults))
     job_id = upstream.emulator.add_job(status="SUCCEEDED", outputs=["a", ECHO], name="quiet")
     async with conversation(upstream) as chat:
+        # A deployment that answers wrong for long is asked in another way, without a signature.
+        await _everything(chat, job_id, sinks)
         with anyio.fail_after(100):
             for fault in faults:
                 upstream.add(fault, path=path)
@@ -139,10 +144,9 @@ async def test_no_failure_shows_key_or_signature_anywhere(
                     arguments = {"job_id": job_id, "view": "rows", "disable_cache": True}
                     sinks.answers.append(repr(await chat.result("get_job_results", **arguments)))
                 upstream.faults.clear()
-        await _everything(chat, job_id, sinks)
     given = _signatures(upstream)
     assert given
-    assert len(sinks.answers) > 100
+    assert len(sinks.answers) > len(faults)
     assert "[redacted]" in "".join(sinks.answers)
     assert sinks.leaks(*set(given)) == []
 

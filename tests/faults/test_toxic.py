@@ -8,7 +8,7 @@ from tests.support import Talk
 from .toxic import Toxic
 from .upstream import conversation, faulty_upstream
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 OUTPUTS = [f"output {n}" for n in range(200)]
 
@@ -56,7 +56,7 @@ async def test_a_connection_reset_anywhere_is_made_again() -> None:
         for after in (0, 1, 100, 300, 800, 2_500):
             toxic.reset_after, toxic.times = after, 3
             async with conversation(upstream) as chat:
-                with anyio.fail_after(20):
+                with anyio.fail_after(60):
                     assert await _rows(chat, job_id) == OUTPUTS
 
 

@@ -1,15 +1,16 @@
 """What the judge's tests share: the SDK's process, emulators on real sockets, and users of both."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts import bootstrap
 from sutro_mcp.emulator import DEMO_KEY, Emulator, serve_in_thread
 
-from .environment import CACHE, REQUIREMENTS, install_locked, python_of, ready_environment
 from .sdk import Sdk, SdkProcess
 
 OpenEmulator = Callable[..., Emulator]
@@ -18,9 +19,10 @@ SdkOf = Callable[..., Sdk]
 
 @pytest.fixture(scope="session")
 def sdk_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SdkProcess]:
-    """The SDK in its own environment, made at the first use and then kept (see `environment`)."""
-    environment = ready_environment(REQUIREMENTS, CACHE, install_locked)
-    process = SdkProcess(python_of(environment), tmp_path_factory.mktemp("sdk"))
+    """The SDK in an environment of its own, made at the first use: it needs older libraries than we do."""
+    version = "{}.{}".format(*sys.version_info)
+    python = bootstrap.environment("judge", bootstrap.CACHE / f"judge-{version}", version)
+    process = SdkProcess(Path(python), tmp_path_factory.mktemp("sdk"))
     yield process
     process.close()
 

@@ -16,8 +16,7 @@ from typing import Any
 import pandas
 import polars
 
-from .environment import HERE
-
+HERE = Path(__file__).parent
 PATIENCE = 60.0
 """Seconds for one call. The SDK polls every five, and no test lets it poll more than a few times."""
 

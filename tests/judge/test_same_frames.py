@@ -29,20 +29,6 @@ ROUTES = {
     "post-results": ApiVariant(results_url=False, get_results=False),
 }
 
-SEEDS = [
-    "haiku-smoke-test",
-    "support-ticket-triage",
-    "invoice-extraction",
-    "math-reasoning-audit",
-    "multilingual-greetings",
-    "churn-function-scores",
-    "ticket-routing-with-ids",
-    "catalogue-embeddings",
-    "proof-sketches",
-    "survey-open-answers",
-    "review-topics-sample",
-]
-
 
 @dataclass(frozen=True)
 class Official:
@@ -109,25 +95,18 @@ def test_both_give_the_same_frame(official: Official, ours: Ours, case: Case) ->
     assert_same_frame(ours.get_job_results(job_id, case), official.get_job_results(job_id, case).frame)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     "options", [{}, EVERYTHING, {**EVERYTHING, **RAW}], ids=["plain", "everything", "raw"]
 )
-@pytest.mark.parametrize("name", SEEDS)
-def test_both_give_the_same_frame_of_a_seed_job(
-    official: Official, ours: Ours, name: str, options: dict[str, Any]
+def test_both_give_the_same_frame_of_every_seed_job(
+    official: Official, ours: Ours, options: dict[str, Any]
 ) -> None:
-    """The jobs that the demo shows."""
-    job_id, case = ours.emulator.find(name), Case(name, options)
-
-    assert_same_frame(ours.get_job_results(job_id, case), official.get_job_results(job_id, case).frame)
-
-
-def test_both_give_the_same_frame_of_every_seed_job(official: Official, ours: Ours) -> None:
-    """All jobs with results, the one of 100,000 rows among them, with everything the API knows of them."""
+    """All jobs with results, the one of 100,000 rows among them."""
     jobs = official.sdk.call("list_jobs").value
     gone = ours.emulator.find("old-survey-coding")
     done = [job for job in jobs if job["status"] == "SUCCEEDED" and job["cost_estimate"] is None]
-    case = Case("seed", EVERYTHING)
+    case = Case("seed", options)
 
     for job_id in [job["job_id"] for job in done if job["job_id"] not in {gone, *ours.job_ids.values()}]:
         theirs = official.get_job_results(job_id, case)

@@ -5,64 +5,9 @@ import re
 import struct
 import tomllib
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Project(TypedDict):
-    """The part of `[project]` that other files repeat."""
-
-    name: str
-    version: str
-    license: str
-    dependencies: list[str]
-    scripts: dict[str, str]
-
-
-class McpConfig(TypedDict):
-    """How a desktop host starts the bundle."""
-
-    command: str
-    args: list[str]
-    env: dict[str, str]
-
-
-class Server(TypedDict):
-    """The bundle's server."""
-
-    type: str
-    entry_point: str
-    mcp_config: McpConfig
-
-
-class Setting(TypedDict):
-    """One field of the form that a desktop host shows."""
-
-    title: str
-    description: str
-    required: bool
-
-
-class Icon(TypedDict):
-    """A picture for one theme of the host."""
-
-    src: str
-    size: str
-    theme: str
-
-
-class Manifest(TypedDict):
-    """The part of `manifest.json` that has to agree with the package."""
-
-    name: str
-    version: str
-    description: str
-    license: str
-    server: Server
-    icon: str
-    icons: list[Icon]
-    user_config: dict[str, Setting]
 
 
 def read(name: str) -> str:
@@ -70,14 +15,14 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def project() -> Project:
+def project() -> dict[str, Any]:
     """`[project]` of pyproject.toml."""
-    return cast("Project", tomllib.loads(read("pyproject.toml"))["project"])
+    return tomllib.loads(read("pyproject.toml"))["project"]
 
 
-def manifest() -> Manifest:
+def manifest() -> dict[str, Any]:
     """The desktop bundle's manifest."""
-    return cast("Manifest", json.loads(read("manifest.json")))
+    return json.loads(read("manifest.json"))
 
 
 def test_the_bundle_and_the_package_are_the_same_release() -> None:

@@ -7,7 +7,6 @@ is refused.
 
 import os
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,8 +41,9 @@ def end_with_parent() -> None:
 
 
 def _watch(parent: int) -> None:
+    never = threading.Event()
     while os.getppid() == parent:
-        time.sleep(_PARENT_POLL_SECONDS)
+        never.wait(_PARENT_POLL_SECONDS)
     os._exit(1)
 
 

@@ -227,6 +227,7 @@ def test_an_attack_is_refused_in_words(artifact: LocalArtifact, target: Target, 
     assert not target.heard()
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_an_attack_is_harmless_when_nobody_looks(
     runner: QueryRunner, artifact: LocalArtifact, target: Target, attack: str
@@ -261,6 +262,7 @@ async def test_whether_a_file_exists_is_not_told(
         assert len(said) == 1, said
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("bomb", BOMBS)
 async def test_a_bomb_ends_in_an_error_and_the_next_query_works(artifact: LocalArtifact, bomb: str) -> None:
     """Within the limits, at no cost to the memory of this process."""
@@ -316,7 +318,7 @@ async def test_the_process_has_no_secret_and_no_rights(
 
 DENIED = """
 import os, socket, subprocess, sys, threading
-from sutro_mcp.results.worker.sandbox import give_up_rights
+from sutro_mcp.results.worker.sandbox import apply_limits
 def run(): subprocess.run([sys.executable, "-c", ""])
 def child():
     if not os.fork(): os._exit(0)
@@ -329,7 +331,7 @@ acts = {
     "listdir": lambda: os.listdir("/"), "exec": run, "fork": child, "thread": thread,
     "memory": lambda: bytearray(5 * 1024**3), "raise": raised,
 }
-give_up_rights()
+apply_limits()
 for name, act in acts.items():
     try:
         act()

@@ -10,7 +10,7 @@ from sutro_mcp.emulator import Emulator
 from tests.server.tools.test_refusals import BAD_IDS
 from tests.support import Talk, talk, text_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 TRIAGE = "support-ticket-triage"
 
