@@ -90,7 +90,7 @@ def test_packages_are_two_levels_deep_and_files_short() -> None:
     """The folder tree explains the design."""
     for path in _modules():
         assert len(path.relative_to(ROOT).parts) <= 4, path
-        assert len(path.read_text("utf-8").splitlines()) <= 300, path
+        assert len(path.read_text("utf-8").splitlines()) <= 400, path
 
 
 @pytest.mark.parametrize(
