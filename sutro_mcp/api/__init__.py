@@ -10,20 +10,16 @@ from typing import TYPE_CHECKING
 from .job_ids import is_addressable, job_segment
 from .models import (
     EMPTY_PAGES,
-    AuthReply,
     CancelReply,
     Failure,
     Job,
-    JobPage,
     JobProgress,
     JobStatus,
-    Quota,
     Status,
 )
 
 if TYPE_CHECKING:
     from sutro_mcp.api.artifact.ranges import RemoteArtifact
-    from sutro_mcp.api.artifact.results_routes import DownloadedFile
 
     from .client import ApiClient
     from .credentials import ApiKey, Connection, resolve_connection
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
 _LATER = {
     "ApiClient": "client",
     "ApiKey": "credentials",
-    "DownloadedFile": "artifact.results_routes",
     "Connection": "credentials",
     "RemoteArtifact": "artifact.ranges",
     "resolve_connection": "credentials",
@@ -41,16 +36,12 @@ __all__ = [
     "EMPTY_PAGES",
     "ApiClient",
     "ApiKey",
-    "AuthReply",
     "CancelReply",
     "Connection",
-    "DownloadedFile",
     "Failure",
     "Job",
-    "JobPage",
     "JobProgress",
     "JobStatus",
-    "Quota",
     "RemoteArtifact",
     "Status",
     "is_addressable",

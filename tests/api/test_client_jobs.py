@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sutro_mcp.api import Job, JobPage, JobStatus, Quota, Status
+from sutro_mcp.api import Job, JobStatus, Status
+from sutro_mcp.api.models import JobPage, Quota
 from sutro_mcp.emulator import ApiVariant, Emulator
 from sutro_mcp.errors import (
     InvalidArgumentError,

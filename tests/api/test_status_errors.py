@@ -5,7 +5,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from sutro_mcp.api import ApiClient, ApiKey, AuthReply, Connection
+from sutro_mcp.api import ApiClient, ApiKey, Connection
+from sutro_mcp.api.models import AuthReply
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.errors import (
     AccessDeniedError,
