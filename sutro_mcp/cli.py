@@ -1,4 +1,4 @@
-"""The `sutro-mcp` command: the only module that prints, and the only one that reads the environment.
+"""The `sutro-mcp` command. Only this module reads the environment.
 
 Imports are made where they are needed: `--version` and `--help` answer before anything heavy loads, and the
 emulator never loads in a server that does not serve it.
@@ -11,14 +11,15 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
 
-from sutro_mcp.errors import SutroError
-from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER, Launch
-from sutro_mcp.redaction import guard_process, redact_line
+from sutro_mcp import console
+from sutro_mcp.console import say, tell
+from sutro_mcp.errors import ConfigurationError, SutroError
+from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER, Launch, own_command
+from sutro_mcp.redaction import guard_process
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient, Connection
@@ -28,22 +29,37 @@ _FLAGS = ("-h", "--help", "--version")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; its exit code."""
+    """Run a command; its exit code, which a shell reads as that of any other command."""
+    console.reserve_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in _FLAGS):
         arguments.insert(0, "serve")
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         return int(options.run(options))
     except SutroError as error:
-        print(redact_line(str(error)), file=sys.stderr)
+        tell(str(error))
         return 1
+    except console.OutputLostError as error:
+        return console.give_up_stdout(error)
     except KeyboardInterrupt:
         return 130
 
 
+@contextmanager
+def _ungrouped() -> Generator[None]:
+    """Raise the first error of a task group as itself."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        raise error from error.__cause__  # pyright: ignore[reportUnknownMemberType]
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sutro-mcp",
         description="MCP server for Sutro batch LLM inference (sutro.sh). Without a command: serve.",
     )
@@ -67,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     emulate = commands.add_parser("emulate", help="serve the Sutro emulator alone, for other clients")
-    emulate.add_argument("--port", type=int, default=8787, help="port of the API; 0 takes a free one")
+    emulate.add_argument("--port", type=port, default=8787, help="port of the API; 0 takes a free one")
     emulate.add_argument(
         "--seconds", type=float, default=120.0, help="time in which an active job ends (default 120)"
     )
@@ -75,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     emulate.set_defaults(run=_emulate)
 
     check = commands.add_parser("check", help="say what is configured and whether it works")
+    check.add_argument("--json", action="store_true", help="as one JSON object")
     check.set_defaults(run=_check)
 
     config = commands.add_parser("config", help="print the configuration to paste into a host")
@@ -83,13 +100,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def port(text: str) -> int:
+    """`text` as a port; argparse names this function where it refuses one."""
+    if not 0 <= (number := int(text)) <= 65535:
+        raise ValueError
+    return number
+
+
+class _Parser(argparse.ArgumentParser):
+    """Notices, unlike argparse, when it cannot write."""
+
+    def error(self, message: str) -> NoReturn:
+        tell(f"{self.format_usage()}{self.prog}: {message}")
+        raise SystemExit(2)
+
+    def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - stdout is all that is asked for
+        say(self.format_help().rstrip())
+
+
 class _Version(argparse.Action):
     """Looks the version up when asked: reading package metadata is not free."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        print(f"sutro-mcp {version('sutro-mcp')}")
+        say(f"sutro-mcp {version('sutro-mcp')}")
         parser.exit()
 
 
@@ -115,6 +150,8 @@ def _serve(options: argparse.Namespace) -> int:
     # What imports make stays, so looking for garbage among it is a tenth of the start for nothing.
     gc.disable()
     settings = _settings(options)
+    if settings.transport == "stdio":
+        _require_streams()
     guard_process(settings.log_level)
     with ExitStack() as stack:
         # Started first, so that it comes up while the server is being imported.
@@ -129,10 +166,27 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.transport == "http":
             from sutro_mcp.server.transports.streamable_http import run_http
 
-            return run_http(server, settings, _say_where)
+            return run_http(server, settings, _tell_where)
         from sutro_mcp.server.transports.stdio import run_stdio
 
-        return run_stdio(server, parent)
+        try:
+            with _ungrouped():
+                return run_stdio(server, parent)
+        except OSError as error:
+            tell(f"stdin or stdout failed: {error.strerror}.")
+            return 1
+
+
+def _require_streams() -> None:
+    for name in ("stdin", "stdout"):
+        if getattr(sys, name) is None:
+            raise ConfigurationError(
+                "serve MCP over stdio",
+                f"{name} is closed",
+                "Let an MCP host start the server, or serve HTTP (--transport http)",
+            )
+    if sys.stdin.isatty():
+        tell("Waiting for an MCP client on stdin; hosts start this themselves (see `sutro-mcp config`).")
 
 
 def _connect(connection: "Connection | None") -> "ApiClient":
@@ -141,8 +195,8 @@ def _connect(connection: "Connection | None") -> "ApiClient":
     return ApiClient(connection or resolve_connection())
 
 
-def _say_where(url: str) -> None:
-    print(f"Serving MCP at {url}. Stop it with Ctrl-C.", file=sys.stderr, flush=True)
+def _tell_where(url: str) -> None:
+    tell(f"Serving MCP at {url}. Stop it with Ctrl-C.")
 
 
 def _emulator_process() -> "subprocess.Popen[str]":
@@ -156,7 +210,10 @@ def _emulator_process() -> "subprocess.Popen[str]":
 def _announced(process: "subprocess.Popen[str]") -> "Connection":
     from sutro_mcp.api import resolve_connection
 
-    announced = json.loads(cast("IO[str]", process.stdout).readline())
+    line = cast("IO[str]", process.stdout).readline()
+    if not line:
+        raise ConfigurationError("serve demo jobs", "the emulator did not start", "Its reason stands above")
+    announced = json.loads(line)
     return resolve_connection(announced["url"], announced["key"], env={})
 
 
@@ -165,23 +222,24 @@ def _demo(_: argparse.Namespace) -> int:
 
     from sutro_mcp.demo import DemoFailedError, MCPError, run_demo
 
-    failed = 0
     try:
-        anyio.run(run_demo, _say, shlex.join(_command()))
-    except* (DemoFailedError, MCPError, OSError) as group:
-        failed = 1
-        print("The demo failed:", group.exceptions[0], file=sys.stderr)
-    return failed
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+        with _ungrouped():
+            anyio.run(run_demo, say, shlex.join(own_command()))
+    except (DemoFailedError, MCPError, OSError) as error:
+        tell(f"The demo failed: {error}")
+        return 1
+    return 0
 
 
 def _emulate(options: argparse.Namespace) -> int:
     import anyio
 
-    anyio.run(_run_emulator, options.port, options.seconds, options.until_eof)
+    try:
+        with _ungrouped():
+            anyio.run(_run_emulator, options.port, options.seconds, options.until_eof)
+    except OSError as error:
+        tell(f"Cannot serve the emulator on port {options.port}: {error.strerror}.")
+        return 1
     return 0
 
 
@@ -191,65 +249,47 @@ async def _run_emulator(port: int, seconds: float, until_eof: bool) -> None:
 
     from sutro_mcp.emulator import DEMO_KEY, Pace, serve
 
-    async with serve(port=port, pace=Pace.clock(seconds)) as emulator:
+    pace = Pace.clock(seconds) if seconds > 0 else Pace.at_once()
+    async with serve(port=port, pace=pace) as emulator:
         if until_eof:
-            _say(json.dumps({"url": emulator.api_origin, "key": DEMO_KEY}))
+            say(json.dumps({"url": emulator.api_origin, "key": DEMO_KEY}))
             await anyio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
         else:
-            _say("Sutro emulator. Stop it with Ctrl-C. For any client, the official SDK included:\n")
-            _say(f"  export SUTRO_API_URL={emulator.api_origin}\n  export SUTRO_API_KEY={DEMO_KEY}")
+            say("Sutro emulator. Stop it with Ctrl-C. For any client, the official SDK included:\n")
+            say(f"  export SUTRO_API_URL={emulator.api_origin}\n  export SUTRO_API_KEY={DEMO_KEY}")
             await anyio.sleep_forever()
 
 
-def _check(_: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace) -> int:
     import anyio
 
+    from sutro_mcp.check import check
+
     guard_process("ERROR")
-    return anyio.run(_run_check)
-
-
-async def _run_check() -> int:
-    from sutro_mcp.api import ApiClient, resolve_connection
-    from sutro_mcp.settings import load_settings
-
-    settings = load_settings(os.environ)
-    if settings.demo:
-        _say("SUTRO_MCP_DEMO is set: the emulator is served, which needs no key and no deployment.")
-        return 0
-    _say(f"cancel_job: {'off' if settings.read_only else settings.cancel}")
-    connection = resolve_connection()
-    _say(f"URL: {connection.origin} (from {connection.url_source})")
-    _say(f"Key: fingerprint {connection.key.fingerprint} (from {connection.key_source})")
-    async with ApiClient(connection) as client:
-        auth = await client.check_auth()
-        if not auth.authenticated:
-            _say("The deployment answered, but did not accept the key. Set SUTRO_API_KEY to a current key.")
-            return 1
-        _say(f"Key accepted ({auth.endpoint}).")
-        page = await client.list_jobs_page(limit=1)
-    _say("Jobs can be listed." if page.jobs else "Jobs can be listed; there are none yet.")
-    _say("All is well. `sutro-mcp config CLIENT` prints what to paste into your assistant.")
-    return 0
+    with _ungrouped():
+        facts = anyio.run(check, os.environ, None if options.json else say)
+    if options.json:
+        say(json.dumps(facts, indent=2))
+    elif facts["ok"]:
+        say("All is well. `sutro-mcp config CLIENT` prints what to paste into your assistant.")
+    else:
+        tell(facts["error"])
+    return 0 if facts["ok"] else 1
 
 
 def _config(options: argparse.Namespace) -> int:
     variables = _variables()
-    print(HOSTS[options.client](Launch(_command(), variables)))
+    place, render = HOSTS[options.client]
+    # For people, beside what can be pasted or piped.
+    tell(f"{place}:")
+    say(render(Launch(own_command(), variables)))
     if variables and "SUTRO_API_URL" not in variables:
-        # Beside what can be pasted or piped.
-        print("For a deployment of your own, set SUTRO_API_URL beside SUTRO_API_KEY.", file=sys.stderr)
+        tell("For a deployment of your own, set SUTRO_API_URL beside SUTRO_API_KEY.")
     return 0
 
 
-def _command() -> tuple[str, ...]:
-    """How to start this very installation; one made by uvx for a single run is started by uvx again."""
-    script = Path(sys.executable).with_name("sutro-mcp")
-    thrown_away = {"archive-v0", "environments-v2"} & set(script.parts)
-    return (str(script),) if script.exists() and not thrown_away else ("uvx", "sutro-mcp")
-
-
 def _variables() -> dict[str, str]:
-    """What the host has to pass on: nothing when the file of `sutro login` has it. Never the key itself."""
+    """The variables that a host has to set: none where `sutro login` has saved them. Never the key itself."""
     from sutro_mcp.api import resolve_connection
 
     with suppress(SutroError):

@@ -1,4 +1,4 @@
-"""The product in under a minute: a real MCP client talks to a real server, over stdio, about demo jobs.
+"""Shows the product in under a minute: a real MCP client talks to a real server about demo jobs, over stdio.
 
 Every line that is printed is what the server answered. Nothing here knows the answers in advance: a call that
 fails ends the demo with an exit code of 1.

@@ -1,12 +1,14 @@
 """Ready-to-paste configuration for the hosts that run MCP servers.
 
-Each host wants the same three facts (command, arguments, environment) in a file format of its own.
+Each host takes the same three facts (command, arguments, environment) in a format of its own.
 """
 
 import json
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 NAME = "sutro"
@@ -15,7 +17,7 @@ KEY_PLACEHOLDER = "your-sutro-api-key"
 
 @dataclass(frozen=True)
 class Launch:
-    """How a host starts the server."""
+    """The command and environment with which a host starts the server."""
 
     command: tuple[str, ...]
     env: Mapping[str, str]
@@ -29,21 +31,20 @@ class Launch:
         return entry | ({"env": dict(self.env)} if self.env else {})
 
 
+def own_command() -> tuple[str, ...]:
+    """The command that starts this installation; one made by uvx for a single run is started by uvx again."""
+    script = Path(sys.executable).with_name("sutro-mcp")
+    thrown_away = {"archive-v0", "environments-v2"} & set(script.parts)
+    return (str(script),) if script.exists() and not thrown_away else ("uvx", "sutro-mcp")
+
+
 def _servers(launch: Launch) -> str:
     return json.dumps({"mcpServers": {NAME: launch.entry}}, indent=2)
 
 
-def _desktop(launch: Launch) -> str:
-    return f"Settings > Developer > Edit Config (claude_desktop_config.json):\n\n{_servers(launch)}"
-
-
 def _claude_code(launch: Launch) -> str:
     variables = [part for name, value in launch.env.items() for part in ("-e", f"{name}={value}")]
-    return f"In a shell:\n\n{shlex.join(['claude', 'mcp', 'add', NAME, *variables, '--', *launch.command])}"
-
-
-def _cursor(launch: Launch) -> str:
-    return f"~/.cursor/mcp.json, or .cursor/mcp.json in a project:\n\n{_servers(launch)}"
+    return shlex.join(["claude", "mcp", "add", NAME, *variables, "--", *launch.command])
 
 
 def _vscode(launch: Launch) -> str:
@@ -55,11 +56,11 @@ def _vscode(launch: Launch) -> str:
     }
     entry = {"type": "stdio", **Launch(launch.command, asked).entry}
     content = {**({"inputs": inputs} if asked != launch.env else {}), "servers": {NAME: entry}}
-    return f".vscode/mcp.json:\n\n{json.dumps(content, indent=2)}"
+    return json.dumps(content, indent=2)
 
 
 def _codex(launch: Launch) -> str:
-    lines = ["~/.codex/config.toml:", "", f"[mcp_servers.{NAME}]"]
+    lines = [f"[mcp_servers.{NAME}]"]
     for name, value in launch.entry.items():
         if name == "env":
             pairs = ", ".join(f"{key} = {json.dumps(text)}" for key, text in launch.env.items())
@@ -69,15 +70,12 @@ def _codex(launch: Launch) -> str:
     return "\n".join(lines)
 
 
-def _gemini(launch: Launch) -> str:
-    return f"~/.gemini/settings.json:\n\n{_servers(launch)}"
-
-
-HOSTS: dict[str, Callable[[Launch], str]] = {
-    "claude-desktop": _desktop,
-    "claude-code": _claude_code,
-    "cursor": _cursor,
-    "vscode": _vscode,
-    "codex": _codex,
-    "gemini-cli": _gemini,
+# Where the configuration goes, and the configuration itself.
+HOSTS: dict[str, tuple[str, Callable[[Launch], str]]] = {
+    "claude-desktop": ("Settings > Developer > Edit Config (claude_desktop_config.json)", _servers),
+    "claude-code": ("In a shell", _claude_code),
+    "cursor": ("~/.cursor/mcp.json, or .cursor/mcp.json in a project", _servers),
+    "vscode": (".vscode/mcp.json", _vscode),
+    "codex": ("~/.codex/config.toml", _codex),
+    "gemini-cli": ("~/.gemini/settings.json", _servers),
 }

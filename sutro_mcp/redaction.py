@@ -1,6 +1,6 @@
-"""The one place where secrets are taken out of whatever leaves: answers, errors, progress, logs, tracebacks.
+"""Takes secrets out of all that leaves: answers, errors, progress, logs, tracebacks.
 
-Keys are known by value: whoever holds one calls `protect`. Signatures of presigned URLs are known by the name
+Keys are known by value: their owners call `protect`. Signatures of presigned URLs are known by the name
 of their parameter. Nothing else is touched in an answer, because it may be somebody's data; a log line also
 loses every Authorization value and every query string.
 """

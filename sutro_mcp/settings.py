@@ -1,25 +1,24 @@
 """The server's own settings: `SUTRO_MCP_*` variables and flags, as one frozen value.
 
-Flag beats variable beats default. Key and URL of the deployment are not here: they are resolved as a pair by
-`client`, when first needed, so that a server without them still starts and explains itself.
+Flag beats variable beats default. Key and URL of the deployment are not here: `api` resolves them as a pair
+when they are first needed, so that a server without them still starts and explains itself.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.untrusted import quote, visible
 
 PREFIX = "SUTRO_MCP_"
-
-
-def is_blank(value: str) -> bool:
-    """Whether a variable counts as unset: empty, or a desktop bundle's unfilled `${user_config.…}`."""
-    return not value.strip() or value.strip().startswith("${user_config.")
+# A key in the wrong variable: how Sutro's begin, or as long and even as any.
+_LIKE_A_KEY = re.compile(r"\bsk[-_]|[a-z0-9_-]{24}", re.IGNORECASE)
 
 
 def _lower(value: Any) -> Any:
@@ -33,7 +32,7 @@ def _upper(value: Any) -> Any:
 def _is_fixed(folder: Path) -> Path:
     """The same folder wherever the server is started."""
     if not _home(folder).is_absolute() or folder.parent == folder:
-        raise ValueError("must be an absolute path to a folder, or begin with ~/")
+        raise ValueError("it must be an absolute path to a folder, or begin with ~/")
     return folder
 
 
@@ -51,38 +50,35 @@ def _is_loopback(host: str) -> str:
         if bare in ("localhost", "::1") or IPv4Address(bare).is_loopback:
             return bare
     raise ValueError(
-        "only this computer can be served (127.0.0.1, ::1 or localhost), as callers need no key;"
+        "only this computer can be served (127.0.0.1, ::1 or localhost), as callers need no key:"
         " to reach it from another, forward the port (ssh -L)"
     )
 
 
 class Settings(BaseModel):
-    """How this server behaves, whatever the deployment."""
+    """The behaviour of this server, whatever the deployment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    read_only: bool = False
+    read_only: bool = Field(default=False, description="true or false")
     """Without the tools that change something: they are neither listed nor callable."""
     cancel: Annotated[Literal["off", "confirm", "elicit", "allow"], BeforeValidator(_lower)] = "confirm"
-    """Whose word `cancel_job` takes: nobody's (`off`), a person's through the host or the assistant's
-    (`confirm`), only a person's (`elicit`); with `allow` it needs none."""
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
-        BeforeValidator(_upper),
-    ] = "WARNING"
+    """Consent that `cancel_job` needs: a person's, through the host or in the assistant's word (`confirm`) or
+    through the host alone (`elicit`), or none (`allow`); with `off` there is no such tool."""
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
     export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""
     cache_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/.cache/sutro-mcp")
-    """Where fetched results are kept for the next call and the next server process."""
-    cache_max_bytes: Annotated[int, Field(ge=0)] = 5 * 1024**3
+    """The folder of fetched results, kept for the next call and the next server process."""
+    cache_max_bytes: int = Field(default=5 * 1024**3, ge=0, description="a whole number of bytes, 0 or more")
     """The most that is kept there; 0 keeps nothing from one process to the next."""
-    demo: bool = False
+    demo: bool = Field(default=False, description="true or false")
     """Serve the embedded emulator instead of a deployment."""
     transport: Annotated[Literal["stdio", "http"], BeforeValidator(_lower)] = "stdio"
     host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_loopback)] = "127.0.0.1"
-    """Where `http` listens: a loopback address, as nobody is asked who they are."""
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    """Where `http` listens; 0 takes a free one."""
+    """The address of `http`: loopback, as callers need no key."""
+    port: int = Field(default=8000, ge=0, le=65535, description="a whole number from 0 to 65535")
+    """The port of `http`; 0 takes a free one."""
 
     @property
     def cache_folder(self) -> Path | None:
@@ -108,19 +104,58 @@ class Settings(BaseModel):
 def load_settings(env: Mapping[str, str], **flags: Any) -> Settings:
     """Settings from `env`, overridden by every flag that is not None.
 
-    Raises ConfigurationError naming the variable and its accepted values.
+    A variable that is blank, or a desktop bundle's unfilled `${user_config.…}`, counts as unset. Raises
+    ConfigurationError, which names everything that is wrong: each variable or flag, its value unless that may
+    be a key, and what is allowed; and each `SUTRO_MCP_*` variable that is no setting, with the nearest one.
     """
+    variables = {PREFIX + name.upper(): name for name in Settings.model_fields}
     found = {
-        name: env[PREFIX + name.upper()]
-        for name in Settings.model_fields
-        if not is_blank(env.get(PREFIX + name.upper(), ""))
+        variable: value.strip()
+        for variable, value in env.items()
+        if variable.upper().startswith(PREFIX) and not re.match(r"\s*($|\$\{user_config\.)", value)
     }
-    chosen = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value is not None}
+    values = {
+        variables[variable]: value for variable, value in found.items() if variable in variables
+    } | given
+    problems = [_unknown(variable, list(variables)) for variable in found if variable not in variables]
     try:
-        return Settings.model_validate({**found, **chosen})
+        settings = Settings.model_validate(values)
     except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        variable = PREFIX + str(problem["loc"][0]).upper()
-        raise ConfigurationError(
-            "start with these settings", f"{variable}: {problem['msg']}", f"Correct or unset {variable}"
-        ) from None
+        for problem in error.errors(include_url=False, include_input=False):
+            name = str(problem["loc"][0])
+            source = "--" + name.replace("_", "-") if name in given else PREFIX + name.upper()
+            value = _shown(str(values[name]), env.get("SUTRO_API_KEY"))
+            problems.append(f"{source} is {value}: {_allowed(name, problem.get('ctx', {}).get('error'))}")
+    else:
+        if not problems:
+            return settings
+    raise ConfigurationError(
+        "start with these settings",
+        "; ".join(problems),
+        f"Correct or unset {'them' if problems[1:] else 'it'}",
+    )
+
+
+def _unknown(variable: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    (nearest,) = get_close_matches(variable.upper(), known, n=1, cutoff=0)
+    return f"{visible(variable[:80])} is no setting: the nearest is {nearest}"
+
+
+def _allowed(name: str, reason: Exception | None) -> str:
+    """The values that the setting `name` takes: in our validator's words, or as a list."""
+    if reason is not None:
+        return str(reason)
+    field = Settings.model_fields[name]
+    *others, last = (
+        map(str, get_args(field.annotation)) if field.description is None else (field.description,)
+    )
+    return f"it must be {', '.join(others)} or {last}" if others else f"it must be {last}"
+
+
+def _shown(value: str, key: str | None) -> str:
+    if _LIKE_A_KEY.search(value) or (key and key.strip() in value):
+        return "a text that may be a key"
+    return quote(value, 100)

@@ -55,7 +55,7 @@ def test_a_secret_is_forgotten_with_its_owner() -> None:
 
 
 def test_an_api_key_protects_itself() -> None:
-    """Whoever makes one need not think of it; two that are equal do not depend on each other."""
+    """Its creator need not think of it; two that are equal do not depend on each other."""
     first, second = ApiKey("sk_canary_0123456789"), ApiKey("sk_canary_0123456789")
     del first
     assert redact("is sk_canary_0123456789") == f"is {MASK}"
@@ -114,7 +114,7 @@ def test_a_signature_is_masked_and_its_surroundings_stay(text: str) -> None:
     ],
 )
 def test_other_text_is_somebodys_data_and_stays(text: str) -> None:
-    """What a model wrote about APIs is an answer, not a leak."""
+    """A model's text about APIs is an answer, not a leak."""
     assert redact(text) == text
 
 
@@ -141,7 +141,7 @@ def test_what_is_shorter_than_any_secret_stays() -> None:
 
 
 def test_a_log_record_is_redacted_with_its_traceback() -> None:
-    """Where a filter would miss it."""
+    """A filter would miss it there."""
     key = ApiKey("sk_canary_0123456789")
     try:
         raise ValueError(f"Illegal header value {key.reveal()}")

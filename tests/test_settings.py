@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.settings import Settings, load_settings
@@ -38,22 +39,60 @@ def test_blank_counts_as_unset(blank: str) -> None:
     assert load_settings({"SUTRO_MCP_CANCEL": blank}).cancel == "confirm"
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("SUTRO_MCP_CANCEL", "maybe"), ("SUTRO_MCP_READ_ONLY", "perhaps"), ("SUTRO_MCP_LOG_LEVEL", "LOUD")],
-)
-def test_a_wrong_value_names_its_variable_and_not_itself(name: str, value: str) -> None:
-    """A value may be a secret in the wrong place."""
+WRONG = {
+    "SUTRO_MCP_READ_ONLY": "perhaps",
+    "SUTRO_MCP_CANCEL": "maybe",
+    "SUTRO_MCP_LOG_LEVEL": "sk_canary_1",
+    "SUTRO_MCP_EXPORT_DIR": "exports",
+    "SUTRO_MCP_CACHE_DIR": "/",
+    "SUTRO_MCP_CACHE_MAX_BYTES": "-1",
+    "SUTRO_MCP_DEMO": "my key",
+    "SUTRO_MCP_TRANSPORT": "\u202ehttp",
+    "SUTRO_MCP_HOST": "0.0.0.0",  # noqa: S104
+    "SUTRO_MCP_PORT": "http",
+    "SUTRO_MCP_READONLY": "true",
+    "sutro_mcp_cancel": "off",
+    "SUTRO_MCP_CACHE_SIZE": " ",
+    "SUTRO_API_KEY": "my key",
+}
+
+
+def test_everything_that_is_wrong_is_named_at_once_with_what_is_allowed() -> None:
+    """Each value as it was given, unless it may be a key; each unknown variable with the nearest one."""
     with pytest.raises(ConfigurationError) as caught:
-        load_settings({name: value})
-    assert name in str(caught.value)
-    assert value not in str(caught.value)
+        load_settings(WRONG, port="99999")
+    assert str(caught.value).replace("; ", ";\n") == snapshot("""\
+Cannot start with these settings: SUTRO_MCP_READONLY is no setting: the nearest is SUTRO_MCP_READ_ONLY;
+sutro_mcp_cancel is no setting: the nearest is SUTRO_MCP_CANCEL;
+SUTRO_MCP_READ_ONLY is "perhaps": it must be true or false;
+SUTRO_MCP_CANCEL is "maybe": it must be off, confirm, elicit or allow;
+SUTRO_MCP_LOG_LEVEL is a text that may be a key: it must be DEBUG, INFO, WARNING or ERROR;
+SUTRO_MCP_EXPORT_DIR is "exports": it must be an absolute path to a folder, or begin with ~/;
+SUTRO_MCP_CACHE_DIR is "/": it must be an absolute path to a folder, or begin with ~/;
+SUTRO_MCP_CACHE_MAX_BYTES is "-1": it must be a whole number of bytes, 0 or more;
+SUTRO_MCP_DEMO is a text that may be a key: it must be true or false;
+SUTRO_MCP_TRANSPORT is "\\u{202E}http": it must be stdio or http;
+SUTRO_MCP_HOST is "0.0.0.0": only this computer can be served (127.0.0.1, ::1 or localhost), as callers need no key: to reach it from another, forward the port (ssh -L);
+--port is "99999": it must be a whole number from 0 to 65535. Correct or unset them.\
+""")  # noqa: E501
 
 
-def test_a_value_of_the_wrong_kind_is_refused_too() -> None:
-    """From a caller in Python."""
-    with pytest.raises(ConfigurationError, match="SUTRO_MCP_CANCEL"):
-        load_settings({}, cancel=3)
+def test_a_misspelt_variable_does_not_leave_the_server_able_to_cancel() -> None:
+    """It is refused, not ignored."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"SUTRO_MCP_READONLY": "true"})
+    assert str(caught.value) == snapshot(
+        "Cannot start with these settings: SUTRO_MCP_READONLY is no setting: the nearest is "
+        "SUTRO_MCP_READ_ONLY. Correct or unset it."
+    )
+
+
+def test_a_key_in_the_wrong_variable_is_not_repeated() -> None:
+    """Whether it begins as Sutro's do, or looks as long and even as others."""
+    for key in ("sk_1", "x-sk-proj-1", "0123456789abcdef01234567"):
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings({"SUTRO_MCP_CANCEL": key})
+        assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize("folder", ["/srv/exports", "~/exports"])
@@ -67,7 +106,7 @@ def test_the_export_folder_is_the_same_wherever_the_server_starts(folder: str, t
 @pytest.mark.parametrize("folder", ["exports", "./exports", "../exports", "/"])
 def test_an_export_folder_that_depends_on_where_the_server_starts_is_refused(folder: str) -> None:
     """Hosts start servers anywhere; and nobody means the whole disk."""
-    with pytest.raises(ConfigurationError, match=r"SUTRO_MCP_EXPORT_DIR: .* must be an absolute path"):
+    with pytest.raises(ConfigurationError, match=r"--export-dir is .* must be an absolute path"):
         load_settings({}, export_dir=folder)
 
 
@@ -92,7 +131,7 @@ def test_a_loopback_address_is_accepted(host: str) -> None:
 )
 def test_any_other_address_is_refused(host: str) -> None:
     """Also the odd spellings of loopback, which not every platform reads alike."""
-    with pytest.raises(ConfigurationError, match=r"SUTRO_MCP_HOST: .*only this computer can be served"):
+    with pytest.raises(ConfigurationError, match=r"--host is .*: only this computer can be served"):
         load_settings({}, host=host)
 
 

@@ -27,9 +27,9 @@ Position = tuple[int, int]
 class Account:
     """Owns the jobs of one key for the emulator's lifetime."""
 
-    def __init__(self, *, api_key: str, reading: ApiVariant, pace: Pace, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, api_key: str, variant: ApiVariant, pace: Pace, now: Callable[[], datetime]) -> None:
         self.api_key = api_key
-        self.reading = reading
+        self.variant = variant
         self.pace = pace
         self.now = now
         self.closing = False  # open streams end when the server wants to
@@ -62,7 +62,7 @@ class Account:
 
     def look(self, job: Job, *, read: bool) -> Job:
         """Let the pace move the job before it is shown."""
-        observe(job, self.pace, self.now(), self.reading.cancelling_reads, read=read)
+        observe(job, self.pace, self.now(), self.variant.cancelling_reads, read=read)
         return job
 
     def all(self) -> list[Job]:
@@ -87,9 +87,9 @@ class Account:
         if job.status not in TERMINAL:
             cancel(job)
             return True
-        if self.reading.cancel_terminal == "flip":
+        if self.variant.cancel_terminal == "flip":
             cancel(job)
-        return self.reading.cancel_terminal != "refuse"
+        return self.variant.cancel_terminal != "refuse"
 
 
 def _position(entry: tuple[Position, Job]) -> Position:

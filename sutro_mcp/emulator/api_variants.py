@@ -1,4 +1,4 @@
-"""Where the sources of the contract disagree, which side the emulator takes.
+"""Variants of the API: the side that the emulator takes where sources of the contract disagree.
 
 One field per switch of `sutro-api.md` §12 (the number is in the comment) and one per capability an older
 deployment lacks. Data only: no behaviour may be decided here, so that a profile is one readable literal.

@@ -28,7 +28,7 @@ from .account import Account
 from .api_errors import ApiError
 from .api_variants import ApiVariant
 from .faults import FaultScript, perform
-from .job_factory import make_job
+from .job_factory import create_job
 from .job_pace import Pace
 from .jobs import Job
 from .wire_format import json_response
@@ -63,7 +63,7 @@ class Emulator:
         api_origin: str = "http://127.0.0.1:8787",
         store_origin: str = "http://127.0.0.1:8788",
         seed_jobs: bool = True,
-        reading: ApiVariant = ApiVariant(),  # noqa: B008 - frozen
+        variant: ApiVariant = ApiVariant(),  # noqa: B008 - frozen
         pace: Pace = Pace(),  # noqa: B008 - frozen
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -72,8 +72,8 @@ class Emulator:
         self.store_origin = store_origin
         self.requests: list[SeenRequest] = []
         self.faults = FaultScript()
-        self.account = Account(api_key=api_key, reading=reading, pace=pace, now=now)
-        self.artifacts = Artifacts(reading)
+        self.account = Account(api_key=api_key, variant=variant, pace=pace, now=now)
+        self.artifacts = Artifacts(variant)
         self.store = Store(self.account, self.artifacts, store_origin)
         self.app: ASGIApp = self._serve
         self._api = _api(self.account, self.artifacts, self.store)
@@ -82,8 +82,8 @@ class Emulator:
             seed(self.account)
 
     def add_job(self, **fields: Any) -> str:
-        """Store a job for a test and return its id; `make_job` says which fields there are."""
-        job = make_job(now=self.account.now(), number=len(self.account), **fields)
+        """Store a job for a test and return its id; `create_job` says which fields there are."""
+        job = create_job(now=self.account.now(), number=len(self.account), **fields)
         self.account.add(job)
         return job.job_id
 
@@ -130,7 +130,7 @@ class Emulator:
 def _api(account: Account, artifacts: Artifacts, store: Store) -> ASGIApp:
     async def refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)  # noqa: S101 - registered for this class alone
-        key = "detail" if error.status == 422 else account.reading.error_key
+        key = "detail" if error.status == 422 else account.variant.error_key
         return json_response({key: error.detail}, error.status, error.headers)
 
     async def unrouted(request: Request, error: Exception) -> Response:
@@ -151,7 +151,7 @@ def _api(account: Account, artifacts: Artifacts, store: Store) -> ASGIApp:
         exception_handlers={ApiError: refused, HTTPException: unrouted},
     )
     router.router.redirect_slashes = False
-    prefix = account.reading.prefix
+    prefix = account.variant.prefix
 
     async def api(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -30,7 +30,7 @@ _EXPIRED = (
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to go wrong, made with one of the names below.
+    """One way to go wrong, created by one of the methods below.
 
     With `status` it replaces the answer; without, the real answer is made and then spoiled.
     """
@@ -124,7 +124,7 @@ class _Entry:
 
 
 class FaultScript:
-    """What shall go wrong, in the order it was added."""
+    """Faults to come, in the order they were added."""
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
@@ -146,7 +146,7 @@ class FaultScript:
         self._entries.append(_Entry(fault, method, path, origin, times, skip))
 
     def clear(self) -> None:
-        """Forget what has not happened yet."""
+        """Forget the faults that have not happened yet."""
         self._entries.clear()
 
     def take(self, method: str, path: str, origin: str) -> Fault | None:
@@ -169,7 +169,7 @@ class FaultScript:
 
 
 async def perform(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one request the way the fault says."""
+    """Answer one request as the fault says."""
     if fault.delay:
         await asyncio.sleep(fault.delay)
     if fault.status is not None:

@@ -1,4 +1,4 @@
-"""Jobs made to order: what a test asks for, with every field it leaves out filled consistently.
+"""Creates jobs: the fields that a test names, and all others consistent with them.
 
 Shared by `Emulator.add_job` and submission, so that both kinds of job add up the same way.
 """
@@ -9,9 +9,8 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from .fake_models import is_reasoning
-from .fake_outputs import answer
-from .jobs import FAILED, QUEUED, RUNS_AT, STARTING, STARTS_AT, SUCCEEDED, TERMINAL, Job, Output, Rows
+from .fake_outputs import Output, answer, is_reasoning
+from .jobs import FAILED, QUEUED, RUNS_AT, STARTING, STARTS_AT, SUCCEEDED, TERMINAL, Job, Rows
 from .seeded_random import SeededRandom, seed_of
 
 _JOURNEYS = {QUEUED: 0.0, STARTING: STARTS_AT, SUCCEEDED: 1.0}
@@ -28,16 +27,16 @@ def token_count(text: object) -> int:
 
 
 def journey_of(status: str, progress: float) -> float:
-    """Where a job of that status stands with `progress` (0..1) of its rows done."""
+    """Share of the journey behind a job of that status with `progress` (0..1) of its rows done."""
     return _JOURNEYS.get(status, RUNS_AT + (1 - RUNS_AT) * progress)
 
 
-def made_up_logprobs(seed: int, count: int) -> Callable[[], Sequence[float]]:
+def fake_logprobs(seed: int, count: int) -> Callable[[], Sequence[float]]:
     """Log-probabilities that look like a model's; produced on request for any job (§7.1)."""
     return lambda: [-SeededRandom(seed ^ 1, index).fraction(0.01, 4.0) for index in range(count)]
 
 
-def make_job(
+def create_job(
     *,
     now: datetime,
     number: int,
@@ -69,15 +68,13 @@ def make_job(
     def pairs() -> tuple[Sequence[str | None], Sequence[Output]]:
         if outputs is not None:
             return given_inputs, outputs
-        made = [answer(text, model, json_schema, seed, row) for row, text in enumerate(given_inputs)]
-        return given_inputs, made
+        generated = [answer(text, model, json_schema, seed, row) for row, text in enumerate(given_inputs)]
+        return given_inputs, generated
 
     rows = Rows(
         count,
         pairs,
-        logprobs=made_up_logprobs(seed, count)
-        if cumulative_logprobs is None
-        else lambda: cumulative_logprobs,
+        logprobs=fake_logprobs(seed, count) if cumulative_logprobs is None else lambda: cumulative_logprobs,
         confidence=None if confidence_score is None else lambda: confidence_score,
         ids=None if id_column is None else (id_column[0], lambda: id_column[1]),
     )

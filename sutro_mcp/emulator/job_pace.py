@@ -1,4 +1,4 @@
-"""How jobs move on while nobody computes anything: never, with every poll, with the clock, or at once.
+"""Pace of jobs, which nothing computes: they move never, with every poll, with the clock, or at once.
 
 Time is a setting, so no test has to sleep. Only this module may move a job that nobody cancelled.
 """
@@ -12,7 +12,7 @@ from .jobs import CANCELLING, TERMINAL, UNKNOWN, Job
 
 @dataclass(frozen=True)
 class Pace:
-    """Made with one of the four names below; the default stands still."""
+    """One of the four paces below; the default stands still."""
 
     kind: Literal["still", "polls", "clock", "at_once"] = "still"
     amount: float = 0.0
@@ -44,7 +44,7 @@ class Pace:
 
 
 def observe(job: Job, pace: Pace, now: datetime, cancelling_reads: int | None, *, read: bool) -> None:
-    """Move `job` as far as `pace` says. `read`: somebody asked for this job alone, not for a list."""
+    """Move `job` as far as `pace` says. `read`: the request is for this job alone, not for a list."""
     if job.status in TERMINAL or job.status == UNKNOWN:
         return
     if job.status == CANCELLING:

@@ -1,6 +1,6 @@
-"""One stored job: what was asked, how far it is, and its rows, made only when somebody reads them.
+"""One stored job: what was asked, how far it is, and its rows, created only when they are read.
 
-Nothing here knows HTTP or the shape of an answer; `_wire` turns a job into the API's words.
+Nothing here knows HTTP or the shape of an answer; `wire_format` turns a job into the API's words.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .fake_models import cost
+from .fake_outputs import Output, cost
 
 QUEUED, STARTING, RUNNING = "QUEUED", "STARTING", "RUNNING"
 SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
@@ -19,14 +19,12 @@ TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 STARTS_AT = 0.1
 RUNS_AT = 0.25
 
-Output = str | list[float] | None
-
 
 @dataclass(frozen=True)
 class ParquetLayout:
-    """How a job's Parquet artifact is written; None leaves polars' own default."""
+    """Layout of a job's Parquet artifact; None leaves polars' own default."""
 
-    compression: str | None = None  # None: what the Reading says
+    compression: str | None = None  # None: the variant's codec
     row_group_size: int | None = None
     data_page_size: int | None = None
     statistics: bool = True
@@ -75,7 +73,7 @@ class Job:
     parquet: ParquetLayout | bytes = ParquetLayout()  # bytes: served as they are
     overrides: dict[str, Any] = field(default_factory=dict[str, Any])  # raw fields, sent as they are
     journey: float = 0.0
-    # What `_progress` remembers of the readers.
+    # What `job_pace` remembers of the readers.
     origin: float = 0.0
     polls: int = 0
     first_seen: datetime | None = None

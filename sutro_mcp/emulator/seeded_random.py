@@ -1,7 +1,7 @@
-"""Deterministic choices, cheap enough to make a hundred thousand rows while somebody waits.
+"""Deterministic choices, cheap enough for a hundred thousand rows while somebody waits.
 
 `random.Random` costs a seeding per row; this costs a multiplication per choice and depends on nothing but
-(seed, index), so that any row can be made alone.
+(seed, index), so that any row can be created alone.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def seed_of(text: str) -> int:
 
 
 class SeededRandom:
-    """One row's choices, in the order they are asked for."""
+    """The random choices of one row, in the order of the calls."""
 
     __slots__ = ("_state",)
 

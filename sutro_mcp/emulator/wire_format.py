@@ -49,13 +49,13 @@ def timestamp(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def status_word(status: str, reading: ApiVariant) -> str:
-    """The status as this reading spells it (C2, C3)."""
-    word = reading.queued_word if status == QUEUED else status
-    return word.lower() if reading.status_case == "lower" else word
+def status_word(status: str, variant: ApiVariant) -> str:
+    """The status as this variant spells it (C2, C3)."""
+    word = variant.queued_word if status == QUEUED else status
+    return word.lower() if variant.status_case == "lower" else word
 
 
-def job_object(job: Job, reading: ApiVariant) -> dict[str, Any]:
+def job_object(job: Job, variant: ApiVariant) -> dict[str, Any]:
     """The job as list-jobs and fetch-job show it (§5): what only completion tells is null until then."""
     over = job.status in TERMINAL
     waiting = job.started is None and not over
@@ -64,8 +64,8 @@ def job_object(job: Job, reading: ApiVariant) -> dict[str, Any]:
         "model": job.model,
         "system_prompt": job.system_prompt,
         "job_priority": job.job_priority,
-        "status": status_word(job.status, reading),
-        "datetime_created": None if reading.created_null else timestamp(job.created),
+        "status": status_word(job.status, variant),
+        "datetime_created": None if variant.created_null else timestamp(job.created),
         "datetime_started": timestamp(job.started),
         "datetime_completed": timestamp(job.completed) if over else None,
         "json_schema": job.json_schema,
@@ -80,33 +80,33 @@ def job_object(job: Job, reading: ApiVariant) -> dict[str, Any]:
         "failure_reason": job.failure_reason if job.status == FAILED else None,
         "cost_estimate": job.cost_estimate,
     }
-    if reading.run_type:
+    if variant.run_type:
         body["run_type"] = None if job.dry_run else "FULL"
     body["job_id"] = job.job_id
     body |= job.overrides
-    if reading.job_keys == "old":
+    if variant.job_keys == "old":
         body = {_OLD_KEYS.get(key, key): value for key, value in body.items()}
     return body
 
 
-def status_body(job: Job, reading: ApiVariant) -> dict[str, Any]:
+def status_body(job: Job, variant: ApiVariant) -> dict[str, Any]:
     """The answer of job-status (§6.3)."""
-    word = status_word(str(job.overrides.get("status", job.status)), reading)
+    word = status_word(str(job.overrides.get("status", job.status)), variant)
     message = f"Job status with job_id {job.job_id} retrieved."
-    if reading.status_shape == "string":
+    if variant.status_shape == "string":
         return {
             "message": _MESSAGES.get(job.status, "Job status is unknown"),
             "job_status": word,
-            "metadata": _metadata(job, reading),
+            "metadata": _metadata(job, variant),
         }
-    return {"message": message, "job_status": {job.job_id: word}, "metadata": _metadata(job, reading)}
+    return {"message": message, "job_status": {job.job_id: word}, "metadata": _metadata(job, variant)}
 
 
-def _metadata(job: Job, reading: ApiVariant) -> Any:
+def _metadata(job: Job, variant: ApiVariant) -> Any:
     reason: Any = job.failure_reason
     if job.status != FAILED or reason is None:
-        return {} if reading.fine_metadata == "object" else None
-    if reading.failure_place == "siblings" and isinstance(reason, dict):
+        return {} if variant.fine_metadata == "object" else None
+    if variant.failure_place == "siblings" and isinstance(reason, dict):
         siblings: dict[str, Any] = {"failure_reason": reason.get("message")}  # pyright: ignore[reportUnknownMemberType]
         if "additional_context" in reason:
             siblings["additional_context"] = reason["additional_context"]

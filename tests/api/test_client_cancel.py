@@ -140,11 +140,11 @@ async def test_a_server_that_hangs_leaves_the_outcome_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    "reading", [ApiVariant(cancel_methods="post"), ApiVariant(cancel_methods="get")], ids=["post", "get"]
+    "variant", [ApiVariant(cancel_methods="post"), ApiVariant(cancel_methods="get")], ids=["post", "get"]
 )
-async def test_on_the_emulator_either_method_cancels(reading: ApiVariant) -> None:
+async def test_on_the_emulator_either_method_cancels(variant: ApiVariant) -> None:
     """Whichever the deployment allows."""
-    emulator = Emulator(reading=reading)
+    emulator = Emulator(variant=variant)
     job_id = emulator.add_job(status="RUNNING")
     async with emulated(emulator) as api:
         assert (await api.cancel_job(job_id)).accepted

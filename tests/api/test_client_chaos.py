@@ -73,17 +73,17 @@ async def answers(api: ApiClient, job_id: str, directory: Path) -> dict[str, obj
     return found
 
 
-@pytest.mark.parametrize("reading", [ApiVariant(), ApiVariant(results_url=False)], ids=["links", "no links"])
-async def test_a_wrong_answer_never_looks_like_a_right_one(tmp_path: Path, reading: ApiVariant) -> None:
+@pytest.mark.parametrize("variant", [ApiVariant(), ApiVariant(results_url=False)], ids=["links", "no links"])
+async def test_a_wrong_answer_never_looks_like_a_right_one(tmp_path: Path, variant: ApiVariant) -> None:
     """A seeded storm of up to three faults per call; nothing hangs and no partial file stays."""
     dice = random.Random(20260101)
-    emulator = Emulator(reading=reading, seed_jobs=False, pace=Pace.still())
+    emulator = Emulator(variant=variant, seed_jobs=False, pace=Pace.still())
     job_id = [emulator.add_job(num_rows=40) for _ in range(9)][4]
     failed = right = 0
     with anyio.fail_after(25):
         async with emulated(emulator) as api:
             truth = await answers(api, job_id, tmp_path / "truth")
-        assert len(truth) == (5 if reading.results_url else 4)
+        assert len(truth) == (5 if variant.results_url else 4)
         for number in range(60):
             async with emulated(emulator) as api:
                 for _ in range(dice.randint(0, 3)):

@@ -48,7 +48,7 @@ async def test_pages_joined_equal_the_whole_list() -> None:
 
 async def test_a_deployment_without_pages_lists_each_job_once() -> None:
     """It ignores `limit` and sends no cursor."""
-    emulator = Emulator(reading=ApiVariant(paginated=False))
+    emulator = Emulator(variant=ApiVariant(paginated=False))
     async with emulated(emulator) as api:
         assert [job async for job in api.iter_jobs(5)] == await api.list_jobs()
     assert len(emulator.requests) == 2
@@ -257,7 +257,7 @@ async def test_a_404_is_not_settled_while_the_deployment_fails() -> None:
 
 async def test_a_deployment_under_another_prefix_is_a_wrong_url() -> None:
     """Its own router says 404 in JSON."""
-    emulator = Emulator(reading=ApiVariant(prefix="root"))
+    emulator = Emulator(variant=ApiVariant(prefix="root"))
     async with emulated(emulator) as api:
         with pytest.raises(WrongDeploymentError):
             await api.list_jobs()

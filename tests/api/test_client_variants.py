@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 class Case:
     """One side of a contradiction: how the emulator reads it, and what must be true of the client."""
 
-    reading: ApiVariant
+    variant: ApiVariant
     check: Callable[[ApiClient, Emulator, Path], Awaitable[None]]
 
 
@@ -217,7 +217,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 async def test_both_sides_of_a_contradiction_are_accepted(tmp_path: Path, case: Case) -> None:
     """The emulator takes one side; the client must not care which."""
-    emulator = Emulator(reading=case.reading)
+    emulator = Emulator(variant=case.variant)
     async with emulated(emulator) as api:
         await case.check(api, emulator, tmp_path)
 

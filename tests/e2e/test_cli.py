@@ -2,17 +2,23 @@
 
 import json
 import os
+import platform
+import re
 import shlex
+import socket
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from inline_snapshot import snapshot
 
 from sutro_mcp.api import ApiClient, resolve_connection
+from sutro_mcp.check import check
 from sutro_mcp.cli import main
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER
@@ -55,46 +61,127 @@ def test_the_demo_shows_the_main_job_and_exits_0() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_version_is_printed() -> None:
-    """The one of the distribution."""
-    assert run("--version").stdout.startswith("sutro-mcp 0.")
-
-
 def test_help_names_the_commands_and_an_unknown_one_is_refused() -> None:
     """Exit code 2, as argparse has it."""
+    assert run("--version").stdout.startswith("sutro-mcp 0.")
     shown = run("--help").stdout
     assert all(command in shown for command in ("serve", "demo", "emulate", "check", "config"))
-    assert run("frobnicate").returncode == 2
+    refused = run("frobnicate")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(
+        "usage: sutro-mcp [-h] [--version] command ...\nsutro-mcp: argument command"
+    )
+
+
+def _key(sutro: Emulator) -> dict[str, str]:
+    return {"SUTRO_API_URL": sutro.api_origin, "SUTRO_API_KEY": DEMO_KEY}
+
+
+def _checked(sutro: Emulator, done: subprocess.CompletedProcess[str]) -> str:
+    """All that was printed, with words in place of what differs between machines."""
+    text = done.stdout + done.stderr
+    for value, name in {
+        sutro.api_origin: "https://sutro",
+        os.environ["HOME"]: "~",
+        platform.python_version(): "3.x",
+        version("sutro-mcp"): "0.x",
+    }.items():
+        text = text.replace(value, name)
+    return re.sub(r'(fingerprint"?:? "?)[0-9a-f]{8}', r"\1f", text)
 
 
 def test_check_says_what_is_configured_and_that_it_works(sutro: Emulator) -> None:
-    """The key by fingerprint only."""
-    done = run("check", SUTRO_API_URL=sutro.api_origin, SUTRO_API_KEY=DEMO_KEY)
-    assert done.returncode == 0
-    assert f"URL: {sutro.api_origin} (from SUTRO_API_URL)" in done.stdout
-    assert "fingerprint" in done.stdout
-    assert "Key accepted" in done.stdout
-    assert "Jobs can be listed" in done.stdout
-    assert DEMO_KEY not in done.stdout + done.stderr
+    """The key by fingerprint only; folders with what they hold, the files in a folder inside as well."""
+    inside = Path(os.environ["HOME"]) / "sutro-exports" / "more"
+    inside.mkdir(parents=True)
+    (inside / "a.csv").write_bytes(os.urandom(65536))
+    (inside / "link").symlink_to("/nonexistent")
+    done = run("check", **_key(sutro))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert _checked(sutro, done) == snapshot("""\
+sutro-mcp 0.x on Python 3.x
+cancel_job acts once the user agrees, asked by the host or, where it cannot, by the assistant (confirm).
+Cache: ~/.cache/sutro-mcp (not there yet), at most 5.37 GB
+Exports: ~/sutro-exports (65.5 kB)
+URL: https://sutro (from SUTRO_API_URL)
+Key: fingerprint f (from SUTRO_API_KEY)
+Key accepted (auth/check).
+Jobs can be listed.
+All is well. `sutro-mcp config CLIENT` prints what to paste into your assistant.
+""")
+
+
+def test_check_can_answer_as_json(sutro: Emulator) -> None:
+    """For a program: every finding, and whether all is well."""
+    done = run("check", "--json", SUTRO_MCP_READ_ONLY="1", SUTRO_MCP_CACHE_MAX_BYTES="0", **_key(sutro))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(_checked(sutro, done)) == snapshot(
+        {
+            "version": "0.x",
+            "python": "3.x",
+            "cancel": "off",
+            "read_only": True,
+            "cache": {"folder": None, "bytes": 0, "max_bytes": 0},
+            "exports": {"folder": "~/sutro-exports", "bytes": 0},
+            "url": "https://sutro",
+            "url_source": "SUTRO_API_URL",
+            "key_fingerprint": "f",
+            "key_source": "SUTRO_API_KEY",
+            "key_accepted": True,
+            "has_jobs": True,
+            "ok": True,
+        }
+    )
+    done = run("check", "--json", SUTRO_MCP_PORTS="1")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads(_checked(sutro, done)) == snapshot(
+        {
+            "version": "0.x",
+            "python": "3.x",
+            "ok": False,
+            "error": "Cannot start with these settings: SUTRO_MCP_PORTS is no setting: the nearest is "
+            "SUTRO_MCP_PORT. Correct or unset it.",
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"SUTRO_MCP_CANCEL": "off"}, "cancel_job is not offered (off)."),
+        ({"SUTRO_MCP_CANCEL": "allow", "SUTRO_MCP_READ_ONLY": "yes"}, "cancel_job is not offered (off)."),
+        (
+            {"SUTRO_MCP_CANCEL": "elicit"},
+            "cancel_job acts once the user agrees, asked by the host and nobody else",
+        ),
+        ({"SUTRO_MCP_CANCEL": "allow"}, "cancel_job acts at once, without asking (allow)."),
+    ],
+    ids=["off", "read-only", "elicit", "allow"],
+)
+def test_check_says_the_policy_in_words_and_needs_no_key_in_demo_mode(
+    policy: dict[str, str], words: str
+) -> None:
+    """Nor does the server then."""
+    lines: list[str] = []
+    assert anyio.run(check, {"SUTRO_MCP_DEMO": "true", **policy}, lines.append)["ok"]
+    assert lines[1].startswith(words)
+    assert "needs no key" in lines[-1]
 
 
 def test_check_finds_the_configuration_of_the_official_sdk(sutro: Emulator) -> None:
-    """Someone who did `sutro login` needs no settings here."""
-    folder = Path(os.environ["HOME"]) / ".sutro"
-    folder.mkdir()
-    (folder / "config.json").write_text(
-        json.dumps({"api_key": DEMO_KEY, "api_url": sutro.api_origin + "/v1"})
-    )
+    """Someone who did `sutro login` needs no settings here. An account without jobs is well, too."""
+    sutro.faults.add(Fault.raw(b'{"jobs": [], "next_cursor": null}'), path="/list-jobs", times=None)
+    _log_in(sutro.api_origin + "/v1")
     done = run("check")
     assert done.returncode == 0, done.stderr
     assert "config.json" in done.stdout
+    assert "there are none yet" in done.stdout
 
 
-def test_check_in_demo_mode_needs_no_key() -> None:
-    """Nor does the server then."""
-    done = run("check", SUTRO_MCP_DEMO="true")
-    assert done.returncode == 0
-    assert "needs no key" in done.stdout
+def _log_in(url: str) -> None:
+    folder = Path(os.environ["HOME"]) / ".sutro"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"api_key": DEMO_KEY, "api_url": url}))
 
 
 @pytest.mark.parametrize(
@@ -106,78 +193,143 @@ def test_check_in_demo_mode_needs_no_key() -> None:
         ({"SUTRO_API_KEY": DEMO_KEY, "SUTRO_API_URL": "ftp://x"}, "SUTRO_API_URL"),
         ({"SUTRO_API_URL": "{url}"}, "SUTRO_API_KEY"),
         ({"SUTRO_API_KEY": DEMO_KEY, "SUTRO_MCP_CANCEL": "foo"}, "SUTRO_MCP_CANCEL"),
+        ({"SUTRO_API_KEY": DEMO_KEY, "SUTRO_MCP_READONLY": "true"}, "SUTRO_MCP_READ_ONLY"),
     ],
-    ids=["nothing", "wrong-key", "nobody-there", "not-a-url", "half-a-pair", "wrong-setting"],
+    ids=[
+        "nothing",
+        "wrong-key",
+        "nobody-there",
+        "not-a-url",
+        "half-a-pair",
+        "wrong-setting",
+        "misspelt-setting",
+    ],
 )
 def test_check_exits_1_and_says_what_to_do(sutro: Emulator, env: dict[str, str], words: str) -> None:
-    """One sentence, no traceback, no key."""
+    """One sentence, no traceback, no key, and no advice to run what is running."""
     filled = {name: value.format(url=sutro.api_origin) for name, value in env.items()}
     done = run("check", **filled)
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert "sutro-mcp check" not in done.stderr
     assert "sk_other_key" not in done.stdout + done.stderr
 
 
 def test_check_does_not_believe_an_answer_that_does_not_accept_the_key(sutro: Emulator) -> None:
     """200 is not enough."""
     sutro.faults.add(Fault.raw(b'{"authenticated": false}'), path="/auth/check", times=None)
-    done = run("check", SUTRO_API_URL=sutro.api_origin, SUTRO_API_KEY=DEMO_KEY)
+    done = run("check", **_key(sutro))
     assert done.returncode == 1
-    assert "did not accept the key" in done.stdout
+    assert "did not accept it. Set SUTRO_API_KEY to a current key." in done.stderr
 
 
-def test_check_of_an_account_without_jobs_is_well_too(sutro: Emulator) -> None:
-    """There is nothing to list yet."""
-    sutro.faults.add(Fault.raw(b'{"jobs": [], "next_cursor": null}'), path="/list-jobs", times=None)
-    done = run("check", SUTRO_API_URL=sutro.api_origin, SUTRO_API_KEY=DEMO_KEY)
-    assert "there are none yet" in done.stdout
+# The command with what the shell does to its streams; the exit code and how stderr begins. `left` is a pipe
+# whose reader has left.
+STREAMS = {
+    "--version > /dev/full": (1, "Cannot write the output: No space left on device."),
+    "--help > /dev/full": (1, "Cannot write the output: No space left on device."),
+    "config codex > /dev/full": (
+        1,
+        "~/.codex/config.toml:\nCannot write the output: No space left on device.",
+    ),
+    "config codex > /dev/full 2> /dev/full": (1, ""),
+    "config codex >&-": (1, "~/.codex/config.toml:\nCannot write the output: stdout is closed."),
+    "config codex 2>&- | grep -q SUTRO_API_URL=; test $? = 1": (0, ""),
+    "config codex >&{left}": (141, "~/.codex/config.toml:"),
+    "check >&{left}": (141, ""),
+    "demo | head -3 > /dev/null": (141, ""),
+    "emulate --port 0 > /dev/full": (1, "Cannot write the output: No space left on device."),
+    "serve <&-": (
+        1,
+        "Cannot serve MCP over stdio: stdin is closed. Let an MCP host start the server, or serve HTTP",
+    ),
+    "serve >&- < /dev/null": (1, "Cannot serve MCP over stdio: stdout is closed."),
+    "serve > /dev/full <<< '{\"id\": 1}'": (1, "stdin or stdout failed: No space left on device."),
+    "frobnicate 2> /dev/full": (2, ""),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
+@pytest.mark.parametrize(("line", "expected"), STREAMS.items(), ids=STREAMS)
+def test_streams_that_are_closed_or_full_end_a_command_in_order(line: str, expected: tuple[int, str]) -> None:
+    """One sentence where there is anything to say, and the exit code that a shell expects."""
+    reader, left = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [
+            "bash",
+            "-o",
+            "pipefail",
+            "-c",
+            f'"$0" -m sutro_mcp {line}'.replace("{left}", str(left)),
+            sys.executable,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        pass_fds=[left],
+        env={**os.environ, "SUTRO_API_URL": "https://a.example.com"},
+    )
+    os.close(left)
+    code, words = expected
+    assert (done.returncode, done.stderr[: len(words) or None].strip()) == (code, words)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+def test_a_server_in_a_terminal_says_what_it_waits_for() -> None:
+    """In one line, on stderr; a host's pipe is told nothing."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        COMMAND, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == snapshot(
+        "Waiting for an MCP client on stdin; hosts start this themselves (see `sutro-mcp config`).\n"
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert process.communicate(timeout=20) == ("", "")
 
 
 def servers_in(host: str, printed: str) -> dict[str, Any]:
     """The entry that a host would read from what is printed."""
-    where, _, body = printed.partition("\n\n")
-    assert where.endswith(":")
     if host == "codex":
-        return tomllib.loads(body)["mcp_servers"]["sutro"]
+        return tomllib.loads(printed)["mcp_servers"]["sutro"]
     if host == "claude-code":
-        words = shlex.split(body)
+        words = shlex.split(printed)
         assert words[:4] == ["claude", "mcp", "add", "sutro"]
         command = words[words.index("--") + 1 :]
         variables = dict(word.split("=", 1) for word in words if word.startswith("SUTRO_"))
         return {"command": command[0], "args": command[1:], "env": variables}
-    return json.loads(body)["servers" if host == "vscode" else "mcpServers"]["sutro"]
+    return json.loads(printed)["servers" if host == "vscode" else "mcpServers"]["sutro"]
 
 
 @pytest.mark.parametrize("host", sorted(HOSTS))
-def test_the_configuration_for_a_host_can_be_pasted(host: str) -> None:
-    """It parses in that host's own format, and starts this installation; the key is never printed."""
-    done = run("config", host, SUTRO_API_KEY="sk_real_key", SUTRO_API_URL="https://a.example.com")
-    assert done.returncode == 0
-    assert "sk_real_key" not in done.stdout
-    entry = servers_in(host, done.stdout)
-    assert entry["env"]["SUTRO_API_URL"] == "https://a.example.com"
-    assert entry["env"]["SUTRO_API_KEY"] == ("${input:sutro-key}" if host == "vscode" else KEY_PLACEHOLDER)
-    started = subprocess.run([entry["command"], "--version"], capture_output=True, text=True, check=True)
-    assert started.stdout.startswith("sutro-mcp 0.")
-
-
-@pytest.mark.parametrize("host", sorted(HOSTS))
-def test_whoever_has_the_sdks_file_needs_no_environment(host: str) -> None:
-    """A placeholder would hide the file's key."""
-    folder = Path(os.environ["HOME"]) / ".sutro"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"api_key": DEMO_KEY, "api_url": "https://a.example.com"}))
-    done = run("config", host)
-    assert not servers_in(host, done.stdout).get("env")
-    assert DEMO_KEY not in done.stdout
-
-
-@pytest.mark.parametrize("host", sorted(HOSTS))
-def test_an_installation_for_one_run_is_started_by_uvx(
+def test_the_configuration_for_a_host_can_be_piped_into_its_file(
     host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its own path is gone tomorrow. Without a URL none is named."""
+    """It parses in that host's own format, and never holds the key; stderr says where it goes."""
+    monkeypatch.setenv("SUTRO_API_KEY", "sk_real_key")
+    monkeypatch.setenv("SUTRO_API_URL", "https://a.example.com")
+    assert main(["config", host]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"{HOSTS[host][0]}:\n"
+    assert "sk_real_key" not in printed.out
+    entry = servers_in(host, printed.out)
+    assert Path(entry["command"]).name == "sutro-mcp"
+    assert entry["env"] == {
+        "SUTRO_API_KEY": "${input:sutro-key}" if host == "vscode" else KEY_PLACEHOLDER,
+        "SUTRO_API_URL": "https://a.example.com",
+    }
+
+
+@pytest.mark.parametrize("host", sorted(HOSTS))
+def test_the_sdks_file_needs_no_environment_and_an_installation_for_one_run_is_started_by_uvx(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A placeholder would hide the file's key; the path of one run is gone tomorrow."""
     monkeypatch.setattr(sys, "executable", "/home/x/.cache/uv/archive-v0/abc/bin/python")
     assert main(["config", host]) == 0
     printed = capsys.readouterr()
@@ -185,6 +337,18 @@ def test_an_installation_for_one_run_is_started_by_uvx(
     entry = servers_in(host, printed.out)
     assert [entry["command"], *entry["args"]] == ["uvx", "sutro-mcp"]
     assert "SUTRO_API_URL" not in entry["env"]
+    _log_in("https://a.example.com")
+    assert main(["config", host]) == 0
+    printed = capsys.readouterr()
+    assert not servers_in(host, printed.out).get("env")
+    assert DEMO_KEY not in printed.out
+
+
+def test_the_configuration_starts_this_installation() -> None:
+    """By its own command."""
+    entry = json.loads(run("config", "cursor").stdout)["mcpServers"]["sutro"]
+    started = subprocess.run([entry["command"], "--version"], capture_output=True, text=True, check=True)
+    assert started.stdout.startswith("sutro-mcp 0.")
 
 
 def test_the_emulator_can_be_served_alone() -> None:
@@ -208,6 +372,19 @@ def test_the_emulator_can_be_served_alone() -> None:
         _, noise = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in noise
+
+
+def test_an_emulator_without_a_port_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """One that is taken, or is none."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["emulate", "--port", port]) == 1
+    assert capsys.readouterr().err.startswith(
+        f"Cannot serve the emulator on port {port}: Address already in use"
+    )
+    with pytest.raises(SystemExit, match="2"):
+        main(["emulate", "--port", "99999"])
+    assert "invalid port value: '99999'" in capsys.readouterr().err
 
 
 def test_a_demo_whose_server_does_not_start_says_so(

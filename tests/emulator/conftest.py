@@ -1,4 +1,4 @@
-"""What every test of the emulator needs: the backend, a clock of its own, and a client without sockets."""
+"""Fixtures of the emulator's tests: the backend, a clock of its own, and a client without sockets."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -56,3 +56,15 @@ async def connect() -> AsyncIterator[Connect]:
             return await stack.enter_async_context(made)
 
         yield client
+
+
+@pytest.fixture
+def emulator() -> Emulator:
+    """An empty account, whose jobs stand still."""
+    return Emulator(seed_jobs=False)
+
+
+@pytest.fixture
+async def client(connect: Connect, emulator: Emulator) -> httpx.AsyncClient:
+    """A client of that account."""
+    return await connect(emulator)

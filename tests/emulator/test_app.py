@@ -1,18 +1,14 @@
-"""What tests of other packages hold on to: the record of requests and the stored jobs."""
+"""Handles for the tests of other packages: the record of requests and the stored jobs."""
 
 import pytest
+from httpx import AsyncClient
 
 from sutro_mcp.emulator import Emulator
 
-from .support import Connect
-
 
 @pytest.mark.anyio
-async def test_every_request_is_recorded_as_it_arrived(connect: Connect) -> None:
+async def test_every_request_is_recorded_as_it_arrived(emulator: Emulator, client: AsyncClient) -> None:
     """Tests assert on the URL that left a client."""
-    emulator = Emulator(seed_jobs=False)
-    client = await connect(emulator)
-
     response = await client.get("/jobs/a%2Fb?x=1", headers={"X-Mark": "me"})
 
     (seen,) = emulator.requests

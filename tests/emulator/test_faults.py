@@ -3,18 +3,13 @@
 import json
 
 import pytest
+from httpx import AsyncClient
 
 from sutro_mcp.emulator import ConnectionDroppedError, Emulator, Fault
 
 from .support import Connect, urls_of
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def emulator() -> Emulator:
-    """An empty account."""
-    return Emulator(seed_jobs=False)
 
 
 @pytest.mark.parametrize(
@@ -31,11 +26,10 @@ def emulator() -> Emulator:
     ids=["service error", "524", "502", "410", "409", "403", "raw body"],
 )  # fmt: skip
 async def test_a_fault_replaces_one_answer(
-    connect: Connect, emulator: Emulator, fault: Fault, status: int, kind: str, text: str
+    emulator: Emulator, client: AsyncClient, fault: Fault, status: int, kind: str, text: str
 ) -> None:
     """And the next request is served as ever."""
     emulator.faults.add(fault)
-    client = await connect(emulator)
 
     hit, after = await client.get("/list-jobs"), await client.get("/list-jobs")
 
@@ -47,11 +41,10 @@ async def test_a_fault_replaces_one_answer(
 
 @pytest.mark.parametrize("retry_after", [7, "Wed, 21 Oct 2026 07:28:00 GMT"])
 async def test_a_rate_limit_says_when_to_come_back(
-    connect: Connect, emulator: Emulator, retry_after: int | str
+    emulator: Emulator, client: AsyncClient, retry_after: int | str
 ) -> None:
     """§8: Retry-After, code and request_id."""
     emulator.faults.add(Fault.rate_limited(retry_after))
-    client = await connect(emulator)
 
     response = await client.get("/get-quotas")
 
@@ -59,12 +52,11 @@ async def test_a_rate_limit_says_when_to_come_back(
     assert sorted(response.json()) == ["code", "detail", "request_id"]
 
 
-async def test_a_fault_hits_only_what_it_names(connect: Connect, emulator: Emulator) -> None:
+async def test_a_fault_hits_only_what_it_names(emulator: Emulator, client: AsyncClient) -> None:
     """Method, path glob without /v1, origin, how many to spare and how many to hit."""
     job_id = emulator.add_job(job_id="job-1")
     fault = Fault.json(503, "Later.")
     emulator.faults.add(fault, method="GET", path="/job-status/*", origin="api", skip=1, times=2)
-    client = await connect(emulator)
 
     others = [await client.get(f"/jobs/{job_id}"), await client.post(f"/job-status/{job_id}")]
     statuses = [(await client.get(f"/job-status/{job_id}")).status_code for _ in range(4)]
@@ -85,10 +77,9 @@ async def test_a_fault_can_last(connect: Connect, emulator: Emulator) -> None:
     assert (await client.get("/list-jobs")).status_code == 200
 
 
-async def test_a_dropped_connection_is_seen_as_an_error(connect: Connect, emulator: Emulator) -> None:
+async def test_a_dropped_connection_is_seen_as_an_error(emulator: Emulator, client: AsyncClient) -> None:
     """In process the cut is raised; the head and some bytes were sent before."""
     emulator.faults.add(Fault.dropped(after=5))
-    client = await connect(emulator)
 
     with pytest.raises(ConnectionDroppedError):
         await client.get("/list-jobs")
@@ -120,10 +111,9 @@ async def test_a_truncated_body_ends_as_if_it_were_whole(connect: Connect, emula
     assert "content-length" not in response.headers
 
 
-async def test_a_slow_answer_is_complete(connect: Connect, emulator: Emulator) -> None:
+async def test_a_slow_answer_is_complete(emulator: Emulator, client: AsyncClient) -> None:
     """Late, then piece by piece."""
     emulator.faults.add(Fault.slow(delay=0.001, bytes_per_second=1000))
-    client = await connect(emulator)
 
     assert (await client.get("/list-jobs")).json()["jobs"] == []
 
@@ -143,19 +133,17 @@ async def test_an_artifact_can_change_under_a_reader(connect: Connect, emulator:
     assert (await client.get(urls["get"])).content == resumed.content
 
 
-async def test_changing_what_is_no_artifact_changes_nothing(connect: Connect, emulator: Emulator) -> None:
+async def test_changing_what_is_no_artifact_changes_nothing(emulator: Emulator, client: AsyncClient) -> None:
     """A fault added too broadly does no harm."""
     emulator.faults.add(Fault.changed_artifact())
-    client = await connect(emulator)
 
     assert (await client.get("/list-jobs")).status_code == 200
 
 
-async def test_a_stream_can_hold_a_bad_line(connect: Connect, emulator: Emulator) -> None:
+async def test_a_stream_can_hold_a_bad_line(emulator: Emulator, client: AsyncClient) -> None:
     """§13: any body a test needs."""
     lines = b'{"update_type": "progress", "result": 1}\n{bad\n\n{"result": 2}\n'
     emulator.faults.add(Fault.raw(lines, media_type="application/x-ndjson"), path="/stream-job-progress/*")
-    client = await connect(emulator)
 
     response = await client.get("/stream-job-progress/any")
 

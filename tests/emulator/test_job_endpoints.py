@@ -1,6 +1,7 @@
 """Listing, reading and refusing: the API's answers about jobs in today's dialect."""
 
 import pytest
+from httpx import AsyncClient
 
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 
@@ -10,11 +11,11 @@ from .support import Connect, job_of
 pytestmark = pytest.mark.anyio
 
 
-async def test_without_a_limit_everything_is_listed_newest_first(connect: Connect) -> None:
+async def test_without_a_limit_everything_is_listed_newest_first(
+    emulator: Emulator, client: AsyncClient
+) -> None:
     """§6.1: one answer, with a message and no cursor."""
-    emulator = Emulator(seed_jobs=False)
     ids = [emulator.add_job(name=f"job {number}") for number in range(3)]
-    client = await connect(emulator)
 
     body = (await client.get("/list-jobs")).json()
 
@@ -41,11 +42,11 @@ async def test_pages_joined_are_the_whole_list(connect: Connect) -> None:
     assert [job_id for page in pages for job_id in page] == whole
 
 
-async def test_a_job_added_between_two_pages_does_not_shift_them(connect: Connect) -> None:
+async def test_a_job_added_between_two_pages_does_not_shift_them(
+    emulator: Emulator, client: AsyncClient
+) -> None:
     """A cursor is a position after a job, not an offset."""
-    emulator = Emulator(seed_jobs=False)
     ids = [emulator.add_job() for _ in range(4)][::-1]
-    client = await connect(emulator)
 
     first = (await client.get("/list-jobs?limit=2")).json()
     emulator.add_job()
@@ -64,11 +65,9 @@ async def test_a_job_added_between_two_pages_does_not_shift_them(connect: Connec
     ],
 )
 async def test_a_bad_limit_is_a_422_with_a_list_of_details(
-    connect: Connect, limit: str, message: str
+    client: AsyncClient, limit: str, message: str
 ) -> None:
     """§6.1 and §8: the framework's form."""
-    client = await connect(Emulator(seed_jobs=False))
-
     response = await client.get("/list-jobs", params={"limit": limit})
 
     assert response.status_code == 422
@@ -87,11 +86,9 @@ async def test_a_cursor_that_was_never_given_is_a_400(connect: Connect, cursor: 
     assert (response.status_code, response.json()) == (400, {"detail": "Invalid cursor."})
 
 
-async def test_a_cursor_without_a_limit_is_ignored(connect: Connect) -> None:
+async def test_a_cursor_without_a_limit_is_ignored(emulator: Emulator, client: AsyncClient) -> None:
     """§6.1: it is meaningful only with `limit`."""
-    emulator = Emulator(seed_jobs=False)
     emulator.add_job()
-    client = await connect(emulator)
 
     assert len((await client.get("/list-jobs?cursor=nonsense")).json()["jobs"]) == 1
 
@@ -133,13 +130,13 @@ async def test_a_job_shows_all_documented_fields_in_order(connect: Connect, cloc
     }
 
 
-async def test_a_running_job_shows_rising_tokens_and_no_completion(connect: Connect) -> None:
+async def test_a_running_job_shows_rising_tokens_and_no_completion(
+    emulator: Emulator, client: AsyncClient
+) -> None:
     """§5: completion-related fields are null while in progress."""
-    emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job(
         status="RUNNING", num_rows=1000, progress=0.25, input_tokens=4000, output_tokens=400
     )
-    client = await connect(emulator)
 
     job = await job_of(client, job_id)
 
@@ -148,32 +145,25 @@ async def test_a_running_job_shows_rising_tokens_and_no_completion(connect: Conn
     assert job["datetime_started"] is not None
 
 
-async def test_a_waiting_job_has_neither_a_start_nor_tokens(connect: Connect) -> None:
+async def test_a_waiting_job_has_neither_a_start_nor_tokens(emulator: Emulator, client: AsyncClient) -> None:
     """Nothing has been read or written yet."""
-    emulator = Emulator(seed_jobs=False)
-    client = await connect(emulator)
-
     job = await job_of(client, emulator.add_job(status="QUEUED"))
 
     assert (job["datetime_started"], job["input_tokens"], job["output_tokens"]) == (None, None, None)
 
 
-async def test_a_raw_field_is_sent_as_it_is(connect: Connect) -> None:
+async def test_a_raw_field_is_sent_as_it_is(emulator: Emulator, client: AsyncClient) -> None:
     """For shapes the emulator would never make itself."""
-    emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job(job_cost="free", overrides={"num_rows": None}, surprise=[1])
-    client = await connect(emulator)
 
     job = await job_of(client, job_id)
 
     assert (job["job_cost"], job["num_rows"], job["surprise"]) == ("free", None, [1])
 
 
-async def test_a_status_is_a_map_from_the_id(connect: Connect) -> None:
+async def test_a_status_is_a_map_from_the_id(emulator: Emulator, client: AsyncClient) -> None:
     """§6.3, as every SDK needs it."""
-    emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job(status="UNKNOWN")
-    client = await connect(emulator)
 
     assert (await client.get(f"/job-status/{job_id}")).json() == {
         "message": f"Job status with job_id {job_id} retrieved.",
@@ -182,12 +172,12 @@ async def test_a_status_is_a_map_from_the_id(connect: Connect) -> None:
     }
 
 
-async def test_a_failed_job_says_why_in_its_status_and_in_itself(connect: Connect) -> None:
+async def test_a_failed_job_says_why_in_its_status_and_in_itself(
+    emulator: Emulator, client: AsyncClient
+) -> None:
     """§5.1 and §6.3."""
-    emulator = Emulator(seed_jobs=False)
     reason = {"message": "Out of memory.", "additional_context": "worker 3"}
     job_id = emulator.add_job(status="FAILED", failure_reason=reason)
-    client = await connect(emulator)
 
     assert (await client.get(f"/job-status/{job_id}")).json()["metadata"] == {"failure_reason": reason}
     assert (await job_of(client, job_id))["failure_reason"] == reason
@@ -196,10 +186,8 @@ async def test_a_failed_job_says_why_in_its_status_and_in_itself(connect: Connec
 @pytest.mark.parametrize(
     "path", ["/jobs/nope", "/job-status/nope", "/job-cancel/nope", "/jobs/nope/results-url"]
 )
-async def test_an_unknown_job_is_a_404_with_detail(connect: Connect, path: str) -> None:
+async def test_an_unknown_job_is_a_404_with_detail(client: AsyncClient, path: str) -> None:
     """§8, in today's dialect."""
-    client = await connect(Emulator(seed_jobs=False))
-
     response = await client.get(path)
 
     assert (response.status_code, response.json()) == (404, {"detail": "Job with job_id nope not found."})
@@ -216,10 +204,8 @@ async def test_an_unknown_path_fails_loudly_and_says_which(connect: Connect) -> 
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE"])
-async def test_a_method_that_does_not_belong_is_a_405(connect: Connect, method: str) -> None:
+async def test_a_method_that_does_not_belong_is_a_405(client: AsyncClient, method: str) -> None:
     """§8; HEAD too, or a HEAD of job-cancel would cancel."""
-    client = await connect(Emulator(seed_jobs=False))
-
     response = await client.request(method, "/list-jobs")
 
     assert response.status_code == 405
@@ -238,10 +224,8 @@ async def test_a_bad_key_is_a_401_everywhere(connect: Connect, path: str, key: s
     assert "Authorization: Key" in response.json()["detail"]
 
 
-async def test_a_bearer_token_is_not_a_key(connect: Connect) -> None:
+async def test_a_bearer_token_is_not_a_key(client: AsyncClient) -> None:
     """Rule 1 of the contract."""
-    client = await connect(Emulator(seed_jobs=False))
-
     response = await client.get("/list-jobs", headers={"Authorization": f"Bearer {DEMO_KEY}"})
 
     assert response.status_code == 401
@@ -264,10 +248,8 @@ async def test_a_good_key_authenticates(connect: Connect, path: str) -> None:
     assert (await client.get(path)).json() == {"authenticated": True}
 
 
-async def test_quotas_are_ordered_by_priority(connect: Connect) -> None:
+async def test_quotas_are_ordered_by_priority(client: AsyncClient) -> None:
     """§6.13: clients label them by position."""
-    client = await connect(Emulator(seed_jobs=False))
-
     quotas = (await client.get("/get-quotas")).json()["quotas"]
 
     assert [(quota["priority"], quota["row_quota"]) for quota in quotas] == [(0, 1_000), (1, 1_000_000)]

@@ -1,10 +1,10 @@
-"""How jobs move: by polls, by the clock, at once or not at all; cancellation; the progress stream."""
+"""Jobs move by polls, by the clock, at once or not at all; cancellation; the progress stream."""
 
 import json
 from typing import Any
 
-import httpx
 import pytest
+from httpx import AsyncClient
 
 from sutro_mcp.emulator import ApiVariant, Emulator, Pace
 
@@ -14,11 +14,9 @@ from .support import Connect, job_of, status_of
 pytestmark = pytest.mark.anyio
 
 
-async def test_standing_still_nothing_moves(connect: Connect) -> None:
+async def test_standing_still_nothing_moves(emulator: Emulator, client: AsyncClient) -> None:
     """The default, so that a test decides what it sees."""
-    emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job(status="RUNNING")
-    client = await connect(emulator)
 
     assert [await status_of(client, job_id) for _ in range(3)] == ["RUNNING"] * 3
 
@@ -114,7 +112,7 @@ async def test_a_job_can_fail_on_its_way(connect: Connect, fails_at: float, star
 @pytest.mark.parametrize("allowed", [0, 1, 3])
 async def test_a_cancelled_job_shows_cancelling_for_so_many_reads(connect: Connect, allowed: int) -> None:
     """§6.4: the request is not the stop. A list does not count as a read."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(cancelling_reads=allowed))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(cancelling_reads=allowed))
     job_id = emulator.add_job(status="RUNNING", num_rows=10)
     client = await connect(emulator)
 
@@ -131,7 +129,7 @@ async def test_a_cancelled_job_shows_cancelling_for_so_many_reads(connect: Conne
 
 async def test_a_cancellation_can_take_for_ever(connect: Connect) -> None:
     """For clients that wait."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(cancelling_reads=None), pace=Pace.polls(1))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(cancelling_reads=None), pace=Pace.polls(1))
     job_id = emulator.add_job(status="RUNNING")
     client = await connect(emulator)
     await client.get(f"/job-cancel/{job_id}")
@@ -139,11 +137,9 @@ async def test_a_cancellation_can_take_for_ever(connect: Connect) -> None:
     assert [await status_of(client, job_id) for _ in range(3)] == ["CANCELLING"] * 3
 
 
-async def test_the_work_can_end_before_the_cancellation(connect: Connect) -> None:
+async def test_the_work_can_end_before_the_cancellation(emulator: Emulator, client: AsyncClient) -> None:
     """§4.2: the race."""
-    emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job(status="RUNNING", outputs=["a"], after_cancel="SUCCEEDED")
-    client = await connect(emulator)
     await client.get(f"/job-cancel/{job_id}")
 
     assert [await status_of(client, job_id) for _ in range(2)] == ["CANCELLING", "SUCCEEDED"]
@@ -168,7 +164,7 @@ async def test_a_job_found_cancelling_obeys_the_pace(connect: Connect, pace: Pac
     assert [await status_of(client, job_id) for _ in range(2)] == seen
 
 
-async def _events(client: httpx.AsyncClient, job_id: str) -> list[dict[str, Any]]:
+async def _events(client: AsyncClient, job_id: str) -> list[dict[str, Any]]:
     response = await client.get(f"/stream-job-progress/{job_id}")
     assert response.headers["content-type"] == "application/x-ndjson"
     return [json.loads(line) for line in response.text.splitlines()]
@@ -194,11 +190,8 @@ async def test_a_stream_rises_to_all_rows_and_ends(connect: Connect) -> None:
     assert await status_of(client, job_id) == "SUCCEEDED"
 
 
-async def test_a_stream_of_a_waiting_job_is_a_heartbeat(connect: Connect) -> None:
+async def test_a_stream_of_a_waiting_job_is_a_heartbeat(emulator: Emulator, client: AsyncClient) -> None:
     """Standing still, it closes instead of waiting for ever."""
-    emulator = Emulator(seed_jobs=False)
-    client = await connect(emulator)
-
     assert await _events(client, emulator.add_job(status="QUEUED")) == [{"update_type": "heartbeat"}]
 
 
@@ -225,10 +218,8 @@ async def test_all_rows_can_be_done_and_the_job_still_fail(connect: Connect) -> 
     assert await status_of(client, job_id) == "FAILED"
 
 
-async def test_a_stream_of_an_unknown_job_is_a_404(connect: Connect) -> None:
+async def test_a_stream_of_an_unknown_job_is_a_404(client: AsyncClient) -> None:
     """Before anything is streamed."""
-    client = await connect(Emulator(seed_jobs=False))
-
     assert (await client.get("/stream-job-progress/nope")).status_code == 404
 
 

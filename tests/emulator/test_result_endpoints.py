@@ -6,18 +6,13 @@ import zipfile
 from typing import Any
 
 import pytest
+from httpx import AsyncClient
 
 from sutro_mcp.emulator import ApiVariant, Emulator
 
 from .support import Connect, frame, urls_of
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def emulator() -> Emulator:
-    """An empty account."""
-    return Emulator(seed_jobs=False)
 
 
 def _add(emulator: Emulator) -> str:
@@ -39,10 +34,9 @@ _ALWAYS = {
 _ASKED = {"inputs": ["x", "y", None], "cumulative_logprobs": [-0.5, None, -1.25]}
 
 
-async def test_post_wraps_the_columns(connect: Connect, emulator: Emulator) -> None:
+async def test_post_wraps_the_columns(emulator: Emulator, client: AsyncClient) -> None:
     """§6.5: the flags are optional, a carried id comes always."""
     job_id = _add(emulator)
-    client = await connect(emulator)
     asked = {"job_id": job_id, "include_inputs": True, "include_cumulative_logprobs": True}
 
     bare = (await client.post("/job-results", json={"job_id": job_id})).json()
@@ -53,10 +47,9 @@ async def test_post_wraps_the_columns(connect: Connect, emulator: Emulator) -> N
 
 
 @pytest.mark.parametrize("yes", ["true", "True", "1"])
-async def test_get_sends_the_same_columns_bare(connect: Connect, emulator: Emulator, yes: str) -> None:
+async def test_get_sends_the_same_columns_bare(emulator: Emulator, client: AsyncClient, yes: str) -> None:
     """§6.6, and the three spellings of a true flag (§3)."""
     job_id = _add(emulator)
-    client = await connect(emulator)
     params = {"format": "json", "include_inputs": yes, "include_cumulative_logprobs": "False"}
 
     response = await client.get(f"/jobs/{job_id}/results", params=params)
@@ -65,10 +58,9 @@ async def test_get_sends_the_same_columns_bare(connect: Connect, emulator: Emula
     assert response.headers["content-type"] == "application/json"
 
 
-async def test_csv_is_zipped_and_named_after_the_job(connect: Connect, emulator: Emulator) -> None:
+async def test_csv_is_zipped_and_named_after_the_job(emulator: Emulator, client: AsyncClient) -> None:
     """§6.6, C14."""
     job_id = _add(emulator)
-    client = await connect(emulator)
 
     response = await client.get(f"/jobs/{job_id}/results?format=csv&include_inputs=1")
 
@@ -85,7 +77,7 @@ async def test_csv_is_zipped_and_named_after_the_job(connect: Connect, emulator:
 
 async def test_the_csv_column_can_be_named_outputs(connect: Connect) -> None:
     """C14, the other side."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(csv_column="outputs"))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(csv_column="outputs"))
     job_id = emulator.add_job(outputs=["a"])
     client = await connect(emulator)
 
@@ -95,10 +87,9 @@ async def test_the_csv_column_can_be_named_outputs(connect: Connect) -> None:
     assert archive.read(f"{job_id}.csv") == b"outputs\na\n"
 
 
-async def test_parquet_keeps_names_types_and_rows(connect: Connect, emulator: Emulator) -> None:
+async def test_parquet_keeps_names_types_and_rows(emulator: Emulator, client: AsyncClient) -> None:
     """§6.6: both Parquet routes serve the same artifact."""
     job_id = _add(emulator)
-    client = await connect(emulator)
     params = {"include_inputs": "true", "include_cumulative_logprobs": "true"}
 
     direct = await client.get(f"/jobs/{job_id}/results", params={**params, "format": "parquet"})
@@ -113,10 +104,9 @@ async def test_parquet_keeps_names_types_and_rows(connect: Connect, emulator: Em
     assert direct.headers["content-disposition"] == 'attachment; filename="job-1.parquet"'
 
 
-async def test_the_address_says_what_it_leads_to(connect: Connect, emulator: Emulator) -> None:
+async def test_the_address_says_what_it_leads_to(emulator: Emulator, client: AsyncClient) -> None:
     """§6.7: the body of results-url, field by field."""
     job_id = _add(emulator)
-    client = await connect(emulator)
 
     body = (await client.get(f"/jobs/{job_id}/results-url?include_inputs=True&expires_in_seconds=60")).json()
 
@@ -154,11 +144,9 @@ async def test_the_address_says_what_it_leads_to(connect: Connect, emulator: Emu
     ],
 )
 async def test_a_bad_query_is_refused(
-    connect: Connect, emulator: Emulator, path: str, status: int, detail: str
+    emulator: Emulator, client: AsyncClient, path: str, status: int, detail: str
 ) -> None:
     """§6.6 and §6.7."""
-    client = await connect(emulator)
-
     response = await client.get(f"/jobs/{_add(emulator)}/{path}")
 
     assert response.status_code == status
@@ -175,10 +163,8 @@ async def test_a_bad_query_is_refused(
         (b'{"job_id": "x", "include_inputs": "yes"}', "valid boolean"),
     ],
 )
-async def test_a_bad_body_is_a_422(connect: Connect, emulator: Emulator, body: bytes, detail: str) -> None:
+async def test_a_bad_body_is_a_422(client: AsyncClient, body: bytes, detail: str) -> None:
     """§8."""
-    client = await connect(emulator)
-
     response = await client.post("/job-results", content=body)
 
     assert response.status_code == 422
@@ -209,7 +195,7 @@ async def test_there_are_no_results_before_success(connect: Connect, emulator: E
 @pytest.mark.parametrize("code", [400, 404])
 async def test_the_older_routes_can_answer_otherwise(connect: Connect, code: Any) -> None:
     """§14: their code is undocumented; that of results-url is not."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(unready_status=code))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(unready_status=code))
 
     answers = await _answers(connect, emulator, emulator.add_job(status="RUNNING"))
 
@@ -219,7 +205,7 @@ async def test_the_older_routes_can_answer_otherwise(connect: Connect, code: Any
 @pytest.mark.parametrize("code", [404, 410])
 async def test_results_end_with_their_retention(connect: Connect, code: Any) -> None:
     """§7.5: the job still lists."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(expired_status=code))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(expired_status=code))
     job_id = emulator.add_job(results_expired=True)
 
     detail = f"Results of job {job_id} are no longer available: their retention period is over."

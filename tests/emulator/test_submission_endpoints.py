@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-import httpx
 import pytest
+from httpx import AsyncClient
 
 from sutro_mcp.emulator import Emulator, Pace
 from sutro_mcp.emulator.fake_outputs import answer, conforming
@@ -15,16 +15,14 @@ from .support import Connect, job_of
 pytestmark = pytest.mark.anyio
 
 
-async def _run(client: httpx.AsyncClient, **body: Any) -> list[Any]:
+async def _run(client: AsyncClient, **body: Any) -> list[Any]:
     submitted = (await client.post("/batch-inference", json=body)).json()
     results = await client.post("/job-results", json={"job_id": submitted["results"]})
     return results.json()["results"]["outputs"]
 
 
-async def test_a_submission_becomes_a_waiting_job(connect: Connect) -> None:
+async def test_a_submission_becomes_a_waiting_job(client: AsyncClient) -> None:
     """§6.9: exactly 200, `results` is the id."""
-    client = await connect(Emulator(seed_jobs=False))
-
     asked = {"inputs": ["a", "b"], "model": "qwen-3-14b", "job_priority": 1, "name": "mine"}
     response = await client.post("/batch-inference", json={**asked, "description": "d"})
 
@@ -122,10 +120,8 @@ async def test_a_dry_run_ends_with_an_estimate_and_costs_nothing(connect: Connec
         "a bad schema",
     ],
 )
-async def test_what_cannot_be_run_is_refused(connect: Connect, body: dict[str, Any], status: int) -> None:
+async def test_what_cannot_be_run_is_refused(client: AsyncClient, body: dict[str, Any], status: int) -> None:
     """§6.9; no job is made."""
-    client = await connect(Emulator(seed_jobs=False))
-
     response = await client.post("/batch-inference", json=body)
 
     assert response.status_code == status
@@ -134,10 +130,8 @@ async def test_what_cannot_be_run_is_refused(connect: Connect, body: dict[str, A
 
 
 @pytest.mark.parametrize("given", ["some text", {"plan": "team"}])
-async def test_a_function_runs_at_once(connect: Connect, given: Any) -> None:
+async def test_a_function_runs_at_once(client: AsyncClient, given: Any) -> None:
     """§6.11: the same input, the same answer."""
-    client = await connect(Emulator(seed_jobs=False))
-
     scored = (await client.post("/functions/churn-risk-scorer/run", json={"input": given})).json()
     plain = (
         await client.post(
@@ -151,10 +145,8 @@ async def test_a_function_runs_at_once(connect: Connect, given: Any) -> None:
     assert plain["confidence"] is None
 
 
-async def test_a_function_refuses_what_is_no_input(connect: Connect) -> None:
+async def test_a_function_refuses_what_is_no_input(client: AsyncClient) -> None:
     """§6.11: 422 with code and request_id."""
-    client = await connect(Emulator(seed_jobs=False))
-
     response = await client.post("/functions/f/run", json={"input": 5})
 
     assert (response.status_code, response.json()["code"]) == (422, "invalid_input")

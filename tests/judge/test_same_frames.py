@@ -81,7 +81,7 @@ def official(sdk_process: SdkProcess, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module", params=ROUTES)
 def ours(request: pytest.FixtureRequest) -> Iterator[Ours]:
     """Our side, once for each route to results."""
-    with serve_in_thread(reading=ROUTES[request.param]) as emulator, asyncio.Runner() as runner:
+    with serve_in_thread(variant=ROUTES[request.param]) as emulator, asyncio.Runner() as runner:
         client = SutroClient(api_key=DEMO_KEY, api_url=emulator.api_origin)
         yield Ours(emulator, add_jobs(emulator), client, runner)
         runner.run(client.aclose())

@@ -136,7 +136,7 @@ def test_the_sdk_starts_again_at_a_store_without_etags(
     open_emulator: OpenEmulator, sdk_of: SdkOf, tmp_path: Path
 ) -> None:
     """Without a validator nothing is resumed."""
-    emulator = open_emulator(reading=ApiVariant(store_etag=False))
+    emulator = open_emulator(variant=ApiVariant(store_etag=False))
     job_id, target = add_large_job(emulator), tmp_path / "results.parquet"
     emulator.faults.add(Fault.dropped(after=CUT_AT), method="GET", origin="store")
     sdk = sdk_of(emulator)

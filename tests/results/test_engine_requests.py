@@ -88,10 +88,10 @@ async def sutro(
     folder: Path | None = None,
     patience: float = 60,
     outputs: list[str] | None = None,
-    reading: ApiVariant = ApiVariant(),  # noqa: B008 - frozen
+    variant: ApiVariant = ApiVariant(),  # noqa: B008 - frozen
 ) -> AsyncGenerator[Sutro]:
     """A deployment that reads the contract so, and an engine with `folder` for its cache."""
-    with serve_in_thread(seed_jobs=False, reading=reading) as emulator:
+    with serve_in_thread(seed_jobs=False, variant=variant) as emulator:
         job = emulator.add_job(num_rows=frame.height, outputs=outputs or [], parquet=artifact)
         connection = resolve_connection(emulator.api_origin, emulator.api_key, env={})
         async with (
@@ -211,13 +211,13 @@ READINGS = {
 }
 
 
-@pytest.mark.parametrize("reading", READINGS.values(), ids=READINGS)
+@pytest.mark.parametrize("variant", READINGS.values(), ids=READINGS)
 async def test_the_whole_is_fetched_where_parts_cannot_be_had(
-    frame: pl.DataFrame, artifacts: dict[Layout, bytes], reading: ApiVariant
+    frame: pl.DataFrame, artifacts: dict[Layout, bytes], variant: ApiVariant
 ) -> None:
     """Once, and the answers are the same as from parts."""
-    outputs = frame.get_column("outputs").to_list() if not reading.get_results else []
-    async with sutro(frame, artifacts["one group"], outputs=outputs, reading=reading) as whole:
+    outputs = frame.get_column("outputs").to_list() if not variant.get_results else []
+    async with sutro(frame, artifacts["one group"], outputs=outputs, variant=variant) as whole:
         async with sutro(frame, artifacts["one group"]) as parts:
             summary = await parts.summary()
         assert await whole.summary() == summary

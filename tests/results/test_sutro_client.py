@@ -59,10 +59,10 @@ JOB: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("reading", ROUTES.values(), ids=ROUTES)
-async def test_a_job_becomes_a_frame_by_every_route(connect: Connect, reading: ApiVariant) -> None:
+@pytest.mark.parametrize("variant", ROUTES.values(), ids=ROUTES)
+async def test_a_job_becomes_a_frame_by_every_route(connect: Connect, variant: ApiVariant) -> None:
     """The same frame."""
-    emulator = Emulator(seed_jobs=False, reading=reading)
+    emulator = Emulator(seed_jobs=False, variant=variant)
     job_id = emulator.add_job(**JOB)
     client = await connect(emulator)
 

@@ -1,1 +1,1 @@
-"""The demo account's jobs and the made-up rows they hold."""
+"""The demo account's jobs and the fake rows they hold."""

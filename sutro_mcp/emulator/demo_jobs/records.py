@@ -2,8 +2,7 @@
 
 import json
 
-from sutro_mcp.emulator.fake_outputs import embedding
-from sutro_mcp.emulator.jobs import Output
+from sutro_mcp.emulator.fake_outputs import Row, embedding, object_schema
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _PRODUCTS = (
@@ -26,24 +25,20 @@ _ASPECTS = {
 _TOPICS = tuple(_ASPECTS)
 _SENTIMENTS = ("negative", "negative", "neutral", "positive", "positive")
 
-REVIEW_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "sentiment": {"type": "string", "enum": ["positive", "neutral", "negative"]},
-        "stars": {"type": "integer", "minimum": 1, "maximum": 5},
-        "topic": {"type": "string", "enum": list(_TOPICS)},
-    },
-    "required": ["sentiment", "stars", "topic"],
-}
+REVIEW_SCHEMA = object_schema(
+    sentiment={"type": "string", "enum": ["positive", "neutral", "negative"]},
+    stars={"type": "integer", "minimum": 1, "maximum": 5},
+    topic={"type": "string", "enum": list(_TOPICS)},
+)
 
 
-def review(dice: SeededRandom, _row: int) -> tuple[str, Output]:
+def review(rng: SeededRandom, _row: int) -> Row:
     """A product review, its sentiment, stars and topic. Written to be fast: one job has 100,000 of them."""
-    topic, stars = _TOPICS[dice.below(5)], 1 + int(dice.below(25) ** 0.5)
+    topic, stars = _TOPICS[rng.below(5)], 1 + int(rng.below(25) ** 0.5)
     good, bad = _ASPECTS[topic]
-    product = _PRODUCTS[dice.below(8)]
+    product = _PRODUCTS[rng.below(8)]
     verdict = good if stars > 2 else bad
-    text = f"The {product} {verdict}. Bought it {dice.between(2, 90)} days ago, {stars} out of 5."
+    text = f"The {product} {verdict}. Bought it {rng.between(2, 90)} days ago, {stars} out of 5."
     return text, f'{{"sentiment": "{_SENTIMENTS[stars - 1]}", "stars": {stars}, "topic": "{topic}"}}'
 
 
@@ -65,41 +60,24 @@ _ITEMS = (
     "Freight surcharge",
 )
 
-INVOICE_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "vendor": {
-            "type": "object",
-            "properties": {"name": {"type": "string"}, "country": {"type": "string"}},
-            "required": ["name", "country"],
-        },
-        "invoice_number": {"type": "string"},
-        "total": {"type": "number"},
-        "currency": {"type": "string"},
-        "line_items": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "description": {"type": "string"},
-                    "quantity": {"type": "integer"},
-                    "unit_price": {"type": "number"},
-                },
-                "required": ["description", "quantity", "unit_price"],
-            },
-        },
-    },
-    "required": ["vendor", "invoice_number", "total", "currency", "line_items"],
-}
+_TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
+_LINE_SCHEMA = object_schema(description=_TEXT, quantity={"type": "integer"}, unit_price=_NUMBER)
+INVOICE_SCHEMA = object_schema(
+    vendor=object_schema(name=_TEXT, country=_TEXT),
+    invoice_number=_TEXT,
+    total=_NUMBER,
+    currency=_TEXT,
+    line_items={"type": "array", "items": _LINE_SCHEMA},
+)
 
 
-def invoice(dice: SeededRandom, row: int) -> tuple[str, Output]:
+def invoice(rng: SeededRandom, row: int) -> Row:
     """The text of an invoice and what was extracted from it; totals are the sum of their lines."""
-    vendor, country, currency = dice.pick(_VENDORS)
-    number = f"{dice.pick('ABFKR')}-{dice.between(2019, 2025)}-{row + 1:05d}"
+    vendor, country, currency = rng.pick(_VENDORS)
+    number = f"{rng.pick('ABFKR')}-{rng.between(2019, 2025)}-{row + 1:05d}"
     lines = [
-        (item, dice.between(1, 24), dice.between(150, 48_000) / 100)
-        for item in sorted({dice.pick(_ITEMS) for _ in range(dice.between(1, 5))})
+        (item, rng.between(1, 24), rng.between(150, 48_000) / 100)
+        for item in sorted({rng.pick(_ITEMS) for _ in range(rng.between(1, 5))})
     ]
     total = round(sum(quantity * price for _, quantity, price in lines), 2)
     text = [f"INVOICE {number}", vendor, ""]
@@ -118,21 +96,16 @@ def invoice(dice: SeededRandom, row: int) -> tuple[str, Output]:
     return "\n".join(text), json.dumps(extracted, ensure_ascii=False)
 
 
-MATH_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "verdict": {"type": "string", "enum": ["correct", "incorrect"]},
-        "answer": {"type": "integer"},
-    },
-    "required": ["verdict", "answer"],
-}
+MATH_SCHEMA = object_schema(
+    verdict={"type": "string", "enum": ["correct", "incorrect"]}, answer={"type": "integer"}
+)
 
 
-def math_audit(dice: SeededRandom, _row: int) -> tuple[str, Output]:
+def math_audit(rng: SeededRandom, _row: int) -> Row:
     """A worked sum, and a reasoning envelope that judges it (§7.3)."""
-    boxes, each, given_away = dice.between(3, 40), dice.between(4, 60), dice.between(1, 11)
+    boxes, each, given_away = rng.between(3, 40), rng.between(4, 60), rng.between(1, 11)
     answer = boxes * each - given_away
-    claimed = answer if dice.below(5) else answer + dice.pick((-10, -1, 1, 10))
+    claimed = answer if rng.below(5) else answer + rng.pick((-10, -1, 1, 10))
     text = (
         f"A shop has {boxes} boxes with {each} pencils each and gives away {given_away}. "
         f"The student answers {claimed}. Is that right?"
@@ -156,9 +129,9 @@ _SIGNALS = (
 )
 
 
-def churn(dice: SeededRandom, row: int) -> tuple[str, Output]:
+def churn(rng: SeededRandom, row: int) -> Row:
     """A customer record as a Function takes it, and the Function's answer."""
-    plan, signal, months = dice.pick(_PLANS), dice.pick(_SIGNALS), dice.between(1, 60)
+    plan, signal, months = rng.pick(_PLANS), rng.pick(_SIGNALS), rng.between(1, 60)
     record = {"customer_id": f"C{row + 1:05d}", "plan": plan, "months": months, "signal": signal}
     risk = "high" if signal in _SIGNALS[:2] else "medium" if signal == "late payment" or months < 4 else "low"
     return json.dumps(record), json.dumps({"risk": risk, "reason": signal})
@@ -167,22 +140,18 @@ def churn(dice: SeededRandom, row: int) -> tuple[str, Output]:
 _PEOPLE = ("Anna Kowalski", "Bob Nguyen", "Chidi Okafor", "Dana Levi", "Emil Sørensen", "Fumiko Tanaka")
 _STREETS = ("12 Mill Lane", "98 Harbour St", "4 Rue Verte", "77 Lindenweg", "301 Oak Ave")
 
-DEDUPE_SCHEMA = {
-    "type": "object",
-    "properties": {"same_person": {"type": "boolean"}, "reason": {"type": "string"}},
-    "required": ["same_person", "reason"],
-}
+DEDUPE_SCHEMA = object_schema(same_person={"type": "boolean"}, reason={"type": "string"})
 
 
-def dedupe(dice: SeededRandom, _row: int) -> tuple[str, Output]:
+def dedupe(rng: SeededRandom, _row: int) -> Row:
     """Two CRM records, and whether they are one person."""
-    person, street = dice.pick(_PEOPLE), dice.pick(_STREETS)
-    same = dice.below(3) > 0
-    other = person.upper() if same else dice.pick([name for name in _PEOPLE if name != person])
+    person, street = rng.pick(_PEOPLE), rng.pick(_STREETS)
+    same = rng.below(3) > 0
+    other = person.upper() if same else rng.pick([name for name in _PEOPLE if name != person])
     text = f"A: {person}, {street}\nB: {other}, {street}"
     return text, json.dumps({"same_person": same, "reason": "same name" if same else "different names"})
 
 
-def vector(dice: SeededRandom, _row: int) -> tuple[str, Output]:
+def vector(rng: SeededRandom, _row: int) -> Row:
     """A product title and its embedding."""
-    return f"{dice.pick(_PRODUCTS)}, model {dice.between(100, 999)}", embedding(dice)
+    return f"{rng.pick(_PRODUCTS)}, model {rng.between(100, 999)}", embedding(rng)

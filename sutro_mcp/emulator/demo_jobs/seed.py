@@ -1,57 +1,83 @@
-"""Builds the demo's jobs from their plans: the same ids and rows at every start, dates relative to now.
+"""Builds the demo's jobs from `plans.toml`: the same ids and rows at every start, dates relative to now.
 
-No row is made here; a job knows how to make its rows when somebody reads them.
+Rows are created when they are read, not here.
 """
 
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from sutro_mcp.emulator.account import Account
-from sutro_mcp.emulator.fake_models import cost, is_function, is_reasoning
-from sutro_mcp.emulator.job_factory import job_id_for, journey_of, made_up_logprobs
-from sutro_mcp.emulator.jobs import CANCELLED, FAILED, RUNS_AT, TERMINAL, Job, Output, Rows
+from sutro_mcp.emulator.fake_outputs import Output, Row, cost, is_function, is_reasoning
+from sutro_mcp.emulator.job_factory import fake_logprobs, job_id_for, journey_of
+from sutro_mcp.emulator.jobs import CANCELLED, FAILED, RUNS_AT, SUCCEEDED, TERMINAL, Job, Rows
 from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
 
-from .plans import PLANS, Plan
-from .records import churn, dedupe, invoice, math_audit, review, vector
-from .texts import clause, copy, greeting, haiku, proof, summary
-from .vocabulary import email, survey, ticket
+from . import records, texts, vocabulary
 
-_Maker = Callable[[SeededRandom, int], tuple[str, Output]]
+_CreateRow = Callable[[SeededRandom, int], Row]
 
-_MAKERS: dict[str, _Maker] = {
-    "churn": churn,
-    "clause": clause,
-    "copy": copy,
-    "dedupe": dedupe,
-    "email": email,
-    "greeting": greeting,
-    "haiku": haiku,
-    "invoice": invoice,
-    "math": math_audit,
-    "proof": proof,
-    "review": review,
-    "summary": summary,
-    "survey": survey,
-    "ticket": ticket,
-    "vector": vector,
+# By kind of work: how a row is created, and the JSON schema of its output.
+_KINDS: dict[str, tuple[_CreateRow, Mapping[str, Any] | None]] = {
+    "churn": (records.churn, None),
+    "clause": (texts.clause, texts.CLAUSE_SCHEMA),
+    "copy": (texts.copy, None),
+    "dedupe": (records.dedupe, records.DEDUPE_SCHEMA),
+    "email": (vocabulary.email, vocabulary.EMAIL_SCHEMA),
+    "greeting": (texts.greeting, None),
+    "haiku": (texts.haiku, None),
+    "invoice": (records.invoice, records.INVOICE_SCHEMA),
+    "math": (records.math_audit, records.MATH_SCHEMA),
+    "proof": (texts.proof, None),
+    "review": (records.review, records.REVIEW_SCHEMA),
+    "summary": (texts.summary, None),
+    "survey": (vocabulary.survey, vocabulary.SURVEY_SCHEMA),
+    "ticket": (vocabulary.ticket, vocabulary.TRIAGE_SCHEMA),
+    "vector": (records.vector, None),
 }
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A job of `plans.toml`, which explains the fields."""
+
+    kind: str
+    rows: int
+    days: float
+    name: str | None = None
+    model: str = "gpt-oss-20b"
+    status: str = SUCCEEDED
+    minutes: float = 6.0
+    priority: int = 0
+    progress: float = 0.5
+    description: str | None = None
+    failure: str | None = None
+    failure_context: str | None = None
+    id_name: str | None = None
+    estimated: bool = False
+    dataset: str | None = None
+    expired: bool = False
+    dry_run: bool = False
 
 
 def seed(account: Account) -> None:
     """Put the demo's jobs into `account`."""
-    for number, plan in enumerate(PLANS):
-        account.add(_job(account, plan, f"demo {number} {plan.name}"))
+    plans = tomllib.loads(Path(__file__).with_name("plans.toml").read_text("utf-8"))
+    for number, fields in enumerate(plans["jobs"]):
+        plan = _Plan(**fields)
+        account.add(_job(account, plan, plans["kinds"][plan.kind], f"demo {number} {plan.name}"))
 
 
-def _job(account: Account, plan: Plan, identity: str) -> Job:
-    dice = SeededRandom(seed_of(identity), 0)
+def _job(account: Account, plan: _Plan, kind: Mapping[str, Any], identity: str) -> Job:
+    rng = SeededRandom(seed_of(identity), 0)
     job_id = job_id_for(identity)
-    created = account.now() - timedelta(days=plan.days, microseconds=dice.below(1_000_000))
-    started = created + timedelta(seconds=4 + plan.priority * 20, microseconds=dice.below(1_000_000))
-    completed = started + timedelta(minutes=plan.minutes, microseconds=dice.below(1_000_000))
-    input_tokens, output_tokens = (_total(dice, each, plan.rows) for each in plan.tokens)
+    created = account.now() - timedelta(days=plan.days, microseconds=rng.below(1_000_000))
+    started = created + timedelta(seconds=4 + plan.priority * 20, microseconds=rng.below(1_000_000))
+    completed = started + timedelta(minutes=plan.minutes, microseconds=rng.below(1_000_000))
+    input_tokens, output_tokens = (_total(rng, each, plan.rows) for each in kind["tokens"])
     stopped = plan.status in (FAILED, CANCELLED)
     job = Job(
         job_id=job_id,
@@ -65,10 +91,10 @@ def _job(account: Account, plan: Plan, identity: str) -> Job:
         completed=completed if plan.status in TERMINAL else None,
         name=plan.name,
         description=plan.description,
-        system_prompt=plan.prompt,
+        system_prompt=kind.get("prompt"),
         job_priority=plan.priority,
-        json_schema=plan.schema,
-        sampling_params={"temperature": dice.pick((0.0, 0.2, 0.7)), "top_p": 0.95, "max_tokens": 2048},
+        json_schema=_KINDS[plan.kind][1],
+        sampling_params={"temperature": rng.pick((0.0, 0.2, 0.7)), "top_p": 0.95, "max_tokens": 2048},
         dataset_id=plan.dataset,
         dry_run=plan.dry_run,
         reasoning=is_reasoning(plan.model),
@@ -78,25 +104,26 @@ def _job(account: Account, plan: Plan, identity: str) -> Job:
     if job.journey >= RUNS_AT:
         job.started = started
     if plan.estimated or plan.dry_run:  # an estimate is close, never exact
-        share = 1.0 if plan.dry_run else dice.fraction(0.92, 1.1)
+        share = 1.0 if plan.dry_run else rng.fraction(0.92, 1.1)
         job.cost_estimate = round(cost(plan.model, input_tokens, output_tokens) * share, 6)
     if plan.failure is not None:
-        message, context = plan.failure
-        job.failure_reason = {"message": message} | ({"additional_context": context} if context else {})
+        job.failure_reason = {"message": plan.failure}
+        if plan.failure_context is not None:
+            job.failure_reason["additional_context"] = plan.failure_context
     return job
 
 
-def _total(dice: SeededRandom, average: int, rows: int) -> int:
-    # Within three percent of the average, so that no two jobs' tokens look computed.
-    return round(average * rows * dice.fraction(0.97, 1.03))
+def _total(rng: SeededRandom, average: int, rows: int) -> int:
+    # Within three percent of the average: equal totals would look computed.
+    return round(average * rows * rng.fraction(0.97, 1.03))
 
 
-def _rows(plan: Plan, seed: int) -> Rows:
-    maker = _MAKERS[plan.kind]
+def _rows(plan: _Plan, seed: int) -> Rows:
+    create_row, _ = _KINDS[plan.kind]
 
     def pairs() -> tuple[Sequence[str], Sequence[Output]]:
-        made = [maker(SeededRandom(seed, row), row) for row in range(plan.rows)]
-        return [given for given, _ in made], [output for _, output in made]
+        created = [create_row(SeededRandom(seed, row), row) for row in range(plan.rows)]
+        return [given for given, _ in created], [output for _, output in created]
 
     def confidence() -> Sequence[float]:
         return [SeededRandom(seed ^ 2, row).fraction(0.5, 0.999) for row in range(plan.rows)]
@@ -111,7 +138,7 @@ def _rows(plan: Plan, seed: int) -> Rows:
     return Rows(
         plan.rows,
         pairs,
-        logprobs=made_up_logprobs(seed, plan.rows),
+        logprobs=fake_logprobs(seed, plan.rows),
         confidence=confidence if is_function(plan.model) else None,
         ids=ids,
     )

@@ -8,7 +8,7 @@ valid data that a careful client must carry unharmed and show unharmed.
 
 import json
 
-from sutro_mcp.emulator.jobs import Output
+from sutro_mcp.emulator.fake_outputs import Row, object_schema
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _TOPICS = ("autumn rain", "a slow train", "the empty office", "green tea", "the first snow", "a sleeping cat")
@@ -17,9 +17,9 @@ _SECOND = ("the kettle hums to itself", "one lamp burns down the corridor", "som
 _THIRD = ("no one writes it down", "the clock forgets to tick", "tomorrow can wait")
 
 
-def haiku(dice: SeededRandom, row: int) -> tuple[str, Output]:
+def haiku(rng: SeededRandom, row: int) -> Row:
     """A topic and three lines."""
-    poem = f"{dice.pick(_FIRST)}\n{dice.pick(_SECOND)}\n{dice.pick(_THIRD)}"
+    poem = f"{rng.pick(_FIRST)}\n{rng.pick(_SECOND)}\n{rng.pick(_THIRD)}"
     return f"Write a haiku about {_TOPICS[row % len(_TOPICS)]}.", poem
 
 
@@ -39,10 +39,10 @@ _ENDS = (
 )
 
 
-def copy(dice: SeededRandom, row: int) -> tuple[str, Output]:
+def copy(rng: SeededRandom, row: int) -> Row:
     """Product attributes and the text for the catalogue."""
-    goods, trait = dice.pick(_GOODS), dice.pick(_TRAITS)
-    text = f"A {trait} {goods} {dice.pick(_USES)}. {dice.pick(_ENDS)}"
+    goods, trait = rng.pick(_GOODS), rng.pick(_TRAITS)
+    text = f"A {trait} {goods} {rng.pick(_USES)}. {rng.pick(_ENDS)}"
     return f"sku=SK{row + 1:05d}; item={goods}; trait={trait}; tone=plain", text
 
 
@@ -51,27 +51,23 @@ _DUTIES = ("pay within {n} days of the invoice", "give {n} days' notice before e
 _LIMITS = ("Liability is capped at the fees of twelve months.", "Either side may assign it with consent.")
 _CLAUSES = ("payment", "termination", "liability", "confidentiality")
 
-CLAUSE_SCHEMA = {
-    "type": "object",
-    "properties": {"clause": {"type": "string", "enum": list(_CLAUSES)}, "risky": {"type": "boolean"}},
-    "required": ["clause", "risky"],
-}
+CLAUSE_SCHEMA = object_schema(clause={"type": "string", "enum": list(_CLAUSES)}, risky={"type": "boolean"})
 
 
-def _clause(dice: SeededRandom) -> str:
-    duty = dice.pick(_DUTIES).format(n=dice.pick((10, 14, 30, 60, 90)))
-    return f"{dice.pick(_PARTIES).capitalize()} shall {duty}. {dice.pick(_LIMITS)}"
+def _clause(rng: SeededRandom) -> str:
+    duty = rng.pick(_DUTIES).format(n=rng.pick((10, 14, 30, 60, 90)))
+    return f"{rng.pick(_PARTIES).capitalize()} shall {duty}. {rng.pick(_LIMITS)}"
 
 
-def clause(dice: SeededRandom, _row: int) -> tuple[str, Output]:
+def clause(rng: SeededRandom, _row: int) -> Row:
     """A contract clause and its tag."""
-    text = _clause(dice)
+    text = _clause(rng)
     return text, json.dumps({"clause": _CLAUSES["notice" in text], "risky": "90" in text})
 
 
-def summary(dice: SeededRandom, _row: int) -> tuple[str, Output]:
+def summary(rng: SeededRandom, _row: int) -> Row:
     """A few clauses and a summary of them."""
-    clauses = [_clause(dice) for _ in range(dice.between(3, 6))]
+    clauses = [_clause(rng) for _ in range(rng.between(3, 6))]
     return "\n".join(clauses), f"{len(clauses)} clauses. The first says: {clauses[0].split('.')[0].lower()}."
 
 
@@ -113,21 +109,20 @@ _GREETINGS = (
     ("Line separators", "one\u2028two\u2029three\u0085four\x0bfive"),
     ("Long", "good morning " * 60),
 )
-GREETINGS = len(_GREETINGS)
 
 
-def greeting(_dice: SeededRandom, row: int) -> tuple[str, Output]:
+def greeting(_dice: SeededRandom, row: int) -> Row:
     """A language and a greeting in it, or one of the awkward texts."""
-    language, text = _GREETINGS[row % GREETINGS]
+    language, text = _GREETINGS[row % len(_GREETINGS)]
     return f"Greet me in {language}.", text
 
 
 _QUESTIONS = ("the square root of 2 is irrational", "there are infinitely many primes", "0.999... equals 1")
 
 
-def proof(dice: SeededRandom, _row: int) -> tuple[str, Output]:
+def proof(rng: SeededRandom, _row: int) -> Row:
     """A claim, and a reasoning envelope whose content is plain text (§7.3)."""
-    claim = dice.pick(_QUESTIONS)
-    content = f"Suppose it were false that {claim}. A contradiction follows in {dice.between(3, 9)} steps."
+    claim = rng.pick(_QUESTIONS)
+    content = f"Suppose it were false that {claim}. A contradiction follows in {rng.between(3, 9)} steps."
     thought = f"I should show that {claim}. Contradiction looks shortest here."
     return f"Sketch a proof that {claim}.", json.dumps({"reasoning_content": thought, "content": content})

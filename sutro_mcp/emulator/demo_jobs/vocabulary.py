@@ -1,8 +1,8 @@
-"""Support tickets, emails and survey answers with their labels. Text and templates only."""
+"""Support tickets, emails and survey answers with their labels. Words and templates only."""
 
 import json
 
-from sutro_mcp.emulator.jobs import Output
+from sutro_mcp.emulator.fake_outputs import Output, Row, object_schema
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 _OPENINGS = (
@@ -108,15 +108,11 @@ _NAMES = (
 _SCREENS = ("dashboard", "billing", "reports", "inbox", "settings", "inventory")
 _MONTHS = ("January", "March", "April", "June", "September", "November")
 
-TRIAGE_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "label": {"type": "string", "enum": list(LABELS)},
-        "urgency": {"type": "integer", "minimum": 1, "maximum": 5},
-        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
-    },
-    "required": ["label", "urgency", "confidence"],
-}
+TRIAGE_SCHEMA = object_schema(
+    label={"type": "string", "enum": list(LABELS)},
+    urgency={"type": "integer", "minimum": 1, "maximum": 5},
+    confidence={"type": "number", "minimum": 0, "maximum": 1},
+)
 
 # Rows of the triage job in which the model did not do as it was told (§7.2), by row number.
 _ODD_ROWS: dict[int, Output] = {
@@ -134,32 +130,32 @@ _ODD_ROWS: dict[int, Output] = {
 }
 
 
-def ticket(dice: SeededRandom, row: int) -> tuple[str, Output]:
+def ticket(rng: SeededRandom, row: int) -> Row:
     """A support ticket and its triage; a few rows went wrong."""
-    label = dice.pick(LABELS)
-    text = _ticket_text(dice, label)
+    label = rng.pick(LABELS)
+    text = _ticket_text(rng, label)
     urgent = "cancel" in text or "today" in text
-    urgency = dice.between(3, 5) if urgent else dice.between(1, 4)
-    triage = {"label": label, "urgency": urgency, "confidence": dice.fraction(0.55, 0.99, 2)}
+    urgency = rng.between(3, 5) if urgent else rng.between(1, 4)
+    triage = {"label": label, "urgency": urgency, "confidence": rng.fraction(0.55, 0.99, 2)}
     return text, _ODD_ROWS[row] if row in _ODD_ROWS else json.dumps(triage)
 
 
-def _ticket_text(dice: SeededRandom, label: str) -> str:
+def _ticket_text(rng: SeededRandom, label: str) -> str:
     happened, tried = _ISSUES[label]
-    parts = [dice.pick(_OPENINGS), dice.pick(happened), dice.pick(tried)]
-    if dice.below(3) == 0:
-        parts.append(dice.pick(tried))
-    parts.append(dice.pick(_CLOSINGS))
+    parts = [rng.pick(_OPENINGS), rng.pick(happened), rng.pick(tried)]
+    if rng.below(3) == 0:
+        parts.append(rng.pick(tried))
+    parts.append(rng.pick(_CLOSINGS))
     return " ".join(dict.fromkeys(parts)).format(
-        year=dice.between(2015, 2024),
-        order=f"#{dice.between(10_000, 99_999)}",
-        month=dice.pick(_MONTHS),
-        seats=dice.between(20, 400),
-        fewer=dice.between(3, 19),
-        few=dice.between(2, 6),
-        amount=dice.between(9, 480),
-        screen=dice.pick(_SCREENS),
-        name=dice.pick(_NAMES),
+        year=rng.between(2015, 2024),
+        order=f"#{rng.between(10_000, 99_999)}",
+        month=rng.pick(_MONTHS),
+        seats=rng.between(20, 400),
+        fewer=rng.between(3, 19),
+        few=rng.between(2, 6),
+        amount=rng.between(9, 480),
+        screen=rng.pick(_SCREENS),
+        name=rng.pick(_NAMES),
     )
 
 
@@ -172,19 +168,17 @@ _SUBJECTS = (
 )
 _FOLDERS = ("needs_reply", "newsletter", "accounting", "sales", "automatic")
 
-EMAIL_SCHEMA = {
-    "type": "object",
-    "properties": {"folder": {"type": "string", "enum": list(_FOLDERS)}, "needs_human": {"type": "boolean"}},
-    "required": ["folder", "needs_human"],
-}
+EMAIL_SCHEMA = object_schema(
+    folder={"type": "string", "enum": list(_FOLDERS)}, needs_human={"type": "boolean"}
+)
 
 
-def email(dice: SeededRandom, _row: int) -> tuple[str, Output]:
+def email(rng: SeededRandom, _row: int) -> Row:
     """An email and the folder it belongs in."""
-    kind = dice.below(len(_SUBJECTS))
-    text = f"Subject: {_SUBJECTS[kind]}\n\n{_ticket_text(dice, dice.pick(LABELS))}"
+    kind = rng.below(len(_SUBJECTS))
+    text = f"Subject: {_SUBJECTS[kind]}\n\n{_ticket_text(rng, rng.pick(LABELS))}"
     return text, json.dumps(
-        {"folder": _FOLDERS[(kind + 4 * (dice.below(10) == 0)) % 5], "needs_human": kind in (0, 3)}
+        {"folder": _FOLDERS[(kind + 4 * (rng.below(10) == 0)) % 5], "needs_human": kind in (0, 3)}
     )
 
 
@@ -209,18 +203,14 @@ _EXTRAS = (
     "",
 )
 
-SURVEY_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "codes": {"type": "array", "items": {"type": "string"}},
-        "valence": {"type": "string", "enum": list(_VERDICTS)},
-    },
-    "required": ["codes", "valence"],
-}
+SURVEY_SCHEMA = object_schema(
+    codes={"type": "array", "items": {"type": "string"}},
+    valence={"type": "string", "enum": list(_VERDICTS)},
+)
 
 
-def survey(dice: SeededRandom, _row: int) -> tuple[str, Output]:
+def survey(rng: SeededRandom, _row: int) -> Row:
     """An open survey answer and its codes."""
-    about, valence = dice.pick(_PRAISE), dice.pick(tuple(_VERDICTS))
-    text = f"{about} {_VERDICTS[valence]}. {dice.pick(_EXTRAS)}".strip()
+    about, valence = rng.pick(_PRAISE), rng.pick(tuple(_VERDICTS))
+    text = f"{about} {_VERDICTS[valence]}. {rng.pick(_EXTRAS)}".strip()
     return text, json.dumps({"codes": [about.removeprefix("The ").replace(" ", "_")], "valence": valence})

@@ -15,10 +15,10 @@ from .request_parsing import integer, route
 
 
 def job_routes(account: Account) -> list[BaseRoute]:
-    """The routes this reading of the contract has."""
+    """The routes of this API variant."""
     jobs = JobEndpoints(account)
-    reading = account.reading
-    methods = {"both": ("GET", "POST"), "get": ("GET",), "post": ("POST",)}[reading.cancel_methods]
+    variant = account.variant
+    methods = {"both": ("GET", "POST"), "get": ("GET",), "post": ("POST",)}[variant.cancel_methods]
     routes: list[BaseRoute] = [
         route(account, "/list-jobs", jobs.list_jobs, "GET"),
         route(account, "/jobs/{job_id}", jobs.fetch, "GET"),
@@ -26,7 +26,7 @@ def job_routes(account: Account) -> list[BaseRoute]:
         route(account, "/job-cancel/{job_id}", jobs.cancel, *methods),
         route(account, "/get-quotas", jobs.quotas, "GET"),
     ]
-    checks = [path for path in ("auth/check", "try-authentication") if reading.auth_routes in ("both", path)]
+    checks = [path for path in ("auth/check", "try-authentication") if variant.auth_routes in ("both", path)]
     return routes + [route(account, f"/{path}", jobs.authenticate, "GET") for path in checks]
 
 
@@ -35,27 +35,27 @@ class JobEndpoints:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._reading = account.reading
+        self._variant = account.variant
 
     async def list_jobs(self, request: Request) -> Response:
         """GET /list-jobs: everything at once, or pages when `limit` is given (§6.1)."""
         limit = integer(request, "limit", 1, 100)
-        if limit is None or not self._reading.paginated:
-            jobs = [job_object(job, self._reading) for job in self._account.all()]
+        if limit is None or not self._variant.paginated:
+            jobs = [job_object(job, self._variant) for job in self._account.all()]
             return json_response({"message": "Jobs retrieved successfully.", "jobs": jobs})
         page, cursor = self._account.page(limit, request.query_params.get("cursor"))
-        jobs = [job_object(job, self._reading) for job in page]
+        jobs = [job_object(job, self._variant) for job in page]
         return json_response({"jobs": jobs, "next_cursor": cursor})
 
     async def fetch(self, request: Request) -> Response:
         """GET /jobs/{job_id} (§6.2)."""
         job = self._account.look(self._account.get(request.path_params["job_id"]), read=True)
-        return json_response({"job": job_object(job, self._reading)})
+        return json_response({"job": job_object(job, self._variant)})
 
     async def status(self, request: Request) -> Response:
         """GET /job-status/{job_id} (§6.3)."""
         job = self._account.look(self._account.get(request.path_params["job_id"]), read=True)
-        return json_response(status_body(job, self._reading))
+        return json_response(status_body(job, self._variant))
 
     async def cancel(self, request: Request) -> Response:
         """GET or POST /job-cancel/{job_id}: a request to stop, not the stop itself (§6.4)."""
@@ -63,7 +63,7 @@ class JobEndpoints:
         try:
             job = self._account.get(job_id)
         except ApiError:
-            if self._reading.cancel_missing == "404":
+            if self._variant.cancel_missing == "404":
                 raise
             return json_response({"cancelled": False, "message": f"Job with job_id: {job_id} not found."})
         if self._account.cancel(job):

@@ -1,4 +1,4 @@
-"""Reading what a request says: the key, query values, a JSON body. Refusals are the contract's (§3, §8)."""
+"""Reads requests: the key, query values, a JSON body. Refusals are the contract's (§3, §8)."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -20,15 +20,15 @@ def route(account: Account, path: str, endpoint: Endpoint, *methods: str) -> Rou
     """A route behind the API key, answering exactly these methods."""
 
     async def guarded(request: Request) -> Response:
-        if account.reading.central_gone:
+        if account.variant.central_gone:
             raise ApiError(410, GONE)
         if request.headers.get("authorization") != f"Key {account.api_key}":
             raise ApiError(401, "Invalid or missing API key. Send it as 'Authorization: Key <api-key>'.")
         return await endpoint(request)
 
-    made = Route(path, guarded, methods=methods)
-    made.methods = set(methods)  # starlette adds HEAD to GET, and a HEAD must not cancel a job
-    return made
+    guarded_route = Route(path, guarded, methods=methods)
+    guarded_route.methods = set(methods)  # starlette adds HEAD to GET, and a HEAD must not cancel a job
+    return guarded_route
 
 
 def integer(request: Request, name: str, low: int, high: int) -> int | None:

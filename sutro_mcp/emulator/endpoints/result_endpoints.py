@@ -1,4 +1,4 @@
-"""The three ways to a job's results, and who may not take them yet (`sutro-api.md` §6.5 to 6.7)."""
+"""The three routes to a job's results, and their refusals (`sutro-api.md` §6.5 to 6.7)."""
 
 from urllib.parse import quote
 
@@ -21,14 +21,14 @@ _LONGEST_LIFETIME = 604_800
 
 
 def result_routes(account: Account, artifacts: Artifacts, store: Store) -> list[BaseRoute]:
-    """The routes this reading of the contract has; a deployment may lack any of them."""
+    """The routes of this API variant, which may lack any of them."""
     results = ResultEndpoints(account, artifacts, store)
     routes: list[BaseRoute] = []
-    if account.reading.post_results:
+    if account.variant.post_results:
         routes.append(route(account, "/job-results", results.post, "POST"))
-    if account.reading.get_results:
+    if account.variant.get_results:
         routes.append(route(account, "/jobs/{job_id}/results", results.get, "GET"))
-    if account.reading.results_url:
+    if account.variant.results_url:
         routes.append(route(account, "/jobs/{job_id}/results-url", results.url, "GET"))
     return routes
 
@@ -48,14 +48,14 @@ class ResultEndpoints:
         if not isinstance(job_id, str):
             raise invalid("body", "job_id", "Input should be a valid string", "string_type")
         options = Options(flag(body, "include_inputs"), flag(body, "include_cumulative_logprobs"))
-        job = self._finished(job_id, self._account.reading.unready_status)
+        job = self._finished(job_id, self._account.variant.unready_status)
         artifact = await run_in_threadpool(self._artifacts.wrapped_json, job, options)
         return Response(artifact.body, media_type="application/json")
 
     async def get(self, request: Request) -> Response:
         """GET /jobs/{job_id}/results as json, csv or parquet (§6.6)."""
         form, options = self._format(request), _options(request)
-        job = self._finished(request.path_params["job_id"], self._account.reading.unready_status)
+        job = self._finished(request.path_params["job_id"], self._account.variant.unready_status)
         build, media_type, suffix = {
             "json": (self._artifacts.json, "application/json", ""),
             "csv": (self._artifacts.zipped_csv, "application/zip", ".zip"),
@@ -93,7 +93,7 @@ class ResultEndpoints:
         )
 
     def _format(self, request: Request) -> str:
-        accepted = self._account.reading.format_query
+        accepted = self._account.variant.format_query
         names = ("format", "result_format") if accepted == "either" else (accepted,)
         given = [request.query_params[name] for name in names if name in request.query_params]
         if not given:
@@ -111,11 +111,11 @@ class ResultEndpoints:
             raise ApiError(404, f"Job {job_id} is a cost estimate and has no results.")
         if job.results_expired:
             raise ApiError(
-                self._account.reading.expired_status,
+                self._account.variant.expired_status,
                 f"Results of job {job_id} are no longer available: their retention period is over.",
             )
         job.results_reads += 1
-        if job.results_reads <= self._account.reading.results_lag:
+        if job.results_reads <= self._account.variant.results_lag:
             raise ApiError(409, f"Results of job {job_id} are not available yet. Try again in a few seconds.")
         return job
 

@@ -12,9 +12,8 @@ from starlette.routing import BaseRoute
 
 from sutro_mcp.emulator.account import Account
 from sutro_mcp.emulator.api_errors import ApiError, invalid
-from sutro_mcp.emulator.fake_models import is_function
-from sutro_mcp.emulator.fake_outputs import answer
-from sutro_mcp.emulator.job_factory import job_id_for, make_job, token_count
+from sutro_mcp.emulator.fake_outputs import answer, is_function
+from sutro_mcp.emulator.job_factory import create_job, job_id_for, token_count
 from sutro_mcp.emulator.jobs import QUEUED
 from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
 from sutro_mcp.emulator.wire_format import json_response
@@ -34,7 +33,7 @@ def submit_routes(account: Account) -> list[BaseRoute]:
 
 
 class SubmitEndpoints:
-    """What makes new work."""
+    """Submission of jobs, and runs of a Function."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -43,7 +42,7 @@ class SubmitEndpoints:
         """POST /batch-inference: a new job, QUEUED until the pace moves it."""
         body = await json_object(request)
         inputs = _inputs(body.get("inputs"))
-        model = body.get("model", self._account.reading.default_model)
+        model = body.get("model", self._account.variant.default_model)
         if not isinstance(model, str):
             raise invalid("body", "model", "Input should be a valid string", "string_type")
         priority = body.get("job_priority", 0)
@@ -55,7 +54,7 @@ class SubmitEndpoints:
         now = self._account.now()
         dry_run = any(flag(body, name) for name in _DRY_RUN_NAMES)
         scored = SeededRandom(seed_of(model), len(self._account))
-        job = make_job(
+        job = create_job(
             now=now,
             number=len(self._account),
             job_id=job_id_for(f"submitted {len(self._account)}"),
@@ -73,7 +72,7 @@ class SubmitEndpoints:
             first_seen=now,
         )
         self._account.add(job)
-        if self._account.reading.submit_response == "job_id":
+        if self._account.variant.submit_response == "job_id":
             return json_response({"job_id": job.job_id})
         metadata = {"job_id": job.job_id, "message": "Job created successfully"}
         return json_response({"results": job.job_id, "metadata": metadata})

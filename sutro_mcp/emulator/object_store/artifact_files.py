@@ -26,7 +26,7 @@ _KEPT = 24  # bodies in memory; older ones are rebuilt, byte for byte the same
 
 @dataclass(frozen=True)
 class Options:
-    """What a reader asked to be added to the outputs."""
+    """Columns that a reader asked for beside the outputs."""
 
     include_inputs: bool = False
     include_cumulative_logprobs: bool = False
@@ -47,10 +47,10 @@ class Artifact:
     etag: str
 
 
-def columns(job: Job, options: Options, reading: ApiVariant) -> dict[str, Sequence[Any]]:
+def columns(job: Job, options: Options, variant: ApiVariant) -> dict[str, Sequence[Any]]:
     """The result columns in wire order (§7.1): all of one length, row for row in input order."""
     inputs, outputs = job.rows.pairs()
-    if job.reasoning and reading.reasoning_content == "string":
+    if job.reasoning and variant.reasoning_content == "string":
         outputs = [_content_as_text(output) for output in outputs]
     table: dict[str, Sequence[Any]] = {"outputs": outputs}
     if options.include_inputs:
@@ -79,21 +79,21 @@ def _content_as_text(output: Any) -> Any:
 class Artifacts:
     """Builds bodies and keeps the latest of them."""
 
-    def __init__(self, reading: ApiVariant) -> None:
-        self._reading = reading
+    def __init__(self, variant: ApiVariant) -> None:
+        self._variant = variant
         self._lock = threading.Lock()
         self._kept: dict[tuple[object, ...], Artifact] = {}
 
     def json(self, job: Job, options: Options) -> Artifact:
         """A bare object of columns (§6.6)."""
-        return self._once(job, options, "json", lambda: json_bytes(columns(job, options, self._reading)))
+        return self._once(job, options, "json", lambda: json_bytes(columns(job, options, self._variant)))
 
     def wrapped_json(self, job: Job, options: Options) -> Artifact:
         """The answer of POST /job-results (§6.5)."""
 
         def build() -> bytes:
-            results: Any = columns(job, options, self._reading)
-            if self._reading.results_payload == "list":  # C11: what the oldest servers sent
+            results: Any = columns(job, options, self._variant)
+            if self._variant.results_payload == "list":  # C11: what the oldest servers sent
                 results = results["outputs"]
             return json_bytes({"results": results, "message": f"Results of job {job.job_id} retrieved."})
 
@@ -128,8 +128,8 @@ class Artifacts:
             return self._kept[key]
 
     def _build_csv(self, job: Job, options: Options) -> bytes:
-        table = columns(job, options, self._reading)
-        if self._reading.csv_column == "job_id":
+        table = columns(job, options, self._variant)
+        if self._variant.csv_column == "job_id":
             table = {job.job_id if name == "outputs" else name: values for name, values in table.items()}
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -146,9 +146,9 @@ class Artifacts:
             return job.parquet
         import polars
 
-        table = columns(job, options, self._reading)
+        table = columns(job, options, self._variant)
         frame = polars.DataFrame({name: _series(name, values) for name, values in table.items()})
-        return _written(frame, job.parquet, self._reading, job.artifact_version)
+        return _written(frame, job.parquet, self._variant, job.artifact_version)
 
 
 def _csv_cell(value: Any) -> Any:
@@ -170,11 +170,11 @@ def _series(name: str, values: Sequence[Any]) -> "polars.Series":
         return polars.Series(name, clean, dtype=polars.String)
 
 
-def _written(frame: "polars.DataFrame", layout: ParquetLayout, reading: ApiVariant, version: int) -> bytes:
+def _written(frame: "polars.DataFrame", layout: ParquetLayout, variant: ApiVariant, version: int) -> bytes:
     file = io.BytesIO()
     frame.write_parquet(
         file,
-        compression=cast("Any", layout.compression or reading.parquet_codec),
+        compression=cast("Any", layout.compression or variant.parquet_codec),
         row_group_size=layout.row_group_size,
         data_page_size=layout.data_page_size,
         statistics=layout.statistics,

@@ -35,7 +35,7 @@ class Signer:
     def refusal(
         self, method: str, raw_path: str, query: Mapping[str, str], now: datetime
     ) -> tuple[str, str] | None:
-        """Why this request may not pass, as the store's error code and message; None if it may."""
+        """The store's error code and message if this request may not pass; None if it may."""
         date, expires = query.get("X-Amz-Date", ""), query.get("X-Amz-Expires", "")
         given = query.get("X-Amz-Signature")
         if given is None:

@@ -79,13 +79,13 @@ class Store:
         return self._serve(request, artifact, job.completed or job.created)
 
     def _serve(self, request: Request, artifact: Artifact, changed: datetime) -> Response:
-        reading = self._account.reading
+        variant = self._account.variant
         size = len(artifact.body)
         modified = format_datetime(changed.replace(microsecond=0), usegmt=True)
         headers = {"Last-Modified": modified, "Content-Type": "application/octet-stream"}
-        if reading.store_etag:
+        if variant.store_etag:
             headers["ETag"] = artifact.etag
-        if reading.store_ranges:
+        if variant.store_ranges:
             headers["Accept-Ranges"] = "bytes"
         wanted = request.headers.get("if-match")
         if wanted is not None and wanted != "*" and artifact.etag not in map(str.strip, wanted.split(",")):
@@ -95,7 +95,7 @@ class Store:
         start, stop, status = 0, size, 200
         validator = request.headers.get("if-range")
         known = validator is None or validator in (headers.get("ETag"), modified)
-        if reading.store_ranges and known:
+        if variant.store_ranges and known:
             try:
                 part = requested_range(request.headers.get("range"), size)
             except UnsatisfiableError:

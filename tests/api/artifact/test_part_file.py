@@ -120,7 +120,7 @@ async def test_content_that_is_wrong_is_not_kept_for_later(tmp_path: Path) -> No
 
 async def test_without_links_the_second_route_is_used_if_it_has_parquet(tmp_path: Path) -> None:
     """JSON under the name of a Parquet file would be a trap."""
-    emulator = Emulator(reading=ApiVariant(results_url=False))
+    emulator = Emulator(variant=ApiVariant(results_url=False))
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
         path = await api.download_job_results(job_id, tmp_path / "r.parquet", include_inputs=True)

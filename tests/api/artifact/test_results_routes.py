@@ -252,7 +252,7 @@ async def test_routes_that_do_not_refuse_unfinished_jobs_are_not_used_for_them(
     tmp_path: Path, unready: int
 ) -> None:
     """Their code for it is not documented."""
-    emulator = Emulator(reading=ApiVariant(results_url=False, unready_status=unready))  # pyright: ignore[reportArgumentType]
+    emulator = Emulator(variant=ApiVariant(results_url=False, unready_status=unready))  # pyright: ignore[reportArgumentType]
     job_id = emulator.add_job(status="RUNNING")
     async with emulated(emulator) as api:
         with pytest.raises(ResultsNotReadyError):
@@ -264,7 +264,7 @@ async def test_routes_that_do_not_refuse_unfinished_jobs_are_not_used_for_them(
 async def test_results_that_lag_behind_success_are_being_published(tmp_path: Path, route: str) -> None:
     """It is said, not waited for."""
     emulator = Emulator(
-        reading=ApiVariant(
+        variant=ApiVariant(
             results_lag=1, results_url=route == "results-url", get_results=route != "post-results"
         )
     )
@@ -402,11 +402,11 @@ async def test_a_folder_that_is_missing_is_made_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "reading", [ApiVariant(), ApiVariant(results_url=False), ApiVariant(results_url=False, get_results=False)]
+    "variant", [ApiVariant(), ApiVariant(results_url=False), ApiVariant(results_url=False, get_results=False)]
 )
-async def test_the_emulator_delivers_by_every_route(tmp_path: Path, reading: ApiVariant) -> None:
+async def test_the_emulator_delivers_by_every_route(tmp_path: Path, variant: ApiVariant) -> None:
     """The same job, three ways."""
-    emulator = Emulator(reading=reading)
+    emulator = Emulator(variant=variant)
     job_id = emulator.add_job(outputs=["a", "b"])
     async with emulated(emulator) as api:
         artifact = await api.fetch_results(job_id, tmp_path, include_inputs=True)

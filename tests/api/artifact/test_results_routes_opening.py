@@ -136,17 +136,17 @@ async def test_an_expired_link_is_renewed_on_the_way(emulator: Emulator) -> None
 
 
 @pytest.mark.parametrize(
-    "reading", [ApiVariant(store_ranges=False), ApiVariant(store_etag=False)], ids=["ranges", "tags"]
+    "variant", [ApiVariant(store_ranges=False), ApiVariant(store_etag=False)], ids=["ranges", "tags"]
 )
-async def test_a_store_without_ranges_or_tags_gives_only_the_whole(reading: ApiVariant) -> None:
+async def test_a_store_without_ranges_or_tags_gives_only_the_whole(variant: ApiVariant) -> None:
     """What breaks is read from zero where a tag proves that it is the same."""
-    with serve_in_thread(seed_jobs=False, reading=reading) as emulator:
+    with serve_in_thread(seed_jobs=False, variant=variant) as emulator:
         async with opened(emulator) as artifact:
             with pytest.raises(RangesUnsupportedError):
                 await read(artifact, 0, 100)
             assert (await read(artifact, 0, artifact.size))[-4:] == b"PAR1"
             emulator.faults.add(Fault.dropped(after=100), origin="store")
-            if reading.store_etag:
+            if variant.store_etag:
                 assert (await read(artifact, 0, artifact.size))[:4] == b"PAR1"
                 return
             with pytest.raises(IncompleteReplyError):
@@ -172,7 +172,7 @@ async def test_optional_columns_are_asked_for() -> None:
 
 async def test_where_there_are_no_links_the_file_route_takes_over(tmp_path: Path) -> None:
     """That the route is absent is remembered once another one has delivered."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(results_url=False))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False))
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
         assert await api.open_results(job_id) is None
@@ -223,7 +223,7 @@ async def test_results_that_are_gone_are_sorted_out_by_asking_for_a_file(
     tmp_path: Path, expired_status: int
 ) -> None:
     """Gone is said once every route has been asked."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(expired_status=expired_status))  # pyright: ignore[reportArgumentType]
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(expired_status=expired_status))  # pyright: ignore[reportArgumentType]
     job_id = emulator.add_job()
     emulator.job(job_id).results_expired = True
     async with emulated(emulator) as api:
@@ -255,7 +255,7 @@ async def test_a_job_without_results_says_why(status: str, kind: type[SutroError
 
 async def test_results_that_lag_behind_their_job_are_worth_another_try() -> None:
     """The job has succeeded; the artifact is not there yet."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(results_lag=1))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_lag=1))
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
         with pytest.raises(ResultsNotReadyError, match="being published"):

@@ -33,7 +33,7 @@ async def sutro(
     reading: ApiVariant = ApiVariant(),  # noqa: B008 - frozen
 ) -> AsyncGenerator[tuple[Emulator, ApiClient]]:
     """A deployment and a client of it."""
-    with serve_in_thread(seed_jobs=False, reading=reading) as emulator:
+    with serve_in_thread(seed_jobs=False, variant=reading) as emulator:
         async with ApiClient(resolve_connection(emulator.api_origin, emulator.api_key, env={})) as client:
             yield emulator, client
 
@@ -400,7 +400,7 @@ async def test_a_store_that_no_longer_gives_parts_is_read_from_zero_once(tmp_pat
         store = ArtifactStore(tmp_path, LARGE)
         async with store.artifact(client, variant) as artifact:
             await artifact.want([(0, 1000)])
-            emulator.account.reading = ApiVariant(store_ranges=False)
+            emulator.account.variant = ApiVariant(store_ranges=False)
             await artifact.want([(0, artifact.size)])
             assert artifact.path.read_bytes() == body
         store.close()

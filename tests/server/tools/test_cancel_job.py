@@ -179,7 +179,7 @@ class _Wire(httpx.ASGITransport):
 
 async def test_an_older_deployment_is_asked_by_post() -> None:
     """405 to GET, then POST, once."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(cancel_methods="post"))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(cancel_methods="post"))
     job_id = emulator.add_job(status="RUNNING", outputs=["x"])
     async with talk(emulator) as chat:
         assert (await chat.call("cancel_job", job_id=job_id, confirm=True))["outcome"] == "requested"

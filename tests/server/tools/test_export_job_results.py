@@ -290,7 +290,5 @@ async def test_without_a_home_folder_the_refusal_names_the_setting(
     monkeypatch.setattr(Path, "expanduser", homeless)
     with pytest.raises(ConfigurationError, match="SUTRO_MCP_EXPORT_DIR to an absolute path"):
         _ = settings.export_folder
-    with pytest.raises(
-        ConfigurationError, match="SUTRO_MCP_EXPORT_DIR: Value error, there is no home folder"
-    ):
+    with pytest.raises(ConfigurationError, match='SUTRO_MCP_EXPORT_DIR is "~/x": there is no home folder'):
         load_settings({"SUTRO_MCP_EXPORT_DIR": "~/x"})

@@ -121,12 +121,12 @@ async def test_the_next_pages_cost_no_request(chat: Talk) -> None:
     assert len(chat.emulator.requests) == 2
 
 
-@pytest.mark.parametrize("reading", ROUTES, ids=["results-url", "get-results", "post-results"])
-async def test_every_route_gives_the_same_rows(reading: ApiVariant) -> None:
+@pytest.mark.parametrize("variant", ROUTES, ids=["results-url", "get-results", "post-results"])
+async def test_every_route_gives_the_same_rows(variant: ApiVariant) -> None:
     """A deployment that lacks one is read by the next."""
     answers: list[dict[str, object]] = []
-    for chosen in (ApiVariant(), reading):
-        emulator = Emulator(reading=chosen)
+    for chosen in (ApiVariant(), variant):
+        emulator = Emulator(variant=chosen)
         async with talk(emulator) as chat:
             job_id = emulator.find("support-ticket-triage")
             page = {"job_id": job_id, "view": "rows", "limit": 300, "include_cumulative_logprobs": True}
@@ -145,10 +145,10 @@ WITHOUT_RESULTS: list[tuple[str, list[str]]] = [
 
 
 @pytest.mark.parametrize("view", ["summary", "rows"])
-@pytest.mark.parametrize("reading", ROUTES, ids=["results-url", "get-results", "post-results"])
-async def test_a_job_without_results_says_why_on_every_route(reading: ApiVariant, view: str) -> None:
+@pytest.mark.parametrize("variant", ROUTES, ids=["results-url", "get-results", "post-results"])
+async def test_a_job_without_results_says_why_on_every_route(variant: ApiVariant, view: str) -> None:
     """Unfinished, failed, cancelled and gone are different answers."""
-    emulator = Emulator(reading=reading)
+    emulator = Emulator(variant=variant)
     async with talk(emulator) as chat:
         for name, words in WITHOUT_RESULTS:
             refusal = await chat.refusal("get_job_results", job_id=emulator.find(name), view=view)

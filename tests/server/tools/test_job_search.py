@@ -149,7 +149,7 @@ async def test_a_search_through_many_jobs_stops_and_says_how_far_it_came() -> No
 
 async def test_a_deployment_that_cannot_page_is_paged_here() -> None:
     """It answers with everything whatever the limit."""
-    async with talk(Emulator(reading=ApiVariant(paginated=False))) as chat:
+    async with talk(Emulator(variant=ApiVariant(paginated=False))) as chat:
         first = await chat.call("list_jobs", limit=5)
         second = await chat.call("list_jobs", limit=100, cursor=first["next_cursor"])
         assert len(first["jobs"]) == 5

@@ -44,7 +44,7 @@ async def test_texts_that_grow_when_written_as_json_stay_within_the_budgets() ->
 
 async def test_jobs_without_a_date_are_counted_where_a_filter_leaves_them_out() -> None:
     """Not silently: some deployments send none (C16)."""
-    async with talk(Emulator(reading=ApiVariant(created_null=True))) as chat:
+    async with talk(Emulator(variant=ApiVariant(created_null=True))) as chat:
         answer = await chat.call("list_jobs", created_after="7d")
         assert (answer["jobs"], answer["undated"]) == ([], 52)
         assert "52 do not say when they were created" in await chat.text("list_jobs", created_after="7d")
@@ -109,7 +109,7 @@ async def test_a_summary_with_null_samples_is_an_answer(chat: Talk) -> None:
 
 async def test_what_cannot_be_read_is_fetched_again_by_the_next_call() -> None:
     """A reply cut at a lucky place must not stay."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(results_url=False, get_results=False))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False, get_results=False))
     job_id = emulator.add_job(status="SUCCEEDED", outputs=["a", "b"])
     emulator.faults.add(Fault.raw(b'{"results": {"outputs": ["a", }'), path="/job-results", times=1)
     async with talk(emulator) as chat:
@@ -119,7 +119,7 @@ async def test_what_cannot_be_read_is_fetched_again_by_the_next_call() -> None:
 
 async def test_an_accepted_is_no_answer() -> None:
     """202 with an empty body of results would be zero rows."""
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(results_url=False, get_results=False))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False, get_results=False))
     job_id = emulator.add_job(status="SUCCEEDED", outputs=["a"])
     emulator.faults.add(Fault.raw(b'{"results": []}', status=202), path="/job-results", times=1)
     async with talk(emulator) as chat:

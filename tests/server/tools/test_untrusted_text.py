@@ -92,7 +92,7 @@ async def test_a_lone_surrogate_costs_only_itself(era: Any) -> None:
     """On the JSON route, where it can arrive; the page and the server survive."""
     from sutro_mcp.emulator import ApiVariant
 
-    emulator = Emulator(seed_jobs=False, reading=ApiVariant(results_url=False, get_results=False))
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False, get_results=False))
     job_id = emulator.add_job(status="SUCCEEDED", name="\ud83d name", outputs=["ok", "\ud83d cut", "👍"])
     async with talk(emulator, era) as chat:
         page = await chat.call("get_job_results", job_id=job_id, view="rows")

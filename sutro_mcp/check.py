@@ -1,0 +1,118 @@
+"""`sutro-mcp check`: what is configured, and whether the deployment accepts it."""
+
+import os
+import platform
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sutro_mcp.api import ApiClient, resolve_connection
+from sutro_mcp.errors import AuthenticationError, ConfigurationError, SutroError
+from sutro_mcp.settings import Settings, load_settings
+
+_POLICIES = {
+    "off": "is not offered",
+    "confirm": "acts once the user agrees, asked by the host or, where it cannot, by the assistant",
+    "elicit": "acts once the user agrees, asked by the host and nobody else",
+    "allow": "acts at once, without asking",
+}
+# Errors that are met elsewhere send their reader here.
+_SELF_ADVICE = re.compile(r"; `sutro-mcp check` tests [\w ]+")
+_MOST_FILES = 10_000
+
+
+async def check(env: Mapping[str, str], say: Callable[[str], None] | None) -> dict[str, Any]:
+    """Look at everything in turn: a line to `say` for each finding, and all as facts for a program.
+
+    The facts end with `ok` and, where something is wrong, `error`, which has not been said.
+    """
+    facts: dict[str, Any] = {}
+
+    def found(line: str, **values: Any) -> None:
+        facts.update(values)
+        if say:
+            say(line)
+
+    try:
+        await _check(env, found)
+    except SutroError as error:
+        return {**facts, "ok": False, "error": _SELF_ADVICE.sub("", str(error))}
+    return {**facts, "ok": True}
+
+
+async def _check(env: Mapping[str, str], found: Callable[..., None]) -> None:
+    ours, python = version("sutro-mcp"), platform.python_version()
+    found(f"sutro-mcp {ours} on Python {python}", version=ours, python=python)
+    settings = load_settings(env)
+    policy = "off" if settings.read_only else settings.cancel
+    found(f"cancel_job {_POLICIES[policy]} ({policy}).", cancel=policy, read_only=settings.read_only)
+    _check_folders(settings, found)
+    if settings.demo:
+        found(
+            "SUTRO_MCP_DEMO is set: the emulator is served, which needs no key and no deployment.", demo=True
+        )
+        return
+    connection = resolve_connection()
+    url, source = connection.origin, connection.url_source
+    found(f"URL: {url} (from {source})", url=url, url_source=source)
+    fingerprint, source = connection.key.fingerprint, connection.key_source
+    found(f"Key: fingerprint {fingerprint} (from {source})", key_fingerprint=fingerprint, key_source=source)
+    async with ApiClient(connection) as client:
+        auth = await client.check_auth()
+        if not auth.authenticated:
+            raise AuthenticationError(
+                "use the API key",
+                "the deployment answered, but did not accept it",
+                "Set SUTRO_API_KEY to a current key",
+            )
+        found(f"Key accepted ({auth.endpoint}).", key_accepted=True)
+        page = await client.list_jobs_page(limit=1)
+    found(
+        "Jobs can be listed." if page.jobs else "Jobs can be listed; there are none yet.",
+        has_jobs=bool(page.jobs),
+    )
+
+
+def _check_folders(settings: Settings, found: Callable[..., None]) -> None:
+    cache = settings.cache_folder
+    size, text = _size(cache) if cache else (0, "nothing is kept")
+    limit = f", at most {_readable(settings.cache_max_bytes)}" if cache else ""
+    found(
+        f"Cache: {text}{limit}",
+        cache={"folder": cache and str(cache), "bytes": size, "max_bytes": settings.cache_max_bytes},
+    )
+    exports: Path | None = None
+    with suppress(ConfigurationError):
+        exports = settings.export_folder
+    size, text = _size(exports) if exports else (0, "there is no home folder; set SUTRO_MCP_EXPORT_DIR")
+    found(f"Exports: {text}", exports={"folder": exports and str(exports), "bytes": size})
+
+
+def _size(folder: Path) -> tuple[int, str]:
+    """The disk that the files of a folder take, and a text for people; of very many files, the first ones."""
+    if not folder.is_dir():
+        return 0, f"{folder} (not there yet)"
+    sizes = list(islice(_sizes(folder), _MOST_FILES))
+    least = "at least " if len(sizes) == _MOST_FILES else ""
+    return sum(sizes), f"{folder} ({least}{_readable(sum(sizes))})"
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                stat = os.lstat(os.path.join(inside, name))  # noqa: PTH118 - a Path for each name is slow
+                # A cached file with holes takes less than its length, where the system says so.
+                yield getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512
+
+
+def _readable(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
