@@ -45,6 +45,9 @@ _SUTRO_HEADER = re.compile(_HEADER.format("key", 12), _FLAGS)
 _ANY_HEADER = re.compile(_HEADER.format("key|bearer|basic|token|digest", 1), _FLAGS)
 _QUERY = re.compile(r"(\bhttps?://[^\s?\"'<>]*\?)[^\s\"'<>]+", re.IGNORECASE)
 
+# Line ends of every kind, and what a terminal obeys.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 def protect(owner: object, secret: str) -> None:
     """Take `secret` out of everything from now on, as long as `owner` lives."""
@@ -84,10 +87,13 @@ def redact_line(text: str) -> str:
 
 
 class RedactingFormatter(logging.Formatter):
-    """Redacts the finished text. A filter would miss tracebacks, which are added last."""
+    """Redacts the finished text, and keeps it on one line: what a record quotes cannot pass for another.
+
+    A filter would miss tracebacks, which are added last.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact_line(super().format(record))
+        return _CONTROL.sub(_escape, redact_line(super().format(record)))
 
 
 def guard_process(level: str) -> None:
@@ -102,6 +108,10 @@ def guard_process(level: str) -> None:
         import resource  # POSIX only
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode("ascii")
 
 
 def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

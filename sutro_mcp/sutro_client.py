@@ -1,13 +1,14 @@
 """`SutroClient`: the typed HTTP client with results as frames, for use from Python.
 
-It composes `client` and `results`, which know nothing of each other. polars is imported when results are
+It composes `api` and `results`, which know nothing of each other. polars is imported when results are
 first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.results import ArtifactStore, LocalArtifact, Variant
+from sutro_mcp.results import ArtifactStore, LocalArtifact
+from sutro_mcp.results_spec import ResultsSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,27 +58,19 @@ class SutroClient(ApiClient):
         """
         import anyio.to_thread
 
-        variant = Variant(job_id, include_inputs, include_cumulative_logprobs)
-        async with self._store.artifact(self, variant, fresh=disable_cache) as artifact:
-            await artifact.want([(0, artifact.size)])
-            ref = LocalArtifact(
-                path=str(artifact.path),
-                format=artifact.format,
-                job_id=job_id,
-                include_inputs=include_inputs,
-                include_cumulative_logprobs=include_cumulative_logprobs,
-            )
-            return await anyio.to_thread.run_sync(_frame, ref, with_original_df, output_column, unpack_json)
+        spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
+        async with self._store.artifact(self, spec, fresh=disable_cache) as artifact:
+            await artifact.fetch([(0, artifact.size)])
+            local = LocalArtifact(path=str(artifact.path), format=artifact.format, spec=spec)
 
+            def read() -> "pl.DataFrame | pd.DataFrame":
+                from sutro_mcp.results.rows.frames import build_frame
 
-def _frame(
-    ref: LocalArtifact,
-    with_original_df: "pl.DataFrame | pd.DataFrame | None",
-    output_column: str,
-    unpack_json: bool,
-) -> "pl.DataFrame | pd.DataFrame":
-    from sutro_mcp.results.rows.frames import build_frame
+                return build_frame(
+                    local,
+                    with_original_df=with_original_df,
+                    output_column=output_column,
+                    unpack_json=unpack_json,
+                )
 
-    return build_frame(
-        ref, with_original_df=with_original_df, output_column=output_column, unpack_json=unpack_json
-    )
+            return await anyio.to_thread.run_sync(read)

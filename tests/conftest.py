@@ -1,12 +1,15 @@
 """What every test starts from: no key or setting of the developer, no retry that waits."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 import stamina
+
+from sutro_mcp.results import engine
+from sutro_mcp.results.worker.supervisor import Worker
 
 from . import tries
 
@@ -39,10 +42,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """The backend the product runs on."""
+    """The backend the product runs on. For the session, as the process of `shared_worker` outlives a test."""
     return "asyncio"
+
+
+class _SharedWorker(Worker):
+    async def aclose(self) -> None:
+        """It outlives the engine."""
+
+
+@pytest.fixture(scope="module")
+async def shared_worker() -> AsyncIterator[None]:
+    """Every engine of a module's tests uses one process: to start it costs half a second of CPU.
+
+    For tests that only read: `pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]`.
+    """
+    worker = _SharedWorker()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "Worker", lambda: worker)
+        yield
+    await Worker.aclose(worker)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from mcp.types import CallToolResult, TextContent, TextResourceContents
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
-from sutro_mcp.server.live.job_watcher import Beat
+from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.settings import Settings
 
 from .updates import Updates
@@ -102,7 +102,7 @@ async def talk(
     def connect() -> ApiClient:
         return ApiClient(resolve_connection(emulator.api_origin, key, env={}), transport=transport, **options)
 
-    server = build_server(settings, connect, beat=Beat(0.01, 0.02))
+    server = build_server(settings, connect, watching=PollSchedule(0.01, 0.02))
     async with Client(
         server, mode=era, elicitation_callback=person, extensions=extensions, message_handler=updates
     ) as client:

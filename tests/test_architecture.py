@@ -14,18 +14,39 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "untrusted": (set(), set()),
     "redaction": (set(), set()),
     "errors": (set(), set()),
+    "file_access": (set(), set()),
+    "concurrency": (set(), {"anyio"}),
+    # A record that both `api` and `results` need, which know nothing of each other.
+    "results_spec": (set(), set()),
     "settings": ({"errors", "untrusted"}, {"pydantic"}),
     "host_configs": (set(), set()),
+    "asgi_serving": (set(), {"uvicorn"}),
     "console": ({"redaction"}, set()),
     "check": ({"api", "settings", "errors"}, set()),
-    "api": ({"errors", "untrusted", "redaction"}, {"httpx", "pydantic", "anyio", "stamina"}),
-    "results": ({"errors", "untrusted"}, {"polars", "pydantic", "pydantic_core", "anyio", "pandas"}),
-    "sutro_client": ({"api", "results"}, {"anyio", "polars", "pandas"}),
-    "server": (
-        {"api", "results", "settings", "errors", "untrusted", "redaction"},
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "uvicorn"},
+    "api": (
+        {"errors", "file_access", "untrusted", "redaction", "results_spec"},
+        {"httpx", "pydantic", "anyio", "stamina"},
     ),
-    "emulator": (set(), {"starlette", "polars", "uvicorn"}),
+    "results": (
+        {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
+        {"polars", "pydantic", "pydantic_core", "anyio", "pandas"},
+    ),
+    "sutro_client": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
+    "server": (
+        {
+            "api",
+            "results",
+            "results_spec",
+            "settings",
+            "errors",
+            "untrusted",
+            "redaction",
+            "concurrency",
+            "asgi_serving",
+        },
+        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
+    ),
+    "emulator": ({"asgi_serving"}, {"starlette", "polars"}),
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
         {

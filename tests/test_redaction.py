@@ -140,17 +140,20 @@ def test_what_is_shorter_than_any_secret_stays() -> None:
     del long_enough, too_short
 
 
-def test_a_log_record_is_redacted_with_its_traceback() -> None:
-    """A filter would miss it there."""
+def test_a_log_record_is_one_line_redacted_with_its_traceback() -> None:
+    """Where a filter would miss it; and what a caller names cannot pass for a line of ours."""
     key = ApiKey("sk_canary_0123456789")
     try:
         raise ValueError(f"Illegal header value {key.reveal()}")
     except ValueError:
-        record = logging.LogRecord("a", 40, "f", 1, "sent %s", (key.reveal(),), sys.exc_info())
+        record = logging.LogRecord(
+            "a", 40, "f", 1, "sent %s", (f"{key.reveal()}\nERROR fake:\x1b[31m\u2028stolen",), sys.exc_info()
+        )
     text = RedactingFormatter().format(record)
     assert key.reveal() not in text
-    assert text.splitlines()[0] == f"sent {MASK}"
-    assert text.splitlines()[-1] == f"ValueError: Illegal header value {MASK}"
+    assert len(text.splitlines()) == 1
+    assert text.startswith(rf"sent {MASK}\nERROR fake:\x1b[31m\u2028stolen\nTraceback")
+    assert text.endswith(rf"\nValueError: Illegal header value {MASK}")
 
 
 _GUARDED = """

@@ -10,7 +10,7 @@ import httpx
 
 from sutro_mcp.api.artifact.part_file import OnBytes
 from sutro_mcp.api.artifact.ranges import RemoteArtifact
-from sutro_mcp.api.artifact.results_routes import DownloadedFile, Results, Wanted
+from sutro_mcp.api.artifact.results_routes import DownloadedFile, Results
 from sutro_mcp.errors import (
     ConnectionFailedError,
     DeadlineExceededError,
@@ -20,6 +20,7 @@ from sutro_mcp.errors import (
     ServiceUnavailableError,
     UnexpectedReplyError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 
 from .credentials import Connection
 from .http import Http, T
@@ -192,31 +193,28 @@ class ApiClient:
         """What results are kept under: `Connection.identity`."""
         return self.connection.identity
 
-    async def open_results(
-        self, job_id: str, *, include_inputs: bool = False, include_cumulative_logprobs: bool = False
-    ) -> RemoteArtifact | None:
+    async def open_results(self, spec: ResultsSpec) -> RemoteArtifact | None:
         """The results of a job for reading in parts, after one request.
 
         None where the deployment has no link to them, or does not say how long they are: `fetch_results`
         then tries every route, and says what is wrong if none delivers.
         """
-        return await self._results.open(Wanted(_checked(job_id), include_inputs, include_cumulative_logprobs))
+        _checked(spec.job_id)
+        return await self._results.open(spec)
 
     async def fetch_results(
         self,
-        job_id: str,
+        spec: ResultsSpec,
         directory: Path,
         *,
-        include_inputs: bool = False,
-        include_cumulative_logprobs: bool = False,
-        on_progress: OnBytes | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> DownloadedFile:
         """The results of a job as a new private file in `directory`, by whatever route the deployment has.
 
-        `on_progress` is called with the bytes that have come and the total, if it is known.
+        `on_bytes` is called with the bytes that have come and the total, if it is known.
         """
-        wanted = Wanted(_checked(job_id), include_inputs, include_cumulative_logprobs)
-        return await self._results.fetch(wanted, directory, on_progress)
+        _checked(spec.job_id)
+        return await self._results.fetch(spec, directory, on_bytes)
 
     async def download_job_results(
         self,
@@ -231,10 +229,10 @@ class ApiClient:
         An interrupted download leaves `destination` + `.part` and `.part.etag`, and the next call goes on
         there.
         """
-        wanted = Wanted(_checked(job_id), include_inputs, include_cumulative_logprobs)
+        spec = ResultsSpec(_checked(job_id), include_inputs, include_cumulative_logprobs)
         if await anyio.Path(destination).is_dir():
-            raise InvalidArgumentError(wanted.doing, "the destination is a folder", "Name a file in it")
-        return await self._results.save(wanted, destination)
+            raise InvalidArgumentError(spec.doing, "the destination is a folder", "Name a file in it")
+        return await self._results.save(spec, destination)
 
     async def stream_job_progress(self, job_id: str) -> AsyncGenerator[JobProgress]:
         """Updates of a job as they happen. Ends with the stream, which may be before the job does."""

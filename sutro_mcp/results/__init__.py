@@ -4,7 +4,7 @@ Importing this package must not import polars: the server does, and there polars
 `frames` is the exception, for library callers.
 """
 
-from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, Progress, Variant
+from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, OnBytes
 from .engine import ResultsEngine, results_engine
 from .request_models import (
     Cell,
@@ -13,11 +13,15 @@ from .request_models import (
     ExpectedResults,
     ExportFormat,
     ExportReport,
+    ExportRequest,
     LocalArtifact,
     Page,
+    PageRequest,
     QualityFlag,
+    QueryRequest,
     Sample,
     Summary,
+    SummaryRequest,
     TopValue,
 )
 from .single_flight import OnProgress
@@ -31,16 +35,19 @@ __all__ = [
     "ExpectedResults",
     "ExportFormat",
     "ExportReport",
+    "ExportRequest",
     "FetchedArtifact",
     "LocalArtifact",
+    "OnBytes",
     "OnProgress",
     "Page",
-    "Progress",
+    "PageRequest",
     "QualityFlag",
+    "QueryRequest",
     "ResultsEngine",
     "Sample",
     "Summary",
+    "SummaryRequest",
     "TopValue",
-    "Variant",
     "results_engine",
 ]

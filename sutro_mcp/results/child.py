@@ -1,62 +1,81 @@
-"""The worker process: reads artifacts where a crash of polars cannot take the server with it.
+"""Child processes, in which a crash of polars or hostile SQL cannot touch the server.
 
-It speaks frames over its own stdin and stdout: four bytes of length, then JSON. A request is
-`{"task", "request"}`, a reply `{"answer"}` or `{"error": {"type", "parts"}}` with an error of
-`sutro_mcp.errors`; anything else that goes wrong is `{"crash": class name}` with the traceback on stderr.
-Before its reply it may say `{"want": spans}` (answered by true or false: it then replies `{"stopped"}`),
-`{"ahead": spans}` and `{"rows": [done, total]}`. The process ends when its stdin does or its
-parent is gone, so it never outlives the server, busy or not.
+`reader` makes pages, summaries and exports until its stdin ends. `query` loads one artifact, gives up every
+right, and only then hears the SQL: it is not even in the process while that could still open something.
+Both end soon after their parent, so they never outlive the server, busy or not.
 """
 
-import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
-from sutro_mcp.errors import SutroError
-from sutro_mcp.results.worker.protocol import Channel, Pipe, StoppedError
-from sutro_mcp.results.worker.sandbox import cap_memory, end_with_parent
+from sutro_mcp.results.worker.protocol import Channel, Pipe, reply_of
+from sutro_mcp.results.worker.sandbox import apply_limits, cap_memory, end_with_parent
 
-Task = Callable[[Any, Channel], BaseModel]
+from .request_models import Loaded, LoadRequest, LocalArtifact, Request
+
+Tasks = Mapping[type[Request], Callable[[LocalArtifact, Any, Channel], BaseModel]]
 
 
-def serve(pipe: Pipe) -> None:
+def reader_tasks() -> Tasks:
+    """What a reused process does. Loads polars."""
+    from .export.export import make_export
+    from .request_models import ExportRequest, PageRequest, SummaryRequest
+    from .rows.page import make_page
+    from .summary.summariser import make_summary
+
+    return {PageRequest: make_page, SummaryRequest: make_summary, ExportRequest: make_export}
+
+
+def query_tasks() -> Tasks:
+    """What the process of one query does. Loads polars."""
+    from .request_models import Page, QueryRequest
+    from .sql.polars_engine import run_query, warm_up
+    from .sql.table import Table, load_table
+
+    loaded: list[Table] = []
+
+    def load(artifact: LocalArtifact, _request: LoadRequest, _channel: Channel) -> Loaded:
+        table = load_table(artifact)
+        warm_up()
+        apply_limits()
+        loaded.append(table)
+        return Loaded()
+
+    def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> Page:
+        return run_query(loaded[0], request)
+
+    return {LoadRequest: load, QueryRequest: query}
+
+
+KINDS: dict[str, Callable[[], Tasks]] = {"reader": reader_tasks, "query": query_tasks}
+
+
+def serve(pipe: Pipe, tasks: Tasks) -> None:
     """Answer requests until they end."""
-    # Here, so that a process that is started ahead of need loads them ahead, too.
-    from .tasks import TASKS
-
     while (message := pipe.receive()) is not None:
-        pipe.send(_answer(TASKS, message, pipe))
+        pipe.send(reply_of(partial(_work, tasks, message, pipe)))
 
 
-def _answer(tasks: Mapping[str, Task], message: dict[str, Any], pipe: Pipe) -> bytes:
-    try:
-        answer = tasks[message["task"]](message["request"], pipe)
-        return b'{"answer":' + answer.model_dump_json().encode() + b"}"
-    except SutroError as error:
-        parts = [error.doing, error.happened, error.next_step]
-        return json.dumps({"error": {"type": type(error).__name__, "parts": parts}}).encode()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except StoppedError:
-        return b'{"stopped":true}'
-    except BaseException as error:  # a panic in polars derives from BaseException
-        traceback.print_exc()
-        return json.dumps({"crash": type(error).__name__}).encode()
+def _work(tasks: Tasks, message: dict[str, Any], pipe: Pipe) -> BaseModel:
+    request, task = {each.__name__: (each, task) for each, task in tasks.items()}[message["task"]]
+    artifact = LocalArtifact.model_validate(message["artifact"])
+    return task(artifact, request.model_validate(message["request"]), pipe)
 
 
-def main() -> None:
-    """Keep the pipe for frames: whatever a library prints goes to stderr."""
+def main(kind: str) -> None:
+    """Keep stdout for the conversation: what a library prints goes to stderr."""
     cap_memory()
     end_with_parent()
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
-        serve(Pipe(sys.stdin.buffer, sink))
+        # Loaded before the first request, so that a process which is started ahead of need is ready.
+        serve(Pipe(sys.stdin.buffer, sink), KINDS[kind]())
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

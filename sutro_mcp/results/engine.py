@@ -1,54 +1,60 @@
 """Results of jobs as pages, summaries, query answers and files: artifact store in front, workers behind."""
 
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
 
-import anyio
+from anyio.abc import TaskGroup
 
-from sutro_mcp.errors import ArtifactChangedError, WorkerError
+from sutro_mcp.concurrency import LRU, background, meanwhile
+from sutro_mcp.errors import ArtifactChangedError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder import discard, real_path, stamp
-from sutro_mcp.results.worker.confined import QueryRunner, check_platform
-from sutro_mcp.results.worker.supervisor import Worker
+from sutro_mcp.results.worker.sandbox import check_platform
+from sutro_mcp.results.worker.supervisor import QueryRunner, Worker
+from sutro_mcp.results_spec import ResultsSpec
 
-from .cache import ArtifactSource, ArtifactStore, CachedArtifact, Variant, private_folder
+from .cache import ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
 from .request_models import (
     ExpectedResults,
-    ExportFormat,
     ExportReport,
     ExportRequest,
     LocalArtifact,
     Page,
     PageRequest,
     QueryRequest,
+    Request,
     Summary,
     SummaryRequest,
 )
-from .single_flight import OnProgress, SingleFlight, bytes_to, meanwhile, rows_to
+from .single_flight import OnProgress, SingleFlight, bytes_to, rows_to
 
 T = TypeVar("T")
 
 # Hosts give up on a call after a minute.
 _PATIENCE = 45.0
-_SUMMARIES = 64
+_MOST_SUMMARIES = 64
 
 
 class ResultsEngine:
-    """Reads artifacts for one server. Open it with `results_engine`."""
+    """Reads artifacts for one server. Open it with `results_engine`.
 
-    def __init__(self, store: ArtifactStore, flights: SingleFlight) -> None:
+    Every method takes the deployment that has the results, which of them are meant, and a request. Those
+    that may take long raise StillWorkingError then; the same call again joins the same work.
+    """
+
+    def __init__(self, store: ArtifactStore, group: TaskGroup, patience: float) -> None:
         self._store = store
-        self._flights = flights
+        self._flights = SingleFlight(group, patience)
         # A page must not wait for somebody's summary of ten million rows.
         self._pages = Worker()
         self._long = Worker()
         self._queries = QueryRunner()
-        # Each with the file that it was made of.
-        self._summaries: OrderedDict[Hashable, tuple[Path, Summary]] = OrderedDict()
+        # By the file that they were made of, and the request.
+        self._summaries = LRU[tuple[Path | None, Request], Summary](_MOST_SUMMARIES)
         self._folders: dict[Path, Path] = {}
 
     async def aclose(self) -> None:
@@ -59,199 +65,157 @@ class ResultsEngine:
     async def page(
         self,
         source: ArtifactSource,
-        variant: Variant,
+        spec: ResultsSpec,
+        request: PageRequest,
         *,
-        offset: int = 0,
-        limit: int = 20,
-        columns: Sequence[str] = (),
-        unpack_json: bool = True,
-        output_column: str = "inference_result",
-        max_cell_chars: int = 500,
-        max_chars: int = 9_000,
         fresh: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Page:
-        """Rows from `offset`, as many of `limit` as fit into `max_chars` characters of JSON text."""
+        """The rows asked for. `fresh` reads them from the deployment, whatever is kept."""
 
         async def make(artifact: CachedArtifact) -> Page:
-            from .parquet import HEAD, TAIL  # a server that starts has no file to read yet
+            from .parquet import opening_ranges  # a server that starts has no file to read yet
 
-            # Where reading begins, asked for before the worker, which may be busy, knows that it needs it.
-            spans = [(max(artifact.size - TAIL, 0), artifact.size)]
-            if offset == 0 and not columns:
-                spans.append((0, min(HEAD, artifact.size)))
-            await artifact.want(spans)
-            request = PageRequest(
-                artifact=_ref(artifact, variant),
-                offset=offset,
-                limit=limit,
-                columns=tuple(columns),
-                unpack_json=unpack_json,
-                output_column=output_column,
-                max_cell_chars=max_cell_chars,
-                max_chars=max_chars,
-            )
+            # Asked for before the worker, which may be busy, knows that it needs it.
+            with_head = request.offset == 0 and not request.columns
+            await artifact.fetch(opening_ranges(artifact.size, with_head=with_head))
             with artifact.reporting(bytes_to(on_progress)):
-                doing = f"read rows of {variant.job_id}"
-                return await self._pages.run("page", request, Page, doing, artifact)
+                return await self._pages.run(_local(artifact, spec), request, Page, artifact)
 
         # It loads its libraries while the first bytes come.
         await self._pages.start()
-        return await self._read(source, variant, make, fresh, on_progress)
+        return await self._read(source, spec, make, on_progress, fresh=fresh)
 
     async def summary(
         self,
         source: ArtifactSource,
-        variant: Variant,
+        spec: ResultsSpec,
+        request: SummaryRequest,
         *,
-        promise: Callable[[], Awaitable[ExpectedResults]] | None = None,
-        unpack_json: bool = True,
-        output_column: str = "inference_result",
+        expected: Callable[[], Awaitable[ExpectedResults]] | None = None,
         fresh: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Summary:
-        """The summary of all rows, at most `SUMMARY_CHARS` characters of JSON text, kept for the next caller.
+        """The summary of all rows, kept for the next caller. `expected` asks what the job says of them."""
 
-        Raises StillWorkingError when it takes long; the next call joins the same work.
-        """
-        doing = f"summarise the results of {variant.job_id}"
-
-        async def work(report: OnProgress) -> tuple[Path, Summary]:
+        async def work(notify: OnProgress) -> Summary:
             await self._long.start()
-            async with meanwhile(promise or _nothing_promised) as promised:
+            async with meanwhile(expected or _nothing_expected) as job:
 
-                async def make(artifact: CachedArtifact) -> tuple[Path, Summary]:
-                    from .parquet import TAIL
+                async def make(artifact: CachedArtifact) -> Summary:
+                    from .parquet import opening_ranges
 
-                    job = await promised()
-                    request = SummaryRequest(
-                        artifact=_ref(artifact, variant),
-                        expected_rows=job.num_rows,
-                        json_schema=job.json_schema,
-                        output_column=output_column,
-                        unpack_json=unpack_json,
-                    )
+                    asked = request.model_copy(update={"expected": await job()})
                     # Where reading begins and, beside it, everything.
-                    early = [(max(artifact.size - TAIL, 0), artifact.size), (0, artifact.size)]
-                    run, told = self._long.run, rows_to(report)
-                    return artifact.path, await run("summary", request, Summary, doing, artifact, told, early)
+                    prefetch = [*opening_ranges(artifact.size), (0, artifact.size)]
+                    local, rows = _local(artifact, spec), rows_to(notify)
+                    summary = await self._long.run(local, asked, Summary, artifact, rows, prefetch)
+                    if not fresh:
+                        self._summaries[artifact.path, request] = summary
+                    return summary
 
-                return await self._read(source, variant, make, fresh, report)
+                return await self._read(source, spec, make, notify, fresh=fresh)
 
-        key = (source.cache_identity, variant, unpack_json, output_column)
-        if fresh:
-            _, summary = await self._flights.join((key, token_hex(8)), doing, work, on_progress)
-            return summary
-        kept = self._summaries.pop(key, None)
-        if kept is None or kept[0] != self._store.path_of(source, variant):
-            kept = await self._flights.join(key, doing, work, on_progress)
-        self._summaries[key] = kept
-        while len(self._summaries) > _SUMMARIES:
-            self._summaries.popitem(last=False)
-        return kept[1]
+        kept = (self._store.path_of(source, spec), request)
+        if kept in self._summaries and not fresh:
+            return self._summaries[kept]
+        key = (source.cache_identity, spec, request, fresh and token_hex(8))
+        return await self._flights.run(key, request.doing(spec), work, on_progress)
 
     async def query(
         self,
         source: ArtifactSource,
-        variant: Variant,
-        sql: str,
+        spec: ResultsSpec,
+        request: QueryRequest,
         *,
-        limit: int = 50,
-        max_chars: int = 9_000,
         on_progress: OnProgress | None = None,
     ) -> Page:
-        """The first `limit` rows that one SELECT over the table `results` yields, as many as fit.
+        """The first rows that one SELECT over the table `results` yields, as many as fit.
 
-        Raises InvalidArgumentError for SQL that cannot be run, and StillWorkingError as `summary` does.
+        Raises InvalidArgumentError for SQL that cannot be run.
         """
         check_platform()
-        request = QueryRequest(sql=sql, limit=limit, max_chars=max_chars)
 
-        async def make(artifact: CachedArtifact, report: OnProgress) -> Page:
-            with artifact.reporting(bytes_to(report)):
-                await artifact.want([(0, artifact.size)])
-            return await self._queries.run(_ref(artifact, variant), request)
+        async def make(artifact: CachedArtifact, _notify: OnProgress) -> Page:
+            return await self._queries.run(_local(artifact, spec), request)
 
-        async def work(report: OnProgress) -> Page:
-            return await self._read(source, variant, lambda artifact: make(artifact, report), False, report)
-
-        key = ("query", source.cache_identity, variant, request)
-        return await self._flights.join(key, f"query the results of {variant.job_id}", work, on_progress)
+        key = (source.cache_identity, spec, request)
+        return await self._of_the_whole(key, source, spec, request, make, on_progress)
 
     async def export(
         self,
         source: ArtifactSource,
-        variant: Variant,
+        spec: ResultsSpec,
+        request: ExportRequest,
         *,
-        folder: Path,
-        file_name: str,
-        form: ExportFormat | None = None,
-        unpack_json: bool = True,
-        output_column: str = "inference_result",
-        join_with: str = "",
-        overwrite: bool = False,
         on_progress: OnProgress | None = None,
     ) -> ExportReport:
-        """Write all rows into a new file in `folder`, by the rules of `SutroClient.get_job_results`.
+        """Write all rows into a new file, by the rules of `SutroClient.get_job_results`.
 
-        Links in the path of `folder` are followed once, when it is first named, and never again. Raises
-        StillWorkingError when it takes long; the same call again joins the same work.
+        Links in the path of the folder are followed once, when it is first named, and never again.
         """
-        name, form = export_name(file_name, form)
-        if join_with:
-            joinable_name(join_with)
-        folder = self._folders.setdefault(folder, real_path(folder))
-        doing = f"export the results of {variant.job_id}"
+        name, form = export_name(request.file_name, request.format)
+        if request.join_with:
+            joinable_name(request.join_with)
+        folder = self._folders.setdefault(request.folder, real_path(request.folder))
+        request = request.model_copy(update={"folder": folder, "file_name": name, "format": form})
 
-        async def make(artifact: CachedArtifact, report: OnProgress) -> ExportReport:
-            with artifact.reporting(bytes_to(report)):
-                await artifact.want([(0, artifact.size)])
-            request = ExportRequest(
-                artifact=_ref(artifact, variant),
-                folder=str(folder),
-                file_name=name,
-                temporary=f".sutro-export-{token_hex(8)}.part",
-                format=form,
-                unpack_json=unpack_json,
-                output_column=output_column,
-                join_with=join_with,
-                overwrite=overwrite,
-            )
+        async def make(artifact: CachedArtifact, notify: OnProgress) -> ExportReport:
+            temporary = f".sutro-export-{token_hex(8)}.part"
+            asked = request.model_copy(update={"temporary": temporary})
+            local, rows = _local(artifact, spec), rows_to(notify)
             try:
-                return await self._long.run("export", request, ExportReport, doing, artifact, rows_to(report))
-            except BaseException as error:
+                return await self._long.run(local, asked, ExportReport, artifact, rows)
+            except BaseException:
                 # A worker that was stopped half way could not tidy up itself.
-                discard(folder, request.temporary)
-                if isinstance(error, WorkerError):
-                    advice = "No file was written: try Parquet, or without inputs and join_with"
-                    raise WorkerError(doing, error.happened, advice) from None
+                discard(folder, temporary)
                 raise
 
-        async def work(report: OnProgress) -> ExportReport:
-            return await self._read(source, variant, lambda artifact: make(artifact, report), False, report)
-
-        key = ("export", source.cache_identity, variant, folder, name, form)
         # A file to join with may be another one by the time somebody asks again.
-        options = (unpack_json, output_column, join_with, join_with and stamp(folder / join_with), overwrite)
-        report = await self._flights.join((*key, *options), doing, work, on_progress)
+        joined = request.join_with and stamp(folder / request.join_with)
+        key = (source.cache_identity, spec, request, joined)
+        write = partial(self._of_the_whole, key, source, spec, request, make, on_progress)
+        report = await write()
         if (stamp(folder / name) or (0, None))[1] != report.bytes:
             # It was written for a caller who had left, and has gone since.
-            report = await self._flights.join((*key, *options), doing, work, on_progress)
+            report = await write()
         return report
+
+    async def _of_the_whole(
+        self,
+        key: Hashable,
+        source: ArtifactSource,
+        spec: ResultsSpec,
+        request: Request,
+        make: Callable[[CachedArtifact, OnProgress], Awaitable[T]],
+        on_progress: OnProgress | None,
+    ) -> T:
+        """Work under `key` on an artifact that is whole on disk."""
+
+        async def work(notify: OnProgress) -> T:
+            async def make_of_the_whole(artifact: CachedArtifact) -> T:
+                with artifact.reporting(bytes_to(notify)):
+                    await artifact.fetch([(0, artifact.size)])
+                return await make(artifact, notify)
+
+            return await self._read(source, spec, make_of_the_whole, notify)
+
+        return await self._flights.run(key, request.doing(spec), work, on_progress)
 
     async def _read(
         self,
         source: ArtifactSource,
-        variant: Variant,
+        spec: ResultsSpec,
         make: Callable[[CachedArtifact], Awaitable[T]],
-        fresh: bool,
         on_progress: OnProgress | None,
+        *,
+        fresh: bool = False,
     ) -> T:
         """What `make` makes of the artifact; once more if that was replaced meanwhile."""
 
         async def once() -> T:
-            told = bytes_to(on_progress)
-            async with self._store.artifact(source, variant, fresh=fresh, on_progress=told) as artifact:
+            on_bytes = bytes_to(on_progress)
+            async with self._store.artifact(source, spec, fresh=fresh, on_bytes=on_bytes) as artifact:
                 return await make(artifact)
 
         try:
@@ -266,35 +230,32 @@ async def results_engine(
 ) -> AsyncGenerator[ResultsEngine]:
     """An engine with its workers, which are gone when the block ends.
 
-    Artifacts are kept in `folder` for the next process, at most `capacity` bytes of them; without a folder,
-    or where it cannot be made private, they are gone with the block. A caller waits `patience` seconds at
-    most for a summary or an export.
+    Artifacts are kept below `folder` for the next process, at most `capacity` bytes of them; without it, or
+    where others may write into it, they are gone with the block. A caller waits `patience` seconds at
+    most for a summary, a query or an export.
     """
-    store = ArtifactStore(private_folder(folder) if folder is not None else None, capacity)
-    group = anyio.create_task_group()
-    # Not as a block, which would make a group of whatever is raised in it.
-    await group.__aenter__()
-    engine = ResultsEngine(store, SingleFlight(group, patience))
+    store = ArtifactStore(kept_folder(folder), capacity)
     try:
-        yield engine
+        async with background() as group:
+            engine = ResultsEngine(store, group, patience)
+            try:
+                yield engine
+            finally:
+                group.cancel_scope.cancel()
+                await engine.aclose()
     finally:
-        group.cancel_scope.cancel()
-        await engine.aclose()
         store.close()
-        await group.__aexit__(None, None, None)
 
 
-def _ref(artifact: CachedArtifact, variant: Variant) -> LocalArtifact:
+def _local(artifact: CachedArtifact, spec: ResultsSpec) -> LocalArtifact:
     return LocalArtifact(
         path=str(artifact.path),
         format=artifact.format,
-        job_id=variant.job_id,
+        spec=spec,
         inode=artifact.inode,
         is_whole=artifact.is_whole,
-        include_inputs=variant.include_inputs,
-        include_cumulative_logprobs=variant.include_cumulative_logprobs,
     )
 
 
-async def _nothing_promised() -> ExpectedResults:
+async def _nothing_expected() -> ExpectedResults:
     return ExpectedResults()

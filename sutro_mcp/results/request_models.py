@@ -4,9 +4,12 @@ These models cross two boundaries, the worker's pipe and the MCP reply, so they 
 Text in them has passed `untrusted.visible`. Importing this module must not import polars.
 """
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from sutro_mcp.results_spec import ResultsSpec
 
 Cell = str | int | float | bool | None
 ExportFormat = Literal["parquet", "csv", "jsonl"]
@@ -25,17 +28,28 @@ class LocalArtifact(_Model):
 
     path: str
     format: Literal["parquet", "json", "csv"]
-    job_id: str
+    spec: ResultsSpec
     inode: int | None = None
     is_whole: bool = True
-    include_inputs: bool = False
-    include_cumulative_logprobs: bool = False
 
 
-class PageRequest(_Model):
-    """Which rows, which columns, and how much of them."""
+class Request(_Model):
+    """A task for a child process, about one artifact."""
 
-    artifact: LocalArtifact
+    aim: ClassVar[str] = "read the results of"
+    advice: ClassVar[str] = (
+        "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged"
+    )
+
+    def doing(self, spec: ResultsSpec) -> str:
+        """The task in words, as errors begin."""
+        return f"{self.aim} {spec.job_id}"
+
+
+class PageRequest(Request):
+    """Rows from `offset` on: as many of `limit` as fit into `max_chars` characters of JSON text."""
+
+    aim = "read rows of"
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] = 20
     columns: tuple[str, ...] = ()
@@ -56,17 +70,6 @@ class Page(_Model):
     shortened: str | None = None
 
 
-class SummaryRequest(_Model):
-    """What to summarise, and what the job says of it."""
-
-    artifact: LocalArtifact
-    expected_rows: int | None = None
-    json_schema: dict[str, Any] | None = None
-    output_column: str = "inference_result"
-    unpack_json: bool = True
-    max_chars: int = SUMMARY_CHARS
-
-
 class ExpectedResults(_Model):
     """What a job says of its results."""
 
@@ -74,18 +77,33 @@ class ExpectedResults(_Model):
     json_schema: dict[str, Any] | None = None
 
 
-class ExportRequest(_Model):
-    """What to write, and where: names that were checked, in a folder whose path has no links."""
+class SummaryRequest(Request):
+    """How to read the outputs. The engine adds what the job says of its results."""
 
-    artifact: LocalArtifact
-    folder: str
+    aim = "summarise the results of"
+    unpack_json: bool = True
+    output_column: str = "inference_result"
+    max_chars: int = SUMMARY_CHARS
+    expected: ExpectedResults = ExpectedResults()
+
+
+class ExportRequest(Request):
+    """What to write, and where. Without a `format`, the ending of `file_name` tells it.
+
+    The engine hands on a folder whose path has no links, names that were checked, the format, and a
+    `temporary` name for the file while it grows.
+    """
+
+    aim = "export the results of"
+    advice = "No file was written: try Parquet, or without inputs and join_with"
+    folder: Path
     file_name: str
-    temporary: str
-    format: ExportFormat
+    format: ExportFormat | None = None
     unpack_json: bool = True
     output_column: str = "inference_result"
     join_with: str = ""
     overwrite: bool = False
+    temporary: str = ""
 
 
 class ExportReport(_Model):
@@ -101,12 +119,25 @@ class ExportReport(_Model):
     remarks: list[str] = []
 
 
-class QueryRequest(_Model):
+class LoadRequest(Request):
+    """Get ready for a query: the table in memory, and every right given up."""
+
+    aim = "query the results of"
+    advice = "Use get_job_results: the results may be too large for SQL, or damaged"
+
+
+class Loaded(_Model):
+    """Ready."""
+
+
+class QueryRequest(Request):
     """A SELECT over the table `results`, and how much of what it yields to show.
 
     `checked` says whether SQL is looked at before it runs, for better refusals; safety does not rest on it.
     """
 
+    aim = "query the results of"
+    advice = "It may need too much memory or time: filter or aggregate, and join only ON equal columns"
     sql: str
     limit: Annotated[int, Field(ge=1)] = 50
     max_chars: int = 9_000

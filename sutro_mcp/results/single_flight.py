@@ -1,11 +1,10 @@
 """Long work that several callers may wait for, and that outlives the patience of a host.
 
 Hosts give up on a call after about a minute, and call again. So work that takes longer goes on without its
-caller, who is told so, and whoever asks for the same again joins it or gets what it found.
+caller, who is told so; the same call again joins it or gets what it found.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -29,56 +28,23 @@ def bytes_to(on_progress: OnProgress | None) -> Callable[[int, int | None], None
     if on_progress is None:
         return None
 
-    def report(come: int, size: int | None) -> None:
+    def on_bytes(come: int, size: int | None) -> None:
         share = come / size if size else 0.0
         of = f" of {size:,}" if size else ""
         on_progress(share / 2, f"{come:,}{of} bytes fetched")
 
-    return report
+    return on_bytes
 
 
-def rows_to(report: OnProgress) -> Callable[[int, int], None]:
-    """Tells `report` of rows that are read."""
-    return lambda done, total: report(0.5 + done / max(total, 1) / 2, f"{done:,} of {total:,} rows read")
-
-
-@asynccontextmanager
-async def meanwhile(call: Callable[[], Awaitable[T]]) -> AsyncGenerator[Callable[[], Awaitable[T]]]:
-    """`call` runs while the block does; what the block gets waits for its result, or raises its error."""
-    landed = anyio.Event()
-    results: list[T] = []
-    failures: list[Exception] = []
-
-    async def run() -> None:
-        try:
-            results.append(await call())
-        except Exception as error:
-            failures.append(error)
-        landed.set()
-
-    async def result() -> T:
-        await landed.wait()
-        if failures:
-            raise failures[0]
-        return results[0]
-
-    failure: Exception | None = None
-    async with anyio.create_task_group() as group:
-        group.start_soon(run)
-        # Kept and raised outside: what leaves a task group comes as a group.
-        try:
-            yield result
-        except Exception as error:
-            failure = error
-        group.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+def rows_to(on_progress: OnProgress) -> Callable[[int, int], None]:
+    """Tells `on_progress` of rows that are read: the second half."""
+    return lambda done, total: on_progress(0.5 + done / max(total, 1) / 2, f"{done:,} of {total:,} rows read")
 
 
 @dataclass
 class _Flight:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    landed: anyio.Event = field(default_factory=anyio.Event)
+    is_over: anyio.Event = field(default_factory=anyio.Event)
     listeners: list[OnProgress] = field(default_factory=list[OnProgress])
     waiters: int = 0
     was_left: bool = False
@@ -88,12 +54,12 @@ class _Flight:
     ended: float = 0.0
 
     @property
-    def is_over(self) -> bool:
-        """Whether nobody can be given what it finds: it was cancelled, or it ended too long ago."""
-        old = self.landed.is_set() and anyio.current_time() - self.ended > _KEPT_SECONDS
+    def is_useless(self) -> bool:
+        """Whether it was cancelled, or what it found is too old."""
+        old = self.is_over.is_set() and anyio.current_time() - self.ended > _KEPT_SECONDS
         return old or self.scope.cancel_called
 
-    def report(self, share: float, words: str) -> None:
+    def notify(self, share: float, words: str) -> None:
         self.words = words
         for listener in self.listeners:
             listener(share, words)
@@ -108,7 +74,7 @@ class SingleFlight:
         self._patience = patience
         self._flights: dict[Hashable, _Flight] = {}
 
-    async def join(
+    async def run(
         self,
         key: Hashable,
         doing: str,
@@ -117,10 +83,10 @@ class SingleFlight:
     ) -> T:
         """What `work` returns or raises. Raises StillWorkingError when it takes too long; it goes on then.
 
-        Work that nobody waits for any more because all its callers were cancelled is cancelled, too.
+        Work is cancelled when all its callers were, unless one was told that it goes on.
         """
         flight = self._flights.get(key)
-        if flight is None or flight.is_over:
+        if flight is None or flight.is_useless:
             flight = self._flights[key] = _Flight()
             self._group.start_soon(self._fly, key, flight, work)
         flight.waiters += 1
@@ -128,7 +94,7 @@ class SingleFlight:
             flight.listeners.append(on_progress)
         try:
             with anyio.move_on_after(self._patience):
-                await flight.landed.wait()
+                await flight.is_over.wait()
         except BaseException:
             if flight.waiters == 1 and not flight.was_left:
                 flight.scope.cancel()
@@ -137,7 +103,7 @@ class SingleFlight:
             flight.waiters -= 1
             if on_progress:
                 flight.listeners.remove(on_progress)
-        if not flight.landed.is_set():
+        if not flight.is_over.is_set():
             flight.was_left = True
             raise StillWorkingError(
                 f"{doing} within {self._patience:g} seconds",
@@ -154,16 +120,16 @@ class SingleFlight:
     ) -> None:
         try:
             with flight.scope:
-                flight.result = await work(flight.report)
+                flight.result = await work(flight.notify)
         except Exception as error:
             flight.error = error
         finally:
             flight.ended = anyio.current_time()
-            flight.landed.set()
+            flight.is_over.set()
             if not flight.was_left or flight.scope.cancelled_caught:
                 self._forget(key, flight)
-            left = [name for name, each in self._flights.items() if each.landed.is_set()]
-            for name in left[: max(len(left) - _MOST_KEPT, 0)]:
+            over = [name for name, each in self._flights.items() if each.is_over.is_set()]
+            for name in over[: max(len(over) - _MOST_KEPT, 0)]:
                 del self._flights[name]
 
     def _forget(self, key: Hashable, flight: _Flight) -> None:

@@ -10,13 +10,13 @@ from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
-from sutro_mcp.server.extensions.icons import show_icons
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
-from sutro_mcp.server.live.job_watcher import Beat
-from sutro_mcp.server.live.subscriptions import Subscribers, promise_no_list_changes
-from sutro_mcp.server.protocol.mcp_server import SutroServer, refuse_cursors
-from sutro_mcp.server.protocol.middleware import outbound
+from sutro_mcp.server.live.job_watcher import SCHEDULE
+from sutro_mcp.server.live.status_poller import PollSchedule
+from sutro_mcp.server.live.subscriptions import Subscribers
+from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.protocol.middleware import MIDDLEWARE
 from sutro_mcp.server.resources.completion import serve_completion
 from sutro_mcp.server.resources.resource_list import serve_listing
 from sutro_mcp.server.resources.templates import add_resources
@@ -37,22 +37,19 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "resources/read": CacheHint(ttl_ms=2_000, scope="private"),
 }
 
-_BEAT = Beat()
 
-
-def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) -> SutroServer:
+def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule = SCHEDULE) -> SutroServer:
     """A server that calls `connect` for its API client when a request first needs it.
 
-    `beat` is how often watched jobs are read.
+    `watching` is how often watched jobs are read.
     """
     subscribers = Subscribers()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
-        async with open_context(settings, connect, subscribers.publish, beat) as app:
+        async with open_context(settings, connect, subscribers.publish, watching) as app:
             yield app
 
-    tasks = Tasks()
     server = SutroServer(
         "sutro-mcp",
         title="Sutro batch inference",
@@ -62,17 +59,10 @@ def build_server(settings: Settings, connect: Connect, *, beat: Beat = _BEAT) ->
         website_url="https://sutro.sh",
         lifespan=lifespan,
         log_level=settings.log_level,
-        extensions=[tasks, Skills(skill(settings))],
+        extensions=[Tasks(), Skills(skill(settings))],
         cache_hints=_CACHE_HINTS,
         subscriptions=subscribers.bus,
-        middleware=[
-            outbound,
-            tasks.refuse_undeclared,
-            show_icons,
-            promise_no_list_changes,
-            refuse_cursors,
-            prepare_client,
-        ],
+        middleware=[*MIDDLEWARE, prepare_client],
     )
     for tool in tools_for(settings):
         server.add_tool(

@@ -11,9 +11,11 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context
 
 from sutro_mcp.api import Status
+from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results import ResultsEngine, results_engine
-from sutro_mcp.server.live.job_watcher import Beat, Publish, Watcher
+from sutro_mcp.server.live.job_watcher import JobWatcher, Publish
+from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class AppContext:
     settings: Settings
     results: ResultsEngine
     connect: Connect
-    watcher: Watcher = field(init=False)
+    watcher: JobWatcher = field(init=False)
     _client: "ApiClient | ConfigurationError | None" = field(default=None, repr=False)
     _connecting: anyio.Lock = field(default_factory=anyio.Lock, repr=False)
 
@@ -91,15 +93,14 @@ async def prepare_client(ctx: ServerRequestContext[AppContext, Any], call_next: 
 
 @asynccontextmanager
 async def open_context(
-    settings: Settings, connect: Connect, publish: Publish, beat: Beat
+    settings: Settings, connect: Connect, publish: Publish, schedule: PollSchedule
 ) -> AsyncGenerator[AppContext]:
     """The context of a server until the block ends; `publish` is told of watched jobs that changed."""
     async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
         app = AppContext(settings, results, connect)
         try:
-            async with anyio.create_task_group() as tasks:
-                app.watcher = Watcher(tasks, app.read_status, publish, beat)
+            async with background() as tasks:
+                app.watcher = JobWatcher(tasks, app.read_status, publish, schedule)
                 yield app
-                tasks.cancel_scope.cancel()
         finally:
             await app.aclose()

@@ -13,6 +13,7 @@ from sutro_mcp.api import ApiClient, RemoteArtifact
 from sutro_mcp.api.artifact.results_routes import DownloadedFile
 from sutro_mcp.emulator import ApiVariant, Emulator, Fault, Pace
 from sutro_mcp.errors import SutroError
+from sutro_mcp.results_spec import ResultsSpec
 
 from .wire import emulated, names_in
 
@@ -65,8 +66,8 @@ async def answers(api: ApiClient, job_id: str, directory: Path) -> dict[str, obj
             elif name == "list":
                 found[name] = [job async for job in api.iter_jobs(4)]
             elif name == "results":
-                found[name] = outputs(await api.fetch_results(job_id, directory))
-            elif artifact := await api.open_results(job_id):
+                found[name] = outputs(await api.fetch_results(ResultsSpec(job_id), directory))
+            elif artifact := await api.open_results(ResultsSpec(job_id)):
                 found[name] = [await part(artifact, at) for at in (0, 1)]
         except SutroError:
             continue

@@ -19,6 +19,7 @@ from sutro_mcp.errors import (
     UnexpectedReplyError,
     WrongDeploymentError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 
 from .wire import JOB, answering, client, emulated, job, reply
 
@@ -71,7 +72,7 @@ def delivers(route: str, form: str) -> Callable[[ApiClient, Emulator, Path], Awa
     """Results come by that route in that form."""
 
     async def check(api: ApiClient, emulator: Emulator, directory: Path) -> None:
-        artifact = await api.fetch_results(emulator.add_job(outputs=["a", "b"]), directory)
+        artifact = await api.fetch_results(ResultsSpec(emulator.add_job(outputs=["a", "b"])), directory)
         assert (artifact.route, artifact.format) == (route, form)
 
     return check
@@ -126,8 +127,8 @@ async def host_has_moved(api: ApiClient, _: Emulator, __: Path) -> None:
 async def results_lag(api: ApiClient, emulator: Emulator, directory: Path) -> None:
     job_id = emulator.add_job()
     with pytest.raises(ResultsNotReadyError, match="about 100 seconds"):
-        await api.fetch_results(job_id, directory)
-    assert (await api.fetch_results(job_id, directory)).size
+        await api.fetch_results(ResultsSpec(job_id), directory)
+    assert (await api.fetch_results(ResultsSpec(job_id), directory)).size
 
 
 def run_type_is(value: str | None) -> Callable[[ApiClient, Emulator, Path], Awaitable[None]]:

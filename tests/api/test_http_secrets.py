@@ -13,6 +13,7 @@ import pytest
 from sutro_mcp.api import ApiClient, ApiKey, Connection
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.errors import SutroError
+from sutro_mcp.results_spec import ResultsSpec
 
 from .wire import JOB, KEY, PARQUET, Script, answering, client, emulated, job, reply, socket_server
 
@@ -90,7 +91,7 @@ async def test_no_failure_of_the_store_shows_the_signed_url(
 
     async with client(Script(handler)) as api:
         with pytest.raises(SutroError) as caught:
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
     shown = "".join(traceback.format_exception(caught.value)) + caplog.text
     assert "canary_signature" not in shown
     assert KEY not in shown
@@ -105,7 +106,7 @@ async def test_a_healthy_download_logs_neither_url_nor_key(
         logging.getLogger(name).setLevel(logging.NOTSET)
     emulator = Emulator()
     async with emulated(emulator) as api:
-        await api.fetch_results(emulator.add_job(), tmp_path)
+        await api.fetch_results(ResultsSpec(emulator.add_job()), tmp_path)
     text = caplog.text + "".join(str(vars(record)) for record in caplog.records)
     assert "http" not in text.replace("httpx", "").replace("httpcore", "")
     assert logging.getLogger("httpx").level == logging.WARNING

@@ -12,6 +12,7 @@ from sutro_mcp.api.http import build_request
 from sutro_mcp.api.job_ids import job_segment
 from sutro_mcp.api.routes import GET_JOB, MAY_CANCEL, POST_RESULTS, TABLE, Route
 from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.results_spec import ResultsSpec
 
 from .wire import JOB, answering, client, job, reply
 
@@ -60,7 +61,7 @@ METHODS: dict[str, Callable[[ApiClient, str], Awaitable[object]]] = {
     "get_job": lambda api, job_id: api.get_job(job_id),
     "get_job_status": lambda api, job_id: api.get_job_status(job_id),
     "cancel_job": lambda api, job_id: api.cancel_job(job_id),
-    "fetch_results": lambda api, job_id: api.fetch_results(job_id, Path("never")),
+    "fetch_results": lambda api, job_id: api.fetch_results(ResultsSpec(job_id), Path("never")),
     "download_job_results": lambda api, job_id: api.download_job_results(job_id, Path("never")),
     "stream_job_progress": _stream,
 }

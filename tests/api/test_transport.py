@@ -22,6 +22,7 @@ from sutro_mcp.api import ApiClient, ApiKey, Connection
 from sutro_mcp.api.transport import PrivateAddressError, PublicTransport
 from sutro_mcp.emulator import DEMO_KEY, serve_in_thread
 from sutro_mcp.errors import ConnectionFailedError, UnexpectedReplyError
+from sutro_mcp.results_spec import ResultsSpec
 
 from .wire import JOB, KEY, answering, client, reply, socket_server
 
@@ -245,7 +246,7 @@ async def test_a_link_to_a_private_address_is_an_error_that_does_not_show_it() -
     tls, resolver = ssl.create_default_context(), Resolver("10.0.0.1")
     guard = PublicTransport(tls, loopback=False, resolve=resolver)
     async with client(answering(reply(200, offer)), blob_transport=guard) as api:
-        artifact = await api.open_results(JOB)
+        artifact = await api.open_results(ResultsSpec(JOB))
         assert artifact is not None
         with pytest.raises(UnexpectedReplyError, match="leads to a private address") as caught:
             await anext(artifact.chunks(0, 9))
@@ -269,7 +270,7 @@ async def test_an_emulator_on_this_machine_is_reached() -> None:
     with serve_in_thread(seed_jobs=False) as emulator:
         connection = Connection(f"{emulator.api_origin}/v1", ApiKey(DEMO_KEY), "argument", "argument")
         async with ApiClient(connection) as api:
-            artifact = await api.open_results(emulator.add_job())
+            artifact = await api.open_results(ResultsSpec(emulator.add_job()))
             assert artifact is not None
             chunks = artifact.chunks(0, 4)
             assert b"".join([chunk async for chunk in chunks]) == b"PAR1"

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.http_process import http_process
 
-pytestmark = [pytest.mark.anyio, pytest.mark.wire, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.wire, pytest.mark.timeout(900)]
 
 NODE_TOOLS = Path(__file__).parents[2] / "scripts" / "node_tools.py"
 
@@ -84,7 +84,7 @@ async def judge(url: str, revision: str, folder: Path) -> Verdict:
             [*suite, "--requirements", revision],
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
             env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},
         )

@@ -10,7 +10,7 @@ from sutro_mcp.emulator import Emulator
 
 from .process import ENVELOPE, INITIALIZE, Server, server_process
 
-pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
+pytestmark = pytest.mark.anyio
 
 RUNNING = "catalogue-copy-refresh"
 
@@ -37,36 +37,33 @@ def cancelled(sutro: Emulator) -> bool:
     return any("job-cancel" in request.path for request in sutro.requests)
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
+@pytest.mark.smoke
+async def test_a_reply_against_the_protocol_sends_nothing(sutro: Emulator, sutro_env: dict[str, str]) -> None:
+    """The call ends with an answer all the same, and the next call works."""
+    replies: list[dict[str, Any]] = [
         {"result": {"action": "maybe", "content": {"confirm": True}}},
         {"result": {}},
         {"result": {"action": "accept", "content": {"confirm": {"yes": True}}}},
         {"error": {"code": -32601, "message": "Method not found"}},
-    ],
-    ids=["no-such-action", "empty", "nested", "unknown-method"],
-)
-async def test_a_reply_against_the_protocol_sends_nothing(
-    sutro: Emulator, sutro_env: dict[str, str], reply: dict[str, Any]
-) -> None:
-    """The call ends with an answer all the same, and the next call works."""
+    ]
     job_id = sutro.find(RUNNING)
     async with server_process(env=sutro_env) as server:
         # The only shape before there were modes of asking.
         await open_legacy(server, {})
-        await server.send("tools/call", {"name": "cancel_job", "arguments": {"job_id": job_id}})
-        question = await server.receive()
-        assert question["method"] == "elicitation/create"
-        await server.send_line(json.dumps({"jsonrpc": "2.0", "id": question["id"], **reply}))
-        answer = (await server.receive())["result"]["structuredContent"]
-        assert answer["outcome"] == "refused"
-        assert "nothing was sent" in answer["message"]
+        for reply in replies:
+            await server.send("tools/call", {"name": "cancel_job", "arguments": {"job_id": job_id}})
+            question = await server.receive()
+            assert question["method"] == "elicitation/create"
+            await server.send_line(json.dumps({"jsonrpc": "2.0", "id": question["id"], **reply}))
+            answer = (await server.receive())["result"]["structuredContent"]
+            assert answer["outcome"] == "refused"
+            assert "nothing was sent" in answer["message"]
         status = await server.ask("tools/call", {"name": "get_job_status", "arguments": {"job_id": job_id}})
     assert status["result"]["structuredContent"]["status"] == "RUNNING"
     assert not cancelled(sutro)
 
 
+@pytest.mark.wire
 async def test_a_host_that_can_only_open_pages_is_not_asked(
     sutro: Emulator, sutro_env: dict[str, str]
 ) -> None:

@@ -1,9 +1,10 @@
 """Resources over a real transport: told of changes in both eras, and no block that a client cannot know."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
+import anyio
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
@@ -15,56 +16,55 @@ from tests.updates import Updates
 from .http_process import http_process
 from .process import COMMAND, INITIALIZE, server_process
 
-pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
-
-# A client in an era that hears updates, and is gone when the block ends.
-Open = Callable[[Era, Updates], AbstractAsyncContextManager[Client]]
+pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["stdio", "http"])
-def open_client(request: pytest.FixtureRequest, sutro_env: dict[str, str]) -> Open:
-    """A client of a server process, over each transport."""
-
-    @asynccontextmanager
-    async def over_stdio(era: Era, updates: Updates) -> AsyncGenerator[Client]:
-        parameters = StdioServerParameters(command=COMMAND[0], args=list(COMMAND[1:]), env=sutro_env)
-        async with Client(parameters, mode=era, message_handler=updates) as client:
-            yield client
-
-    @asynccontextmanager
-    async def over_http(era: Era, updates: Updates) -> AsyncGenerator[Client]:
-        async with (
-            http_process(env=sutro_env) as server,
-            Client(server.url, mode=era, message_handler=updates) as client,
-        ):
-            yield client
-
-    return {"stdio": over_stdio, "http": over_http}[request.param]
+@asynccontextmanager
+async def client_of(
+    transport: str, era: Era, updates: Updates, env: dict[str, str]
+) -> AsyncGenerator[Client]:
+    """A client of a server process that hears updates."""
+    async with AsyncExitStack() as stack:
+        target: StdioServerParameters | str = StdioServerParameters(
+            command=COMMAND[0], args=list(COMMAND[1:]), env=env
+        )
+        if transport == "http":
+            target = (await stack.enter_async_context(http_process(env=env))).url
+        yield await stack.enter_async_context(Client(target, mode=era, message_handler=updates))
 
 
 @pytest.mark.wire
-@pytest.mark.parametrize("era", ["auto", "legacy"], ids=["2026-era", "2025-era"])
 async def test_a_job_that_starts_runs_and_succeeds_is_told_of_three_times(
-    sutro: Emulator, open_client: Open, era: Era
+    sutro: Emulator, sutro_env: dict[str, str]
 ) -> None:
-    """At the pace that users get, with the new status to be read each time; not a request before or after."""
-    job_id = sutro.find("legal-clause-tagging")
-    uri, updates = f"sutro://jobs/{job_id}/status", Updates()
-    async with open_client(era, updates) as client:
-        await client.list_tools()
-        await client.list_prompts()
-        assert sutro.requests == []
-        async with updates.watching(client, uri) as agreed:
-            assert agreed == [uri]
-            for journey, status in ((0.15, "STARTING"), (0.5, "RUNNING"), (1.0, "SUCCEEDED")):
-                sutro.job(job_id).travel(journey, datetime.now(UTC))
-                assert await updates.next() == uri
-                (content,) = (await client.read_resource(uri)).contents
-                assert f'"status":"{status}"' in content.model_dump_json().replace("\\", "")
-        assert {request.path for request in sutro.requests} == {f"/v1/job-status/{job_id}"}
-    assert updates.waiting == 0
+    """Over each transport, in each era, at the pace that users get; not a request before or after."""
+    watched: list[str] = []
+
+    async def follow(transport: str, era: Era) -> None:
+        job_id, updates = sutro.add_job(status="QUEUED", outputs=["a"]), Updates()
+        uri = f"sutro://jobs/{job_id}/status"
+        async with client_of(transport, era, updates, sutro_env) as client:
+            await client.list_tools()
+            await client.list_prompts()
+            assert not any(job_id in request.path for request in sutro.requests)
+            watched.append(job_id)
+            async with updates.watching(client, uri) as agreed:
+                assert agreed == [uri]
+                for journey, status in ((0.15, "STARTING"), (0.5, "RUNNING"), (1.0, "SUCCEEDED")):
+                    sutro.job(job_id).travel(journey, datetime.now(UTC))
+                    assert await updates.next() == uri
+                    (content,) = (await client.read_resource(uri)).contents
+                    assert f'"status":"{status}"' in content.model_dump_json().replace("\\", "")
+        assert updates.waiting == 0
+
+    async with anyio.create_task_group() as clients:
+        for transport in ("stdio", "http"):
+            for era in ("auto", "legacy"):
+                clients.start_soon(follow, transport, era)
+    assert {request.path for request in sutro.requests} == {f"/v1/job-status/{job}" for job in watched}
 
 
+@pytest.mark.smoke
 async def test_a_server_ends_with_its_connection_although_jobs_are_watched(
     sutro: Emulator, sutro_env: dict[str, str]
 ) -> None:
@@ -83,10 +83,10 @@ async def test_a_server_ends_with_its_connection_although_jobs_are_watched(
         assert await server.exit_code() == 0
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     ("version", "kinds"),
     [
-        ("2024-11-05", ["text"]),
         ("2025-03-26", ["text"]),
         ("2025-06-18", ["text", *["resource_link"] * 3]),
         ("2025-11-25", ["text", *["resource_link"] * 3]),

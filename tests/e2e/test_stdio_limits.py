@@ -14,9 +14,9 @@ import pytest
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from tests.faults import odd_server
 
-from .process import Server, server_process
+from .process import ENVELOPE, INITIALIZE, Server, server_process
 
-pytestmark = [pytest.mark.smoke, pytest.mark.anyio]
+pytestmark = pytest.mark.anyio
 
 MEGABYTE = 1024 * 1024
 KEY = "sk_canary_0123456789"
@@ -56,28 +56,49 @@ BAD: list[tuple[bytes, int | None, int]] = [
 ]
 
 
-@pytest.mark.parametrize("before", ["nothing", "a modern request", "a handshake"])
-async def test_every_line_that_cannot_be_read_is_answered_once(before: str) -> None:
-    """A host that hears nothing waits; one that hears twice loses count."""
+@pytest.mark.smoke
+@pytest.mark.parametrize("modern", [True, False], ids=["2026-era", "2025-era"])
+async def test_every_line_that_cannot_be_read_is_answered_once(modern: bool) -> None:
+    """Before the opening and after it: a host that hears nothing waits; one that hears twice loses count."""
+    silent = [b"", b'{"jsonrpc":"2.0","method":"notifications/odd"}']
     async with server_process() as server:
-        if before == "a modern request":
-            await server.ask("tools/list", modern=True)
-        if before == "a handshake":
-            await server.handshake()
-        for line, _, _ in BAD:
-            await server.send_line(line)
-        replies = [await server.receive() for _ in BAD]
-        assert [(reply["id"], reply["error"]["code"]) for reply in replies] == [
-            (request_id, code) for _, request_id, code in BAD
-        ]
-        # Nothing else comes before the answer to the next request.
-        number = await server.send("server/discover", modern=True)
-        assert (await server.receive())["id"] == number
+        for _ in range(2):
+            for line in [*silent, *(line for line, _, _ in BAD)]:
+                await server.send_line(line)
+            replies = [await server.receive() for _ in BAD]
+            assert [(reply["id"], reply["error"]["code"]) for reply in replies] == [
+                (request_id, code) for _, request_id, code in BAD
+            ]
+            # Nothing else comes before the answer to the next request.
+            number = await server.send("tools/list" if modern else "initialize", INITIALIZE, modern=modern)
+            reply = await server.receive()
+            assert (reply["id"], "result" in reply) == (number, True)
 
 
+@pytest.mark.smoke
+async def test_no_error_repeats_a_long_request() -> None:
+    """Of ours, or of the SDK's layers above and below: 2,000 characters are the most."""
+    long = "L" * 200_000
+    version = {**ENVELOPE, "io.modelcontextprotocol/protocolVersion": long}
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("server/discover", {"_meta": version}),
+        ("tools/list", {"_meta": version}),
+        ("tools/list", {"_meta": {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": long}}),
+        (long, {"_meta": ENVELOPE}),
+        ("resources/read", {"_meta": ENVELOPE, "uri": f"sutro://jobs/{long}"}),
+    ]
+    async with server_process() as server:
+        await server.ask("tools/list", modern=True)
+        for method, params in requests:
+            reply = await server.ask(method, params)
+            assert reply["error"]["code"] < -32000
+            assert len(json.dumps(reply)) < 2_000
+
+
+@pytest.mark.wire
 @reads_proc
 async def test_three_hundred_megabytes_without_a_line_end_are_survived_in_little_memory() -> None:
-    """They are read and forgotten; the next line is as good as any."""
+    """They are read and forgotten, and the next line is as good as any: up to 4 megabytes."""
     async with server_process() as server:
         await server.handshake()
         before = _peak(server)
@@ -86,21 +107,15 @@ async def test_three_hundred_megabytes_without_a_line_end_are_survived_in_little
         await server.send_line("")
         refusal = await server.receive()
         assert (refusal["id"], refusal["error"]["code"]) == (None, -32600)
-        assert (await server.ask("tools/list"))["result"]["tools"]
-        assert _peak(server) - before < 64 * MEGABYTE
-
-
-async def test_a_request_just_above_the_limit_is_refused_by_its_id_and_one_below_is_not() -> None:
-    """Four megabytes."""
-    async with server_process() as server:
-        await server.handshake()
         for size, answer in ((4 * MEGABYTE, "result"), (4 * MEGABYTE + 1, "error")):
             start = b'{"jsonrpc":"2.0","id":77,"method":"ping","params":{"_meta":{"a":"'
             await server.send_line(start + b"x" * (size - len(start) - 4) + b'"}}}')
             reply = await server.receive()
             assert (reply["id"], answer in reply) == (77, True)
+        assert _peak(server) - before < 64 * MEGABYTE
 
 
+@pytest.mark.wire
 @reads_proc
 async def test_of_five_thousand_calls_at_once_eighty_are_taken_and_the_rest_told_to_come_back() -> None:
     """In little memory, and the server can still be left at once."""
@@ -125,25 +140,14 @@ async def test_of_five_thousand_calls_at_once_eighty_are_taken_and_the_rest_told
         assert await server.exit_code() == 0
 
 
-async def test_half_a_surrogate_pair_reaches_the_wire_as_a_replacement() -> None:
-    """It would end the process."""
-    async with odd_process() as server:
-        reply = await _call(server, "half_a_pair")
-        assert reply["result"]["structuredContent"] == {"k\ufffd": ["v\ufffd", {"deep": "\ufffd"}]}
-        assert (await server.ask("tools/list"))["result"]["tools"]
-
-
-@pytest.mark.parametrize("tool", ["panic", "panic_in_a_group"])
-async def test_a_panic_is_a_tool_error_and_the_server_lives(tool: str) -> None:
-    """On the wire."""
-    async with odd_process() as server:
-        for _ in range(2):
-            assert (await _call(server, tool))["result"]["isError"] is True
-
-
-async def test_neither_stdout_nor_stderr_shows_a_secret_that_a_tool_shows() -> None:
+@pytest.mark.smoke
+async def test_what_a_tool_does_that_it_should_not_neither_ends_the_server_nor_shows_a_secret() -> None:
     """In answers, progress, log, tracebacks and protocol errors, at the noisiest level."""
     async with odd_process() as server:
+        for tool in ("panic", "panic_in_a_group"):
+            assert (await _call(server, tool))["result"]["isError"] is True
+        half = await _call(server, "half_a_pair")
+        assert half["result"]["structuredContent"] == {"k": ["v\ufffd", {"deep": "\ufffd"}]}
         params = {"name": "leak", "arguments": {}, "_meta": {"progressToken": 1}}
         number = await server.send("tools/call", params)
         messages = [await server.receive() for _ in range(3)]
@@ -158,8 +162,7 @@ async def test_neither_stdout_nor_stderr_shows_a_secret_that_a_tool_shows() -> N
         ]
         await server.close_stdin()
         assert await server.exit_code() == 0
-        assert server.process.stderr is not None
-        log = b"".join([chunk async for chunk in server.process.stderr]).decode()
+        log = (await server.log()).decode()
         shown = json.dumps(messages) + log
         assert KEY not in shown
         assert "canary_signature" not in shown
@@ -167,6 +170,7 @@ async def test_neither_stdout_nor_stderr_shows_a_secret_that_a_tool_shows() -> N
             assert kind in log
 
 
+@pytest.mark.smoke
 async def test_a_key_that_a_successful_reply_repeats_is_not_shown(
     sutro: Emulator, sutro_env: dict[str, str]
 ) -> None:

@@ -16,6 +16,7 @@ from sutro_mcp.errors import SutroError, UnexpectedReplyError, WorkerError
 from sutro_mcp.results import LocalArtifact, Page, Summary
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.worker.supervisor import Worker
+from sutro_mcp.results_spec import ResultsSpec
 from tests.results.parquet.support import mutated
 
 # Its types are unknown.
@@ -101,12 +102,14 @@ def _changed(data: bytes, dice: random.Random) -> bytes:
 
 def _kept(path: Path, data: bytes) -> LocalArtifact:
     path.write_bytes(data)
-    return LocalArtifact(path=str(path), format="parquet", job_id="job-1", inode=path.stat().st_ino)
+    return LocalArtifact(
+        path=str(path), format="parquet", spec=ResultsSpec("job-1"), inode=path.stat().st_ino
+    )
 
 
 async def _page(worker: Worker, ref: LocalArtifact) -> Page:
-    return await worker.run("page", PageRequest(artifact=ref, limit=_ROWS), Page, "read rows")
+    return await worker.run(ref, PageRequest(limit=_ROWS), Page)
 
 
 async def _summary(worker: Worker, ref: LocalArtifact) -> Summary:
-    return await worker.run("summary", SummaryRequest(artifact=ref), Summary, "summarise")
+    return await worker.run(ref, SummaryRequest(), Summary, on_rows=lambda _done, _total: None)

@@ -18,7 +18,7 @@ from tests.support import Era
 
 from .messages import Generator, rss
 
-_SECONDS = 60
+_SECONDS = 300
 _AT_ONCE = 16
 _BATCH = 500
 # GET and DELETE without a session, or with one that is none: with its own, one is a stream without end and

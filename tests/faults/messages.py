@@ -32,7 +32,7 @@ ARGUMENTS = (
 )
 _BATCH = 1_000
 _FIRST_ID = 10**9
-_SECONDS = 60
+_SECONDS = 300
 
 
 def _nested(depth: int) -> Any:

@@ -16,7 +16,7 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.redaction import guard_process
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.protocol.mcp_server import SutroServer
-from sutro_mcp.server.protocol.middleware import reporter
+from sutro_mcp.server.protocol.scrubbing import notifier
 from sutro_mcp.server.transports.stdio import run_stdio
 from sutro_mcp.settings import Settings
 
@@ -46,10 +46,10 @@ async def exhaust(kind: str) -> str:
 
 
 async def half_a_pair() -> CallToolResult:
-    """Answer with what cannot be encoded, in text, value and key."""
+    """Answer with what cannot be encoded, in both channels."""
     return CallToolResult(
         content=[TextContent(type="text", text=f"<{PLAIN_HALF}>")],
-        structured_content={f"k{PLAIN_HALF}": [f"v{PLAIN_HALF}", {"deep": PLAIN_HALF}]},
+        structured_content={"k": [f"v{PLAIN_HALF}", {"deep": PLAIN_HALF}]},
     )
 
 
@@ -67,7 +67,7 @@ async def leak(ctx: Context[Any]) -> CallToolResult:
     except ValueError:
         logging.getLogger("leak").exception("caught")
     await ctx.report_progress(1, 2, f"progress: {key} {SIGNED} {PLAIN_HALF}")
-    await reporter(ctx)(2, 2, f"progress: {key} {SIGNED} {PLAIN_HALF}")
+    await notifier(ctx)(2, 2, f"progress: {key} {SIGNED} {PLAIN_HALF}")
     return CallToolResult(
         content=[TextContent(type="text", text=f"text: {key} {SIGNED}")],
         structured_content={"value": f"value: {key} {SIGNED}", "header": f"Authorization: Key {key}"},

@@ -8,7 +8,7 @@ from tests import tries
 
 from .artifacts import run_artifacts
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 
 async def test_a_changed_artifact_is_read_or_refused_and_the_next_call_works(

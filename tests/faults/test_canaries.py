@@ -24,7 +24,7 @@ from tests.support import Talk
 from .cases import CASES
 from .upstream import API, STORE, Fault, Upstream, body, conversation, faulty_upstream, status
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
 KEY = "sk_canary_0123456789abcdef"
 SIGNATURE = "c0ffee" * 11
@@ -134,7 +134,7 @@ async def test_no_failure_shows_key_or_signature_anywhere(
     async with conversation(upstream) as chat:
         # A deployment that answers wrong for long is asked in another way, without a signature.
         await _everything(chat, job_id, sinks)
-        with anyio.fail_after(100):
+        with anyio.fail_after(500):
             for fault in faults:
                 upstream.add(fault, path=path)
                 upstream.add(fault, path=path)

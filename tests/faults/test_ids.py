@@ -8,7 +8,7 @@ from tests import tries
 
 from .ids import run_ids
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 
 async def test_no_bad_job_id_is_ever_sent_anywhere(record_property: Callable[[str, object], None]) -> None:

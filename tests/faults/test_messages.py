@@ -10,7 +10,7 @@ from tests.support import Era
 
 from .messages import run_messages
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at the process in /proc")

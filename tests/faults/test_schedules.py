@@ -8,7 +8,7 @@ from tests import tries
 
 from .schedules import run_schedules
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -21,8 +21,6 @@ from .cases import EVERYTHING, JOBS, JOINED, OPTIONS, PLAIN, RAW, REFUSED, Case,
 from .sdk import Answer, Sdk, SdkProcess
 from .sdk_driver import build_frame, describe_pandas
 
-pytestmark = pytest.mark.timeout(300)  # the first test may have to make the SDK's environment
-
 ROUTES = {
     "results-url": ApiVariant(),
     "get-results": ApiVariant(results_url=False),

@@ -22,8 +22,6 @@ from sutro_mcp.errors import (
 from .conftest import OpenEmulator, SdkOf
 from .sdk import Sdk
 
-pytestmark = pytest.mark.timeout(300)  # the first test may have to make the SDK's environment
-
 Call = Callable[[SutroClient], Coroutine[Any, Any, Any]]
 
 

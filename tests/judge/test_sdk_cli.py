@@ -4,14 +4,11 @@ import csv
 import subprocess
 
 import polars
-import pytest
 
 from sutro_mcp.emulator import Emulator
 
 from .conftest import OpenEmulator, SdkOf
 from .sdk import Sdk
-
-pytestmark = pytest.mark.timeout(300)  # the first test may have to make the SDK's environment
 
 
 def test_jobs_list_shows_the_newest_25_jobs(open_emulator: OpenEmulator, sdk_of: SdkOf) -> None:

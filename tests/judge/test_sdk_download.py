@@ -4,15 +4,12 @@ import random
 from pathlib import Path
 
 import polars
-import pytest
 from polars.testing import assert_frame_equal
 
 from sutro_mcp.emulator import ApiVariant, Emulator, Fault, SeenRequest
 
 from .conftest import OpenEmulator, SdkOf
 from .sdk import Sdk
-
-pytestmark = pytest.mark.timeout(300)  # the first test may have to make the SDK's environment
 
 MIB = 1024 * 1024
 # The SDK writes chunks of 8 MiB, so a download must be larger than that to leave something to resume.

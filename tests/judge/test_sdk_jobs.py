@@ -7,8 +7,6 @@ from sutro_mcp.emulator import Emulator, Pace
 from .conftest import OpenEmulator, SdkOf
 from .sdk import Sdk
 
-pytestmark = pytest.mark.timeout(300)  # the first test may have to make the SDK's environment
-
 
 def test_the_sdk_lists_every_job_newest_first(emulator: Emulator, sdk: Sdk) -> None:
     """The one call gives all jobs, seeds and later ones."""

@@ -7,8 +7,6 @@ from sutro_mcp.emulator import Emulator, Pace
 from .conftest import OpenEmulator, SdkOf
 from .sdk import Sdk
 
-pytestmark = pytest.mark.timeout(300)  # the first test may have to make the SDK's environment
-
 INPUTS = ["The parcel came late.", "Lovely service!", "How do I return this?"]
 SCHEMA = {
     "type": "object",

@@ -88,17 +88,3 @@ def test_every_dependency_says_why_it_is_there() -> None:
     for dependency in project()["dependencies"]:
         (line,) = [line for line in lines if line.strip().startswith(f'"{dependency}"')]
         assert re.search(r'",\s+# \S+ \S+', line), f"{dependency}: no reason behind it"
-
-
-def test_the_readme_shows_the_two_commands_of_a_fresh_machine() -> None:
-    """The two that need no key and no set-up."""
-    readme = read("README.md")
-    assert "scripts/demo" in readme
-    assert "scripts/test" in readme
-
-
-def test_the_licence_is_whole() -> None:
-    """The wheel, the bundle and the image ship this file."""
-    licence = read("LICENSE")
-    assert "Apache License" in licence
-    assert "END OF TERMS AND CONDITIONS" in licence

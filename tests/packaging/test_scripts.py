@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scripts import bootstrap
-from scripts.suites import files, mutations, suites
+from scripts.suites import files, mutations, suites, unseen
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix)
@@ -176,6 +176,13 @@ def test_the_product_may_poll_but_not_block(tree: Path) -> None:
     assert faults(tree) == [
         "sutro_mcp/poll.py:4: time.sleep blocks a thread; wait for an event, with a limit"
     ]
+
+
+def test_only_a_release_waits_for_the_long_suites() -> None:
+    """A commit is warned of guarded files that a long suite has not seen; a release is refused."""
+    may_go: Callable[[bool], bool] = CHECK["check_suites"]
+    assert may_go(False)
+    assert may_go(True) == (not unseen())
 
 
 def test_files_that_are_no_text_are_left_alone(tree: Path) -> None:

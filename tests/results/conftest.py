@@ -1,4 +1,4 @@
-"""What every test of the results shares: the backend, no settings of whoever runs the tests, and a folder."""
+"""What tests of the results share. Their folders hold nothing else, as they look at what is in them."""
 
 import sys
 from collections.abc import Iterator
@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The server runs on asyncio."""
-    return "asyncio"
-
-
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of whoever runs the tests reaches them."""
+    """No setting of the developer reaches a test."""
     for name in ("SUTRO_API_URL", "SUTRO_API_KEY", "SUTRO_API_KEY_FILE", "HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ import polars as pl
 import pytest
 from pydantic_core import to_json
 
-from sutro_mcp.results import ColumnSummary, LocalArtifact, Page, Summary
+from sutro_mcp.results import ColumnSummary, ExpectedResults, LocalArtifact, Page, Summary
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.rows.page import make_page
-from sutro_mcp.results.summary.summary import make_summary
+from sutro_mcp.results.summary.summariser import make_summary
+from sutro_mcp.results_spec import ResultsSpec
 
 JOB_ID = "job-0f6c1d1e-6d2b-4b6f-9a77-1d2f5c3b4a59"
 
@@ -26,7 +28,7 @@ def parquet(folder: Path, columns: dict[str, Any] | pl.DataFrame, **options: Any
     """A Parquet artifact; `options` are flags of the artifact."""
     path = _new(folder, "parquet")
     pl.DataFrame(columns).write_parquet(path)
-    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID, **options)
+    return LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(JOB_ID, **options))
 
 
 def outputs(folder: Path, *values: Any) -> LocalArtifact:
@@ -45,7 +47,7 @@ def file(
     """An artifact of exactly these bytes."""
     path = _new(folder, kind)
     path.write_bytes(raw.encode() if isinstance(raw, str) else raw)
-    return LocalArtifact(path=str(path), format=kind, job_id=JOB_ID)
+    return LocalArtifact(path=str(path), format=kind, spec=ResultsSpec(JOB_ID))
 
 
 def _new(folder: Path, kind: str) -> Path:
@@ -54,7 +56,7 @@ def _new(folder: Path, kind: str) -> Path:
 
 def page(artifact: LocalArtifact, **options: Any) -> Page:
     """One page, made in this process."""
-    return make_page(PageRequest(artifact=artifact, **options))
+    return make_page(artifact, PageRequest(**options))
 
 
 def every_page(artifact: LocalArtifact, **options: Any) -> list[Page]:
@@ -71,9 +73,12 @@ def size(answer: Page) -> int:
     return len(to_json(answer.columns).decode()) + len(to_json(answer.rows).decode())
 
 
-def summary(artifact: LocalArtifact, **options: Any) -> Summary:
+def summary(
+    artifact: LocalArtifact, expected_rows: int | None = None, json_schema: Any = None, **options: Any
+) -> Summary:
     """The summary, made in this process."""
-    return make_summary(SummaryRequest(artifact=artifact, **options))
+    expected = ExpectedResults(num_rows=expected_rows, json_schema=json_schema)
+    return make_summary(artifact, SummaryRequest(expected=expected, **options))
 
 
 def column(answer: Summary, name: str) -> ColumnSummary:
@@ -85,6 +90,20 @@ def column(answer: Summary, name: str) -> ColumnSummary:
 def suspicions(answer: Summary) -> dict[str, tuple[int, Sequence[int]]]:
     """How many rows of each kind, and the first of them."""
     return {item.kind: (item.count, item.rows) for item in answer.suspicious}
+
+
+def children(kind: str) -> list[Path]:
+    """The child processes of this process, in /proc; those that have ended do not count."""
+    found: list[Path] = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command, stat = (entry / "cmdline").read_bytes(), (entry / "stat").read_text()
+        except OSError:
+            continue
+        is_ours = int(stat.rpartition(")")[2].split()[1]) == os.getpid()
+        if is_ours and command.endswith(f"\0sutro_mcp.results.child\0{kind}\0".encode()):
+            found.append(entry)
+    return found
 
 
 def aborting() -> bytes:

@@ -1,4 +1,4 @@
-"""The worker's side of the pipe, in this process: one reply for each request, whatever happens to it."""
+"""The child's side of the pipe, in this process: one reply for each request, whatever happens to it."""
 
 import io
 import json
@@ -12,35 +12,28 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from sutro_mcp.results import Page
-from sutro_mcp.results.child import main, serve
-from sutro_mcp.results.request_models import PageRequest, SummaryRequest
-from sutro_mcp.results.tasks import TASKS
-from sutro_mcp.results.worker.protocol import Channel, Pipe
-from tests.results.support import outputs
+from sutro_mcp.results import LocalArtifact, Page, child
+from sutro_mcp.results.child import Tasks, query_tasks, reader_tasks, serve
+from sutro_mcp.results.request_models import LoadRequest, PageRequest, QueryRequest, Request, SummaryRequest
+from sutro_mcp.results.worker.protocol import Pipe, framed, request_for
+from tests.results.support import objects, outputs
 
 
-def framed(task: str, request: BaseModel | None = None) -> bytes:
-    """A request as the supervisor writes it."""
-    raw = json.dumps({"task": task, "request": request.model_dump() if request else ""}).encode()
-    return struct.pack(">I", len(raw)) + raw
+def ask(tasks: Tasks, *messages: bytes) -> list[Any]:
+    """What a child with these tasks says before its source ends."""
+    sink = io.BytesIO()
+    serve(Pipe(io.BytesIO(b"".join(map(framed, messages))), sink), tasks)
+    return unframed(sink.getvalue())
 
 
 def unframed(raw: bytes) -> list[Any]:
-    """All replies in `raw`, which must be nothing but frames."""
-    replies: list[Any] = []
+    """All messages in `raw`, which must be nothing but frames."""
+    messages: list[Any] = []
     while raw:
         (size,) = struct.unpack(">I", raw[:4])
-        replies.append(json.loads(raw[4 : 4 + size]))
+        messages.append(json.loads(raw[4 : 4 + size]))
         raw = raw[4 + size :]
-    return replies
-
-
-def ask(*requests: bytes) -> list[Any]:
-    """What `serve` answers before its source ends."""
-    sink = io.BytesIO()
-    serve(Pipe(io.BytesIO(b"".join(requests)), sink))
-    return unframed(sink.getvalue())
+    return messages
 
 
 def test_requests_are_answered_one_after_another(tmp_path: Path) -> None:
@@ -48,8 +41,7 @@ def test_requests_are_answered_one_after_another(tmp_path: Path) -> None:
     artifact = outputs(tmp_path, "a", "b")
 
     page, rows, summary = ask(
-        framed("page", PageRequest(artifact=artifact, limit=1)),
-        framed("summary", SummaryRequest(artifact=artifact)),
+        reader_tasks(), request_for(artifact, PageRequest(limit=1)), request_for(artifact, SummaryRequest())
     )
 
     assert Page.model_validate(page["answer"]).rows == [["a"]]
@@ -59,7 +51,7 @@ def test_requests_are_answered_one_after_another(tmp_path: Path) -> None:
 
 def test_an_error_of_ours_is_sent_in_its_parts(tmp_path: Path) -> None:
     """The supervisor raises it again."""
-    (reply,) = ask(framed("page", PageRequest(artifact=outputs(tmp_path, "a"), offset=1)))
+    (reply,) = ask(reader_tasks(), request_for(outputs(tmp_path, "a"), PageRequest(offset=1)))
 
     assert reply["error"]["type"] == "InvalidArgumentError"
     assert reply["error"]["parts"][1:] == ["it has 1 rows, numbered from 0", "Use an offset below 1"]
@@ -69,7 +61,10 @@ def test_any_other_failure_is_a_crash_and_the_next_request_is_answered(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The supervisor learns the class; the traceback goes to stderr."""
-    crash, answer = ask(framed("no such task"), framed("page", PageRequest(artifact=outputs(tmp_path, "a"))))
+    artifact = outputs(tmp_path, "a")
+    crash, answer = ask(
+        reader_tasks(), request_for(artifact, LoadRequest()), request_for(artifact, PageRequest())
+    )
 
     assert crash == {"crash": "KeyError"}
     assert answer["answer"]["rows"] == [["a"]]
@@ -77,62 +72,90 @@ def test_any_other_failure_is_a_crash_and_the_next_request_is_answered(
 
 
 def test_half_a_request_ends_the_process_like_no_request() -> None:
-    """Whoever wrote it is gone."""
-    assert ask(b"\x00\x00") == []
+    """Its writer is gone."""
+    sink = io.BytesIO()
+    serve(Pipe(io.BytesIO(b"\x00\x00"), sink), {})
+    assert sink.getvalue() == b""
 
 
-def test_an_interrupt_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_no_crash(tmp_path: Path) -> None:
     """It ends the process."""
 
-    def interrupted(_raw: Any, _channel: Channel) -> BaseModel:
+    def interrupted(*_: Any) -> BaseModel:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(TASKS, "wait", interrupted)
-
     with pytest.raises(KeyboardInterrupt):
-        ask(framed("wait"))
+        ask({PageRequest: interrupted}, request_for(outputs(tmp_path, "a"), PageRequest()))
 
 
-@pytest.mark.parametrize("started", [main, None], ids=["called", "as a module"])
+@pytest.mark.parametrize("kind", ["reader", "query"])
 def test_what_a_library_prints_does_not_reach_the_pipe(
-    started: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """stdout belongs to the frames; everything else goes to stderr."""
 
-    class Nothing(BaseModel):
-        pass
+    class Noisy(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            os.write(1, b"a panic in Rust\n")
+            return super().read(size)
 
-    def noisy(_raw: Any, _channel: Channel) -> BaseModel:
-        os.write(1, b"a panic in Rust\n")
-        return Nothing()
-
-    monkeypatch.setitem(TASKS, "noisy", noisy)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(framed("noisy"))))
-    monkeypatch.delitem(sys.modules, "sutro_mcp.results.child")
+    request = request_for(outputs(tmp_path, "a"), Request())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Noisy(framed(request))))
+    monkeypatch.setattr(sys, "argv", ["child", kind])
+    monkeypatch.delitem(sys.modules, child.__name__)
     stdout = os.dup(1)
     try:
-        if started is None:
-            runpy.run_module("sutro_mcp.results.child", run_name="__main__")
-        else:
-            started()
+        runpy.run_module(child.__name__, run_name="__main__")
     finally:
         os.dup2(stdout, 1)
         os.close(stdout)
 
     seen = capfd.readouterr()
-    assert unframed(seen.out.encode("latin-1")) == [{"answer": {}}]
-    assert seen.err == "a panic in Rust\n"
+    assert unframed(seen.out.encode("latin-1")) == [{"crash": "KeyError"}]
+    assert seen.err.startswith("a panic in Rust\n")
 
 
 def test_a_task_asks_for_its_bytes_and_ends_when_they_cannot_be_had(tmp_path: Path) -> None:
     """The server answers true or false; it knows why."""
     artifact = outputs(tmp_path, "a", "b").model_copy(update={"is_whole": False})
-    answers = {word: struct.pack(">I", len(word)) + word for word in (b"true", b"false")}
-    request = PageRequest(artifact=artifact, limit=1)
+    request = request_for(artifact, PageRequest(limit=1))
 
-    asked, page = ask(framed("page", request), answers[b"true"])
-    _, refused = ask(framed("page", request), answers[b"false"])
+    asked, page = ask(reader_tasks(), request, b"true")
+    _, refused = ask(reader_tasks(), request, b"false")
 
-    assert asked == {"want": [[0, Path(artifact.path).stat().st_size]]}
+    assert asked == {"fetch": [[0, Path(artifact.path).stat().st_size]]}
     assert page["answer"]["rows"] == [["a"]]
     assert refused == {"stopped": True}
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows when the limits would have been applied to this process."""
+    calls: list[str] = []
+    monkeypatch.setattr(child, "apply_limits", lambda: calls.append("limited"))
+    return calls
+
+
+def query(artifact: LocalArtifact, sql: str) -> list[Any]:
+    """What the process of one query says."""
+    return ask(
+        query_tasks(), request_for(artifact, LoadRequest()), request_for(artifact, QueryRequest(sql=sql))
+    )
+
+
+def test_a_query_is_answered_after_the_rights_are_gone(tmp_path: Path, limited: list[str]) -> None:
+    """Never before: a process that did not load and limit itself has no table."""
+    artifact = objects(tmp_path, {"a": 1})
+    (early,) = ask(query_tasks(), request_for(artifact, QueryRequest(sql="SELECT a FROM results")))
+    assert (early, limited) == ({"crash": "IndexError"}, [])
+
+    ready, page = query(artifact, "SELECT a FROM results")
+    assert (ready, limited) == ({"answer": {}}, ["limited"])
+    assert (page["answer"]["columns"], page["answer"]["rows"]) == (["a"], [[1]])
+
+
+def test_wrong_sql_is_sent_in_its_parts(tmp_path: Path, limited: list[str]) -> None:
+    """The supervisor raises it again."""
+    _, reply = query(objects(tmp_path, {"a": 1}), "SELECT b FROM results")
+    assert reply["error"]["type"] == "InvalidArgumentError"
+    assert reply["error"]["parts"][1] == "\"unable to find column 'b'\""

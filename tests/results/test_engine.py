@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results import ExpectedResults, Progress, Variant, results_engine
+from sutro_mcp.results import ExpectedResults, OnBytes, PageRequest, SummaryRequest, results_engine
+from sutro_mcp.results_spec import ResultsSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -30,45 +31,42 @@ class Source:
     folders: list[Path] = field(default_factory=list[Path])
     cache_identity: str = "one"
 
-    async def open_results(self, job_id: str, **asked: bool) -> None:
+    async def open_results(self, spec: ResultsSpec) -> None:
         """It has no parts to offer."""
 
     async def fetch_results(
-        self, job_id: str, directory: Path, *, on_progress: Progress | None = None, **asked: bool
+        self, spec: ResultsSpec, directory: Path, *, on_bytes: OnBytes | None = None
     ) -> Fetched:
         """A row for each name in the request that is true."""
         self.folders.append(directory)
-        path = directory / f"{job_id}-{len(self.folders)}.parquet"
+        path = directory / f"{spec.job_id}-{len(self.folders)}.parquet"
         columns: dict[str, Any] = {"outputs": ['{"label": "good"}', '{"label": "bad"}', None]}
-        if asked["include_inputs"]:
+        if spec.include_inputs:
             columns["inputs"] = ["x" * 900, "b", "c"]
         pl.DataFrame(columns).write_parquet(path)
         return Fetched(path)
 
 
-async def promise() -> ExpectedResults:
+async def expected() -> ExpectedResults:
     """What the job says."""
     return ExpectedResults(num_rows=3, json_schema={})
 
 
 async def test_pages_and_summaries_come_from_one_artifact() -> None:
     """With every option on its way to the worker; the folder is private, and gone at the end."""
-    source, variant = Source(), Variant("job-a", include_inputs=True)
+    source, spec = Source(), ResultsSpec("job-a", include_inputs=True)
 
     with anyio.fail_after(20):
         async with results_engine() as engine:
-            page = await engine.page(
-                source,
-                variant,
-                offset=0,
-                limit=2,
-                columns=["label", "inputs"],
-                max_cell_chars=16,
-                max_chars=600,
+            some = PageRequest(
+                offset=0, limit=2, columns=("label", "inputs"), max_cell_chars=16, max_chars=600
             )
-            raw = await engine.page(source, variant, offset=1, unpack_json=False, output_column="raw")
-            summary = await engine.summary(source, variant, promise=promise)
-            await engine.summary(source, variant, fresh=True, unpack_json=False, output_column="raw")
+            page = await engine.page(source, spec, some)
+            plain = PageRequest(offset=1, unpack_json=False, output_column="raw")
+            raw = await engine.page(source, spec, plain)
+            summary = await engine.summary(source, spec, SummaryRequest(), expected=expected)
+            as_text = SummaryRequest(unpack_json=False, output_column="raw")
+            await engine.summary(source, spec, as_text, fresh=True)
             (folder,) = set(source.folders)
             mode = folder.stat().st_mode & 0o777
 
@@ -88,6 +86,6 @@ async def test_the_folder_is_gone_after_a_failure_too() -> None:
 
     with pytest.raises(InvalidArgumentError, match="Use an offset below 3"):
         async with results_engine() as engine:
-            await engine.page(source, Variant("job-a"), offset=9)
+            await engine.page(source, ResultsSpec("job-a"), PageRequest(offset=9))
 
     assert not source.folders[0].exists()

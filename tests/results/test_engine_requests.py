@@ -15,9 +15,20 @@ import pytest
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import ApiVariant, Emulator, Fault, serve_in_thread
 from sutro_mcp.errors import StillWorkingError
-from sutro_mcp.results import ExpectedResults, Page, ResultsEngine, Summary, Variant, results_engine
+from sutro_mcp.results import (
+    ExpectedResults,
+    ExportRequest,
+    Page,
+    PageRequest,
+    QueryRequest,
+    ResultsEngine,
+    Summary,
+    SummaryRequest,
+    results_engine,
+)
+from sutro_mcp.results_spec import ResultsSpec
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 # Its types are unknown.
 pq: Any = importlib.import_module("pyarrow.parquet")
@@ -51,15 +62,17 @@ class Sutro:
 
     async def page(self, offset: int = 0, **options: Any) -> Page:
         """A page whose rows are checked against the artifact."""
-        page = await self.engine.page(self.client, Variant(self.job), offset=offset, **options)
+        page = await self.engine.page(
+            self.client, ResultsSpec(self.job), PageRequest(offset=offset, **options)
+        )
         outputs = self.frame.get_column("outputs")[offset : offset + len(page.rows)].to_list()
         assert [row[page.columns.index("inference_result")] for row in page.rows] == outputs
         assert page.row_count == self.frame.height
         return page
 
-    async def summary(self, **options: Any) -> Summary:
+    async def summary(self, request: SummaryRequest = SummaryRequest(), **options: Any) -> Summary:  # noqa: B008
         """The summary of all rows."""
-        return await self.engine.summary(self.client, Variant(self.job), **options)
+        return await self.engine.summary(self.client, ResultsSpec(self.job), request, **options)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +197,7 @@ async def test_pages_and_summaries_at_once_fetch_each_byte_once(large: Sutro) ->
     """Whoever is first: the others wait for what is on its way."""
     async with anyio.create_task_group() as calls:
         calls.start_soon(large.summary)
-        calls.start_soon(lambda: large.summary(unpack_json=False))
+        calls.start_soon(lambda: large.summary(SummaryRequest(unpack_json=False)))
         for offset in (0, ROWS // 2, ROWS - 7):
             calls.start_soon(large.page, offset)
     api, _, size = large.asked()
@@ -199,7 +212,7 @@ async def test_inputs_are_not_fetched_for_a_page_of_outputs(frame: pl.DataFrame)
     long = frame.select(pl.concat_str("outputs", "outputs").str.reverse().alias("inputs"), "outputs")
     long.write_parquet(body, row_group_size=ROWS)
     async with sutro(long, body.getvalue()) as large:
-        await large.page(columns=["inference_result"])
+        await large.page(columns=("inference_result",))
         assert large.asked()[2] < 1.5 * MB
 
 
@@ -290,9 +303,8 @@ async def test_a_query_that_takes_long_goes_on_without_its_caller(
     async with sutro(frame, artifacts["one group"], patience=0) as large:
 
         async def query() -> Page:
-            return await large.engine.query(
-                large.client, Variant(large.job), "SELECT COUNT(*) AS n FROM results"
-            )
+            request = QueryRequest(sql="SELECT COUNT(*) AS n FROM results")
+            return await large.engine.query(large.client, ResultsSpec(large.job), request)
 
         with pytest.raises(StillWorkingError, match="goes on in the background"):
             await query()
@@ -343,13 +355,13 @@ async def test_what_the_job_promised_is_asked_for_once(large: Sutro) -> None:
     """And compared with what came."""
     asked = 0
 
-    async def promise() -> ExpectedResults:
+    async def expected() -> ExpectedResults:
         nonlocal asked
         asked += 1
         return ExpectedResults(num_rows=ROWS + 1)
 
-    assert (await large.summary(promise=promise)).expected_rows == ROWS + 1
-    assert (await large.summary(promise=promise)).expected_rows == ROWS + 1
+    assert (await large.summary(expected=expected)).expected_rows == ROWS + 1
+    assert (await large.summary(expected=expected)).expected_rows == ROWS + 1
     assert asked == 1
 
 
@@ -363,13 +375,13 @@ async def test_the_job_is_looked_up_while_its_results_are_opened(
         opened.set()
         return await open_results(*args, **options)
 
-    async def promise() -> ExpectedResults:
+    async def expected() -> ExpectedResults:
         await opened.wait()
         return ExpectedResults(num_rows=ROWS)
 
     monkeypatch.setattr(large.client, "open_results", open_and_tell)
     with anyio.fail_after(30):
-        assert (await large.summary(promise=promise)).expected_rows == ROWS
+        assert (await large.summary(expected=expected)).expected_rows == ROWS
 
 
 async def test_the_next_process_finds_what_this_one_fetched(
@@ -387,8 +399,9 @@ async def test_the_next_process_finds_what_this_one_fetched(
             large.engine = ours
     assert (api, store) == (1, 1)
     assert size < 3_000
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "cache").iterdir()} == {0o600}
-    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert {path.stat().st_mode & 0o777 for path in kept.iterdir()} == {0o600}
+    assert kept.stat().st_mode & 0o777 == 0o700
 
 
 async def test_a_kept_summary_is_that_of_the_rows_a_page_shows(
@@ -397,7 +410,7 @@ async def test_a_kept_summary_is_that_of_the_rows_a_page_shows(
     """After the artifact was replaced, too."""
     async with sutro(frame, artifacts["one group"]) as large:
         assert (await large.summary()).row_count == ROWS
-        async with large.engine._store.artifact(large.client, Variant(large.job)) as artifact:  # pyright: ignore[reportPrivateUsage]
+        async with large.engine._store.artifact(large.client, ResultsSpec(large.job)) as artifact:  # pyright: ignore[reportPrivateUsage]
             artifact.discard()
         large.engine._store._open.clear()  # pyright: ignore[reportPrivateUsage]
         body = io.BytesIO()
@@ -417,9 +430,8 @@ async def test_an_export_that_has_gone_is_made_again(
 
         async def export() -> bool:
             with suppress(StillWorkingError):
-                await large.engine.export(
-                    large.client, Variant(large.job), folder=tmp_path, file_name="a.csv"
-                )
+                request = ExportRequest(folder=tmp_path, file_name="a.csv")
+                await large.engine.export(large.client, ResultsSpec(large.job), request)
                 return True
             return False
 

@@ -6,8 +6,9 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 
+from sutro_mcp.concurrency import meanwhile
 from sutro_mcp.errors import StillWorkingError
-from sutro_mcp.results.single_flight import OnProgress, SingleFlight, meanwhile
+from sutro_mcp.results.single_flight import OnProgress, SingleFlight
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +48,7 @@ async def test_all_who_ask_for_the_same_get_what_was_found_once(group: TaskGroup
     flights, work, found, told = SingleFlight(group, 20), Work(), list[str](), list[str]()
 
     async def call() -> None:
-        found.append(await flights.join("a", "work", work, lambda _, words: told.append(words)))
+        found.append(await flights.run("a", "work", work, lambda _, words: told.append(words)))
 
     async with anyio.create_task_group() as calls:
         for _ in range(3):
@@ -63,17 +64,17 @@ async def test_who_gives_up_is_told_and_finds_the_result_later(group: TaskGroup)
     flights, work = SingleFlight(group, 0), Work()
 
     with pytest.raises(StillWorkingError, match="goes on in the background"):
-        await flights.join("a", "work", work)
+        await flights.run("a", "work", work)
     await anyio.wait_all_tasks_blocked()
     with pytest.raises(StillWorkingError, match="half of it"):
-        await flights.join("a", "work", work)
+        await flights.run("a", "work", work)
     work.may_end.set()
     await anyio.wait_all_tasks_blocked()
 
-    assert await flights.join("a", "work", work) == "done"
+    assert await flights.run("a", "work", work) == "done"
     assert work.begun == 1
     with pytest.raises(StillWorkingError):
-        await flights.join("a", "work", Work())
+        await flights.run("a", "work", Work())
 
 
 async def test_a_failure_is_everybodys(group: TaskGroup) -> None:
@@ -83,7 +84,7 @@ async def test_a_failure_is_everybodys(group: TaskGroup) -> None:
 
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
-            await flights.join("a", "work", work)
+            await flights.run("a", "work", work)
 
     assert work.begun == 2
 
@@ -93,8 +94,8 @@ async def test_work_ends_with_the_last_caller_that_is_cancelled(group: TaskGroup
     flights, work = SingleFlight(group, 20), Work()
     async with anyio.create_task_group() as last:
         async with anyio.create_task_group() as first:
-            first.start_soon(flights.join, "a", "work", work)
-            last.start_soon(flights.join, "a", "work", work)
+            first.start_soon(flights.run, "a", "work", work)
+            last.start_soon(flights.run, "a", "work", work)
             await anyio.wait_all_tasks_blocked()
             first.cancel_scope.cancel()
         await anyio.wait_all_tasks_blocked()
@@ -110,13 +111,13 @@ async def test_what_nobody_collects_is_forgotten_at_last(group: TaskGroup) -> No
     flights, works = SingleFlight(group, 0), [Work(str(number)) for number in range(18)]
     for number, work in enumerate(works):
         with pytest.raises(StillWorkingError):
-            await flights.join(number, "work", work)
+            await flights.run(number, "work", work)
         work.may_end.set()
         await anyio.wait_all_tasks_blocked()
 
-    assert await flights.join(17, "work", works[17]) == "17"
+    assert await flights.run(17, "work", works[17]) == "17"
     with pytest.raises(StillWorkingError):
-        await flights.join(0, "work", Work())
+        await flights.run(0, "work", Work())
 
 
 async def test_work_that_was_cancelled_is_begun_anew_by_who_asks_meanwhile(group: TaskGroup) -> None:
@@ -124,11 +125,11 @@ async def test_work_that_was_cancelled_is_begun_anew_by_who_asks_meanwhile(group
     flights, work, again = SingleFlight(group, 20), Work(), Work("again")
     again.may_end.set()
     async with anyio.create_task_group() as calls:
-        calls.start_soon(flights.join, "a", "work", work)
+        calls.start_soon(flights.run, "a", "work", work)
         await anyio.wait_all_tasks_blocked()
         calls.cancel_scope.cancel()
 
-    assert await flights.join("a", "work", again) == "again"
+    assert await flights.run("a", "work", again) == "again"
 
 
 def silent(share: float, words: str) -> None:

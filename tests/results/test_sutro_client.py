@@ -124,7 +124,7 @@ async def test_nothing_is_left_on_disk(connect: Connect, tmp_path: Path) -> None
     while_open = modes(tmp_path)
     await client.aclose()
 
-    assert while_open == [0o700, 0o600, 0o600]
+    assert while_open == [0o700, 0o600, 0o600, 0o600]
     assert modes(tmp_path) == []
 
 

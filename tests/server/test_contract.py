@@ -18,12 +18,12 @@ from pydantic import BaseModel
 
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.server.build import build_server, instructions
-from sutro_mcp.server.extensions.icons import icons
+from sutro_mcp.server.protocol.icons import icons
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.settings import Settings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 SNAPS = Path(__file__).parent / "toolsnaps"
 TEMPLATE_SNAPS = Path(__file__).parent / "resourcesnaps"

@@ -32,6 +32,7 @@ from sutro_mcp.errors import (
     ResultsNotReadyError,
     UnexpectedReplyError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import quote
 
 from .part_file import Format, OnBytes, PartFile
@@ -60,30 +61,6 @@ class DownloadedFile:
     route: RouteName
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which results, and which optional columns of them."""
-
-    job_id: str
-    include_inputs: bool
-    include_cumulative_logprobs: bool
-
-    @property
-    def doing(self) -> str:
-        return f"read the results of {self.job_id}"
-
-    @property
-    def flags(self) -> dict[str, bool]:
-        return {
-            "include_inputs": self.include_inputs,
-            "include_cumulative_logprobs": self.include_cumulative_logprobs,
-        }
-
-    @property
-    def params(self) -> dict[str, str]:
-        return {"format": "parquet"} | {name: str(value).lower() for name, value in self.flags.items()}
-
-
 class Results:
     """Fetches results for one deployment and remembers which routes it lacks."""
 
@@ -97,7 +74,7 @@ class Results:
             POST_RESULTS: self._from_post,
         }
 
-    async def fetch(self, spec: Wanted, directory: Path, on_bytes: OnBytes | None) -> DownloadedFile:
+    async def fetch(self, spec: ResultsSpec, directory: Path, on_bytes: OnBytes | None) -> DownloadedFile:
         """The results as a new file in `directory`."""
         with deadline(self._http.results_timeout, spec.doing):
             part = PartFile.fresh(directory, spec.doing, on_bytes)
@@ -111,7 +88,7 @@ class Results:
                 raise
         return DownloadedFile(path, found, part.size, part.etag, _NAMES[route])
 
-    async def save(self, spec: Wanted, destination: Path) -> Path:
+    async def save(self, spec: ResultsSpec, destination: Path) -> Path:
         """The results as Parquet at `destination`, going on where an earlier call stopped."""
         with deadline(self._http.results_timeout, spec.doing):
             part = PartFile(destination.with_name(destination.name + ".part"), spec.doing, resumable=True)
@@ -129,7 +106,7 @@ class Results:
                 raise
         return destination
 
-    async def _first(self, spec: Wanted, part: PartFile, routes: tuple[Route, ...]) -> Route:
+    async def _first(self, spec: ResultsSpec, part: PartFile, routes: tuple[Route, ...]) -> Route:
         """Fills `part` from the first route that delivers, and says which one did."""
         finished = gone = False
         lacking: list[Route] = []
@@ -163,7 +140,7 @@ class Results:
             spec.doing, "the deployment offers none of the known ways to fetch results"
         )
 
-    async def _require_success(self, spec: Wanted) -> None:
+    async def _require_success(self, spec: ResultsSpec) -> None:
         """Looks the job up and raises unless it succeeded."""
         job = await self._get_job(spec.job_id)
         if job.status is Status.SUCCEEDED:
@@ -183,7 +160,7 @@ class Results:
             "Call wait_for_job to follow it",
         )
 
-    async def open(self, spec: Wanted) -> RemoteArtifact | None:
+    async def open(self, spec: ResultsSpec) -> RemoteArtifact | None:
         """The artifact of a link, for reading in parts; None where another route has to be tried."""
         if RESULTS_URL in self._absent:
             return None
@@ -198,10 +175,10 @@ class Results:
         size = presigned.size
         return self._remote(spec, presigned, size) if size and size <= SIZE_CAP else None
 
-    def _remote(self, spec: Wanted, presigned: PresignedUrl, size: int) -> RemoteArtifact:
+    def _remote(self, spec: ResultsSpec, presigned: PresignedUrl, size: int) -> RemoteArtifact:
         return RemoteArtifact(self._http, lambda: self._presigned(spec), presigned, size, spec.job_id)
 
-    async def _require_lacking(self, spec: Wanted, error: RejectedError) -> None:
+    async def _require_lacking(self, spec: ResultsSpec, error: RejectedError) -> None:
         """Raises unless `error` says that the deployment has no such route."""
         if error.status == 409:
             await self._require_success(spec)
@@ -213,7 +190,7 @@ class Results:
         if error.status not in (405, 501):
             raise error
 
-    async def _presigned(self, spec: Wanted) -> PresignedUrl:
+    async def _presigned(self, spec: ResultsSpec) -> PresignedUrl:
         doing = spec.doing
         api_on_loopback = self._http.connection.on_loopback
 
@@ -230,10 +207,10 @@ class Results:
             lifetime = read_count(reply.get("expires_in_seconds"))
             return PresignedUrl(url, size, _LINK_SECONDS if lifetime is None else lifetime)
 
-        params = spec.params | {"expires_in_seconds": str(_LINK_SECONDS)}
+        params = _params(spec) | {"expires_in_seconds": str(_LINK_SECONDS)}
         return await self._http.json(RESULTS_URL, doing, read, job_id=spec.job_id, params=params)
 
-    async def _from_link(self, spec: Wanted, part: PartFile) -> None:
+    async def _from_link(self, spec: ResultsSpec, part: PartFile) -> None:
         """Continues `part`, or starts from zero, once, where the store cannot prove what would follow."""
         try:
             await self._pour(spec, part)
@@ -245,7 +222,7 @@ class Results:
         if part.recognise() != "parquet":
             raise UnexpectedReplyError(spec.doing, "the artifact is not Parquet")
 
-    async def _pour(self, spec: Wanted, part: PartFile) -> None:
+    async def _pour(self, spec: ResultsSpec, part: PartFile) -> None:
         presigned = await self._presigned(spec)
         size = presigned.size
         if not size:
@@ -269,7 +246,7 @@ class Results:
                     part.restart(artifact.etag)
                 part.write(data, size)
 
-    async def _pour_all(self, spec: Wanted, part: PartFile, presigned: PresignedUrl) -> None:
+    async def _pour_all(self, spec: ResultsSpec, part: PartFile, presigned: PresignedUrl) -> None:
         """An artifact of unknown size, from the start at each attempt."""
         url = RenewingUrl(self._http, lambda: self._presigned(spec), presigned, spec.doing)
         consume = _into(part, spec.doing, SIZE_CAP, secret=True)
@@ -286,15 +263,15 @@ class Results:
 
         await retrying(once, self._http.budget)
 
-    async def _from_get(self, spec: Wanted, part: PartFile) -> None:
+    async def _from_get(self, spec: ResultsSpec, part: PartFile) -> None:
         # The parameter that selects the format was renamed between generations; both are sent.
-        params = spec.params | {"result_format": "parquet"}
+        params = _params(spec) | {"result_format": "parquet"}
         consume = _into(part, spec.doing, GET_RESULTS.cap)
         await self._http.exchange(GET_RESULTS, spec.doing, consume, job_id=spec.job_id, params=params)
 
-    async def _from_post(self, spec: Wanted, part: PartFile) -> None:
+    async def _from_post(self, spec: ResultsSpec, part: PartFile) -> None:
         consume = _into(part, spec.doing, POST_RESULTS.cap)
-        body = {"job_id": spec.job_id, **spec.flags}
+        body = {"job_id": spec.job_id, **spec.options}
         await self._http.exchange(POST_RESULTS, spec.doing, consume, body=body)
 
 
@@ -311,3 +288,7 @@ def _into(
             part.write(data, total)
 
     return consume
+
+
+def _params(spec: ResultsSpec) -> dict[str, str]:
+    return {"format": "parquet"} | {name: str(value).lower() for name, value in spec.options.items()}

@@ -40,18 +40,18 @@ class ByteRanges:
         at = bisect_right(self._starts, start) - 1
         return start >= stop or (at >= 0 and stop <= self._stops[at])
 
-    def missing(self, start: int, stop: int) -> list[ByteRange]:
+    def gaps(self, start: int, stop: int) -> list[ByteRange]:
         """The bytes from `start` up to `stop` that are not there."""
-        gaps: list[ByteRange] = []
+        found: list[ByteRange] = []
         for at in range(bisect_right(self._stops, start), len(self._starts)):
             if self._starts[at] >= stop:
                 break
             if self._starts[at] > start:
-                gaps.append((start, self._starts[at]))
+                found.append((start, self._starts[at]))
             start = self._stops[at]
         if start < stop:
-            gaps.append((start, stop))
-        return gaps
+            found.append((start, stop))
+        return found
 
 
 def merged(spans: Iterable[ByteRange], gap: int = 0) -> list[ByteRange]:

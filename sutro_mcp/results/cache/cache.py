@@ -1,16 +1,13 @@
-"""The folder of artifacts, and the promise of one download however many ask.
+"""The folder of artifacts: each is fetched once, however many ask, and the least recently used make room.
 
-The name of an artifact there is a digest of deployment, key, job and options, so that nobody reaches what was
-fetched with another key. Results of a job that succeeded do not change; that they are still the same is asked
-of the deployment when a process first uses what an earlier one left. The least recently used artifacts make
-room for others, whichever process fetched them.
+The name of an artifact is a digest of deployment, key, job and options: nobody reaches what another key got.
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import astuple, dataclass
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -24,10 +21,11 @@ from sutro_mcp.errors import (
     RangesUnsupportedError,
     UnexpectedReplyError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 
 from .file_on_disk import Entry, read_state, remove
-from .filling import Format, PartialFile, Progress, RemoteArtifact, WholeFile
-from .folders import KEPT_SECONDS, made, sweep, temporary_folder, usage
+from .filling import CachedArtifact, Format, OnBytes, RemoteArtifact
+from .folders import KEPT_SECONDS, claim, is_ours, remove_folder, sweep, temporary_folder, usage
 
 # Files that are open between two calls.
 _MOST_OPEN = 32
@@ -50,50 +48,26 @@ class ArtifactSource(Protocol):
         """Stands for deployment and key, and reveals neither."""
         ...
 
-    async def open_results(
-        self, job_id: str, *, include_inputs: bool = False, include_cumulative_logprobs: bool = False
-    ) -> RemoteArtifact | None:
+    async def open_results(self, spec: ResultsSpec) -> RemoteArtifact | None:
         """The artifact where parts of it can be had, or None."""
         ...
 
     async def fetch_results(
-        self,
-        job_id: str,
-        directory: Path,
-        *,
-        include_inputs: bool = False,
-        include_cumulative_logprobs: bool = False,
-        on_progress: Progress | None = None,
+        self, spec: ResultsSpec, directory: Path, *, on_bytes: OnBytes | None = None
     ) -> FetchedArtifact:
         """The whole artifact as a new file in `directory`."""
         ...
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One artifact: the options change its columns."""
-
-    job_id: str
-    include_inputs: bool = False
-    include_cumulative_logprobs: bool = False
-
-    @property
-    def doing(self) -> str:
-        return f"read the results of {self.job_id}"
-
-
 @dataclass
 class _Open:
-    artifact: PartialFile | WholeFile
+    artifact: CachedArtifact
     users: int = 0
     is_bad: bool = False
 
 
 class ArtifactStore:
-    """At most `capacity` bytes of artifacts besides those in use. Close it with `close`.
-
-    They stay in `folder` for the next process; without one they are gone with this one.
-    """
+    """At most `capacity` bytes of artifacts besides those in use; without `folder` none outlives `close`."""
 
     def __init__(self, folder: Path | None, capacity: int) -> None:
         self.capacity = capacity
@@ -101,25 +75,25 @@ class ArtifactStore:
         self._turns: dict[str, anyio.Lock] = {}
         # Also for what cannot be checked later, which is of no use to another process.
         self._private = temporary_folder()
-        self.folder = folder or Path(self._private.name)
+        self.folder = folder or self._private
 
     @asynccontextmanager
     async def artifact(
         self,
         source: ArtifactSource,
-        variant: Variant,
+        spec: ResultsSpec,
         *,
         fresh: bool = False,
-        on_progress: Progress | None = None,
-    ) -> AsyncGenerator[PartialFile | WholeFile]:
+        on_bytes: OnBytes | None = None,
+    ) -> AsyncGenerator[CachedArtifact]:
         """The artifact, kept on disk until the block ends. `fresh` neither reads nor feeds the store.
 
         When the block raises ArtifactChangedError or UnexpectedReplyError, what it has read is not given to
         the next caller; nor is what is kept, unless a `fresh` one turns out to be the same.
         """
-        key = _key(source, variant)
+        key = _key(source, spec)
         if fresh:
-            artifact = await self._new(source, variant, Path(self._private.name), on_progress)
+            artifact = await self._find(None, source, spec, on_bytes)
             try:
                 yield artifact
                 if key in self._open and not self._open[key].artifact.is_that_of(artifact):
@@ -131,7 +105,7 @@ class ArtifactStore:
             if key in self._open and not self._open[key].artifact.is_in_place:
                 self._drop(key)
             if key not in self._open:
-                self._open[key] = _Open(await self._find(key, source, variant, on_progress))
+                self._open[key] = _Open(await self._find(key, source, spec, on_bytes))
             entry = self._open[key]
             self._open.move_to_end(key)
             entry.users += 1
@@ -148,9 +122,9 @@ class ArtifactStore:
                 entry.artifact.discard()
             self._make_room()
 
-    def path_of(self, source: ArtifactSource, variant: Variant) -> Path | None:
+    def path_of(self, source: ArtifactSource, spec: ResultsSpec) -> Path | None:
         """Where the artifact lies that the next caller gets, if it is known; no other ever lies there."""
-        entry = self._open.get(_key(source, variant))
+        entry = self._open.get(_key(source, spec))
         return entry.artifact.path if entry is not None and not entry.is_bad else None
 
     def _drop(self, key: str) -> None:
@@ -165,65 +139,57 @@ class ArtifactStore:
         for entry in self._open.values():
             entry.artifact.close()
         self._open.clear()
-        self._private.cleanup()
+        remove_folder(self._private)
         # Here, as a server that starts has somebody who waits for it.
         sweep()
 
     async def _find(
-        self, key: str, source: ArtifactSource, variant: Variant, on_progress: Progress | None
-    ) -> PartialFile | WholeFile:
-        """What an earlier process left, if it is still what the deployment has; else a new artifact."""
-        remote = await _remote(source, variant)
+        self, key: str | None, source: ArtifactSource, spec: ResultsSpec, on_bytes: OnBytes | None
+    ) -> CachedArtifact:
+        """What an earlier process left, if it is still what the deployment has; else a new artifact.
+
+        Without `key` it is a new one, which no other process finds.
+        """
+        remote = await source.open_results(spec)
         if remote is None:
-            return await self._whole(source, variant, on_progress)
+            _restore(self._private)
+            fetched = await source.fetch_results(spec, self._private, on_bytes=on_bytes)
+            entry = Entry(fetched.path, fetched.path.stat().st_size, spec.doing, is_whole=True)
+            return CachedArtifact(entry, None, fetched.format)
+        if key is None:
+            data = self._private / f"{token_hex(8)}.data"
+        elif found := await self._left(key, remote, spec):
+            return found
+        else:
+            data = self.folder / f"{key}-{token_hex(8)}.data"
+        _restore(data.parent)
+        return CachedArtifact(Entry(data, remote.size, spec.doing), remote)
+
+    async def _left(self, key: str, remote: RemoteArtifact, spec: ResultsSpec) -> CachedArtifact | None:
+        """What an earlier process left, if it is still what the deployment has."""
         for data in sorted(self.folder.glob(f"{key}-*.data")):
-            state = read_state(data)
+            state = await anyio.to_thread.run_sync(read_state, data)
             if state is None:
                 continue
-            if state.size == remote.size:
-                try:
-                    entry = Entry(data, remote.size, variant.doing, state=state)
-                except ConfigurationError:
-                    # Something else is in its place. Where nothing can be kept, a new one will say so.
-                    remove(data)
-                    continue
-                artifact = PartialFile(entry, remote)
-                try:
-                    await artifact.verify()
-                except (ArtifactChangedError, RangesUnsupportedError):
-                    artifact.discard()
-                    continue
-                except BaseException:
-                    artifact.close()
-                    raise
+            if state.size != remote.size:
+                remove(data)
+                continue
+            try:
+                artifact = CachedArtifact(Entry(data, remote.size, spec.doing, state=state), remote)
+            except ConfigurationError:
+                # Something else is in its place. Where nothing can be kept, a new one will say so.
+                remove(data)
+                continue
+            try:
+                await artifact.verify()
+            except (ArtifactChangedError, RangesUnsupportedError):
+                artifact.discard()
+            except BaseException:
+                artifact.close()
+                raise
+            else:
                 return artifact
-            remove(data)
-        return self._partial(remote, variant, self.folder / f"{key}-{token_hex(8)}.data")
-
-    async def _new(
-        self, source: ArtifactSource, variant: Variant, folder: Path, on_progress: Progress | None
-    ) -> PartialFile | WholeFile:
-        remote = await _remote(source, variant)
-        if remote is None:
-            return await self._whole(source, variant, on_progress)
-        return self._partial(remote, variant, folder / f"{token_hex(8)}.data")
-
-    async def _whole(
-        self, source: ArtifactSource, variant: Variant, on_progress: Progress | None
-    ) -> WholeFile:
-        folder = made(Path(self._private.name))
-        fetched = await source.fetch_results(
-            variant.job_id,
-            folder,
-            include_inputs=variant.include_inputs,
-            include_cumulative_logprobs=variant.include_cumulative_logprobs,
-            on_progress=on_progress,
-        )
-        return WholeFile(fetched.path, fetched.format)
-
-    def _partial(self, remote: RemoteArtifact, variant: Variant, data: Path) -> PartialFile:
-        made(data.parent)
-        return PartialFile(Entry(data, remote.size, variant.doing), remote)
+        return None
 
     def _make_room(self) -> None:
         """Close what is too many, then remove what is too old or too much, the least recently used first."""
@@ -231,7 +197,10 @@ class ArtifactStore:
         for key in idle[: max(len(self._open) - _MOST_OPEN, 0)]:
             self._open.pop(key).artifact.close()
         in_use = {entry.artifact.path for entry in self._open.values() if entry.users}
-        paths = {*self.folder.glob("*.data"), *(entry.artifact.path for entry in self._open.values())}
+        paths = {
+            *filter(is_ours, self.folder.glob("*.data")),
+            *(entry.artifact.path for entry in self._open.values()),
+        }
         files = sorted((*used, path) for path in paths if (used := usage(path)) is not None)
         total = sum(size for _, size, _ in files)
         for used, size, path in files:
@@ -243,19 +212,14 @@ class ArtifactStore:
             total -= size
 
 
-async def _remote(source: ArtifactSource, variant: Variant) -> RemoteArtifact | None:
-    return await source.open_results(
-        variant.job_id,
-        include_inputs=variant.include_inputs,
-        include_cumulative_logprobs=variant.include_cumulative_logprobs,
-    )
+def _restore(folder: Path) -> None:
+    """Make a folder anew that somebody has removed."""
+    # Where that fails, what is to be written there says why.
+    if not folder.exists():
+        with suppress(OSError):
+            claim(folder)
 
 
-def _key(source: ArtifactSource, variant: Variant) -> str:
-    parts = (
-        source.cache_identity,
-        variant.job_id,
-        variant.include_inputs,
-        variant.include_cumulative_logprobs,
-    )
+def _key(source: ArtifactSource, spec: ResultsSpec) -> str:
+    parts = (source.cache_identity, *astuple(spec))
     return sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]

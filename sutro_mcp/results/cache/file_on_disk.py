@@ -1,10 +1,6 @@
 """One artifact on disk: a file as long as the artifact, some of whose bytes have come, and a list of which.
 
-The list is a second file, written in one step, with a digest for every piece. A process that finds the two
-believes a piece only after reading it: a machine that lost power, or another program, may have left anything.
-
-The same artifact may be filled by several processes at once. They write the same bytes to the same places,
-and one that overwrites the other's list loses nothing but the knowledge of what need not be fetched again.
+The list is a second file with a digest for every piece, and is believed no further than these.
 """
 
 import errno
@@ -13,11 +9,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sutro_mcp.errors import ArtifactChangedError, ConfigurationError
+from sutro_mcp.file_access import open_regular, read_regular
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges
 
 # A piece is believed or dropped as a whole.
@@ -25,6 +23,8 @@ PIECE = 4 * 1024 * 1024
 # Between two notes of what has come, so that a process that is killed has not fetched for nothing.
 _NOTE_EVERY = 64 * 1024 * 1024
 _READ = 1024 * 1024
+# A list of the pieces of an artifact of more than a terabyte.
+_MAX_LIST = 64 * 1024 * 1024
 
 
 class _Piece(BaseModel):
@@ -49,18 +49,20 @@ class State(BaseModel):
 class Entry:
     """A file that fills up. One per artifact and process; `data` may be shared with other processes."""
 
-    def __init__(self, data: Path, size: int, doing: str, *, state: State | None = None) -> None:
+    def __init__(
+        self, data: Path, size: int, doing: str, *, state: State | None = None, is_whole: bool = False
+    ) -> None:
         """Opens `data`, which gets its size; `state` is what a list found beside it says."""
         self.data = data
         self.size = size
         self.etag = state.etag if state else None
         self._doing = doing
-        self._there = ByteRanges()
+        self._there = ByteRanges([(0, size)] if is_whole else [])
         self._unread = list(state.pieces) if state else []
         self._pieces: list[_Piece] = []
         self._unnoted = 0
         try:
-            handle = os.open(data, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            handle = open_regular(data, os.O_RDWR | os.O_CREAT)
             self._file = os.fdopen(handle, "r+b", buffering=0)
             if os.fstat(handle).st_size != size:
                 self._unread.clear()
@@ -77,7 +79,7 @@ class Entry:
     def is_in_place(self) -> bool:
         """Whether the file is still the one at its path: another process may have made room."""
         try:
-            return self.data.stat().st_ino == self.inode
+            return self.data.lstat().st_ino == self.inode
         except OSError:
             return False
 
@@ -101,23 +103,15 @@ class Entry:
                 self._there.add(piece.start, piece.stop)
                 self._pieces.append(piece)
 
-    def missing(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
+    def gaps(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
         """What of `spans` has yet to come."""
-        return [gap for start, stop in spans for gap in self._there.missing(start, stop)]
+        return [gap for start, stop in spans for gap in self._there.gaps(start, stop)]
 
     def clear(self) -> None:
         """Forget what has come."""
         self._there = ByteRanges()
         self._unread.clear()
         self._pieces.clear()
-
-    def has(self, start: int, stop: int) -> bool:
-        """Whether all these bytes are there."""
-        return self._there.covers(start, stop)
-
-    def writer(self, start: int) -> "Writer":
-        """Writes what comes from `start` on."""
-        return Writer(self, start)
 
     def note(self) -> None:
         """Write the list, if the artifact can be told from another one and something has come."""
@@ -127,10 +121,10 @@ class Entry:
         pieces = {piece.start: piece for piece in (*self._unread, *self._pieces)}
         state = State(etag=self.etag, size=self.size, pieces=tuple(pieces.values()))
         path = list_of(self.data)
-        new = path.with_name(f"{path.name}.{os.getpid()}")
+        new = path.with_name(f"{token_hex(8)}.new")
         try:
-            new.touch(mode=0o600)
-            new.write_text(state.model_dump_json(), "utf-8")
+            with os.fdopen(open_regular(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+                file.write(state.model_dump_json().encode())
             new.replace(path)
         except OSError:
             # Only the next process would have read it.
@@ -140,7 +134,7 @@ class Entry:
         """Mark as used now, for whoever has to make room."""
         # There may be no list yet, or another process may have removed it.
         with suppress(OSError):
-            os.utime(list_of(self.data))
+            os.utime(list_of(self.data), follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
     def close(self) -> None:
         """Note what has come and let go of the file."""
@@ -175,7 +169,7 @@ class Entry:
         digest = sha256()
         try:
             # A file of its own, as another thread may be writing.
-            with self.data.open("rb") as file:
+            with os.fdopen(open_regular(self.data), "rb", buffering=0) as file:
                 file.seek(start)
                 while start < stop and (data := file.read(min(_READ, stop - start))):
                     digest.update(data)
@@ -223,7 +217,7 @@ def list_of(data: Path) -> Path:
 def read_state(data: Path) -> State | None:
     """What the list beside `data` says, or None if there is none that can be read."""
     try:
-        state = State.model_validate_json(list_of(data).read_bytes())
+        state = State.model_validate_json(read_regular(list_of(data), _MAX_LIST))
     except (OSError, ValidationError):
         return None
     sound = all(0 <= piece.start < piece.stop <= state.size for piece in state.pieces)

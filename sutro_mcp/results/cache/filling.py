@@ -1,26 +1,20 @@
-"""One artifact in use: what of it is on disk, and how the rest gets there.
-
-Whoever needs bytes says which; what is missing is fetched, however many ask for it, once.
-"""
+"""One artifact in use: what of it is on disk, and how the rest gets there: once, however many ask for it."""
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 import anyio
 
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    RangesUnsupportedError,
-    SutroError,
-    UnexpectedReplyError,
-)
+from sutro_mcp.concurrency import task_group
+from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, UnexpectedReplyError
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
 
-from .file_on_disk import Entry
+from .file_on_disk import Entry, Writer
 
-Progress = Callable[[int, int | None], None]
+OnBytes = Callable[[int, int | None], None]
 Format = Literal["parquet", "json", "csv"]
 
 # Up to this size an artifact is fetched whole: one request costs less than the three of a page.
@@ -46,93 +40,25 @@ class RemoteArtifact(Protocol):
         ...
 
 
-class CachedArtifact(Protocol):
-    """What a reader of results works on."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def format(self) -> Format: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def inode(self) -> int: ...
-    @property
-    def is_whole(self) -> bool:
-        """Whether every byte is on disk."""
-        ...
-
-    def reporting(self, on_progress: Progress | None) -> AbstractContextManager[None]:
-        """Tell `on_progress` how many bytes are there, and how many there are, whenever some come."""
-        ...
-
-    async def want(self, spans: Sequence[ByteRange]) -> None:
-        """Return when all these bytes are on disk."""
-        ...
-
-    async def ahead(self, spans: Sequence[ByteRange]) -> None:
-        """Fetch these bytes in order, for a reader that will soon want them and meet what goes wrong."""
-        ...
-
-
-class WholeFile:
-    """An artifact that came as a file."""
-
-    def __init__(self, path: Path, kind: Format) -> None:
-        self.path = path
-        self.format: Format = kind
-        self.is_whole = True
-        stat = path.stat()
-        self.size = stat.st_size
-        self.inode = stat.st_ino
-
-    @property
-    def is_in_place(self) -> bool:
-        """Whether the file is still there."""
-        return self.path.exists()
-
-    def is_that_of(self, other: "PartialFile | WholeFile") -> bool:  # noqa: ARG002
-        """Nothing tells whether another one is the same."""
-        return False
-
-    def reporting(self, on_progress: Progress | None) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Nothing more will come."""
-        return nullcontext()
-
-    async def want(self, spans: Sequence[ByteRange]) -> None:
-        """Everything is there."""
-
-    async def ahead(self, spans: Sequence[ByteRange]) -> None:
-        """Everything is there."""
-
-    def discard(self) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Nobody else could tell that it is still what the deployment has."""
-        self.discard()
-
-
+@dataclass(eq=False)
 class _Coming:
     """A request under way: bytes up to `at` have come, and those up to `stop` will."""
 
-    def __init__(self, start: int, stop: int) -> None:
-        self.at = start
-        self.stop = stop
+    at: int
+    stop: int
 
 
-class PartialFile:
-    """An artifact of which parts are on disk and the rest is in the object store."""
+class CachedArtifact:
+    """An artifact of which parts are on disk and the rest is in the object store, if it has one."""
 
-    format: Format = "parquet"
-
-    def __init__(self, entry: Entry, remote: RemoteArtifact) -> None:
+    def __init__(self, entry: Entry, remote: RemoteArtifact | None, kind: Format = "parquet") -> None:
+        """Without `remote` everything is on disk already, and nothing tells whether it is still current."""
+        self.format: Format = kind
         self._entry = entry
         self._remote = remote
         self._coming: list[_Coming] = []
         self._news = anyio.Event()
-        self._listeners: list[Progress] = []
+        self._listeners: list[OnBytes] = []
         self._checking = anyio.Lock()
         self._only_whole = entry.size <= SMALL
 
@@ -150,57 +76,63 @@ class PartialFile:
 
     @property
     def is_whole(self) -> bool:
-        return self._entry.has(0, self.size)
+        """Whether every byte is on disk."""
+        return not self._entry.gaps([(0, self.size)])
 
     @property
     def is_in_place(self) -> bool:
         """Whether the file is still there."""
         return self._entry.is_in_place
 
-    def is_that_of(self, other: "PartialFile | WholeFile") -> bool:
+    def is_that_of(self, other: "CachedArtifact") -> bool:
         """Whether both are the same artifact, as far as the store's tag for it can tell."""
-        if not isinstance(other, PartialFile) or self._entry.etag is None:
-            return False
-        return (self._entry.etag, self.size) == (other._entry.etag, other.size)
+        etag = self._entry.etag
+        return etag is not None and (etag, self.size) == (other._entry.etag, other.size)
 
     @contextmanager
-    def reporting(self, on_progress: Progress | None) -> Generator[None]:
-        if on_progress is None:
+    def reporting(self, on_bytes: OnBytes | None) -> Generator[None]:
+        """Tell `on_bytes` how many bytes are there, and how many there are, whenever some come."""
+        if on_bytes is None:
             yield
             return
-        self._listeners.append(on_progress)
+        self._listeners.append(on_bytes)
         try:
             yield
         finally:
-            self._listeners.remove(on_progress)
+            self._listeners.remove(on_bytes)
 
     async def verify(self) -> None:
         """Raises ArtifactChangedError if what an earlier process left is not of what the store has now."""
-        async with aclosing(self._remote.chunks(0, 1, self._entry.etag)) as chunks:
+        async with aclosing(self._chunks(0, 1)) as chunks:
             async for _ in chunks:
                 pass
 
-    async def want(self, spans: Sequence[ByteRange]) -> None:
+    async def fetch(self, spans: Sequence[ByteRange]) -> None:
+        """Return when all these bytes are on disk."""
         fetched: list[ByteRange] = []
-        while missing := await self._missing(spans):
-            if missing == fetched:
+        while gaps := await self._gaps(spans):
+            if gaps == fetched:
                 raise UnexpectedReplyError(
                     "read the results", "bytes that came are not there", "Call again; if it stays, report it"
                 )
             coming = ByteRanges((fetch.at, fetch.stop) for fetch in self._coming)
-            if fetches := [gap for start, stop in missing for gap in coming.missing(start, stop)]:
+            fetches = [gap for start, stop in gaps for gap in coming.gaps(start, stop)]
+            # Beside parts that are on their way, the rest would be a part, too.
+            if fetches and not (self._only_whole and self._coming):
+                in_parts = not self._only_whole
                 await self._fetch_all(fetches)
-                fetched = missing
+                fetched = [] if in_parts and self._only_whole else gaps
             else:
                 await self._news.wait()
         self._entry.touch()
 
-    async def ahead(self, spans: Sequence[ByteRange]) -> None:
+    async def prefetch(self, spans: Sequence[ByteRange]) -> None:
+        """Fetch these bytes in order, for a reader that will soon want them and meet what goes wrong."""
         for start, stop in spans:
             for at in range(start, stop, _STEP):
                 await self._check([(at, min(at + _STEP, stop))])
-        for span in await self._missing(spans):
-            await self.want([span])
+        for span in await self._gaps(spans):
+            await self.fetch([span])
 
     def close(self) -> None:
         """Keep what has come for another time, if it can then be told from another artifact."""
@@ -213,11 +145,11 @@ class PartialFile:
         """Remove what has come."""
         self._entry.discard()
 
-    async def _missing(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
+    async def _gaps(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
         if self._only_whole:
             spans = [(0, self.size)]
         await self._check(spans)
-        return merged(self._entry.missing(spans), _GAP)
+        return merged(self._entry.gaps(spans), _GAP)
 
     async def _check(self, spans: Sequence[ByteRange]) -> None:
         async with self._checking:
@@ -228,7 +160,6 @@ class PartialFile:
         # At once, before anybody else can ask for the same.
         coming = [_Coming(start, stop) for start, stop in spans]
         self._coming.extend(coming)
-        failures: list[SutroError] = []
 
         async def fetch(each: _Coming) -> None:
             try:
@@ -237,19 +168,14 @@ class PartialFile:
                 # What is there cannot be completed: all of it is asked for, from zero.
                 self._only_whole = True
                 self._entry.clear()
-            except SutroError as error:
-                failures.append(error)
-                group.cancel_scope.cancel()
 
         try:
-            async with anyio.create_task_group() as group:
+            async with task_group() as group:
                 for each in coming:
                     group.start_soon(fetch, each)
         finally:
             for each in coming:
                 self._end(each)
-        if failures:
-            raise failures[0]
 
     def _end(self, coming: _Coming) -> None:
         if coming in self._coming:
@@ -257,11 +183,11 @@ class PartialFile:
             self._tell()
 
     async def _fetch(self, coming: _Coming) -> None:
-        writer = self._entry.writer(coming.at)
+        writer = Writer(self._entry, coming.at)
         try:
-            async with aclosing(self._remote.chunks(coming.at, coming.stop, self._entry.etag)) as chunks:
+            async with aclosing(self._chunks(coming.at, coming.stop)) as chunks:
                 async for data in chunks:
-                    self._agree()
+                    self._check_etag()
                     writer.write(data)
                     coming.at = writer.at
                     self._tell()
@@ -275,9 +201,13 @@ class PartialFile:
             self._end(coming)
         self._entry.note()
 
-    def _agree(self) -> None:
+    def _chunks(self, start: int, stop: int) -> AsyncGenerator[bytes]:
+        assert self._remote is not None  # noqa: S101 - without one there are no gaps
+        return self._remote.chunks(start, stop, self._entry.etag)
+
+    def _check_etag(self) -> None:
         """Two requests that were sent before the entity tag was known must have found the same artifact."""
-        found = self._remote.etag
+        found = None if self._remote is None else self._remote.etag
         if self._entry.etag is None:
             self._entry.etag = found
         elif found != self._entry.etag:

@@ -1,77 +1,145 @@
-"""Folders in which artifacts may lie, and who may remove what is in them."""
+"""Folders of our own for artifacts, and the removal of files in them.
 
+A folder that users name is theirs: its mode stays as it is, and everything in it but one subfolder of ours. A
+marker says that a folder is ours. Even there only regular files with names of our own pattern are removed.
+"""
+
+import errno
+import logging
 import os
+import re
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_ISDIR, S_ISREG
+
+from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.file_access import is_writable_by_others, open_regular
+from sutro_mcp.untrusted import quote
+
+logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 7 * 24 * 60 * 60
-_PREFIX = "sutro-mcp-results-"
+_NAME = "sutro-mcp-results"
+# Programs that make backups know it, and leave the folder out (bford.info/cachedir).
+_MARKER = "CACHEDIR.TAG"
+_MARK = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by sutro-mcp.\n"
+# Names are random, after the digest of what an artifact is found by.
+_OUR_FILE = re.compile(r"(?:[0-9a-f]{32}-)?[0-9a-f]{16}\.[a-z.]+")
 
 
-def private_folder(path: Path) -> Path | None:
-    """`path` as a folder that only its owner can enter, made if need be; None if that cannot be had."""
+def cache_folder(parent: Path) -> Path:
+    """The subfolder of `parent` for artifacts, made if it is missing, `parent` too.
+
+    Raises ConfigurationError if it cannot be written, is not ours, or lies where other users may write.
+    """
+    # Links are followed here, and never again.
+    parent = Path(os.path.realpath(parent))
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "posix":
-            if path.is_symlink() or path.stat().st_uid != os.geteuid():
-                return None
-            path.chmod(0o700)
-        with tempfile.TemporaryFile(dir=path):
-            return path
-    except OSError:
+        parent.mkdir(0o700, parents=True, exist_ok=True)
+        problem = _problem(parent) or claim(parent / _NAME)
+        if problem is None:
+            with tempfile.TemporaryFile(dir=parent / _NAME):
+                return parent / _NAME
+    except OSError as error:
+        problem = f"it cannot be written ({os.strerror(error.errno or errno.EIO)})"
+    raise ConfigurationError(
+        f"keep results in {quote(str(parent))}", problem, "Set SUTRO_MCP_CACHE_DIR to a folder of your own"
+    )
+
+
+def kept_folder(parent: Path | None) -> Path | None:
+    """The same, or None and a warning where that cannot be had: results go with the process then."""
+    try:
+        return cache_folder(parent) if parent else None
+    except ConfigurationError as error:
+        logger.warning("%s Until then they are fetched anew by each process.", error)
         return None
 
 
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """A new one, gone with this process if that ends well."""
-    return tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+def temporary_folder() -> Path:
+    """A new folder of ours, which `remove_folder` removes."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{_NAME}-"))
+    claim(folder)
+    return folder
+
+
+def claim(folder: Path) -> str | None:
+    """Make `folder` if it is missing and mark it as ours; or say why that cannot be. Raises OSError."""
+    folder.mkdir(0o700, parents=True, exist_ok=True)
+    if problem := _problem(folder):
+        return problem
+    # Between making it and marking it a process may have been killed.
+    if not any(folder.iterdir()):
+        with suppress(FileExistsError):
+            made = open_regular(folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with os.fdopen(made, "wb") as marker:
+                marker.write(_MARK)
+    return (
+        None
+        if _is_regular(folder / _MARKER)
+        else f"its folder {_NAME} holds files that sutro-mcp did not make"
+    )
 
 
 def sweep() -> None:
     """Remove the temporary folders of killed processes in which nothing has changed for a week."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for left in Path(tempfile.gettempdir()).glob(f"{_NAME}-*"):
         with suppress(OSError):
-            if _is_ours(left) and time.time() - _last_change(left) > KEPT_SECONDS:
-                _remove(left)
+            if (
+                _problem(left) is None
+                and _is_regular(left / _MARKER)
+                and time.time() - _last_change(left) > KEPT_SECONDS
+            ):
+                remove_folder(left)
 
 
-def made(folder: Path) -> Path:
-    """The folder, made anew if somebody has removed it."""
-    # Where that fails, what is to be written there says why.
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of ours with our files; it stays if there are others in it."""
     with suppress(OSError):
-        folder.mkdir(0o700, parents=True, exist_ok=True)
-    return folder
+        for path in folder.iterdir():
+            if is_ours(path):
+                path.unlink()
+        if [path.name for path in folder.iterdir()] == [_MARKER]:
+            (folder / _MARKER).unlink()
+        folder.rmdir()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `path`, in a folder of ours, is a regular file with one of our names."""
+    return bool(_OUR_FILE.fullmatch(path.name)) and _is_regular(path)
 
 
 def usage(data: Path) -> tuple[float, int] | None:
-    """When an artifact was last used, and the disk it takes; None if it is gone."""
+    """When an artifact was last used, and the disk it takes in bytes; None if it is gone."""
     try:
-        stat = data.stat()
+        stat = data.lstat()
     except OSError:
         return None
     try:
-        used = data.with_suffix(".list").stat().st_mtime
+        used = data.with_suffix(".list").lstat().st_mtime
     except OSError:
         used = stat.st_mtime
     # A file with holes takes less than its length, where the system says so.
     return used, getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512
 
 
-def _is_ours(folder: Path) -> bool:
-    stat = folder.lstat()
-    return S_ISDIR(stat.st_mode) and (os.name != "posix" or stat.st_uid == os.geteuid())
+def _problem(folder: Path) -> str | None:
+    """Why nothing of ours may lie in `folder`, if so. Raises OSError."""
+    found = folder.lstat()
+    if not S_ISDIR(found.st_mode):
+        return f"{folder.name} there is not a folder"
+    if os.name == "posix" and found.st_uid not in (os.geteuid(), 0):
+        return "it belongs to another user"
+    return "other users may write there" if is_writable_by_others(found) else None
 
 
-def _remove(folder: Path) -> None:
-    # There are files alone in a folder of ours: one with folders in it is somebody's own, and stays whole.
-    files = list(folder.iterdir())
-    if not any(S_ISDIR(path.lstat().st_mode) for path in files):
-        for path in files:
-            path.unlink()
-        folder.rmdir()
+def _is_regular(path: Path) -> bool:
+    try:
+        return S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _last_change(folder: Path) -> float:

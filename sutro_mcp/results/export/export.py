@@ -8,20 +8,19 @@ a part at a time.
 import os
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import BinaryIO, cast
 
 import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results.request_models import ExportReport, ExportRequest
+from sutro_mcp.results.request_models import ExportReport, ExportRequest, LocalArtifact
 from sutro_mcp.results.rows.frames import DifferentHeightError
 from sutro_mcp.results.rows.reader import open_rows
 from sutro_mcp.results.rows.typed_frame import STEP, StreamedFrame
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, shorten, visible
 
-from .file_names import joinable_name
+from .file_names import export_name, joinable_name
 from .folder import Folder, open_folder
 from .formats import Written
 
@@ -29,36 +28,39 @@ _MAX_COLUMNS = 50
 _MAX_NAME = 100
 
 
-def make_export(request: ExportRequest, channel: Channel | None = None, *, step: int = STEP) -> ExportReport:
+def make_export(
+    artifact: LocalArtifact, request: ExportRequest, channel: Channel | None = None, *, step: int = STEP
+) -> ExportReport:
     """Write the file, at most `step` rows at a time.
 
     Raises InvalidArgumentError, UnexpectedReplyError (the artifact) or SettingsError.
     """
     channel = channel or NullChannel()
+    name, form = export_name(request.file_name, request.format)
     with ExitStack() as stack:
-        folder = stack.enter_context(open_folder(Path(request.folder)))
+        folder = stack.enter_context(open_folder(request.folder))
         # Said before the work is done; whether it holds is decided when the file gets its name.
-        folder.check_free(request.file_name, overwrite=request.overwrite)
+        folder.check_free(name, overwrite=request.overwrite)
         original = _original(folder, request.join_with) if request.join_with else None
         with _in_words_of_the_tool(request):
-            table = stack.enter_context(open_rows(request.artifact, request.output_column, channel))
+            table = stack.enter_context(open_rows(artifact, request.output_column, channel))
             frame = StreamedFrame(
                 table,
-                request.artifact,
+                artifact,
                 channel,
                 original=original,
                 output_column=request.output_column,
                 unpack_json=request.unpack_json,
                 step=step,
             )
-        written = Written(frame, request.format)
-        with folder.new_file(request.file_name, request.temporary, overwrite=request.overwrite) as file:
+        written = Written(frame, form)
+        with folder.new_file(name, request.temporary, overwrite=request.overwrite) as file:
             written.write(file)
             size = os.fstat(file.fileno()).st_size
     return ExportReport(
-        file_name=request.file_name,
-        folder=visible(request.folder),
-        format=request.format,
+        file_name=name,
+        folder=visible(str(request.folder)),
+        format=form,
         rows=frame.height,
         bytes=size,
         column_count=len(frame.schema),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, SutroError
+from sutro_mcp.file_access import NotRegularFileError, is_writable_by_others, open_regular
 from sutro_mcp.untrusted import quote
 
 HAS_DESCRIPTORS = {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd
@@ -28,7 +29,8 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _SAFELY
 # A part of the path may be one that this user can pass through but not list.
 _PASSING = _FOLDER | getattr(os, "O_PATH", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFELY
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _SAFELY
+# The whole of a file to join with is held in memory, several times over while it is read.
+MAX_READ = 4 << 30
 
 
 class Folder:
@@ -53,10 +55,12 @@ class Folder:
     def read(self, name: str) -> BinaryIO:
         """The regular file `name`, open for reading. Raises InvalidArgumentError when there is none."""
         try:
-            found = os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
-            if stat.S_ISREG(found.st_mode):
-                descriptor = os.open(self._at(name), _READ, dir_fd=self._descriptor)
-                return os.fdopen(descriptor, "rb")
+            file = os.fdopen(open_regular(self._at(name), dir_fd=self._descriptor), "rb")
+            if os.fstat(file.fileno()).st_size <= MAX_READ:
+                return file
+            file.close()
+            problem = f"it is larger than {MAX_READ >> 30} GiB"
+        except NotRegularFileError:
             problem = "it is not a regular file"
         except FileNotFoundError:
             problem = "the export folder has no such file"
@@ -152,6 +156,8 @@ def open_folder(path: Path, *, create: bool = True, descriptors: bool = HAS_DESC
             descriptor = _walk(path, create=create)
         else:
             _make(path, create=create)
+        if is_writable_by_others(path.stat() if descriptor is None else os.fstat(descriptor)):
+            raise _refusal(path, "other users may write there", "take that right from them")
         yield Folder(path, descriptor)
     except OSError as error:
         raise _trouble(path, error) from error
@@ -231,6 +237,10 @@ def _trouble(path: Path, error: OSError) -> SettingsError:
     else:
         reason = os.strerror(number) if number else "no reason is given"
         happened, advice = f"writing there failed ({reason})", "look at it"
+    return _refusal(path, happened, advice)
+
+
+def _refusal(path: Path, happened: str, advice: str) -> SettingsError:
     return SettingsError(
         f"use the export folder {quote(str(path))}",
         f"{happened}; no file was written",

@@ -44,7 +44,16 @@ class Written:
         # polars raises what the source does, the very object.
         rows = register_io_source(source, schema=self.schema, validate_schema=True, is_pure=True)
         try:
-            _WRITERS[self._form](rows, file, self._frame.row_size)
+            match self._form:
+                case "parquet":
+                    # A row group is in memory until it is written, whatever its rows hold.
+                    size = int(_GROUP_BYTES / max(self._frame.row_size, 1))
+                    size = max(min(_MAX_GROUP_ROWS, size), 1)
+                    rows.sink_parquet(file, compression="zstd", row_group_size=size)
+                case "csv":
+                    rows.sink_csv(file, line_terminator="\r\n", quote_style="non_numeric")
+                case "jsonl":
+                    rows.sink_ndjson(file)
         except pl.exceptions.ComputeError as error:
             raise OSError(str(error)) from error
 
@@ -115,25 +124,4 @@ _UNFIT: dict[ExportFormat, Callable[[pl.DataType], bool]] = {
     "parquet": lambda dtype: _holds(dtype, lambda each: isinstance(each, pl.Struct) and not each.fields),
     "csv": lambda dtype: dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Duration),
     "jsonl": lambda dtype: _holds(dtype, lambda each: isinstance(each, pl.Binary)),
-}
-
-
-def _write_parquet(rows: pl.LazyFrame, file: BinaryIO, row_size: float) -> None:
-    # A row group is in memory until it is written, whatever its rows hold.
-    size = max(min(_MAX_GROUP_ROWS, int(_GROUP_BYTES / max(row_size, 1))), 1)
-    rows.sink_parquet(file, compression="zstd", row_group_size=size)
-
-
-def _write_csv(rows: pl.LazyFrame, file: BinaryIO, _: float) -> None:
-    rows.sink_csv(file, line_terminator="\r\n", quote_style="non_numeric")
-
-
-def _write_jsonl(rows: pl.LazyFrame, file: BinaryIO, _: float) -> None:
-    rows.sink_ndjson(file)
-
-
-_WRITERS: dict[ExportFormat, Callable[[pl.LazyFrame, BinaryIO, float], None]] = {
-    "parquet": _write_parquet,
-    "csv": _write_csv,
-    "jsonl": _write_jsonl,
 }

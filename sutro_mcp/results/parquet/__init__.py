@@ -5,22 +5,9 @@ go, as they are, under a small footer of our own, and a full reader decodes that
 standard library; no knowledge of HTTP, of polars or of what the columns mean.
 """
 
-from sutro_mcp.results.cache.byte_ranges import ByteRange
-
 from .damage import DamagedError, UnsupportedError
-from .file import TAIL, ParquetFile, open_parquet
-from .page_search import HEAD
-from .request_rounds import Bytes
-from .row_slices import Run
+from .file import ParquetFile, open_parquet
+from .page_search import opening_ranges
+from .row_slices import RowSlice
 
-__all__ = [
-    "HEAD",
-    "TAIL",
-    "ByteRange",
-    "Bytes",
-    "DamagedError",
-    "ParquetFile",
-    "Run",
-    "UnsupportedError",
-    "open_parquet",
-]
+__all__ = ["DamagedError", "ParquetFile", "RowSlice", "UnsupportedError", "open_parquet", "opening_ranges"]

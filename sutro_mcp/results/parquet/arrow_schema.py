@@ -13,7 +13,7 @@ import struct
 
 from .damage import UnsupportedError
 
-# It travels with every run of rows. A file whose columns fill more than this is read whole.
+# It travels with every slice of rows. A file whose columns fill more than this is read whole.
 MAX_SIZE = 64 << 10
 
 _CONTINUATION = b"\xff\xff\xff\xff"

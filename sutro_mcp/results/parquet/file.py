@@ -1,27 +1,25 @@
 """A Parquet file of which only the needed bytes are fetched."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from sutro_mcp.results.cache.byte_ranges import ByteRange, merged
 
 from .damage import DamagedError, UnsupportedError
-from .footer import Footer, Group, read_footer
-from .page_search import FlatChunk
-from .request_rounds import Bytes, Rounds, Search
-from .row_slices import Cutter, Run
+from .footer import Chunk, Footer, Group, read_footer
+from .page_search import FlatChunk, opening_ranges
+from .request_rounds import Bytes, Lookup, RequestRounds
+from .row_slices import RowSlice, Slicer
 from .schema import Column
 from .thrift_fields import ENCRYPTED_MAGIC, MAGIC
 
-TAIL = 64 << 10
-"""The last bytes of a file, where a footer of usual size is."""
-
 MAX_FOOTER = 64 << 20
-RUN_BUDGET = 8 << 20
+SLICE_BUDGET = 8 << 20
 _FRAME = 8  # length of the footer and magic
 
 
 def open_parquet(source: Bytes) -> "ParquetFile":
-    """Read the footer, in one round if it lies within TAIL, else in two.
+    """Read the footer, in one round of requests if it has a usual size, else in two.
 
     Raises DamagedError for a file that nobody should read and UnsupportedError for one that needs a full
     reader.
@@ -29,8 +27,8 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     size = source.size
     if size < len(MAGIC) + _FRAME:
         raise DamagedError("the file is too short")
-    rounds = Rounds(source)
-    rounds.want([(max(0, size - TAIL), size)])
+    rounds = RequestRounds(source)
+    rounds.fetch(opening_ranges(size))
     frame = source.read(size - _FRAME, size)
     if frame[4:] == ENCRYPTED_MAGIC:
         raise UnsupportedError("the file is encrypted")
@@ -40,7 +38,7 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     start = size - _FRAME - length
     if start < len(MAGIC) or length > MAX_FOOTER:
         raise DamagedError("the footer is too long")
-    rounds.want([(start, size)])
+    rounds.fetch([(start, size)])
     return ParquetFile(rounds, read_footer(source.read(start, size - _FRAME), start))
 
 
@@ -52,12 +50,11 @@ class ParquetFile:
     column has.
     """
 
-    def __init__(self, rounds: Rounds, footer: Footer) -> None:
-        """Use `open_parquet`."""
+    def __init__(self, rounds: RequestRounds, footer: Footer) -> None:
         self._rounds = rounds
         self._footer = footer
         self._columns = {column.name: column for column in footer.columns}
-        self._cutters: dict[str, Cutter] = {}
+        self._slicers: dict[str, Slicer] = {}
         self._known: dict[tuple[int, str], FlatChunk] = {}
 
     @property
@@ -72,32 +69,24 @@ class ParquetFile:
 
     def spans(self, names: Sequence[str]) -> list[ByteRange]:
         """Where all rows of these columns are, in file order."""
-        columns = [self._columns[name] for name in names]
-        return merged(
-            (chunk.start, chunk.stop)
-            for group in self._footer.groups
-            for column in columns
-            for chunk in group.of(column)
-        )
+        return merged((chunk.start, chunk.stop) for chunk in self._chunks(names))
 
     def uncompressed(self, names: Sequence[str]) -> int:
         """Bytes of these columns' pages once decompressed, as the footer says.
 
         A value that stands in a dictionary counts once.
         """
+        return sum(chunk.uncompressed for chunk in self._chunks(names))
+
+    def _chunks(self, names: Sequence[str]) -> list[Chunk]:
         columns = [self._columns[name] for name in names]
-        return sum(
-            chunk.uncompressed
-            for group in self._footer.groups
-            for column in columns
-            for chunk in group.of(column)
-        )
+        return [chunk for group in self._footer.groups for column in columns for chunk in group.of(column)]
 
-    def rows(self, names: Sequence[str], start: int, stop: int) -> dict[str, list[Run]]:
-        """For each column the runs that cover rows [start, stop) as far as there are such rows, in order.
+    def rows(self, names: Sequence[str], start: int, stop: int) -> dict[str, list[RowSlice]]:
+        """For each column the slices that cover rows [start, stop) as far as there are such rows, in order.
 
-        The first run may begin before `start` and the last end after `stop`. What one call needs of all
-        columns is wanted together, round by round.
+        The first slice may begin before `start` and the last end after `stop`. What one call needs of all
+        columns is asked for together, round by round.
         """
         start, stop = max(0, start), min(stop, self.row_count)
         groups = [
@@ -106,50 +95,49 @@ class ParquetFile:
             if max(start, group.first_row) < min(stop, group.first_row + group.rows)
         ]
         columns = [self._columns[name] for name in dict.fromkeys(names)]
-        searches = [
+        lookups = [
             self._rows(
                 column, group, max(0, start - group.first_row), min(group.rows, stop - group.first_row)
             )
             for column in columns
             for group in groups
         ]
-        found: dict[str, list[Run]] = {column.name: [] for column in columns}
-        for runs in self._rounds.together(searches):
-            for run in runs:
-                found[run.name].append(run)
+        found: dict[str, list[RowSlice]] = {column.name: [] for column in columns}
+        for each in chain.from_iterable(self._rounds.together(lookups)):
+            found[each.name].append(each)
         return found
 
-    def runs(self, names: Sequence[str], budget: int = RUN_BUDGET) -> Iterator[Run]:
+    def row_slices(self, names: Sequence[str], budget: int = SLICE_BUDGET) -> Iterator[RowSlice]:
         """Every row of these columns once, in file order: row group by row group, column by column within it.
 
-        A run has at most `budget` uncompressed bytes if its pages allow, and at most 262,144 rows; that of
-        a nested column is a whole row group. Nothing is wanted: `spans(names)` must be there or arrive in
-        this order. What can be known from the footer is refused at once, what pages say only when they
-        are come to, after sound runs.
+        A slice has at most `budget` uncompressed bytes if its pages allow, and at most 262,144 rows; that of
+        a nested column is a whole row group. Nothing is asked for: `spans(names)` must be there or arrive
+        in this order. What can be known from the footer is refused at once, what pages say only when they
+        are reached, after sound slices.
         """
-        cutters = [self._cutter(self._columns[name]) for name in dict.fromkeys(names)]
-        for cutter in cutters:
+        slicers = [self._slicer(self._columns[name]) for name in dict.fromkeys(names)]
+        for slicer in slicers:
             for group in self._footer.groups:
-                cutter.check(group)
+                slicer.check(group)
         return (
-            run
+            each
             for group in self._footer.groups
-            for cutter in sorted(cutters, key=lambda cutter: group.of(cutter.column)[0].start)
-            for run in cutter.from_group(group, budget)
+            for slicer in sorted(slicers, key=lambda slicer: group.of(slicer.column)[0].start)
+            for each in slicer.from_group(group, budget)
         )
 
-    def _rows(self, column: Column, group: Group, start: int, stop: int) -> Search[list[Run]]:
-        cutter = self._cutter(column)
+    def _rows(self, column: Column, group: Group, start: int, stop: int) -> Lookup[list[RowSlice]]:
+        slicer = self._slicer(column)
         chunks = group.of(column)
-        cutter.check(group)
+        slicer.check(group)
         if not column.flat:
             yield merged((chunk.start, chunk.stop) for chunk in chunks)
-            return [cutter.nested(group)]
+            return [slicer.nested(group)]
         known = self._known.setdefault((group.first_row, column.name), FlatChunk(chunks[0]))
-        pages = yield from known.search(self._rounds.source.read, start, stop)
-        return list(cutter.from_pages(group, pages, RUN_BUDGET))
+        pages = yield from known.lookup(self._rounds.source.read, start, stop)
+        return list(slicer.from_pages(group, pages, SLICE_BUDGET))
 
-    def _cutter(self, column: Column) -> Cutter:
-        if column.name not in self._cutters:
-            self._cutters[column.name] = Cutter.of(self._footer, column, self._rounds.source.read)
-        return self._cutters[column.name]
+    def _slicer(self, column: Column) -> Slicer:
+        if column.name not in self._slicers:
+            self._slicers[column.name] = Slicer.of(self._footer, column, self._rounds.source.read)
+        return self._slicers[column.name]

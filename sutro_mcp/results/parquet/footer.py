@@ -15,15 +15,7 @@ from sutro_mcp.results.cache.byte_ranges import ByteRange
 from .damage import DamagedError, UnsupportedError
 from .schema import Column, Leaf, read_schema
 from .thrift import Reader
-from .thrift_fields import (
-    ColumnChunk,
-    ColumnMetaData,
-    FileMetaData,
-    KeyValue,
-    RowGroup,
-)
-
-"""[start, stop) bytes of the file."""
+from .thrift_fields import ColumnChunk, ColumnMetaData, FileMetaData, KeyValue, RowGroup
 
 MAX_CHUNKS = 500_000  # as objects they take a few hundred bytes each
 MAX_WRITER_NAME = 200
@@ -197,9 +189,9 @@ def _chunk(reader: Reader, kind: int, leaf: Leaf) -> Chunk:
             case ColumnMetaData.TYPE:
                 leaf_type = reader.integer(inner)
             case ColumnMetaData.ENCODINGS:
-                encodings = reader.integers(inner)
+                encodings = tuple(map(reader.integer, reader.items(inner)))
             case ColumnMetaData.PATH_IN_SCHEMA:
-                path = reader.binaries(inner)
+                path = tuple(map(reader.binary, reader.items(inner)))
             case ColumnMetaData.CODEC:
                 codec = reader.integer(inner)
             case ColumnMetaData.NUM_VALUES:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from .damage import DamagedError, UnsupportedError
 from .footer import Chunk
-from .thrift import EndOfDataError, Kind, Reader
+from .thrift import EndOfDataError, Reader
 from .thrift_fields import (
     DataPageHeader,
     DataPageHeaderV2,
-    DictionaryPageHeader,
     Encoding,
     PageHeader,
     PageType,
@@ -23,7 +22,14 @@ MAX_PAGE_SIZE = 256 << 20  # uncompressed; writers aim at 1 MiB
 MAX_PAGE_VALUES = 1 << 24
 MAX_PAGES = 1 << 16  # in one chunk
 MAX_HEADER = 1 << 20  # a header may hold the smallest and the largest value
-_WINDOW = 16 << 10
+_BLOCK = 16 << 10
+_FIRST_READ = 4 << 10  # a sixteenth of a sixteenth of MAX_HEADER
+_SIZES = (PageHeader.TYPE, PageHeader.UNCOMPRESSED_PAGE_SIZE, PageHeader.COMPRESSED_PAGE_SIZE)
+_DETAILS = {
+    PageType.DATA_PAGE: PageHeader.DATA_PAGE_HEADER,
+    PageType.DICTIONARY_PAGE: PageHeader.DICTIONARY_PAGE_HEADER,
+    PageType.DATA_PAGE_V2: PageHeader.DATA_PAGE_HEADER_V2,
+}
 
 Read = Callable[[int, int], bytes]
 """The bytes [start, stop) of the file."""
@@ -72,18 +78,15 @@ class Header:
         return Page(start, start + self.size, first, self.values, self.uncompressed, needed)
 
 
-class Cursor:
+class PageWalker:
     """A way through a chunk's pages: `position` is where the next header is, `seen` the values before it."""
 
     def __init__(self, chunk: Chunk) -> None:
-        """At the first page."""
         self.chunk = chunk
         self.position = chunk.start
         self.seen = 0
         self.dictionary: Page | None = None
         self._found = 0
-        self._window = b""
-        self._window_start = 0
 
     def next(self, read: Read, limit: int) -> Page | None:
         """The next data page whose header ends before `limit`, if there is one; nothing beyond is read.
@@ -92,7 +95,9 @@ class Cursor:
         """
         limit = min(limit, self.chunk.stop)
         while self.seen < self.chunk.values and self.position < limit:
-            header = self._header(read, limit)
+            header = header_within(read, self.position, limit)
+            if header is None and limit == self.chunk.stop:
+                raise DamagedError("a column chunk ends within the header of a page")
             if header is None:
                 break
             page = header.page(self.position, self.seen, self.dictionary)
@@ -103,7 +108,6 @@ class Cursor:
                 self.dictionary = page
             elif page.values:
                 return page
-        self._window = b""
         return None
 
     def _move(self, page: Page, values: int) -> None:
@@ -118,56 +122,43 @@ class Cursor:
         # Not before: who asks again after an error must get the same.
         self.position, self.seen, self._found = page.stop, self.seen + values, self._found + 1
 
-    def _header(self, read: Read, limit: int) -> Header | None:
-        """The header at `position`; none if it ends beyond `limit`, and the chunk goes on there."""
-        size = _WINDOW
-        while True:
-            begin = self.position - self._window_start
-            if 0 <= begin < len(self._window):
-                try:
-                    return read_header(self._window, begin)
-                except EndOfDataError:
-                    if begin == 0:
-                        size = min(max(size, 4 * len(self._window)), MAX_HEADER)
-            stop = min(self.position + size, limit)
-            if begin == 0 and len(self._window) >= stop - self.position:
-                break
-            self._window, self._window_start = read(self.position, stop), self.position
-        if len(self._window) >= MAX_HEADER:
-            raise UnsupportedError("the header of a page is too long")
-        if limit == self.chunk.stop:
-            raise DamagedError("a column chunk ends within the header of a page")
-        return None
+
+def header_within(read: Read, start: int, stop: int) -> Header | None:
+    """The page header at `start`, or None if it goes on beyond `stop`. Raises as `read_header` does."""
+    size = _FIRST_READ
+    while True:
+        # To the same places for one header after another: what is beyond may have to be asked for.
+        data = read(start, min((start + size | _BLOCK - 1) + 1, stop))
+        try:
+            return read_header(data, 0)
+        except EndOfDataError:
+            if len(data) >= MAX_HEADER:
+                raise UnsupportedError("the header of a page is too long") from None
+        if len(data) < size:
+            return None
+        size *= 16
 
 
 def read_header(data: bytes, position: int) -> Header:
     """The page header at `position`. Raises EndOfDataError, DamagedError and UnsupportedError."""
     reader = Reader(data, position)
-    kind = uncompressed = compressed = values = encoding = -1
-    levels = 0
+    numbers = dict.fromkeys(_SIZES, -1)
+    details: dict[int, int] = {}
     for field, inner in reader.fields():
-        match field:
-            case PageHeader.TYPE:
-                kind = reader.integer(inner)
-            case PageHeader.UNCOMPRESSED_PAGE_SIZE:
-                uncompressed = reader.integer(inner)
-            case PageHeader.COMPRESSED_PAGE_SIZE:
-                compressed = reader.integer(inner)
-            case PageHeader.DATA_PAGE_HEADER if kind == PageType.DATA_PAGE:
-                found = _numbers(reader, inner)
-                values = found.get(DataPageHeader.NUM_VALUES, -1)
-                encoding = found.get(DataPageHeader.ENCODING, -1)
-            case PageHeader.DICTIONARY_PAGE_HEADER if kind == PageType.DICTIONARY_PAGE:
-                values = _numbers(reader, inner).get(DictionaryPageHeader.NUM_VALUES, -1)
-            case PageHeader.DATA_PAGE_HEADER_V2 if kind == PageType.DATA_PAGE_V2:
-                found = _numbers(reader, inner)
-                values = found.get(DataPageHeaderV2.NUM_VALUES, -1)
-                encoding = found.get(DataPageHeaderV2.ENCODING, -1)
-                levels = _levels(found)
-            case _:
-                reader.skip(inner)
+        if field in _SIZES:
+            numbers[field] = reader.integer(inner)
+        elif field == _DETAILS.get(numbers[PageHeader.TYPE]):
+            details = reader.numbers(inner)
+        else:
+            reader.skip(inner)
+    kind, uncompressed, compressed = numbers.values()
     if kind > PageType.DATA_PAGE_V2 or kind == PageType.INDEX_PAGE:
         raise UnsupportedError("a page is of a kind that is not known")
+    values, encoding, levels = details.get(DataPageHeader.NUM_VALUES, -1), -1, 0
+    if kind == PageType.DATA_PAGE:
+        encoding = details.get(DataPageHeader.ENCODING, -1)
+    elif kind == PageType.DATA_PAGE_V2:
+        encoding, levels = details.get(DataPageHeaderV2.ENCODING, -1), _levels(details)
     if min(kind, uncompressed, compressed, values) < 0 or not 0 <= levels <= min(uncompressed, compressed):
         raise DamagedError("the header of a page is wrong")
     if uncompressed > MAX_PAGE_SIZE:
@@ -180,13 +171,3 @@ def _levels(found: dict[int, int]) -> int:
     definition = found.get(DataPageHeaderV2.DEFINITION_LEVELS_BYTE_LENGTH, -1)
     repetition = found.get(DataPageHeaderV2.REPETITION_LEVELS_BYTE_LENGTH, -1)
     return definition + repetition if min(definition, repetition) >= 0 else -1
-
-
-def _numbers(reader: Reader, kind: int) -> dict[int, int]:
-    numbers: dict[int, int] = {}
-    for field, inner in reader.struct(kind):
-        if inner in (Kind.I16, Kind.I32, Kind.I64):
-            numbers[field] = reader.integer(inner)
-        else:
-            reader.skip(inner)
-    return numbers

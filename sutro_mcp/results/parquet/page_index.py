@@ -11,12 +11,11 @@ from sutro_mcp.results.cache.byte_ranges import ByteRange
 
 from .damage import DamagedError, UnsupportedError
 from .footer import Chunk
-from .page_headers import MAX_HEADER, MAX_PAGE_VALUES, MAX_PAGES, Header, Page, Read, read_header
-from .thrift import EndOfDataError, Reader
+from .page_headers import MAX_PAGE_VALUES, MAX_PAGES, Header, Page, Read, header_within
+from .thrift import Reader
 from .thrift_fields import OffsetIndex, PageLocation
 
 MAX_INDEX_SIZE = 16 << 20
-_FIRST_READ = 4 << 10  # a sixteenth of a sixteenth of MAX_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +54,9 @@ def _locations(reader: Reader, kind: int) -> Iterator[tuple[int, int, int]]:
     for count, item in enumerate(reader.items(kind)):
         if count >= MAX_PAGES:
             raise UnsupportedError("a column chunk has too many pages")
-        start = size = first = -1
-        for field, inner in reader.struct(item):
-            match field:
-                case PageLocation.OFFSET:
-                    start = reader.integer(inner)
-                case PageLocation.COMPRESSED_PAGE_SIZE:
-                    size = reader.integer(inner)
-                case PageLocation.FIRST_ROW_INDEX:
-                    first = reader.integer(inner)
-                case _:
-                    reader.skip(inner)
-        yield start, size, first
+        found = reader.numbers(item)
+        start, size = found.get(PageLocation.OFFSET, -1), found.get(PageLocation.COMPRESSED_PAGE_SIZE, -1)
+        yield start, size, found.get(PageLocation.FIRST_ROW_INDEX, -1)
 
 
 def header_at(read: Read, place: Place) -> Header:
@@ -86,19 +76,9 @@ def dictionary_at(read: Read, span: ByteRange) -> Page:
 
 
 def _header(read: Read, span: ByteRange) -> Header:
-    start, stop = span
-    size = _FIRST_READ
-    while True:
-        data = read(start, min(start + size, stop))
-        try:
-            header = read_header(data, 0)
-        except EndOfDataError:
-            if len(data) >= min(MAX_HEADER, stop - start):
-                raise
-            size *= 16
-            continue
-        if header.size != stop - start:
-            raise DamagedError("a page does not end where the page index says")
-        if header.values > MAX_PAGE_VALUES:
-            raise UnsupportedError("a page is too large")
-        return header
+    header = header_within(read, *span)
+    if header is None or header.size != span[1] - span[0]:
+        raise DamagedError("a page does not end where the page index says")
+    if header.values > MAX_PAGE_VALUES:
+        raise UnsupportedError("a page is too large")
+    return header

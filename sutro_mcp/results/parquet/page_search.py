@@ -10,12 +10,14 @@ from sutro_mcp.results.cache.byte_ranges import ByteRange, merged
 
 from .damage import DamagedError
 from .footer import Chunk
-from .page_headers import Cursor, Page, Read
+from .page_headers import Page, PageWalker, Read
 from .page_index import MAX_INDEX_SIZE, Place, dictionary_at, header_at, read_index
-from .request_rounds import Search
+from .request_rounds import Lookup
 
 HEAD = 896 << 10
-"""The first bytes of a file are worth having at once with its end: the first rows of its first columns."""
+"""Bytes at the start of a file that are worth having at once with its end: first rows of first columns."""
+TAIL = 64 << 10
+"""Bytes at the end of a file, where a footer of usual size is."""
 
 _SMALL = 512 << 10  # fewer bytes than this are not worth another round
 _NEAR = 64 << 10
@@ -25,24 +27,29 @@ _UNDERSHOOT = 0.97  # of a guess over a distance: bytes too few cost a round, by
 _USUAL_PAGE = 1 << 20  # uncompressed
 
 
+def opening_ranges(size: int, *, with_head: bool = False) -> list[ByteRange]:
+    """Where reading a file of `size` bytes begins: its footer and, for a first page, its first rows."""
+    tail = (max(size - TAIL, 0), size)
+    return [tail, (0, min(HEAD, size))] if with_head else [tail]
+
+
 class FlatChunk:
     """What is known of a flat column's chunk; it is kept, so that the file is asked for it once."""
 
     def __init__(self, chunk: Chunk) -> None:
-        """Nothing is known at first."""
         self._chunk = chunk
-        self._cursor = Cursor(chunk)
+        self._cursor = PageWalker(chunk)
         self._pages: list[Page] = []
         self._places: tuple[Place, ...] = ()
 
-    def search(self, read: Read, start: int, stop: int) -> Search[list[Page]]:
+    def lookup(self, read: Read, start: int, stop: int) -> Lookup[list[Page]]:
         """The data pages with rows [start, stop) of the chunk; at the end their bytes are there."""
         index = self._chunk.offset_index
         if index and self._chunk.size > _SMALL and index[1] - index[0] <= MAX_INDEX_SIZE:
             return self._by_index(index, read, start, stop)
         return self._by_walk(read, start, stop)
 
-    def _by_index(self, index: ByteRange, read: Read, start: int, stop: int) -> Search[list[Page]]:
+    def _by_index(self, index: ByteRange, read: Read, start: int, stop: int) -> Lookup[list[Page]]:
         if not self._places:
             yield [index]
             self._places = read_index(read(*index), self._chunk)
@@ -64,16 +71,16 @@ class FlatChunk:
             for header, place in zip(headers, places, strict=True)
         ]
 
-    def _by_walk(self, read: Read, start: int, stop: int) -> Search[list[Page]]:
-        cursor = self._cursor
+    def _by_walk(self, read: Read, start: int, stop: int) -> Lookup[list[Page]]:
+        walker = self._cursor
         least = _NEAR
-        while cursor.seen < stop:
-            position = cursor.position
+        while walker.seen < stop:
+            position = walker.position
             limit = min(max(self._reach(start, stop), position + least), self._chunk.stop)
             yield [(position, limit), *self._needed(start, stop)]
-            while page := cursor.next(read, limit):
+            while page := walker.next(read, limit):
                 self._pages.append(page)
-            least = least * 4 if cursor.position == position else _NEAR
+            least = least * 4 if walker.position == position else _NEAR
         yield self._needed(start, stop)
         return self._between(start, stop)
 

@@ -13,15 +13,7 @@ from sutro_mcp.results.parquet import thrift
 from .footer import Chunk, Footer
 from .schema import Column, Leaf
 from .thrift import Kind
-from .thrift_fields import (
-    MAGIC,
-    ColumnChunk,
-    ColumnMetaData,
-    FileMetaData,
-    KeyValue,
-    RowGroup,
-    SchemaElement,
-)
+from .thrift_fields import MAGIC, ColumnChunk, ColumnMetaData, FileMetaData, KeyValue, RowGroup, SchemaElement
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +27,7 @@ class Part:
     uncompressed: int
 
 
-def write_mini(
+def rebuild(
     footer: Footer, column: Column, arrow_schema: bytes | None, rows: int, parts: Sequence[Part]
 ) -> bytes:
     """A Parquet file with one column and one row group of `rows` rows; one part per leaf of the column."""
@@ -47,7 +39,29 @@ def write_mini(
         chunks.append(_chunk(leaf, part, position, size))
         out += part.data
         position += size
-    metadata = _footer(footer, column, arrow_schema, rows, chunks, sum(part.uncompressed for part in parts))
+    root = thrift.struct(
+        (SchemaElement.NAME, thrift.binary(b"root")),
+        (SchemaElement.NUM_CHILDREN, thrift.integer(1, Kind.I32)),
+    )[1]
+    group = thrift.struct(
+        (RowGroup.COLUMNS, thrift.array(Kind.STRUCT, chunks)),
+        (RowGroup.TOTAL_BYTE_SIZE, thrift.integer(sum(part.uncompressed for part in parts))),
+        (RowGroup.NUM_ROWS, thrift.integer(rows)),
+    )[1]
+    fields = [
+        (FileMetaData.VERSION, thrift.integer(footer.version, Kind.I32)),
+        (FileMetaData.SCHEMA, thrift.array(Kind.STRUCT, [root, *column.elements])),
+        (FileMetaData.NUM_ROWS, thrift.integer(rows)),
+        (FileMetaData.ROW_GROUPS, thrift.array(Kind.STRUCT, [group])),
+    ]
+    if arrow_schema is not None:
+        note = thrift.struct(
+            (KeyValue.KEY, thrift.binary(b"ARROW:schema")), (KeyValue.VALUE, thrift.binary(arrow_schema))
+        )[1]
+        fields.append((FileMetaData.KEY_VALUE_METADATA, thrift.array(Kind.STRUCT, [note])))
+    if footer.created_by is not None:
+        fields.append((FileMetaData.CREATED_BY, thrift.binary(footer.created_by)))
+    metadata = thrift.struct(*fields)[1]
     return b"".join([*out, metadata, len(metadata).to_bytes(4, "little"), MAGIC])
 
 
@@ -69,39 +83,5 @@ def _chunk(leaf: Leaf, part: Part, start: int, size: int) -> bytes:
     if part.dictionary_size:
         fields.append((ColumnMetaData.DICTIONARY_PAGE_OFFSET, thrift.integer(start)))
     return thrift.struct(
-        (ColumnChunk.FILE_OFFSET, thrift.integer(start)),
-        (ColumnChunk.META_DATA, thrift.struct(*fields)),
+        (ColumnChunk.FILE_OFFSET, thrift.integer(start)), (ColumnChunk.META_DATA, thrift.struct(*fields))
     )[1]
-
-
-def _footer(
-    footer: Footer,
-    column: Column,
-    arrow_schema: bytes | None,
-    rows: int,
-    chunks: list[bytes],
-    uncompressed: int,
-) -> bytes:
-    root = thrift.struct(
-        (SchemaElement.NAME, thrift.binary(b"root")),
-        (SchemaElement.NUM_CHILDREN, thrift.integer(1, Kind.I32)),
-    )[1]
-    group = thrift.struct(
-        (RowGroup.COLUMNS, thrift.array(Kind.STRUCT, chunks)),
-        (RowGroup.TOTAL_BYTE_SIZE, thrift.integer(uncompressed)),
-        (RowGroup.NUM_ROWS, thrift.integer(rows)),
-    )[1]
-    fields = [
-        (FileMetaData.VERSION, thrift.integer(footer.version, Kind.I32)),
-        (FileMetaData.SCHEMA, thrift.array(Kind.STRUCT, [root, *column.elements])),
-        (FileMetaData.NUM_ROWS, thrift.integer(rows)),
-        (FileMetaData.ROW_GROUPS, thrift.array(Kind.STRUCT, [group])),
-    ]
-    if arrow_schema is not None:
-        note = thrift.struct(
-            (KeyValue.KEY, thrift.binary(b"ARROW:schema")), (KeyValue.VALUE, thrift.binary(arrow_schema))
-        )[1]
-        fields.append((FileMetaData.KEY_VALUE_METADATA, thrift.array(Kind.STRUCT, [note])))
-    if footer.created_by is not None:
-        fields.append((FileMetaData.CREATED_BY, thrift.binary(footer.created_by)))
-    return thrift.struct(*fields)[1]

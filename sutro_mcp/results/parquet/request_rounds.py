@@ -1,7 +1,7 @@
 """Rounds of requests, shared by everything that needs bytes at the same time.
 
-A search is a generator: it yields the spans that it needs next and goes on when they are there. As a round
-takes as long whether it is for one span or many, all searches of a call go on together.
+A lookup is a generator: it yields the spans that it needs next and goes on when they are there. As a round
+takes as long whether it is for one span or many, all lookups of a call go on together.
 """
 
 from collections.abc import Generator, Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
 
 Found = TypeVar("Found")
-Search = Generator[Sequence[ByteRange], None, Found]
+Lookup = Generator[Sequence[ByteRange], None, Found]
 
 
 class Bytes(Protocol):
@@ -25,42 +25,41 @@ class Bytes(Protocol):
         """Exactly the bytes [start, stop); waits until they are there."""
         ...
 
-    def want(self, spans: Sequence[ByteRange]) -> None:
+    def fetch(self, spans: Sequence[ByteRange], /) -> None:
         """Fetch what is absent of these spans together; waits until all are there."""
         ...
 
 
-class Rounds:
+class RequestRounds:
     """The source of a file's bytes, and which of them were wanted already."""
 
     def __init__(self, source: Bytes) -> None:
-        """Nothing was wanted yet."""
         self.source = source
         self._wanted = ByteRanges()
 
-    def want(self, spans: Iterable[ByteRange]) -> None:
+    def fetch(self, spans: Iterable[ByteRange]) -> None:
         """Have these bytes there, with one request at most."""
         if absent := self._absent(merged(spans)):
-            self.source.want(absent)
+            self.source.fetch(absent)
             for start, stop in absent:
                 self._wanted.add(start, stop)
 
-    def together(self, searches: Sequence[Search[Found]]) -> list[Found]:
-        """What each search finds; each round is for all that still need something."""
+    def together(self, lookups: Sequence[Lookup[Found]]) -> list[Found]:
+        """What each lookup finds; each round is for all that still need something."""
         results: dict[int, Found] = {}
-        while len(results) < len(searches):
+        while len(results) < len(lookups):
             needed: list[ByteRange] = []
-            for number, search in enumerate(searches):
+            for number, lookup in enumerate(lookups):
                 if number in results:
                     continue
                 try:
-                    while not (absent := self._absent(next(search))):
+                    while not (absent := self._absent(next(lookup))):
                         pass
                     needed += absent
                 except StopIteration as done:
                     results[number] = done.value
-            self.want(needed)
-        return [results[number] for number in range(len(searches))]
+            self.fetch(needed)
+        return [results[number] for number in range(len(lookups))]
 
     def _absent(self, spans: Iterable[ByteRange]) -> list[ByteRange]:
         """Those of the spans that were not wanted as a whole."""

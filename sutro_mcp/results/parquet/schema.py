@@ -9,7 +9,7 @@ from .thrift_fields import FieldRepetitionType, SchemaElement
 
 MAX_COLUMNS = 10_000
 MAX_DEPTH = 50
-MAX_COLUMN_SIZE = 1 << 20  # of its schema, which travels with every run of rows
+MAX_COLUMN_SIZE = 1 << 20  # of its schema, which travels with every slice of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,23 @@ def read_schema(reader: Reader, kind: int) -> tuple[Column, ...]:
     Raises DamagedError, also for a schema beyond MAX_COLUMNS leaves or MAX_DEPTH (which crash readers), and
     UnsupportedError.
     """
-    return _columns(_nodes(reader, kind))
+    nodes = _nodes(reader, kind)
+    root = next(nodes, None)
+    if root is None or root.children > MAX_COLUMNS:
+        raise DamagedError("the schema has no root or too many columns")
+    columns: list[Column] = []
+    first_leaf = 0
+    for index in range(root.children):
+        column = _column(nodes, index, first_leaf)
+        columns.append(column)
+        first_leaf += len(column.leaves)
+        if first_leaf > MAX_COLUMNS:
+            raise DamagedError("the schema has too many columns")
+    if next(nodes, None) is not None:
+        raise DamagedError("the schema has nodes outside its tree")
+    if len({column.name for column in columns}) < len(columns):
+        raise UnsupportedError("several columns have one name")
+    return tuple(columns)
 
 
 def _nodes(reader: Reader, kind: int) -> Iterator[_Node]:
@@ -73,25 +89,6 @@ def _nodes(reader: Reader, kind: int) -> Iterator[_Node]:
         if name is None or children < 0 or (node_type or 0) < 0 or (node_type is not None and children):
             raise DamagedError("a node of the schema is not complete")
         yield _Node(reader.data[start : reader.position], name, node_type, children, repeated)
-
-
-def _columns(nodes: Iterator[_Node]) -> tuple[Column, ...]:
-    root = next(nodes, None)
-    if root is None or root.children > MAX_COLUMNS:
-        raise DamagedError("the schema has no root or too many columns")
-    columns: list[Column] = []
-    first_leaf = 0
-    for index in range(root.children):
-        column = _column(nodes, index, first_leaf)
-        columns.append(column)
-        first_leaf += len(column.leaves)
-        if first_leaf > MAX_COLUMNS:
-            raise DamagedError("the schema has too many columns")
-    if next(nodes, None) is not None:
-        raise DamagedError("the schema has nodes outside its tree")
-    if len({column.name for column in columns}) < len(columns):
-        raise UnsupportedError("several columns have one name")
-    return tuple(columns)
 
 
 def _column(nodes: Iterator[_Node], index: int, first_leaf: int) -> Column:

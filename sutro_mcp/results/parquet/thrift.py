@@ -43,7 +43,6 @@ class Reader:
     __slots__ = ("data", "position")
 
     def __init__(self, data: bytes, position: int = 0) -> None:
-        """Start at `position` of `data`."""
         self.data = data
         self.position = position
 
@@ -75,19 +74,21 @@ class Reader:
         start = self._move(self._varint())
         return self.data[start : self.position]
 
-    def integers(self, kind: int) -> tuple[int, ...]:
-        """A list of whole numbers."""
-        return tuple(self.integer(item) for item in self.items(kind))
-
-    def binaries(self, kind: int) -> tuple[bytes, ...]:
-        """A list of texts."""
-        return tuple(self.binary(item) for item in self.items(kind))
-
     def struct(self, kind: int) -> Iterator[tuple[int, int]]:
         """The fields of a struct that must be one."""
         if kind != Kind.STRUCT:
             raise DamagedError("a struct was expected")
         return self.fields()
+
+    def numbers(self, kind: int) -> dict[int, int]:
+        """The whole numbers among the fields of a struct, by id; the rest is passed over."""
+        found: dict[int, int] = {}
+        for field, inner in self.struct(kind):
+            if inner in _INTEGERS:
+                found[field] = self._zigzag()
+            else:
+                self.skip(inner)
+        return found
 
     def skip(self, kind: int, depth: int = 0) -> None:
         """Pass over one value."""

@@ -49,11 +49,11 @@ def fit(names: Sequence[str], rows: Iterable[Sequence[Cell]], max_chars: int, ce
 def _header(names: Sequence[str], room: int) -> list[str]:
     """The names as shown: shorter, then fewer, until they fit into `room`."""
     shown = [visible(name) for name in names[:MAX_COLUMNS]]
-    length = MAX_NAME
-    header = [shorten(name, length)[0] for name in shown]
-    while _size(header) > room and length > MIN_NAME:
-        length //= 2
+    header = shown
+    for length in (MAX_NAME, MAX_NAME // 2, MIN_NAME):
         header = [shorten(name, length)[0] for name in shown]
+        if _size(header) <= room:
+            break
     while _size(header) > room and len(header) > 1:
         header.pop()
     return header

@@ -5,24 +5,23 @@ are always taken literally: polars reads `*` and `^…$` as patterns. The name o
 artifact is not documented; `sutro-api.md` §7.4 gives the order in which candidates are tried.
 """
 
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.protocol import StoppedError
 from sutro_mcp.untrusted import quote
 
+from .json_values import KINDS, parse_json
+
 _OPTIONAL = ("inputs", "cumulative_logprobs")
 _SCALARS = frozenset({"text", "boolean", "integer", "number"})
 _KNOWN = (*_OPTIONAL, "confidence_score")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_artifact(ref: LocalArtifact, output_column: str) -> pl.DataFrame:
@@ -44,11 +43,11 @@ def arrangement(columns: Sequence[str], ref: LocalArtifact, output_column: str) 
     outputs = _find_outputs(columns, ref)
     if output_column != outputs and output_column in columns:
         raise InvalidArgumentError(
-            f"read the results of {ref.job_id}",
+            ref.spec.doing,
             f"they already carry a column named {quote(output_column, 60)}",
             "Choose another output_column",
         )
-    wanted = {"inputs": ref.include_inputs, "cumulative_logprobs": ref.include_cumulative_logprobs}
+    wanted = ref.spec.optional_columns
     diagnostics = {"confidence_score", *(name for name, asked in wanted.items() if asked)}
     carried = [c for c in columns if c != outputs and c not in diagnostics]
     order = [
@@ -63,7 +62,7 @@ def arrangement(columns: Sequence[str], ref: LocalArtifact, output_column: str) 
 
 
 def _find_outputs(columns: Sequence[str], ref: LocalArtifact) -> str:
-    for candidate in ("outputs", ref.job_id, "inference_result", "output"):
+    for candidate in ("outputs", ref.spec.job_id, "inference_result", "output"):
         if candidate in columns:
             return candidate
     rest = [c for c in columns if c not in _KNOWN]
@@ -134,42 +133,13 @@ def _are_records(values: list[Any]) -> bool:
 
 
 def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "text"
-        case list():
-            numbers = all(isinstance(item, float) for item in cast("list[Any]", value))
-            return "vector" if numbers else "list"
-        case _:
-            return "object"
-
-
-def parse_json(raw: bytes | str) -> Any:
-    """The JSON value in `raw`; NaN and Infinity are refused. Raises ValueError or RecursionError."""
-    try:
-        return from_json(raw, allow_inf_nan=False, cache_strings=False)
-    except ValueError:
-        # The fast parser refuses lone surrogates, which models do produce and JSON can carry: one such cell
-        # must not hide the other rows. They become U+FFFD, as a frame can only hold valid text.
-        text = json.dumps(json.loads(raw, parse_constant=_refuse_constant), ensure_ascii=False)
-        return from_json(_SURROGATE.sub("\ufffd", text), allow_inf_nan=False, cache_strings=False)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
+    kind = KINDS[type(value)]
+    return "vector" if kind == "list" and all(isinstance(item, float) for item in value) else kind
 
 
 def unreadable(ref: LocalArtifact, happened: str) -> UnexpectedReplyError:
     return UnexpectedReplyError(
-        f"read the results of {ref.job_id}",
+        ref.spec.doing,
         happened,
         "Call again with disable_cache; if it stays, report it to Sutro",
     )

@@ -35,7 +35,8 @@ def build_frame(
     Raises InvalidArgumentError on name conflicts or unequal row counts, and UnexpectedReplyError when the
     artifact cannot be read.
     """
-    results = _as_json_types(read_artifact(ref, output_column))
+    # Of the types that a JSON reply would give, so that all routes to the results agree.
+    results = _frame(map(as_json_type, read_artifact(ref, output_column).iter_columns()))
     carried = carried_names(results.columns, ref, output_column)
     original = None if with_original_df is None else _original(with_original_df)
     if unpack_json:
@@ -51,11 +52,6 @@ def build_frame(
     return combined
 
 
-def _as_json_types(frame: pl.DataFrame) -> pl.DataFrame:
-    """The types a JSON reply would give, so that all routes to the results agree."""
-    return _frame(map(as_json_type, frame.iter_columns()))
-
-
 def _frame(columns: Iterable[pl.Series]) -> pl.DataFrame:
     """By name and not as a list, in which polars would give a name to a column that has the empty one."""
     return pl.DataFrame({column.name: column for column in columns})
@@ -63,8 +59,8 @@ def _frame(columns: Iterable[pl.Series]) -> pl.DataFrame:
 
 def carried_names(names: Iterable[str], ref: LocalArtifact, output_column: str) -> list[str]:
     """The columns of an artifact that came from the input: no outputs, no diagnostics that were asked for."""
-    asked = {"inputs": ref.include_inputs, "cumulative_logprobs": ref.include_cumulative_logprobs}
-    own = {output_column, "confidence_score", *(name for name, included in asked.items() if included)}
+    asked = (name for name, included in ref.spec.optional_columns.items() if included)
+    own = {output_column, "confidence_score", *asked}
     return [name for name in names if name not in own]
 
 

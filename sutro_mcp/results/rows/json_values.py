@@ -1,16 +1,43 @@
 """One value of a result as one JSON scalar, and JSON text as a value."""
 
 import decimal
+import json
 import math
+import re
 from typing import Any, cast
 
 import polars as pl
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from sutro_mcp.results.request_models import Cell
 from sutro_mcp.untrusted import visible
 
-from .columns import parse_json
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# The names of the types that a value of JSON has in Python.
+KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "text",
+    list: "list",
+    dict: "object",
+}
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """The JSON value in `raw`; NaN and Infinity are refused. Raises ValueError or RecursionError."""
+    try:
+        return from_json(raw, allow_inf_nan=False, cache_strings=False)
+    except ValueError:
+        # The fast parser refuses lone surrogates, which models do produce and JSON can carry: one such cell
+        # must not hide the other rows. They become U+FFFD, as a frame can only hold valid text.
+        text = json.dumps(json.loads(raw, parse_constant=_refuse_constant), ensure_ascii=False)
+        return from_json(_SURROGATE.sub("\ufffd", text), allow_inf_nan=False, cache_strings=False)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def parse_object(text: str | None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results.request_models import Page, PageRequest
+from sutro_mcp.results.request_models import LocalArtifact, Page, PageRequest
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, visible
 
@@ -25,16 +25,16 @@ _MAX_LISTED = 4_000
 _UNREAD = object()
 
 
-def make_page(request: PageRequest, channel: Channel | None = None) -> Page:
+def make_page(artifact: LocalArtifact, request: PageRequest, channel: Channel | None = None) -> Page:
     """The page asked for. Raises InvalidArgumentError for an unknown column or an offset past the end."""
-    with open_rows(request.artifact, request.output_column, channel or NullChannel()) as table:
-        return _make(table, request)
+    with open_rows(artifact, request.output_column, channel or NullChannel()) as table:
+        return _make(table, artifact, request)
 
 
-def _make(table: Rows, request: PageRequest) -> Page:
+def _make(table: Rows, artifact: LocalArtifact, request: PageRequest) -> Page:
     if request.offset and request.offset >= table.height:
         raise InvalidArgumentError(
-            f"read rows of {request.artifact.job_id} from offset {request.offset:,}",
+            f"{request.doing(artifact.spec)} from offset {request.offset:,}",
             f"it has {table.height:,} rows, numbered from 0",
             f"Use an offset below {max(table.height, 1):,}",
         )
@@ -43,7 +43,9 @@ def _make(table: Rows, request: PageRequest) -> Page:
     chosen, unknown = _choose(names, table, request)
     page = _fit(rows, chosen, table.height, request)
     words = [_unknown(unknown)] if unknown else []
-    if request.output_column not in chosen and (unread := _unread(rows[: len(page.rows)])):
+    if request.output_column not in chosen and (
+        unread := sum(bool(row.get(_UNREAD)) for row in rows[: len(page.rows)])
+    ):
         name = request.output_column
         words.append(f"{unread} of these rows are no JSON objects (name {name} in columns to see them)")
     return page.model_copy(update={"shortened": "; ".join(filter(None, (page.shortened, *words))) or None})
@@ -64,13 +66,11 @@ def _records(
     part: pl.DataFrame, columns: Sequence[str], request: PageRequest
 ) -> tuple[list[dict[Any, Any]], list[str]]:
     """Rows as dicts, and the column names of the page in order."""
-    if request.output_column not in part.columns:
-        return [dict(zip(part.columns, row, strict=True)) for row in part.iter_rows()], part.columns
     rows: list[dict[Any, Any]] = [dict(zip(part.columns, row, strict=True)) for row in part.iter_rows()]
-    output = part.get_column(request.output_column)
-    if not request.unpack_json or output.dtype != pl.String:
+    is_text = part.schema.get(request.output_column) == pl.String
+    if not request.unpack_json or not is_text:
         return rows, part.columns
-    parsed = [parse_object(text) for text in output]
+    parsed = [parse_object(text) for text in part.get_column(request.output_column)]
     for row, found in zip(rows, parsed, strict=True):
         row[_UNREAD] = found is None and row[request.output_column] is not None
     if not any(parsed):
@@ -83,9 +83,8 @@ def _records(
         if request.output_column not in request.columns:
             del row[request.output_column]
         row.update({fields[key]: value for key, value in found.items()})
-    names: list[str] = []
-    for column in part.columns:
-        names.extend([column] if column != request.output_column else fields.values())
+    own = request.output_column
+    names = [name for column in part.columns for name in (fields.values() if column == own else [column])]
     if any(row[_UNREAD] for row in rows) and request.output_column not in names:
         names.append(request.output_column)
     return rows, names
@@ -133,10 +132,6 @@ def _unknown(names: list[str]) -> str:
     listed = ", ".join(quote(name, MIN_NAME) for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"no row looked at has {listed}{more} (shown as null; not all rows were looked at)"
-
-
-def _unread(rows: list[dict[Any, Any]]) -> int:
-    return sum(1 for row in rows if row.get(_UNREAD))
 
 
 def _value(row: dict[Any, Any], name: str) -> Any:

@@ -5,16 +5,16 @@ not know how to do, and results that came as JSON, are read whole.
 """
 
 import io
-from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
 
 import polars as pl
 
-from sutro_mcp.results.parquet import DamagedError, ParquetFile, Run, UnsupportedError, open_parquet
+from sutro_mcp.concurrency import LRU
+from sutro_mcp.results.parquet import DamagedError, ParquetFile, RowSlice, UnsupportedError, open_parquet
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.worker.protocol import Channel, FileBytes, StoppedError
+from sutro_mcp.results.worker.file_bytes import FileBytes
+from sutro_mcp.results.worker.protocol import Channel, StoppedError
 
 from .columns import arrangement, read_artifact, unreadable
 
@@ -26,39 +26,8 @@ _KEPT_BYTES = 64 * 1024 * 1024
 _SEARCHED_BYTES = 32 * 1024 * 1024
 
 
-class Rows(Protocol):
-    """Rows with their columns in the documented order, under the names that are shown."""
-
-    @property
-    def names(self) -> list[str]: ...
-    @property
-    def height(self) -> int: ...
-    def part(self, names: Sequence[str], offset: int, limit: int) -> pl.DataFrame:
-        """These columns of up to `limit` rows from `offset` on."""
-        ...
-
-    def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
-        """Every cell of these columns once: column, number of the first row, values; rows in order.
-
-        May raise UnsupportedError at any time.
-        """
-        ...
-
-    def size(self, names: Sequence[str]) -> int:
-        """About how many bytes these columns take in memory."""
-        ...
-
-    def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
-        """Values of a column to look something up in, and whether they are all of them."""
-        ...
-
-    def whole(self) -> "FrameRows":
-        """The same rows, read at once: for what `batches` could not do half way through."""
-        ...
-
-
 @contextmanager
-def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Generator[Rows]:
+def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Generator["Rows"]:
     """The rows of an artifact. Raises UnexpectedReplyError when it cannot be read."""
     if ref.format != "parquet":
         yield FrameRows(read_artifact(ref, output_column))
@@ -67,16 +36,11 @@ def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Gener
         with _readable(ref):
             opened = _opened(ref)
             stack.enter_context(opened.source.opened(ref.inode, channel))
-            rows = _parquet_rows(opened, ref, output_column)
+            try:
+                rows = ParquetRows(opened, ref, output_column)
+            except UnsupportedError:
+                rows = _whole(opened, ref, output_column)
         yield rows
-
-
-def _parquet_rows(opened: "_Opened", ref: LocalArtifact, output_column: str) -> Rows:
-    try:
-        return ParquetRows(opened, ref, output_column)
-    except UnsupportedError:
-        opened.source.want([(0, opened.source.size)])
-        return FrameRows(read_artifact(ref, output_column))
 
 
 class FrameRows:
@@ -111,7 +75,7 @@ class _Opened:
     def __init__(self, ref: LocalArtifact) -> None:
         self.source = FileBytes(ref)
         self._file: ParquetFile | None = None
-        self._kept: OrderedDict[tuple[str, int], pl.Series] = OrderedDict()
+        self._kept = LRU[tuple[str, int], pl.Series](_KEPT_BYTES, _bytes_of)
 
     @property
     def file(self) -> ParquetFile:
@@ -123,14 +87,10 @@ class _Opened:
         """Rows `start` to `stop` of these columns."""
         found = {name: self._find(name, start, stop) for name in names}
         absent = [name for name, column in found.items() if column is None]
-        for name, runs in (self.file.rows(absent, start, stop) if absent else {}).items():
-            for run in runs:
-                self._kept[name, run.first_row] = decode(run)
+        for name, slices in (self.file.rows(absent, start, stop) if absent else {}).items():
+            for each in slices:
+                self._kept[name, each.first_row] = decode(each)
             found[name] = self._find(name, start, stop)
-        while (
-            len(self._kept) > 1 and sum(each.estimated_size() for each in self._kept.values()) > _KEPT_BYTES
-        ):
-            self._kept.popitem(last=False)
         return {name: column for name, column in found.items() if column is not None}
 
     def _find(self, name: str, start: int, stop: int) -> pl.Series | None:
@@ -149,7 +109,7 @@ class _Opened:
 
 
 class ParquetRows:
-    """Rows of which only those that are asked for are read."""
+    """Rows of which only those that are asked for are read; columns in the documented order, as shown."""
 
     def __init__(self, opened: _Opened, ref: LocalArtifact, output_column: str) -> None:
         self._opened = opened
@@ -160,6 +120,7 @@ class ParquetRows:
         self.height = opened.file.row_count
 
     def part(self, names: Sequence[str], offset: int, limit: int) -> pl.DataFrame:
+        """These columns of up to `limit` rows from `offset` on."""
         stop = min(offset + limit, self.height)
         if offset >= stop:
             # The types of a column are known to polars once it has seen some of its rows.
@@ -172,34 +133,46 @@ class ParquetRows:
         return pl.DataFrame({name: found[self._stored[name]] for name in names})
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
+        """Every cell of these columns once: column, number of the first row, values; rows in order.
+
+        Raises UnsupportedError, at any time.
+        """
         shown = {self._stored[name]: name for name in names}
         with _readable(self._ref):
             file = self._opened.file
-            self._opened.source.ahead(file.spans(tuple(shown)))
-            for run in file.runs(tuple(shown)):
-                yield shown[run.name], run.first_row, decode(run)
+            self._opened.source.prefetch(file.spans(tuple(shown)))
+            for each in file.row_slices(tuple(shown)):
+                yield shown[each.name], each.first_row, decode(each)
 
     def size(self, names: Sequence[str]) -> int:
+        """About how many bytes these columns take in memory."""
         return self._opened.file.uncompressed([self._stored[name] for name in names])
 
     def searched(self, name: str) -> tuple[Iterator[pl.Series], bool]:
+        """Values of a column to look something up in, and whether they are all of them."""
         stored = self._stored[name]
         file = self._opened.file
         if file.uncompressed([stored]) > _SEARCHED_BYTES:
             return iter([self.part([name], 0, 1_000).get_column(name)]), False
-        self._opened.source.want(file.spans([stored]))
+        self._opened.source.fetch(file.spans([stored]))
         with _readable(self._ref):
             try:
-                return iter([decode(run) for run in file.runs([stored])]), True
+                return iter([decode(each) for each in file.row_slices([stored])]), True
             except UnsupportedError:
                 return self.whole().searched(name)
 
     def whole(self) -> FrameRows:
-        self._opened.source.want([(0, self._opened.source.size)])
-        return FrameRows(read_artifact(self._ref, self._output_column))
+        """The same rows, read at once: for what `batches` could not do half way through."""
+        return _whole(self._opened, self._ref, self._output_column)
 
 
-_files: OrderedDict[tuple[str, int], _Opened] = OrderedDict()
+def _whole(opened: _Opened, ref: LocalArtifact, output_column: str) -> FrameRows:
+    opened.source.fetch([(0, opened.source.size)])
+    return FrameRows(read_artifact(ref, output_column))
+
+
+Rows = FrameRows | ParquetRows
+_files = LRU[tuple[str, int], _Opened](_MOST_FILES)
 
 
 def _opened(ref: LocalArtifact) -> _Opened:
@@ -208,19 +181,20 @@ def _opened(ref: LocalArtifact) -> _Opened:
     key = (ref.path, ref.inode)
     if key not in _files:
         _files[key] = _Opened(ref)
-    _files.move_to_end(key)
-    while len(_files) > _MOST_FILES:
-        _files.popitem(last=False)
     return _files[key]
 
 
-def decode(run: Run) -> pl.Series:
-    """The values of a run. Raises DamagedError."""
+def _bytes_of(column: pl.Series) -> int:
+    return int(column.estimated_size())
+
+
+def decode(each: RowSlice) -> pl.Series:
+    """The values of a slice. Raises DamagedError."""
     try:
-        column = pl.read_parquet(io.BytesIO(run.parquet)).to_series()
+        column = pl.read_parquet(io.BytesIO(each.parquet)).to_series()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise DamagedError("its pages cannot be decoded") from error
-    if len(column) != run.row_count:
+    if len(column) != each.row_count:
         raise DamagedError("a page does not hold as many rows as it says")
     return column
 

@@ -5,6 +5,7 @@ types, then all.
 """
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
@@ -194,12 +195,11 @@ class JsonTypes:
     """
 
     def __init__(self) -> None:
-        """No texts at first."""
         self._fields: pl.Struct | None = None
         self._is_sound = True
         self._holds_objects = False
         self._others = 0
-        self._first_other = 0
+        self._first_other = sys.maxsize
 
     @property
     def fields(self) -> pl.Struct | None:
@@ -222,8 +222,11 @@ class JsonTypes:
         self._is_sound = self._is_sound and self._merge(texts)
         if not self._is_sound:
             for row, text in enumerate(cast("Iterable[str | None]", texts), first_row):
-                if text is not None and text.strip() != "null":
-                    self._count(row, is_object=parse_object(text) is not None)
+                if parse_object(text) is not None:
+                    self._holds_objects = True
+                elif text is not None and text.strip() != "null":
+                    self._others += 1
+                    self._first_other = min(row, self._first_other)
 
     def _merge(self, texts: pl.Series) -> bool:
         try:
@@ -239,14 +242,6 @@ class JsonTypes:
             self._fields = found.dtype
             self._holds_objects = True
         return isinstance(found.dtype, pl.Struct | pl.Null)
-
-    def _count(self, row: int, *, is_object: bool) -> None:
-        if is_object:
-            self._holds_objects = True
-            return
-        if not self._others:
-            self._first_other = row
-        self._others += 1
 
 
 def _texts(column: pl.Series) -> pl.Series:

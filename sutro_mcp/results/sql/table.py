@@ -79,7 +79,7 @@ def load_table(ref: LocalArtifact) -> Table:
             columns[OUTPUT] = _widened(column)
         else:
             columns[carried[column.name]] = _widened(column)
-    return Table(ref.job_id, pl.DataFrame(columns), more)
+    return Table(ref.spec.job_id, pl.DataFrame(columns), more)
 
 
 def _free(name: str, prefix: str, taken: set[str]) -> str:

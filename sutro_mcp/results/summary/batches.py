@@ -1,10 +1,15 @@
-"""The texts of one batch, each once where many are alike, and the way back to their rows."""
+"""Batches of rows: read one ahead of the work on them, and their texts, each once where many are alike."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
 
 import polars as pl
 
 from .distinct_sketch import hashes
+
+T = TypeVar("T")
 
 # With fewer different texts than this share, finding them costs less than to parse them all.
 _DISTINCT = 0.6
@@ -44,3 +49,21 @@ class Batch:
         at = pl.DataFrame({"place": pl.Series(places, dtype=pl.UInt32)}).with_row_index("at")
         found = self._cells.join(at, on="place")
         return found["row"], values.gather(found["at"])
+
+
+@contextmanager
+def one_ahead(items: Iterator[T]) -> Generator[Iterator[T]]:
+    """The same items; while one is worked on, a thread makes the next, and no more than that.
+
+    Polars decodes while polars counts. What `items` raises is raised in its place; when the block ends,
+    nothing is being made any more.
+    """
+    with ThreadPoolExecutor(1, "ahead") as thread:
+
+        def made() -> Iterator[T]:
+            coming = thread.submit(next, items, None)
+            while (item := coming.result()) is not None:
+                coming = thread.submit(next, items, None)
+                yield item
+
+        yield made()

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import polars as pl
 
 from sutro_mcp.results.request_models import ColumnSummary, Distribution, TopValue
-from sutro_mcp.results.rows.json_values import cell, compact
+from sutro_mcp.results.rows.json_values import KINDS, cell, compact
 
 from .batches import Batch
 from .distinct_sketch import Budget, Sketch, Top, hashes
@@ -21,20 +21,7 @@ _LOOKED_AT = 64
 _TOP_SHARE = 0.005
 _FEW = 20
 _NUMERIC = ("integer", "number")
-_KINDS: dict[type, str] = {
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "text",
-    list: "list",
-    dict: "object",
-}
-_TYPES: dict[type, type[pl.DataType]] = {
-    bool: pl.Boolean,
-    int: pl.Int64,
-    float: pl.Float64,
-    str: pl.String,
-}
+_TYPES: dict[type, type[pl.DataType]] = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
 _DTYPES: dict[type[pl.DataType], str] = {
     pl.Boolean: "boolean",
     pl.String: "text",
@@ -108,7 +95,7 @@ class Column:
             self._items.add(batch.expand(places, lengths)[1])
         rows, series = batch.expand(places, _series(kind, values))
         self._present += len(rows)
-        self._add(_KINDS[kind], rows, series)
+        self._add(KINDS[kind], rows, series)
 
     def _add_integers(self, batch: Batch, places: Sequence[int], values: Sequence[int]) -> None:
         """Some of them beyond 64 bits: JSON sets no limit to their digits."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sutro_mcp.results.request_models import ColumnSummary, Summary, TopValue
+from sutro_mcp.results.request_models import Cell, ColumnSummary, Sample, Summary
 from sutro_mcp.untrusted import shorten
 
 # Columns and fields beyond these are never shown.
@@ -42,31 +42,27 @@ def fit_summary(summary: Summary, max_chars: int, *, unshown: int, more: bool) -
 
 
 def _at_level(summary: Summary, level: _Level, unshown: int, more: bool) -> Summary:
-    def brief(text: str | None) -> str | None:
-        return None if text is None else shorten(text, level.sample_chars)[0]
-
-    def brief_name(name: str) -> str:
-        return shorten(name, level.name_chars)[0]
-
-    def brief_top(item: TopValue) -> TopValue:
-        value = brief_name(item.value) if isinstance(item.value, str) else item.value
-        return item.model_copy(update={"value": value})
+    def brief(text: Cell, length: int = level.name_chars) -> Cell:
+        return shorten(text, length)[0] if isinstance(text, str) else text
 
     def brief_column(column: ColumnSummary) -> ColumnSummary:
-        top = [brief_top(item) for item in column.top[: level.top]]
-        return column.model_copy(update={"name": brief_name(column.name), "top": top})
+        top = [item.model_copy(update={"value": brief(item.value)}) for item in column.top[: level.top]]
+        return column.model_copy(update={"name": brief(column.name), "top": top})
+
+    def brief_sample(sample: Sample) -> Sample:
+        texts = {"output": sample.output, "input": sample.input}
+        return sample.model_copy(
+            update={name: brief(text, level.sample_chars) for name, text in texts.items()}
+        )
 
     return summary.model_copy(
         update={
             "columns": [brief_column(column) for column in summary.columns[: level.columns]],
             "suspicious": [
-                item.model_copy(update={"kind": shorten(item.kind, level.name_chars + 40)[0]})
+                item.model_copy(update={"kind": brief(item.kind, level.name_chars + 40)})
                 for item in summary.suspicious[: level.kinds]
             ],
-            "samples": [
-                sample.model_copy(update={"output": brief(sample.output), "input": brief(sample.input)})
-                for sample in summary.samples
-            ],
+            "samples": list(map(brief_sample, summary.samples)),
             "shortened": _what_was_left_out(summary, level, unshown, more),
         }
     )

@@ -9,7 +9,7 @@ from typing import cast
 
 import polars as pl
 
-from .frequent_values import Frequent
+from .frequent_values import Frequent, count
 
 # With k hashes the standard error of an estimate is 1 / sqrt(k - 2): 0.2 % and 0.8 %.
 _MOST = 262_144
@@ -160,9 +160,7 @@ class Sketch:
         if self._fresh:
             cells = pl.concat(self._fresh)
             self._fresh, self._waiting = [], 0
-            rest = (pl.col(name).first() for name in cells.columns if name not in ("h", "row"))
-            count = pl.len().cast(pl.UInt32)
-            fresh = cells.group_by("h").agg(pl.col("row").min(), *rest, n=count)
+            fresh = count(cells)
             kept = fresh.clear() if self._kept is None else self._kept
             self.merging(cells, fresh, kept)
             # A join takes half the memory of counting all again. No fresh row is before one that is kept.

@@ -8,6 +8,12 @@ _WAITING = 1_024
 _SHARE = 0.0025
 
 
+def count(cells: pl.DataFrame) -> pl.DataFrame:
+    """Each value of `cells` once: `h`, `n` (how often), its first `row`, and what else belongs to it."""
+    rest = (pl.col(name).first() for name in cells.columns if name not in ("h", "row"))
+    return cells.group_by("h").agg(pl.col("row").min(), *rest, n=pl.len().cast(pl.UInt32))
+
+
 class Frequent:
     """The most frequent values by hash.
 
@@ -22,13 +28,8 @@ class Frequent:
     def add(self, cells: pl.DataFrame) -> None:
         """A batch of cells that are not null."""
         least = max(2, round(_SHARE * cells.height))
-        rest = (pl.col(name).first() for name in cells.columns if name not in ("h", "row"))
-        found = (
-            cells.group_by("h")
-            .agg(pl.len().cast(pl.UInt32).alias("n"), pl.col("row").min(), *rest)
-            .filter((pl.col("n") >= least) | pl.col("h").is_in(self._kept["h"].implode()))
-            .with_columns(whole=pl.lit(False))
-        )
+        is_kept = pl.col("h").is_in(self._kept["h"].implode())
+        found = count(cells).filter((pl.col("n") >= least) | is_kept).with_columns(whole=pl.lit(False))
         if found.height:
             self._fresh.append(found.select(self._kept.columns))
         if sum(frame.height for frame in self._fresh) > _WAITING:

@@ -1,4 +1,4 @@
-"""A child process that is spoken to in frames: four bytes of length, then JSON.
+"""A child process and the server's end of the pipes to it.
 
 Its environment holds no secret. What it says is believed to be no more than JSON of a bounded size.
 """
@@ -6,17 +6,16 @@ Its environment holds no secret. What it says is believed to be no more than JSO
 import json
 import os
 import signal
-import struct
 import sys
 from contextlib import suppress
 from subprocess import DEVNULL, PIPE
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from sutro_mcp import errors
+from .protocol import HEAD, framed
 
 # Its end, a pipe that broke or was closed, and a reply that is none.
 BROKEN = (
@@ -31,27 +30,32 @@ _MAX_REPLY = 16 * 1024 * 1024
 # What a child needs to find its libraries and temporary files; never the key.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
 
+Kind = Literal["reader", "query"]
+
 
 class Child:
-    """One process, and the conversation with it."""
+    """One process of `sutro_mcp.results.child`, and the conversation with it."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, *, leads_group: bool) -> None:
         self._process = process
+        self._leads_group = leads_group
         self._requests = cast("ByteSendStream", process.stdin)
         self._replies = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
 
     @classmethod
-    async def start(cls, module: str, *, is_alone: bool = False) -> "Child":
-        """`python -m module`. One that is alone leads a process group and prints nowhere."""
+    async def start(cls, kind: Kind) -> "Child":
+        """Start a process. One for a query ends with all that it started, and prints nowhere."""
+        is_query = kind == "query"
         process = await anyio.open_process(
-            [sys.executable, "-E", "-P", "-m", module],
+            [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.child", kind],
             stdin=PIPE,
             stdout=PIPE,
-            stderr=DEVNULL if is_alone else None,
+            # A panic prints what it met, which may be a cell: not for a log.
+            stderr=DEVNULL if is_query else None,
             env=_environment(),
-            start_new_session=is_alone,
+            start_new_session=is_query,
         )
-        return cls(process)
+        return cls(process, leads_group=is_query)
 
     @property
     def is_running(self) -> bool:
@@ -59,23 +63,26 @@ class Child:
         return self._process.returncode is None
 
     async def send(self, raw: bytes) -> None:
-        """One frame. Raises one of BROKEN."""
-        await self._requests.send(struct.pack(">I", len(raw)) + raw)
+        """Send one message. Raises one of BROKEN."""
+        await self._requests.send(framed(raw))
 
     async def receive(self) -> dict[str, Any]:
-        """The next frame. Raises one of BROKEN."""
-        (size,) = struct.unpack(">I", await self._replies.receive_exactly(4))
+        """The next message. Raises one of BROKEN."""
+        (size,) = HEAD.unpack(await self._replies.receive_exactly(HEAD.size))
         if size > _MAX_REPLY:
             raise ValueError("oversized reply")
-        return json.loads(await self._replies.receive_exactly(size))
+        message = json.loads(await self._replies.receive_exactly(size))
+        if not isinstance(message, dict):
+            raise ValueError("not an object")
+        return cast("dict[str, Any]", message)
 
-    async def end(self, patience: float = 0, *, whole_group: bool = False) -> str:
+    async def end(self, patience: float = 0) -> str:
         """Kill it after `patience` seconds, in which a dying one can tell why; how it ended."""
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(patience):
                 await self._process.wait()
             with suppress(ProcessLookupError):
-                if whole_group:
+                if self._leads_group:
                     os.killpg(self._process.pid, signal.SIGKILL)
                 else:
                     self._process.kill()
@@ -84,21 +91,6 @@ class Child:
         if code is None:
             return "unknown reason"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def answer_of(reply: dict[str, Any], failed: errors.WorkerError) -> Any:
-    """The answer in a reply. Raises the error that it holds, or `failed` when the process met a bug.
-
-    A process that stopped because it no longer finds its file is an ArtifactChangedError.
-    """
-    if "answer" in reply:
-        return reply["answer"]
-    if "stopped" in reply:
-        raise errors.ArtifactChangedError(failed.doing, "they were replaced on disk meanwhile", "Call again")
-    if "error" in reply:
-        kind = cast("type[errors.SutroError]", getattr(errors, reply["error"]["type"]))
-        raise kind(*reply["error"]["parts"])
-    raise errors.WorkerError(failed.doing, f"{failed.happened} ({reply['crash']})", failed.next_step)
 
 
 def _environment() -> dict[str, str]:

@@ -1,17 +1,26 @@
-"""The worker's side of the conversation: it asks for bytes of an artifact, and reads them from its file."""
+"""The conversation between the server and a child process that works for it, as both sides know it.
+
+A frame is four bytes of length, then JSON. The server sends `{"task", "artifact", "request"}`; the task is
+the name of the request's class. The child replies `{"answer"}`, `{"error": {"type", "parts"}}` with an error
+of `sutro_mcp.errors`, `{"stopped"}` when it cannot have the bytes it needs, or `{"crash": class name}`.
+Before that it may say `{"fetch": ranges}` (answered by true when these bytes of the artifact are on disk, or
+by false), `{"prefetch": ranges}` (it will need them later) and `{"rows": [done, total]}`.
+"""
 
 import json
-import os
 import struct
 import threading
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from io import FileIO
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, BinaryIO, Protocol, cast
 
-from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges
+from pydantic import BaseModel
+
+from sutro_mcp import errors
 from sutro_mcp.results.request_models import LocalArtifact
+
+HEAD = struct.Struct(">I")
 
 
 class StoppedError(BaseException):
@@ -33,8 +42,17 @@ class Channel(Protocol):
         ...
 
 
+class NullChannel:
+    """For an artifact that is whole on disk, and nobody who listens."""
+
+    def ask(self, message: dict[str, Any]) -> None:  # noqa: ARG002
+        raise StoppedError
+
+    def tell(self, message: dict[str, Any]) -> None: ...
+
+
 class Pipe:
-    """Frames over a pair of pipes. One thread may ask while another one tells."""
+    """The child's end. One thread may ask while another one tells."""
 
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._source = source
@@ -43,13 +61,13 @@ class Pipe:
 
     def receive(self) -> Any:
         """The next message, or None at the end."""
-        head = self._source.read(4)
-        return json.loads(self._source.read(struct.unpack(">I", head)[0])) if len(head) == 4 else None
+        head = self._source.read(HEAD.size)
+        return json.loads(self._source.read(*HEAD.unpack(head))) if len(head) == HEAD.size else None
 
     def send(self, raw: bytes) -> None:
-        """One message."""
+        """Send one message."""
         with self._sending:
-            self._sink.write(struct.pack(">I", len(raw)) + raw)
+            self._sink.write(framed(raw))
             self._sink.flush()
 
     def ask(self, message: dict[str, Any]) -> None:
@@ -61,62 +79,45 @@ class Pipe:
         self.send(json.dumps(message).encode())
 
 
-class NullChannel:
-    """For an artifact that is whole on disk, and nobody who listens."""
-
-    def ask(self, message: dict[str, Any]) -> None:  # noqa: ARG002
-        raise StoppedError
-
-    def tell(self, message: dict[str, Any]) -> None: ...
+def framed(raw: bytes) -> bytes:
+    """One message as it goes over a pipe."""
+    return HEAD.pack(len(raw)) + raw
 
 
-class FileBytes:
-    """The bytes of an artifact: read from its file, asked for where they have not come yet."""
+def request_for(artifact: LocalArtifact, request: BaseModel) -> bytes:
+    """The message that asks for a task."""
+    parts = (type(request).__name__, artifact.model_dump_json(), request.model_dump_json())
+    return '{{"task":"{}","artifact":{},"request":{}}}'.format(*parts).encode()
 
-    def __init__(self, ref: LocalArtifact) -> None:
-        self.size = Path(ref.path).stat().st_size
-        self._path = Path(ref.path)
-        self._there = ByteRanges([(0, self.size)] if ref.is_whole else [])
-        self._file: FileIO | None = None
-        self._channel: Channel = NullChannel()
 
-    @contextmanager
-    def opened(self, inode: int | None, channel: Channel) -> Generator[None]:
-        """Open for one task, which may speak through `channel`. Raises StoppedError for another file.
+def reply_of(work: Callable[[], BaseModel]) -> bytes:
+    """The message that says what came of `work`. The traceback of a bug goes to stderr."""
+    try:
+        return b'{"answer":' + work().model_dump_json().encode() + b"}"
+    except errors.SutroError as error:
+        parts = [error.doing, error.happened, error.next_step]
+        return json.dumps({"error": {"type": type(error).__name__, "parts": parts}}).encode()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except StoppedError:
+        return b'{"stopped":true}'
+    except BaseException as error:  # a panic in polars derives from BaseException
+        # A process in its sandbox cannot open the source lines.
+        with suppress(Exception):
+            traceback.print_exc()
+        return json.dumps({"crash": type(error).__name__}).encode()
 
-        Not longer, or a file that was removed to make room would still take it.
-        """
-        # Without a buffer, which would hold what was there before the bytes came.
-        with self._path.open("rb", buffering=0) as file:
-            if inode not in (None, os.fstat(file.fileno()).st_ino):
-                raise StoppedError
-            self._file, self._channel = file, channel
-            try:
-                yield
-            finally:
-                self._file, self._channel = None, NullChannel()
 
-    def read(self, start: int, stop: int) -> bytes:
-        """The bytes from `start` to `stop`, once they are there."""
-        if not self._there.covers(start, stop):
-            self.want([(start, stop)])
-        assert self._file is not None  # noqa: S101 - only tasks read
-        self._file.seek(start)
-        data = self._file.read(stop - start)
-        if len(data) < stop - start:
-            raise StoppedError
-        return data
+def answer_in(reply: dict[str, Any], failed: errors.WorkerError) -> Any:
+    """The answer in a reply. Raises the error that it holds, or `failed` when the process met a bug.
 
-    def want(self, spans: Sequence[ByteRange]) -> None:
-        """Return when all these bytes are there; those that have to come are fetched together."""
-        missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
-        if missing:
-            self._channel.ask({"want": missing})
-            for start, stop in missing:
-                self._there.add(start, stop)
-
-    def ahead(self, spans: Sequence[ByteRange]) -> None:
-        """Say that these bytes will be read in this order."""
-        missing = [gap for start, stop in spans for gap in self._there.missing(start, stop)]
-        if missing:
-            self._channel.tell({"ahead": missing})
+    A process that stopped because it no longer finds its file is an ArtifactChangedError.
+    """
+    if "answer" in reply:
+        return reply["answer"]
+    if "stopped" in reply:
+        raise errors.ArtifactChangedError(failed.doing, "they were replaced on disk meanwhile", "Call again")
+    if "error" in reply:
+        kind = cast("type[errors.SutroError]", getattr(errors, reply["error"]["type"]))
+        raise kind(*reply["error"]["parts"])
+    raise errors.WorkerError(failed.doing, f"{failed.happened} ({reply.get('crash')})", failed.next_step)

@@ -1,10 +1,11 @@
-"""How a process gives up its rights, so that what runs in it may be hostile.
+"""The sandbox of a process: limits that it puts on itself, so that what runs in it may be hostile.
 
 Afterwards it can open no file and no socket, write to none but the pipes it has, start no thread and no
 program, and has caps on memory and processor time. Proven on Linux; a system that does not accept every limit
 is refused.
 """
 
+import importlib.util
 import os
 import threading
 from contextlib import suppress
@@ -73,13 +74,19 @@ def apply_limits() -> None:
             least = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(limit, (least, least))
     except (ImportError, AttributeError, OSError, ValueError) as error:
-        raise unconfined() from error
+        raise _no_sandbox() from error
     if _can_open():
-        raise unconfined()
+        raise _no_sandbox()
 
 
-def unconfined() -> ConfigurationError:
-    """SQL without confinement could read any file of whoever runs the server."""
+def check_platform() -> None:
+    """Raises ConfigurationError where a process cannot limit itself."""
+    if importlib.util.find_spec("resource") is None:
+        raise _no_sandbox()
+
+
+def _no_sandbox() -> ConfigurationError:
+    """SQL outside a sandbox could read any file of the user who runs the server."""
     return ConfigurationError(
         "run SQL on this machine",
         "a process without rights, in which alone it is safe, can be made on Linux only",

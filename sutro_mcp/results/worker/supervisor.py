@@ -1,10 +1,8 @@
-"""Supervises a worker process: starts it when needed, kills it on cancellation, silence or nonsense.
+"""Supervises child processes: starts them when needed, kills them on cancellation, silence or nonsense.
 
 polars answers hostile files and memory exhaustion with SIGABRT, SIGSEGV or a panic, and importing it costs
-every start-up half a second of CPU; so it lives in a process of its own. A dead worker is an error for the
-call that met it and nothing to the next one.
-
-While it works, a worker says which bytes of the artifact it needs next, and how far it has come.
+every start-up half a second of CPU; so it lives in processes of its own. A dead one is an error for the call
+that met it and nothing to the next.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,138 +12,164 @@ from typing import Any, Protocol, TypeVar
 import anyio
 from pydantic import BaseModel
 
-from sutro_mcp import errors
+from sutro_mcp.concurrency import background
+from sutro_mcp.errors import SutroError, WorkerError
 from sutro_mcp.results.cache.byte_ranges import ByteRange
+from sutro_mcp.results.request_models import Loaded, LoadRequest, LocalArtifact, Page, QueryRequest, Request
 
-from .process import BROKEN, Child, answer_of
+from .process import BROKEN, Child, Kind
+from .protocol import answer_in, request_for
+from .sandbox import check_platform
 
 Answer = TypeVar("Answer", bound=BaseModel)
 OnRows = Callable[[int, int], None]
 
-_ADVICE = "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged"
+_NAMES: dict[Kind, str] = {"reader": "the process that reads results", "query": "its process"}
 
 
 class ByteSource(Protocol):
     """Where the bytes of an artifact come from."""
 
-    async def want(self, spans: Sequence[ByteRange]) -> None: ...
-    async def ahead(self, spans: Sequence[ByteRange]) -> None: ...
+    async def fetch(self, ranges: Sequence[ByteRange], /) -> None: ...
+    async def prefetch(self, ranges: Sequence[ByteRange], /) -> None: ...
 
 
 class Worker:
     """Runs tasks one after another in a child process. Close it with `aclose`."""
 
-    def __init__(self, patience: float = 120.0) -> None:
+    def __init__(self, kind: Kind = "reader", patience: float = 120.0) -> None:
         """`patience`: how long a task may be silent, in seconds, not counting waits for its bytes."""
-        self._patience = patience
-        self._turn = anyio.Lock()
+        self.patience = patience
+        self._kind: Kind = kind
+        self._lock = anyio.Lock()
         self._child: Child | None = None
 
     async def run(
         self,
-        task: str,
-        request: BaseModel,
+        artifact: LocalArtifact,
+        request: Request,
         answer: type[Answer],
-        doing: str,
-        supply: ByteSource | None = None,
+        source: ByteSource | None = None,
         on_rows: OnRows | None = None,
-        early: Sequence[ByteRange] = (),
+        prefetch: Sequence[ByteRange] = (),
     ) -> Answer:
-        """The answer to `request`. Raises what the task or `supply` raises, or WorkerError.
+        """The answer to `request`. Raises what the task or `source` raises, or WorkerError.
 
-        An artifact that is whole on disk needs no `supply`. `early` are bytes that the task will want,
-        fetched side by side before it says so.
+        An artifact that is whole on disk needs no `source`. Bytes of `prefetch` are fetched side by side
+        before the task asks for them.
         """
-        raw = b'{"task":"%s","request":%s}' % (task.encode(), request.model_dump_json().encode())
-        async with self._turn:
+        doing, process = request.doing(artifact.spec), _NAMES[self._kind]
+
+        def failed(happened: str) -> WorkerError:
+            return WorkerError(doing, happened, request.advice)
+
+        child: Child | None = None
+        async with self._lock:
             try:
-                reply = await self._converse(raw, supply, on_rows, early)
+                child = await self._running()
+                message = request_for(artifact, request)
+                reply = await self._converse(child, message, source, on_rows, prefetch)
             except TimeoutError:
-                await self._stop()
-                raise _failed(doing, f"it took more than {self._patience:g} seconds") from None
+                await self.aclose()
+                raise failed(f"it took more than {self.patience:g} seconds") from None
             except BROKEN:
-                end = await self._stop(patience=1)
-                raise _failed(doing, f"the process that reads results stopped ({end})") from None
+                # A dying one needs a moment to tell why.
+                end = "could not be started" if child is None else f"stopped ({await child.end(1)})"
+                await self.aclose()
+                raise failed(f"{process} {end}") from None
             except BaseException:
                 # Half way through: the pipe holds half a conversation.
-                await self._stop()
+                await self.aclose()
                 raise
-        if isinstance(reply, errors.SutroError):
+        if isinstance(reply, SutroError):
             raise reply
-        return answer.model_validate(
-            answer_of(reply, _failed(doing, "the process that reads results failed"))
-        )
+        return answer.model_validate(answer_in(reply, failed(f"{process} failed")))
 
     async def start(self) -> None:
-        """Start the process ahead of need."""
-        async with self._turn:
-            if self._child is None:
-                self._child = await Child.start("sutro_mcp.results.child")
+        """Start the process ahead of need; the first task meets what goes wrong."""
+        with suppress(OSError):
+            async with self._lock:
+                await self._running()
 
     async def aclose(self) -> None:
         """Stop the process, if any."""
-        await self._stop()
+        child, self._child = self._child, None
+        if child is not None:
+            await child.end()
 
     async def _converse(
-        self, raw: bytes, supply: ByteSource | None, on_rows: OnRows | None, early: Sequence[ByteRange]
-    ) -> dict[str, Any] | errors.SutroError:
-        """The last word of the worker, or why it could not be given what it needed."""
-        child = await self._running()
-        outcome: dict[str, Any] | errors.SutroError | Exception | None = None
+        self,
+        child: Child,
+        raw: bytes,
+        source: ByteSource | None,
+        on_rows: OnRows | None,
+        prefetch: Sequence[ByteRange],
+    ) -> dict[str, Any] | SutroError:
+        """The reply of a child, or the error for which it could not be given what it needed."""
 
-        async def ahead(supply: ByteSource, spans: list[ByteRange]) -> None:
-            # The worker meets what goes wrong when it wants the bytes.
-            with suppress(errors.SutroError):
-                await supply.ahead(spans)
+        async def fetch_early(source: ByteSource, ranges: list[ByteRange]) -> None:
+            # What goes wrong here goes wrong again when the task needs the bytes.
+            with suppress(SutroError):
+                await source.prefetch(ranges)
 
-        async with anyio.create_task_group() as group:
-            if supply is not None:
-                for span in early:
-                    group.start_soon(ahead, supply, [span])
-            # Kept and raised outside: what leaves a task group comes as a group.
-            try:
-                with anyio.fail_after(self._patience):
-                    await child.send(raw)
-                failure: errors.SutroError | None = None
-                while outcome is None:
-                    with anyio.fail_after(self._patience):
-                        message = await child.receive()
-                    if "want" in message and supply is not None:
-                        try:
-                            await supply.want(_spans(message["want"]))
-                        except errors.SutroError as error:
-                            failure = error
-                        await child.send(b"true" if failure is None else b"false")
-                    elif "ahead" in message and supply is not None:
-                        group.start_soon(ahead, supply, _spans(message["ahead"]))
-                    elif "rows" in message:
-                        if on_rows:
-                            on_rows(*message["rows"])
-                    else:
-                        outcome = failure or message
-            except Exception as error:
-                outcome = error
-            group.cancel_scope.cancel()
-        if isinstance(outcome, Exception) and not isinstance(outcome, errors.SutroError):
-            raise outcome
-        assert outcome is not None  # noqa: S101 - for the type checker
-        return outcome
+        failure: SutroError | None = None
+        async with background() as group:
+            if source is not None:
+                for each in prefetch:
+                    group.start_soon(fetch_early, source, [each])
+            with anyio.fail_after(self.patience):
+                await child.send(raw)
+            while True:
+                with anyio.fail_after(self.patience):
+                    message = await child.receive()
+                if "fetch" in message and source is not None:
+                    try:
+                        await source.fetch(_ranges(message["fetch"]))
+                    except SutroError as error:
+                        failure = error
+                    await child.send(b"true" if failure is None else b"false")
+                elif "prefetch" in message and source is not None:
+                    group.start_soon(fetch_early, source, _ranges(message["prefetch"]))
+                elif "rows" in message and on_rows is not None:
+                    on_rows(*message["rows"])
+                else:
+                    return failure or message
 
     async def _running(self) -> Child:
         if self._child is not None and not self._child.is_running:
-            await self._stop()
+            await self.aclose()
         if self._child is None:
-            self._child = await Child.start("sutro_mcp.results.child")
+            self._child = await Child.start(self._kind)
         return self._child
 
-    async def _stop(self, patience: float = 0) -> str:
-        child, self._child = self._child, None
-        return await child.end(patience) if child is not None else "it could not be started"
+
+class QueryRunner:
+    """Runs queries one after another, each in a process that can open nothing and is gone with the answer.
+
+    SQL is written by a model that may be misled. Not side by side: each may take some gigabytes.
+    """
+
+    def __init__(self, *, load_seconds: float = 120.0, query_seconds: float = 8.0) -> None:
+        """The longest that loading the artifact and running the SQL may take."""
+        self._load_seconds = load_seconds
+        self._query_seconds = query_seconds
+        self._lock = anyio.Lock()
+
+    async def run(self, artifact: LocalArtifact, request: QueryRequest) -> Page:
+        """The page. Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError
+        when the artifact is not there any more.
+        """
+        check_platform()
+        async with self._lock:
+            worker = Worker("query", self._load_seconds)
+            try:
+                await worker.run(artifact, LoadRequest(), Loaded)
+                # Only now does the SQL enter the process, which can open nothing any more.
+                worker.patience = self._query_seconds
+                return await worker.run(artifact, request, Page)
+            finally:
+                await worker.aclose()
 
 
-def _spans(raw: list[list[int]]) -> list[ByteRange]:
+def _ranges(raw: list[list[int]]) -> list[ByteRange]:
     return [(start, stop) for start, stop in raw]
-
-
-def _failed(doing: str, happened: str) -> errors.WorkerError:
-    return errors.WorkerError(doing, happened, _ADVICE)

@@ -51,7 +51,7 @@ class Skills(Extension):
         return [ResourceBinding(resource)]
 
     def methods(self) -> Sequence[MethodBinding]:
-        """What the extension obliges to."""
+        """The methods that the extension demands."""
         return [
             MethodBinding("skills/list", PaginatedRequestParams, self._list, _MODERN),
             MethodBinding("skills/get", GetSkillParams, self._get, _MODERN),

@@ -1,7 +1,7 @@
 """Waiting for a job as an MCP task (SEP-2663, `io.modelcontextprotocol/tasks`), without keeping anything.
 
 Written from specification/2026-07-28/tasks.md of modelcontextprotocol/ext-tasks. The SDK has no class for it;
-this one is made of its public `Extension` and a middleware.
+this one is made of its public `Extension`, and of a middleware (`refuse_undeclared_tasks`).
 
 A host that declares the extension gets a task from `wait_for_job` when the job has not ended, and asks for it
 as often as it likes. The job is the task: the id names it and when the waiting began, so a server that was
@@ -34,6 +34,7 @@ from sutro_mcp.errors import CallError, SutroError
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.live.job_wait import WaitAnswer
+from sutro_mcp.server.protocol.middleware import TASKS_EXTENSION
 from sutro_mcp.server.tools.tool import reply
 
 Request = ServerRequestContext[AppContext, Any]
@@ -54,10 +55,10 @@ class UpdateTaskParams(RequestParams):
 class Tasks(Extension):
     """`wait_for_job` as a task, for hosts that know tasks."""
 
-    identifier = "io.modelcontextprotocol/tasks"
+    identifier = TASKS_EXTENSION
 
     def methods(self) -> Sequence[MethodBinding]:
-        """What the extension obliges to."""
+        """The methods that the extension demands."""
         return [
             MethodBinding("tasks/get", GetTaskRequestParams, self._get, _MODERN),
             MethodBinding("tasks/update", UpdateTaskParams, self._acknowledge, _MODERN),
@@ -86,13 +87,6 @@ class Tasks(Extension):
         return ctx.protocol_version in _MODERN and self.identifier in (
             (capabilities and capabilities.extensions) or {}
         )
-
-    async def refuse_undeclared(self, ctx: Request, call_next: CallNext) -> HandlerResult:
-        """Middleware: news of tasks is for hosts that declared to know tasks, by the specification."""
-        wanted = (ctx.params or {}).get("notifications")
-        if ctx.method == "subscriptions/listen" and isinstance(wanted, dict) and "taskIds" in wanted:
-            require_client_extension(ctx, self.identifier)
-        return await call_next(ctx)
 
     async def _get(self, ctx: Request, params: GetTaskRequestParams) -> HandlerResult:
         began, stands = await self._look_up(ctx, params.task_id)

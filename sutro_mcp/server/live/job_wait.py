@@ -1,12 +1,11 @@
 """Waiting until a job has ended: the stored status decides, the progress stream only tells how far it is.
 
 The stream may be missing, silent, broken or wrong (all rows done, and then the job fails), so the status is
-read on a beat of its own, and at once when the stream shows all rows or ends. Nothing here sends anything but
-reads: a wait that is cancelled leaves its job alone.
+polled as well, and read at once when the stream shows all rows or ends. A wait that is cancelled leaves its
+job alone: nothing but reads is sent.
 """
 
 import math
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -15,44 +14,41 @@ import anyio
 from pydantic import Field
 
 from sutro_mcp.api import JobProgress, JobStatus, Status
+from sutro_mcp.concurrency import background
 from sutro_mcp.errors import (
     DeadlineExceededError,
-    IncompleteReplyError,
-    RateLimitedError,
     SutroError,
-    TemporaryError,
 )
 from sutro_mcp.server.answers import Answer, Notice, UntrustedText
 from sutro_mcp.server.job_outputs import FailureInfo, StatusAnswer
+from sutro_mcp.server.protocol.scrubbing import Notify
 from sutro_mcp.untrusted import NOTICE
+
+from .status_poller import PASSING, PollSchedule, StatusPoller
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
 
-# `progress`, `total` and `message` of MCP.
-Report = Callable[[float, float | None, str], Awaitable[None]]
-
-_BACKOFF = 1.5
-_PASSING = (TemporaryError, IncompleteReplyError)
-# MCP demands that each notification exceeds the last, so a silent beat adds a sliver of a row.
+# MCP demands that each notification exceeds the last, so one without news adds a sliver of a row.
 _SLIVER = 0.001
 # With more left than this, a model pays more for waiting on than for coming back.
 _LONG_SECONDS = 600
 
 
+_POLL = PollSchedule(first=5.0, slowest=10.0)
+
+
 @dataclass(frozen=True)
-class Rhythm:
+class WaitTiming:
     """How often a wait does what, in seconds."""
 
-    poll: float = 5.0
-    """The first pause between two reads of the status."""
-    slowest: float = 10.0
-    """What the pauses grow to, and the longest that a host hears nothing."""
+    poll: PollSchedule = _POLL
+    """`slowest` is also the longest that a host hears nothing."""
     soon: float = 1.0
     """The first pause once all rows are done, when the end is near."""
     reopen: float = 15.0
     """The pause before a stream that ended is opened again."""
-    report: float = 1.0
+    notify: float = 1.0
     """The shortest time between two notifications."""
     observed: float = 2.0
     """The shortest observation that an estimate is made from."""
@@ -92,25 +88,25 @@ async def wait(
     client: "ApiClient",
     job_id: str,
     timeout_seconds: float,
-    report: Report,
-    rhythm: Rhythm = Rhythm(),
+    notify: Notify,
+    timing: WaitTiming = WaitTiming(),
 ) -> WaitAnswer:
     """How the job stands when it has ended or the time is up, whichever comes first.
 
     Raises whatever keeps the status from being read at first, and later what no waiting mends.
     """
-    watch = None
+    waiting = None
     with anyio.move_on_after(timeout_seconds):
-        watch = _Watch(client, await client.get_job_status(job_id), timeout_seconds, report, rhythm)
-        if not watch.status.is_terminal:
-            await watch.run()
-    if watch is None:
+        waiting = _Wait(client, await client.get_job_status(job_id), timeout_seconds, notify, timing)
+        if not waiting.status.is_terminal:
+            await waiting.run()
+    if waiting is None:
         raise DeadlineExceededError(
             f"wait for {job_id}",
             f"its status could not be read within {timeout_seconds:g} seconds",
             "Call wait_for_job again, with more time; do not resubmit the job",
         )
-    return watch.answer()
+    return waiting.answer()
 
 
 @dataclass
@@ -167,23 +163,27 @@ class Progress:
         return f"{status.value}: {self.rows_done:,}{total} rows{speed}"
 
 
-class _Watch:
+class _Wait:
     """One wait: a task that reads the status, one that listens, one that tells the host; gone with `run`."""
 
     def __init__(
-        self, client: "ApiClient", first: JobStatus, timeout_seconds: float, report: Report, rhythm: Rhythm
+        self,
+        client: "ApiClient",
+        first: JobStatus,
+        timeout_seconds: float,
+        notify: Notify,
+        timing: WaitTiming,
     ) -> None:
         self._client = client
         self._job_id = first.job_id
         self._timeout_seconds = timeout_seconds
-        self._report = report
-        self._rhythm = rhythm
+        self._notify = notify
+        self._timing = timing
         self._stands = first
-        self._trouble: str | None = None
         self._progress = Progress()
-        # A short wait looks a second time as well.
-        self._pause = min(rhythm.poll, timeout_seconds / 2)
-        self._look_now = anyio.Event()
+        self._poller = StatusPoller(lambda: client.get_job_status(first.job_id), timing.poll)
+        # A short wait reads the status a second time as well.
+        self._poller.pause = min(timing.poll.first, timeout_seconds / 2)
         self._news = anyio.Event()
 
     @property
@@ -192,25 +192,17 @@ class _Watch:
 
     async def run(self) -> None:
         """Until the status is final."""
-        failure: SutroError | None = None
-        meanwhile = anyio.CancelScope()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._listen_and_tell, meanwhile)
-            try:
-                await self._look()
-            except SutroError as error:
-                # Raised below: from here it would leave wrapped in a group.
-                failure = error
-            meanwhile.cancel()
-        if failure is not None:
-            raise failure
-        await self._tell_once()
+        async with background() as tasks:
+            tasks.start_soon(self._listen)
+            tasks.start_soon(self._notify_host)
+            await self._read_status()
+        await self._notify_once()
 
     def answer(self) -> WaitAnswer:
         """What is known now."""
         said = StatusAnswer.of(self._stands)
         running = self.status is Status.RUNNING
-        left = self._progress.seconds_left(anyio.current_time(), self._rhythm.observed) if running else None
+        left = self._progress.seconds_left(anyio.current_time(), self._timing.observed) if running else None
         return WaitAnswer(
             job_id=self._job_id,
             done=said.is_terminal,
@@ -219,33 +211,17 @@ class _Watch:
             rows_done=None if self.status is Status.SUCCEEDED else self._progress.rows_done,
             num_rows=self._progress.num_rows,
             seconds_left=left,
-            trouble=self._trouble,
+            trouble=self._poller.trouble and self._poller.trouble.happened,
             failure=said.failure,
             next=said.next if said.is_terminal else _go_on(said.status, left),
             uri=said.uri,
         )
 
-    async def _look(self) -> None:
-        """Read the status with growing pauses, and whenever there is a reason to."""
+    async def _read_status(self) -> None:
+        """Read the status until it is final."""
         while not self.status.is_terminal:
-            with anyio.move_on_after(self._pause):
-                await self._look_now.wait()
-            self._look_now = anyio.Event()
-            asked_to_wait = 0.0
-            try:
-                self._stands = await self._client.get_job_status(self._job_id)
-                self._trouble = None
-            except _PASSING as error:
-                self._trouble = error.happened
-                asked_to_wait = error.retry_after if isinstance(error, RateLimitedError) else 0.0
-            self._pause = max(min(self._pause * _BACKOFF, self._rhythm.slowest), asked_to_wait)
+            self._stands = await self._poller.next() or self._stands
             self._news.set()
-
-    async def _listen_and_tell(self, scope: anyio.CancelScope) -> None:
-        with scope:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._listen)
-                tasks.start_soon(self._tell)
 
     async def _listen(self) -> None:
         """Follow the stream as long as the deployment has one; not having one is no failure."""
@@ -256,32 +232,32 @@ class _Watch:
                 async with aclosing(self._client.stream_job_progress(self._job_id)) as events:
                     async for event in events:
                         self._take(event)
-            except _PASSING:
+            except PASSING:
                 pass
             except SutroError:
                 return
-            self._look_now.set()
-            await anyio.sleep(self._rhythm.reopen)
+            self._poller.hurry()
+            await anyio.sleep(self._timing.reopen)
 
     def _take(self, event: JobProgress) -> None:
         had_all_rows = self._progress.has_all_rows
         self._progress.take(event, anyio.current_time())
         self._news.set()
         if self._progress.has_all_rows and not had_all_rows:
-            self._pause = self._rhythm.soon
-            self._look_now.set()
+            self._poller.pause = self._timing.soon
+            self._poller.hurry()
 
-    async def _tell(self) -> None:
+    async def _notify_host(self) -> None:
         """Tell the host when something is new, not too often, and now and then in any case."""
         while not self.status.is_terminal:
             self._news = anyio.Event()
-            await self._tell_once()
-            await anyio.sleep(self._rhythm.report)
-            with anyio.move_on_after(self._rhythm.slowest):
+            await self._notify_once()
+            await anyio.sleep(self._timing.notify)
+            with anyio.move_on_after(self._timing.poll.slowest):
                 await self._news.wait()
 
-    async def _tell_once(self) -> None:
-        await self._report(
+    async def _notify_once(self) -> None:
+        await self._notify(
             self._progress.next_value(self.status),
             self._progress.num_rows or None,
             self._progress.sentence(self.status),

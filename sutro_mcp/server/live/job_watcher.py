@@ -1,8 +1,8 @@
-"""Jobs that somebody watches: the status of each is read in the background, and every change is told once.
+"""Watched jobs: the status of each is read in the background, and every change is published once.
 
 A job is read only while it is watched, ever more slowly while nothing happens, and no more once it has ended.
 What is watched is a resource of the job, by its URI: the job and its status change with every step, and its
-results come with the last. Who is told is the business of `subscriptions`.
+results come with the last. `subscriptions` knows the clients.
 """
 
 import logging
@@ -17,13 +17,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from sutro_mcp.api import Status
-from sutro_mcp.errors import (
-    InvalidArgumentError,
-    RateLimitedError,
-    SutroError,
-    TemporaryError,
-    UnexpectedReplyError,
-)
+from sutro_mcp.errors import InvalidArgumentError, SutroError
+
+from .status_poller import PASSING, PollSchedule, StatusPoller
 
 logger = logging.getLogger(__name__)
 
@@ -31,28 +27,11 @@ ReadStatus = Callable[[str], Awaitable[Status]]
 Publish = Callable[[str], Awaitable[None]]
 
 _URI = re.compile(r"sutro://jobs/([^/?#]+)(/status|/results|/results/summary)?")
-_BACKOFF = 1.5
-_PASSING = (TemporaryError, UnexpectedReplyError)
-# Each costs a request now and then, for as long as somebody forgets to stop watching it.
+# Each costs a request now and then, for as long as a client forgets to stop watching it.
 _MOST_JOBS = 100
 # How long a subscription waits for the first reading.
 _FIRST_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Beat:
-    """How often a watched job is read, in seconds."""
-
-    first: float = 2.0
-    """The pause after a change, and at the start."""
-    slowest: float = 30.0
-    """What pauses grow to while nothing changes."""
-    lost: float = 300.0
-    """The pause once a job can no longer be read, which waiting alone does not mend."""
-
-    def after(self, pause: float, asked_to_wait: float = 0.0) -> float:
-        """The pause after one that brought no change; `asked_to_wait` is what the deployment demands."""
-        return max(min(pause * _BACKOFF, self.slowest), asked_to_wait)
+SCHEDULE = PollSchedule(first=2.0, slowest=30.0)
 
 
 @dataclass
@@ -68,25 +47,25 @@ class _Watched:
         return self.status is not None and self.status.is_terminal
 
 
-class Watcher:
+class JobWatcher:
     """Reads watched jobs in tasks of its own, which end with `tasks`.
 
     `publish` is called with a URI once for each change, however often that URI is watched.
     """
 
-    def __init__(self, tasks: TaskGroup, read: ReadStatus, publish: Publish, beat: Beat) -> None:
+    def __init__(self, tasks: TaskGroup, read: ReadStatus, publish: Publish, schedule: PollSchedule) -> None:
         self._tasks = tasks
         self._read = read
         self._publish = publish
-        self._beat = beat
+        self._schedule = schedule
         self._jobs: dict[str, _Watched] = {}
         self._arriving: set[str] = set()
 
     async def watch(self, uri: str) -> None:
-        """Tell of changes from now on, until `unwatch` was called as often as this.
+        """Publish changes from now on, until `unwatch` was called as often as this.
 
-        The status is read before this returns, so whoever reads the resource afterwards misses nothing. Where
-        that fails for the moment, the first reading that works counts as a change.
+        The status is read before this returns, so that a client that reads the resource afterwards misses
+        nothing. Where that fails for the moment, the first read that works counts as a change.
 
         Raises InvalidArgumentError for a URI that cannot be watched, and SutroError for a job that cannot be
         read at all.
@@ -102,11 +81,11 @@ class Watcher:
             status = None
             self._arriving.add(job_id)
             try:
-                with anyio.move_on_after(_FIRST_SECONDS), suppress(*_PASSING):
+                with anyio.move_on_after(_FIRST_SECONDS), suppress(*PASSING):
                     status = await self._read(job_id)
             finally:
                 self._arriving.discard(job_id)
-            # Somebody else may have been as far meanwhile.
+            # Another subscription may have been faster.
             if job_id not in self._jobs:
                 self._jobs[job_id] = _Watched(status)
                 self._tasks.start_soon(self._follow, job_id, self._jobs[job_id])
@@ -123,32 +102,25 @@ class Watcher:
             del self._jobs[job_id]
 
     async def _follow(self, job_id: str, watched: _Watched) -> None:
-        pause = self._beat.first
+        poller = StatusPoller(lambda: self._read(job_id), self._schedule)
         with watched.scope:
             while not watched.has_ended:
-                await anyio.sleep(pause)
-                asked_to_wait = 0.0
                 try:
-                    status = await self._read(job_id)
-                except _PASSING as error:
-                    asked_to_wait = error.retry_after if isinstance(error, RateLimitedError) else 0.0
-                    status = watched.status
+                    status = await poller.next() or watched.status
                 except Exception as error:
                     # The job is gone, or the key no longer counts. Reading the resource says which.
                     if watched.status is not None:
                         is_bug = not isinstance(error, SutroError)
                         level = logging.ERROR if is_bug else logging.INFO
                         logger.log(level, "a watched job can no longer be read", exc_info=is_bug)
-                    asked_to_wait = self._beat.lost
                     status = None
-                if status is watched.status:
-                    pause = self._beat.after(pause, asked_to_wait)
-                    continue
-                pause = max(self._beat.first, asked_to_wait)
-                watched.status = status
-                await self._tell(watched, is_end=status is None or watched.has_ended)
+                if status is not watched.status:
+                    watched.status = status
+                    if status is not None:
+                        poller.pause = self._schedule.first
+                    await self._publish_change(watched, is_end=status is None or watched.has_ended)
 
-    async def _tell(self, watched: _Watched, *, is_end: bool) -> None:
+    async def _publish_change(self, watched: _Watched, *, is_end: bool) -> None:
         for uri in list(watched.uris):
             if is_end or "/results" not in uri:
                 await self._publish(uri)

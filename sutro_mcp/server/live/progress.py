@@ -5,9 +5,10 @@ from typing import TypeVar
 
 import anyio
 
+from sutro_mcp.concurrency import background
 from sutro_mcp.results import OnProgress
 from sutro_mcp.server.context import Ctx
-from sutro_mcp.server.protocol.middleware import reporter
+from sutro_mcp.server.protocol.scrubbing import notifier
 
 T = TypeVar("T")
 
@@ -16,12 +17,12 @@ _RHYTHM = 0.5
 
 
 async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) -> T:
-    """What `work` returns. Meanwhile a host that asked for it is told the share of 1 that is done."""
-    send = reporter(ctx)
+    """The result of `work`; meanwhile a host that asked for progress is told the share of 1 that is done."""
+    send = notifier(ctx)
     news = anyio.Event()
     latest = (0.0, "")
 
-    def report(share: float, words: str) -> None:
+    def notify(share: float, words: str) -> None:
         nonlocal latest
         # It must never go back, and something that begins anew does.
         if share > latest[0]:
@@ -37,15 +38,6 @@ async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) ->
             await send(round(share, 4), 1, words)
             await anyio.sleep(_RHYTHM)
 
-    failure: Exception | None = None
-    result: T | None = None
-    async with anyio.create_task_group() as group:
+    async with background() as group:
         group.start_soon(tell)
-        try:
-            result = await work(report)
-        except Exception as error:  # raised outside, where it does not become a group
-            failure = error
-        group.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-    return result  # pyright: ignore[reportReturnType] - there is one if nothing was raised
+        return await work(notify)

@@ -1,4 +1,4 @@
-"""Who is told when a watched job changes, in both protocol eras.
+"""Clients that are told when a watched job changes, in both protocol eras.
 
 A client of 2026 opens a stream (`subscriptions/listen`) and hears there of the resources that it named. An
 older one subscribes to resources singly and hears of them on its connection, until it unsubscribes or goes.
@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 from mcp.server.connection import Connection
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
 from mcp.types import (
@@ -26,7 +26,7 @@ from sutro_mcp.errors import SutroError
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import RESOURCE_NOT_FOUND, SutroServer, refusal
 
-from .job_watcher import Watcher, is_watchable
+from .job_watcher import JobWatcher, is_watchable
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class _Subscriber:
     """A connection of an older version: how to reach it, and what it subscribed to."""
 
     session: ServerSession
-    watcher: Watcher
+    watcher: JobWatcher
     uris: set[str] = field(default_factory=set[str])
 
     def forget(self, uri: str) -> None:
@@ -133,22 +133,13 @@ class Subscribers:
     def _leave(self, connection: Connection) -> None:
         self._connections.pop(connection).forget_all()
 
-    async def _watch(self, watcher: Watcher, uri: str) -> None:
+    async def _watch(self, watcher: JobWatcher, uri: str) -> None:
         """Watch a job. Other resources that are listed stay as they are: there is nothing to watch."""
         if is_watchable(uri) or uri not in {resource.uri for resource in await self._server.list_resources()}:
             await watcher.watch(uri)
 
 
-def _release(watcher: Watcher, uris: Iterable[str]) -> None:
+def _release(watcher: JobWatcher, uris: Iterable[str]) -> None:
     """Undo `_watch` once for each."""
     for uri in filter(is_watchable, uris):
         watcher.unwatch(uri)
-
-
-async def promise_no_list_changes(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Middleware: the SDK promises notices of changed lists to all who may listen. None are sent here."""
-    result = await call_next(ctx)
-    if ctx.method == "server/discover" and isinstance(result, dict):
-        for capability in result["capabilities"].values():
-            capability.pop("listChanged", None)
-    return result

@@ -19,18 +19,18 @@ class ConcurrencyLimit:
         self._queued = queued
 
     @asynccontextmanager
-    async def turn(self, doing: str) -> AsyncGenerator[None]:
-        """Wait for a turn and hold it for the block. Raises TemporaryError when the queue is full."""
+    async def slot(self, doing: str) -> AsyncGenerator[None]:
+        """Wait for a slot and hold it for the block. Raises TemporaryError when the queue is full."""
         if self._slots.available_tokens < 1 and self._slots.statistics().tasks_waiting >= self._queued:
             raise TemporaryError(
                 doing,
                 "too many calls are running and waiting",
                 "Wait for their answers and call again",
             )
-        # Each turn is a borrower of its own: a task may hold several.
-        turn = object()
-        await self._slots.acquire_on_behalf_of(turn)
+        # Each call is a borrower of its own: a task may hold several slots.
+        borrower = object()
+        await self._slots.acquire_on_behalf_of(borrower)
         try:
             yield
         finally:
-            self._slots.release_on_behalf_of(turn)
+            self._slots.release_on_behalf_of(borrower)

@@ -2,11 +2,14 @@
 
 A host of the newer era gets the question as the result of the call and repeats the call with the answer; the
 SDK seals what we note meanwhile, bound to the tool, its arguments and a time. An older host is asked while
-the call waits. Only a clear yes is one: an answer that is late, malformed or missing counts as none. What a
-host says of its person cannot be verified, so this is a courtesy to people, not an access control.
+the call waits. Only a clear yes is one: an answer that is late, malformed or missing counts as none, and what
+is no yes is final for its question. What a host says of its person cannot be verified, so this is a courtesy
+to people, not an access control.
 """
 
+import time
 from enum import Enum, auto
+from secrets import token_hex
 
 import anyio
 from mcp import MCPError
@@ -16,14 +19,15 @@ from pydantic import ValidationError
 
 from sutro_mcp.server.context import Ctx
 
+from .scrubbing import scrub
+
 # As long as the SDK accepts a sealed question.
 _ANSWER_SECONDS = 600
 _KEY = "consent"
-_ASKED = "asked"
 
 
 class Consent(Enum):
-    """What came of a question."""
+    """The outcome of a question."""
 
     GIVEN = auto()
     DECLINED = auto()
@@ -46,12 +50,25 @@ def can_ask(ctx: Ctx) -> bool:
     return _is_modern(ctx) or ctx.session.can_send_request
 
 
+# Until when a question that was not answered with yes could be answered again, and what the answer was. The
+# key that seals a question lives as long as this process, too.
+_final: dict[str, tuple[float, Consent]] = {}
+
+
 def answered(ctx: Ctx) -> Consent | None:
     """The answer that this call brings to the question it led to before; None when there is none yet."""
-    responses = ctx.input_responses or {}
-    if not _is_modern(ctx) or ctx.request_state != _ASKED or _KEY not in responses:
+    responses, question = ctx.input_responses or {}, ctx.request_state
+    if not _is_modern(ctx) or question is None or _KEY not in responses:
         return None
-    return _read(responses[_KEY])
+    now = time.monotonic()
+    for old in [known for known, (until, _) in _final.items() if until < now]:
+        del _final[old]
+    if question in _final:
+        return _final[question][1]
+    consent = _read(responses[_KEY])
+    if consent is not Consent.GIVEN:
+        _final[question] = now + _ANSWER_SECONDS, consent
+    return consent
 
 
 async def ask(
@@ -68,10 +85,13 @@ async def ask(
     }
     if _is_modern(ctx):
         form = ElicitRequestFormParams(message=question, requested_schema=schema)
-        return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}, request_state=_ASKED)
+        return InputRequiredResult(
+            input_requests={_KEY: ElicitRequest(params=form)}, request_state=token_hex()
+        )
     try:
         with anyio.fail_after(seconds):
-            return _read(await ctx.session.elicit_form(question, schema, ctx.request_id))
+            # Over HTTP no writer of ours scrubs a request.
+            return _read(await ctx.session.elicit_form(scrub(question), schema, ctx.request_id))
     except TimeoutError:
         return Consent.LATE
     except ValidationError:

@@ -4,15 +4,14 @@ Public methods of the SDK are overridden: it drops unknown arguments and query p
 pydantic's raw text for bad ones, repeats any URI as it came, and masks every exception that is not its own.
 """
 
-import difflib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from mcp import MCPError
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import (
@@ -28,17 +27,18 @@ from mcp.types import (
     GetPromptResult,
     InputRequiredResult,
     ResourceLink,
+    TextContent,
 )
 from mcp.types import Tool as WireTool
-from pydantic import AnyUrl, BaseModel, ValidationError
+from pydantic import AnyUrl, BaseModel
 
 from sutro_mcp.errors import CallError, InvalidArgumentError, JobNotFoundError, SutroError
 from sutro_mcp.server.context import AppContext
-from sutro_mcp.server.tools.tool import fail
 from sutro_mcp.untrusted import shorten, visible
 
 from .concurrency_limit import ConcurrencyLimit
-from .middleware import is_failure, scrub_result
+from .middleware import is_failure
+from .tool_schemas import explain, portable, shown, unknown_argument
 
 logger = logging.getLogger(__name__)
 
@@ -46,28 +46,23 @@ Params = TypeVar("Params", bound=BaseModel)
 
 # Clients of these know no such block, and may refuse the whole answer for it.
 _WITHOUT_LINKS = ("2024-11-05", "2025-03-26")
-_ONE_PAGE = ("tools/list", "prompts/list", "resources/templates/list")
-_SHOWN_VALUE = 60
 _SHOWN_URI = 200
 # What versions before 2026 say of a resource that is not there; 2026 says INVALID_PARAMS.
 RESOURCE_NOT_FOUND = -32002
 _FIRST_MODERN = "2026"
 _OWN_FAULT = "failed because of an error in sutro-mcp itself. Its log (stderr) says more."
-# Titles cost tokens and say nothing; defaults are refused by strict hosts and stand in the description;
-# lengths are caps against abuse that no honest call meets.
-_DROPPED_KEYS = frozenset({"title", "default", "maxLength", "maxItems"})
 
 
 class SutroServer(MCPServer[AppContext]):
     """The product's server object, whatever the transport."""
 
     @cached_property
-    def _gate(self) -> ConcurrencyLimit:
+    def _calls(self) -> ConcurrencyLimit:
         return ConcurrencyLimit()
 
     @cached_property
     def _waits(self) -> ConcurrencyLimit:
-        """Waits have turns of their own: they take minutes, in which they do next to nothing."""
+        """Waits have slots of their own: they take minutes, in which they do next to nothing."""
         return ConcurrencyLimit(running=256, queued=0)
 
     def handle(
@@ -85,66 +80,51 @@ class SutroServer(MCPServer[AppContext]):
         """Call a tool; every failure that the caller can act on comes back as text of ours."""
         schemas = {tool.name: tool.input_schema for tool in await super().list_tools()}
         if name not in schemas:
-            raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {_shown(name)}")
+            raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {shown(name)}")
         accepted = cast("dict[str, Any]", schemas[name].get("properties", {}))
         if unknown := [key for key in arguments if key not in accepted]:
-            return fail(_unknown_argument(f"call {name}", unknown[0], list(accepted)))
+            return _failed(unknown_argument(f"call {name}", unknown[0], list(accepted)))
         required = cast("list[str]", schemas[name].get("required", []))
         # Hosts send "" or null for an optional argument that was left blank.
         given = {key: value for key, value in arguments.items() if key in required or value not in ("", None)}
-        gate = self._waits if name == "wait_for_job" else self._gate
+        limit = self._waits if name == "wait_for_job" else self._calls
         try:
-            async with gate.turn(f"call {name}"):
+            async with limit.slot(f"call {name}"):
                 result = await super().call_tool(name, given, context)
-            if not isinstance(result, CallToolResult):
-                return result
-            if context and context.protocol_version in _WITHOUT_LINKS:
-                result.content = [block for block in result.content if not isinstance(block, ResourceLink)]
-            return scrub_result(result)
-        except SutroError as error:
-            return fail(str(error))
-        except UnexpectedToolError as error:
-            if isinstance(error.__cause__, SutroError):
-                logger.info("%s: %s", name, type(error.__cause__).__name__)
-                return fail(str(error.__cause__))
-            logger.exception("%s failed", name)
-            return fail(f"{name} {_OWN_FAULT}")
-        except ToolError as error:
-            # Tools raise errors of ours only, so what is left is the SDK's about the arguments.
-            return fail(_explain(name, error))
-        except MCPError:
-            raise
         except BaseException as error:
-            # A panic in a native library is none of Exception's, and would end the connection.
-            if not is_failure(error):
+            # Not only Exception: a panic in a native library is none, and would end the connection.
+            if isinstance(error, MCPError) or not is_failure(error):
                 raise
-            logger.exception("%s failed", name)
-            return fail(f"{name} {_OWN_FAULT}")
+            return _failed(_text_of(name, error))
+        is_old = context is not None and context.protocol_version in _WITHOUT_LINKS
+        if is_old and isinstance(result, CallToolResult):
+            result.content = [block for block in result.content if not isinstance(block, ResourceLink)]
+        return result
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[AppContext, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
         """Read a resource; every failure that the caller can act on carries text of ours."""
-        shown = str(uri)
+        given = str(uri)
         is_modern = context is not None and (context.protocol_version or "") >= _FIRST_MODERN
         not_found = INVALID_PARAMS if is_modern else RESOURCE_NOT_FOUND
         try:
-            self._check_query(shown)
-            async with self._gate.turn("read this resource"):
+            self._check_query(given)
+            async with self._calls.slot("read this resource"):
                 return await super().read_resource(uri, context)
         except ResourceNotFoundError as error:
-            name = shorten(visible(shown), _SHOWN_URI)[0]
+            name = shorten(visible(given), _SHOWN_URI)[0]
             message = f"Unknown resource: {name}. resources/templates/list has the forms that exist."
-            raise MCPError(not_found, message, {"uri": visible(shown)}) from error
+            raise MCPError(not_found, message, {"uri": visible(given)}) from error
         except UnexpectedResourceError as error:
             cause = error.__cause__
             if isinstance(cause, SutroError):
-                raise refusal(cause, shown, not_found) from cause
+                raise refusal(cause, given, not_found) from cause
             logger.exception("reading a resource failed")
             message = f"Reading this resource {_OWN_FAULT}"
-            raise MCPError(INTERNAL_ERROR, message, {"uri": visible(shown)}) from error
+            raise MCPError(INTERNAL_ERROR, message, {"uri": visible(given)}) from error
         except SutroError as error:
-            raise refusal(error, shown) from error
+            raise refusal(error, given) from error
 
     async def get_prompt(
         self,
@@ -156,12 +136,12 @@ class SutroServer(MCPServer[AppContext]):
         prompts = {prompt.name: prompt for prompt in await self.list_prompts()}
         if name not in prompts:
             known = ", ".join(prompts)
-            raise MCPError(INVALID_PARAMS, f"Unknown prompt: {_shown(name)}. There are: {known}.")
+            raise MCPError(INVALID_PARAMS, f"Unknown prompt: {shown(name)}. There are: {known}.")
         accepted = {argument.name: bool(argument.required) for argument in prompts[name].arguments or []}
         # Hosts send "" for an optional argument that was left blank.
         given = {key: value for key, value in (arguments or {}).items() if value != ""}
         if unknown := [key for key in given if key not in accepted]:
-            raise MCPError(INVALID_PARAMS, _unknown_argument(f"use {name}", unknown[0], list(accepted)))
+            raise MCPError(INVALID_PARAMS, unknown_argument(f"use {name}", unknown[0], list(accepted)))
         if missing := [key for key, required in accepted.items() if required and key not in given]:
             raise MCPError(INVALID_PARAMS, f"Cannot use {name}: {missing[0]} is required.")
         try:
@@ -179,8 +159,8 @@ class SutroServer(MCPServer[AppContext]):
         return [
             tool.model_copy(
                 update={
-                    "input_schema": _portable(tool.input_schema),
-                    "output_schema": _portable(tool.output_schema) if tool.output_schema else None,
+                    "input_schema": portable(tool.input_schema),
+                    "output_schema": portable(tool.output_schema) if tool.output_schema else None,
                 }
             )
             for tool in await super().list_tools()
@@ -199,19 +179,28 @@ class SutroServer(MCPServer[AppContext]):
                     what = "is given twice" if key in accepted else "does not exist"
                     raise InvalidArgumentError(
                         "read this resource",
-                        f"its parameter {_shown(key)} {what}",
+                        f"its parameter {shown(key)} {what}",
                         f"It accepts: {', '.join(sorted(accepted)) or 'none'}",
                     )
             return
 
 
-async def refuse_cursors(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Middleware: lists of one page have no second, and the SDK would give the first again without end."""
-    # What asks without an id hears nothing, and must not fill the log.
-    asks = ctx.request_id is not None
-    if asks and ctx.method in _ONE_PAGE and ctx.params and ctx.params.get("cursor"):
-        raise MCPError(INVALID_PARAMS, f"{ctx.method} has one page only. Ask again without a cursor.")
-    return await call_next(ctx)
+def _text_of(tool: str, error: BaseException) -> str:
+    """The text for the caller of a failed tool. Tools raise errors of ours only; the SDK wraps them."""
+    if isinstance(error, UnexpectedToolError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, SutroError):
+        logger.info("%s: %s", tool, type(error).__name__)
+        return str(error)
+    if isinstance(error, ToolError) and not isinstance(error, UnexpectedToolError):
+        return explain(tool, error)
+    logger.error("%s failed", tool, exc_info=error)
+    return f"{tool} {_OWN_FAULT}"
+
+
+def _failed(text: str) -> CallToolResult:
+    """A tool error. It carries no structured content: hosts drop it, and schemas would refuse it."""
+    return CallToolResult(is_error=True, content=[TextContent(type="text", text=text)])
 
 
 def refusal(error: SutroError, uri: str, not_found: int = INVALID_PARAMS) -> MCPError:
@@ -220,49 +209,3 @@ def refusal(error: SutroError, uri: str, not_found: int = INVALID_PARAMS) -> MCP
     return MCPError(
         not_found if isinstance(error, JobNotFoundError) else code, str(error), {"uri": visible(uri)}
     )
-
-
-def _portable(schema: Mapping[str, Any], *, is_map_of_names: bool = False) -> dict[str, Any]:
-    """`schema` without generated titles and defaults; the keys of `properties` and `$defs` are names."""
-    kept: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in _DROPPED_KEYS and not is_map_of_names:
-            continue
-        if isinstance(value, Mapping):
-            names = key in ("properties", "$defs") and not is_map_of_names
-            kept[key] = _portable(cast("Mapping[str, Any]", value), is_map_of_names=names)
-        elif isinstance(value, list):
-            kept[key] = [
-                _portable(cast("Mapping[str, Any]", item)) if isinstance(item, Mapping) else item
-                for item in cast("list[Any]", value)
-            ]
-        else:
-            kept[key] = value
-    return kept
-
-
-def _unknown_argument(doing: str, given: str, accepted: list[str]) -> str:
-    near = difflib.get_close_matches(given, accepted, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    names = ", ".join(accepted) or "none"
-    return f"Cannot {doing}: it has no argument {_shown(given)}.{hint} It accepts: {names}."
-
-
-def _explain(tool: str, error: ToolError) -> str:
-    """Field, rule and the value, shortened: what is needed to call again correctly."""
-    problems: list[str] = []
-    for problem in cast("ValidationError", error.__cause__).errors(include_url=False)[:5]:
-        if problem["type"] == "none_required":
-            continue  # the other half of an optional choice
-        # Between argument and place stand pydantic's own words for the branches of a choice.
-        argument, *path = problem["loc"]
-        name = ".".join(map(str, (argument, *(place for place in path if isinstance(place, int)))))
-        if problem["type"] == "missing":
-            problems.append(f"{name} is required")
-        else:
-            problems.append(f"{name}: {problem['msg']} (got {_shown(problem['input'])})")
-    return f"Cannot call {tool}: {'; '.join(problems)}. Correct the call and repeat it."
-
-
-def _shown(value: Any) -> str:
-    return shorten(visible(repr(value)), _SHOWN_VALUE)[0]

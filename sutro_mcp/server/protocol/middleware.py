@@ -1,83 +1,41 @@
-"""What every message passes on its way out, whatever made it and whatever the transport.
+"""Middleware around every request and notification: six functions, the outermost first in `MIDDLEWARE`.
 
-A lone surrogate would end a stdio server: no JSON writer can encode it. A secret may stand in any text
-that a deployment sends, in successful replies too. An exception that is no `Exception`, such as a panic in a
-native library, would take the connection along.
+The SDK shows clients the text of any exception, lets one that is no `Exception` (a panic in a native library)
+take the connection along, answers any cursor with the first page, promises notices that nobody sends, and
+keeps working for an HTTP client that has hung up.
 """
 
 import logging
-import re
 import time
-from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import anyio
 from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.types import INTERNAL_ERROR, CallToolResult, ErrorData, TextContent
-from pydantic import BaseModel, ValidationError
+from mcp.server.mcpserver import require_client_extension
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, SERVER_INFO_META_KEY
+from pydantic import ValidationError
 
-from sutro_mcp.redaction import redact, redact_line
-from sutro_mcp.server.context import Ctx
-from sutro_mcp.server.live.job_wait import Report
 from sutro_mcp.untrusted import shorten, visible
+
+from .icons import icons
+from .scrubbing import scrub_error, scrub_result
 
 logger = logging.getLogger(__name__)
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+Request = ServerRequestContext[Any, Any]
+
+TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
+HTTP_REQUEST = "sutro_mcp.http_request"
+"""The key in an ASGI scope under which a transport leaves the HTTP request, with its `work`."""
+
 _SHOWN = 60
-# How the SDK itself writes a model.
-_WIRE: dict[str, Any] = {"by_alias": True, "mode": "json", "exclude_none": True}
+_ONE_PAGE = ("tools/list", "prompts/list", "resources/templates/list")
+_ICONS_SINCE = "2025-11-25"
 
 
-def scrub(value: Any, clean: Callable[[str], str] = redact) -> Any:
-    """A JSON value whose every string, keys included, can be encoded and holds no secret."""
-    if isinstance(value, str):
-        return clean(value if value.isascii() else _SURROGATE.sub("\ufffd", value))
-    if isinstance(value, Mapping):
-        return {scrub(k, clean): scrub(v, clean) for k, v in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [scrub(item, clean) for item in cast("list[Any]", value)]
-    return value
-
-
-def scrub_result(result: CallToolResult) -> CallToolResult:
-    """A tool's result, scrubbed before the SDK writes it down, which is where half a surrogate pair fails."""
-    content = [
-        block.model_copy(update={"text": scrub(block.text)}) if isinstance(block, TextContent) else block
-        for block in result.content
-    ]
-    return result.model_copy(
-        update={"content": content, "structured_content": scrub(result.structured_content)}
-    )
-
-
-def scrub_error(error: ErrorData) -> ErrorData:
-    """An error whose texts can be encoded and hold no secret."""
-    return ErrorData(
-        code=error.code, message=scrub(error.message, redact_line), data=scrub(error.data, redact_line)
-    )
-
-
-def reporter(ctx: Ctx) -> Report:
-    """`report_progress` of a request, with its message scrubbed."""
-
-    async def report(progress: float, total: float | None, message: str) -> None:
-        await ctx.report_progress(progress, total, scrub(message, redact_line))
-
-    return report
-
-
-def is_failure(error: BaseException) -> bool:
-    """Whether `error` belongs to one call, rather than being a request to stop that must pass."""
-    stops = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, SystemExit, GeneratorExit)
-    if isinstance(error, BaseExceptionGroup):
-        return cast("BaseExceptionGroup[BaseException]", error).subgroup(stops) is None
-    return not isinstance(error, stops)
-
-
-async def outbound(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """The middleware around every request and notification."""
+async def contain_and_scrub(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Let nothing out but scrubbed results and errors; log each call without its arguments."""
     began = time.perf_counter()
     outcome = "failed"
     try:
@@ -97,10 +55,73 @@ async def outbound(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> 
         ) from None
     finally:
         logger.debug("%s %s in %.0f ms", _called(ctx), outcome, (time.perf_counter() - began) * 1000)
-    return scrub(result.model_dump(**_WIRE) if isinstance(result, BaseModel) else result)
+    return scrub_result(result) if isinstance(result, dict) else result
 
 
-def _called(ctx: ServerRequestContext[Any, Any]) -> str:
+async def refuse_undeclared_tasks(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Give news of tasks to hosts only that declared to know tasks, as the specification has it."""
+    wanted = (ctx.params or {}).get("notifications")
+    if ctx.method == "subscriptions/listen" and isinstance(wanted, dict) and "taskIds" in wanted:
+        require_client_extension(ctx, TASKS_EXTENSION)
+    return await call_next(ctx)
+
+
+async def show_icons(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Add the icons to what opens a connection; as server info they would come with every result of 2026."""
+    result = await call_next(ctx)
+    info: object = None
+    if isinstance(result, dict) and ctx.method == "server/discover":
+        info = result.get("_meta", {}).get(SERVER_INFO_META_KEY)
+    elif isinstance(result, dict) and ctx.method == "initialize":
+        info = result["protocolVersion"] >= _ICONS_SINCE and result.get("serverInfo")
+    if isinstance(info, dict):
+        cast("dict[str, Any]", info)["icons"] = icons()
+    return result
+
+
+async def promise_no_list_changes(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Take back the SDK's promise to tell of changed lists: they do not change here."""
+    result = await call_next(ctx)
+    if ctx.method == "server/discover" and isinstance(result, dict):
+        for capability in result["capabilities"].values():
+            capability.pop("listChanged", None)
+    return result
+
+
+async def refuse_cursors(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Refuse a second page of a list that has one; the SDK would give the first again without end."""
+    # A notification hears nothing, and must not fill the log.
+    is_request = ctx.request_id is not None
+    if is_request and ctx.method in _ONE_PAGE and ctx.params and ctx.params.get("cursor"):
+        raise MCPError(INVALID_PARAMS, f"{ctx.method} has one page only. Ask again without a cursor.")
+    return await call_next(ctx)
+
+
+async def drop_with_the_client(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """End what is done for an HTTP request when its client hangs up; the 2025 protocol would go on."""
+    request = ctx.request.scope.get(HTTP_REQUEST) if ctx.request is not None else None
+    return await call_next(ctx) if request is None else await request.work(lambda: call_next(ctx))
+
+
+MIDDLEWARE = (
+    contain_and_scrub,
+    refuse_undeclared_tasks,
+    show_icons,
+    promise_no_list_changes,
+    refuse_cursors,
+    drop_with_the_client,
+)
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether `error` belongs to one call, rather than being a request to stop that must pass."""
+    stops = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, SystemExit, GeneratorExit)
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).subgroup(stops) is None
+    return not isinstance(error, stops)
+
+
+def _called(ctx: Request) -> str:
     """Method and tool, never the arguments."""
     name = (ctx.params or {}).get("name") if ctx.method == "tools/call" else None
     shown = ctx.method if name is None else f"{ctx.method} {name}"

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results import Variant
+from sutro_mcp.results import PageRequest
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import Answer, ResultsAnswer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.job_outputs import JobDetails, JobList, StatusAnswer
@@ -47,21 +48,17 @@ async def _results(
 ) -> str:
     """Rows of a succeeded job. offset from 0; limit 1 to 1000; include_inputs true or false."""
     app = app_of(ctx)
-    variant = Variant(job_id, include_inputs=_boolean("include_inputs", include_inputs))
+    spec = ResultsSpec(job_id, include_inputs=_boolean("include_inputs", include_inputs))
     rows = _number("limit", limit, 1, 1000)
-    page = await app.results.page(
-        app.client,
-        variant,
-        offset=_number("offset", offset, 0, 10**12),
-        limit=rows,
-        max_chars=_PAGE_CHARS,
-    )
-    return _json(ResultsAnswer.page(job_id, page, rows, include_inputs=variant.include_inputs))
+    first = _number("offset", offset, 0, 10**12)
+    request = PageRequest(offset=first, limit=rows, max_chars=_PAGE_CHARS)
+    page = await app.results.page(app.client, spec, request)
+    return _json(ResultsAnswer.page(job_id, page, rows, include_inputs=spec.include_inputs))
 
 
 async def _summary(ctx: Ctx, job_id: str) -> str:
     """What came out of a succeeded job, over all rows."""
-    return _json(await summary_of(app_of(ctx), Variant(job_id)))
+    return _json(await summary_of(app_of(ctx), ResultsSpec(job_id)))
 
 
 _TEMPLATES: tuple[tuple[str, str, str, Callable[..., Awaitable[str]]], ...] = (

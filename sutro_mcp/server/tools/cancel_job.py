@@ -40,19 +40,21 @@ async def cancel_job(
     Without confirm, the host asks the user if it can; else this only shows what would be lost: show that and
     ask. Cancelling takes a while: outcome "requested" is not yet "confirmed".
     """
+    consent = answered(ctx)  # first, so that a no counts whatever happens to the call
     job = await app_of(ctx).client.get_job(job_id)
-    answer = cancelling.settled(job) or await _decide(ctx, job, confirm=confirm)
+    answer = cancelling.settled(job) or await _decide(ctx, job, consent, confirm=confirm)
     return reply(answer, text.cancel(answer), [answer.uri]) if isinstance(answer, CancelAnswer) else answer
 
 
-async def _decide(ctx: Ctx, job: Job, *, confirm: bool) -> CancelAnswer | InputRequiredResult:
+async def _decide(
+    ctx: Ctx, job: Job, consent: Consent | None, *, confirm: bool
+) -> CancelAnswer | InputRequiredResult:
     """Cancel, or find out whether the policy and the person allow it."""
     client, policy = app_of(ctx).client, app_of(ctx).settings.cancel
     if policy == "allow" or (policy == "confirm" and confirm):
         return await cancelling.send(client, job)
     if not can_ask(ctx):
         return cancelling.no_dialog(job) if policy == "elicit" else await cancelling.preview(client, job)
-    consent = answered(ctx)
     if consent is None:
         asked = await ask(ctx, await cancelling.question(client, job), "Stop this job")
         if isinstance(asked, InputRequiredResult):

@@ -5,7 +5,8 @@ from typing import Annotated, cast
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from sutro_mcp.results import ExportFormat, Variant
+from sutro_mcp.results import ExportFormat, ExportRequest
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.answers import ExportAnswer
 from sutro_mcp.server.context import Ctx, app_of
@@ -42,20 +43,18 @@ async def export_job_results(
     unchanged. join_with needs the job's rows in their order.
     """
     app = app_of(ctx)
+    spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
+    request = ExportRequest(
+        folder=app.settings.export_folder,
+        file_name=file_name,
+        format=format or None,
+        unpack_json=unpack_json,
+        output_column=output_column,
+        join_with=join_with,
+        overwrite=overwrite,
+    )
     written = await with_progress(
-        ctx,
-        lambda report: app.results.export(
-            app.client,
-            Variant(job_id, include_inputs, include_cumulative_logprobs),
-            folder=app.settings.export_folder,
-            file_name=file_name,
-            form=format or None,
-            unpack_json=unpack_json,
-            output_column=output_column,
-            join_with=join_with,
-            overwrite=overwrite,
-            on_progress=report,
-        ),
+        ctx, lambda notify: app.results.export(app.client, spec, request, on_progress=notify)
     )
     answer = ExportAnswer.of(job_id, written)
     return reply(answer, text.export(answer))

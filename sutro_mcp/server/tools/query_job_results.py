@@ -5,7 +5,8 @@ from typing import Annotated
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from sutro_mcp.results import Variant
+from sutro_mcp.results import QueryRequest
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.answers import QueryAnswer
 from sutro_mcp.server.context import Ctx, app_of
@@ -34,16 +35,11 @@ async def query_job_results(
     "vendor.name", quoted), inference_result (raw). A mistake is answered with all columns and types.
     """
     app = app_of(ctx)
+    spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
+    max_chars = _MOST_CHARS if limit > _DEFAULT_LIMIT else _DEFAULT_CHARS
+    request = QueryRequest(sql=sql, limit=limit, max_chars=max_chars)
     page = await with_progress(
-        ctx,
-        lambda report: app.results.query(
-            app.client,
-            Variant(job_id, include_inputs, include_cumulative_logprobs),
-            sql,
-            limit=limit,
-            max_chars=_MOST_CHARS if limit > _DEFAULT_LIMIT else _DEFAULT_CHARS,
-            on_progress=report,
-        ),
+        ctx, lambda notify: app.results.query(app.client, spec, request, on_progress=notify)
     )
     answer = QueryAnswer.of(job_id, page)
     return reply(answer, text.query(answer))

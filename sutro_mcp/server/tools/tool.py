@@ -74,11 +74,6 @@ def _link_name(uri: str) -> str:
     return f"{part.replace('/', ' ') or 'job'} of {job_id}"
 
 
-def fail(text: str) -> CallToolResult:
-    """A tool error. It carries no structured content: hosts drop it, and schemas would refuse it."""
-    return CallToolResult(is_error=True, content=[TextContent(type="text", text=text)])
-
-
 def _declare(title: str, **hints: Any) -> Callable[[ToolFunction], Tool]:
     annotations = ToolAnnotations(**hints, idempotent_hint=True, open_world_hint=True)
     return lambda function: Tool(function, title, annotations)

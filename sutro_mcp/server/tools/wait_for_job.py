@@ -8,7 +8,7 @@ from pydantic import Field
 from sutro_mcp.server import text_format as text
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.job_wait import WaitAnswer, wait
-from sutro_mcp.server.protocol.middleware import reporter
+from sutro_mcp.server.protocol.scrubbing import notifier
 from sutro_mcp.server.tools.params import JobId
 from sutro_mcp.server.tools.tool import read_tool, reply
 
@@ -26,5 +26,5 @@ async def wait_for_job(
     Use it instead of calling get_job_status again and again. done false: the time is up and the job goes on;
     call again, do not resubmit. seconds_left is an estimate. Stopping the wait does not cancel the job.
     """
-    answer = await wait(app_of(ctx).client, job_id, timeout_seconds, reporter(ctx))
+    answer = await wait(app_of(ctx).client, job_id, timeout_seconds, notifier(ctx))
     return reply(answer, text.wait(answer), [answer.uri])

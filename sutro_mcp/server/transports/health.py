@@ -8,85 +8,62 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.types import LATEST_PROTOCOL_VERSION
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
 
 _SECONDS = 5.0
-_SESSION = "mcp-session-id"
 _CLIENT = {"name": "healthz", "version": "1"}
+_META = {
+    "io.modelcontextprotocol/protocolVersion": LATEST_PROTOCOL_VERSION,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": _CLIENT,
+}
+_HEADERS = {"mcp-protocol-version": LATEST_PROTOCOL_VERSION, "mcp-method": "tools/list"}
+_OPENING = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": _CLIENT}
 
 
-async def answers_in_both_eras(mcp: ASGIApp, authority: str) -> bool:
-    """Whether `mcp`, asked under the Host `authority`, lists its tools and opens a session in 5 seconds."""
+async def answers_in_both_eras(app: ASGIApp, authority: str) -> bool:
+    """Whether `app`, asked under the Host `authority`, lists its tools and opens a session in 5 seconds."""
     try:
         with anyio.fail_after(_SECONDS):
-            return await _lists_tools(mcp, authority) and await _opens_a_session(mcp, authority)
+            _, tools = await _ask(app, authority, _HEADERS, "tools/list", {"_meta": _META})
+            headers, server = await _ask(app, authority, {}, "initialize", _OPENING)
+            if session := headers.get(MCP_SESSION_ID_HEADER):
+                await _ask(app, authority, {MCP_SESSION_ID_HEADER: session}, verb="DELETE")
+            return '"inputSchema"' in tools and '"serverInfo"' in server
     except Exception:  # whatever is broken, the answer is no; its log says why
         return False
 
 
-async def _lists_tools(mcp: ASGIApp, authority: str) -> bool:
-    meta = {
-        "io.modelcontextprotocol/protocolVersion": LATEST_PROTOCOL_VERSION,
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": _CLIENT,
-    }
-    headers = {"mcp-protocol-version": LATEST_PROTOCOL_VERSION, "mcp-method": "tools/list"}
-    answer = await _ask(mcp, authority, "POST", headers, "tools/list", {"_meta": meta})
-    return '"inputSchema"' in answer.text
-
-
-async def _opens_a_session(mcp: ASGIApp, authority: str) -> bool:
-    opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": _CLIENT}
-    answer = await _ask(mcp, authority, "POST", {}, "initialize", opening)
-    session = answer.headers.get(_SESSION)
-    if session is not None:
-        await _ask(mcp, authority, "DELETE", {_SESSION: session})
-    return '"serverInfo"' in answer.text
-
-
-class _Answer:
-    """What an ASGI app sends, collected."""
-
-    def __init__(self) -> None:
-        self.headers = Headers()
-        self.text = ""
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.headers = Headers(raw=message["headers"])
-        self.text += message.get("body", b"").decode()
-
-
 async def _ask(
-    mcp: ASGIApp,
+    app: ASGIApp,
     authority: str,
-    verb: str,
     headers: Mapping[str, str],
     method: str = "",
     params: Mapping[str, Any] | None = None,
-) -> _Answer:
-    sent = {
-        "host": authority,
-        "content-type": "application/json",
-        "accept": "application/json, text/event-stream",
-        **headers,
-    }
-    scope = {
-        "type": "http",
-        "method": verb,
-        "path": "/mcp",
-        "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
-    }
+    verb: str = "POST",
+) -> tuple[Headers, str]:
+    """Headers and text of the answer to a request."""
+    accept = "application/json, text/event-stream"
+    sent = {"host": authority, "content-type": "application/json", "accept": accept, **headers}
+    raw_headers = [(name.encode(), value.encode()) for name, value in sent.items()]
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    waiting = [json.dumps(request).encode()]
+    unsent = [json.dumps(request).encode()]
+    answer = bytearray()
+    answer_headers = Headers()
 
     async def receive() -> Message:
-        if not waiting:
+        if not unsent:
             await anyio.sleep_forever()  # this client does not hang up
-        return {"type": "http.request", "body": waiting.pop()}
+        return {"type": "http.request", "body": unsent.pop()}
 
-    answer = _Answer()
-    await mcp(scope, receive, answer.send)
-    return answer
+    async def send(message: Message) -> None:
+        nonlocal answer_headers
+        if message["type"] == "http.response.start":
+            answer_headers = Headers(raw=message["headers"])
+        answer.extend(message.get("body", b""))
+
+    await app({"type": "http", "method": verb, "path": "/mcp", "headers": raw_headers}, receive, send)
+    return answer_headers, answer.decode()

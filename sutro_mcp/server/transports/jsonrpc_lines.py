@@ -1,4 +1,4 @@
-"""From bytes on stdin to messages, without trusting either.
+"""From bytes to messages, without trusting either; over stdio a line is a message, over HTTP a body.
 
 The SDK reads lines of any length and drops what it cannot parse, so that the host waits for an answer that
 never comes. Here a line has a limit, and whatever is refused is answered once: with its id if that can be
@@ -37,13 +37,13 @@ _HEAD_ID = re.compile(rb"\s*\{(?:\s*" + _OTHER + rb"\s*,)*\s*" + _ID + rb"\s*[,}
 _TAIL_ID = re.compile(rb"[,{]\s*" + _ID + rb"(?:\s*,\s*" + _OTHER + rb")*\s*\}\s*\Z")
 _DIGITS = 4_000
 
-_NOT_JSON = "Parse error: the line is not valid JSON"
+_NOT_JSON = "Parse error: this is not valid JSON"
 _UNUSABLE = (
-    "Invalid request: the line holds a number, a nesting or a text that JSON between systems may not have "
+    "Invalid request: it holds a number, a nesting or a text that JSON between systems may not have "
     "(thousands of digits, hundreds of levels, NaN, half a surrogate pair, bytes that are not UTF-8)"
 )
-_NO_MESSAGE = "Invalid request: this is not a JSON-RPC 2.0 message"
-_BATCH = "Invalid request: send one message per line; batches are not part of this protocol"
+NO_MESSAGE = "Invalid request: this is not a JSON-RPC 2.0 message"
+_BATCH = "Invalid request: send one message at a time; batches are not part of this protocol"
 _BAD_ID = "Invalid request: an id is a string or a whole number"
 
 
@@ -57,7 +57,7 @@ class Oversized:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What to answer instead of handling a line."""
+    """The answer to a line that is not handled."""
 
     reply: JSONRPCError
 
@@ -85,7 +85,7 @@ async def lines(
 def read_message(line: bytes | Oversized) -> JSONRPCMessage | Refusal | None:
     """The message in a line, the answer to a line that is none, or nothing where no answer is due."""
     if isinstance(line, Oversized):
-        return _refuse(_id_of(line), f"Invalid request: the line is longer than {MAX_LINE:,} bytes")
+        return refuse(_id_of(line), f"Invalid request: the line is longer than {MAX_LINE:,} bytes")
     if not line.strip():
         return None
     try:
@@ -107,11 +107,11 @@ def _message(value: object) -> JSONRPCMessage | Refusal | None:
         return members
     if "method" in members and "id" in members and _readable(members["id"]) is None:
         # To the SDK it would be a notification.
-        return _refuse(None, _BAD_ID)
+        return refuse(None, _BAD_ID)
     try:
         return jsonrpc_message_adapter.validate_python(members, by_name=False)
     except ValidationError:
-        return _answer(members, _NO_MESSAGE)
+        return _answer(members, NO_MESSAGE)
 
 
 def _unusable(line: bytes) -> JSONRPCMessage | Refusal | None:
@@ -119,7 +119,7 @@ def _unusable(line: bytes) -> JSONRPCMessage | Refusal | None:
     try:
         value: object = json.loads(line.decode("utf-8", "replace"), parse_int=_int)
     except (ValueError, RecursionError):
-        return _refuse(None, _NOT_JSON, PARSE_ERROR)
+        return refuse(None, _NOT_JSON, PARSE_ERROR)
     members = _members(value)
     return members if isinstance(members, Refusal) else _answer(members, _UNUSABLE)
 
@@ -127,19 +127,19 @@ def _unusable(line: bytes) -> JSONRPCMessage | Refusal | None:
 def _members(value: object) -> dict[str, Any] | Refusal:
     if isinstance(value, dict):
         return cast("dict[str, Any]", value)
-    return _refuse(None, _BATCH if isinstance(value, list) else _NO_MESSAGE)
+    return refuse(None, _BATCH if isinstance(value, list) else NO_MESSAGE)
 
 
 def _answer(members: dict[str, Any], why: str) -> JSONRPCMessage | Refusal | None:
     """The refusal of an object that is no message, if one is due."""
     found = _readable(members.get("id"))
     if "method" not in members and ("result" in members or "error" in members):
-        # A reply to a request of ours. Whoever waits for it has to learn that it is useless.
+        # A reply to a request of ours. Its waiter has to learn that it is useless.
         return None if found is None else _error(found, why, INVALID_REQUEST)
     if "id" not in members and isinstance(members.get("method"), str) and members.get("jsonrpc") == "2.0":
         logger.debug("dropped a malformed notification")
         return None
-    return _refuse(found, why)
+    return refuse(found, why)
 
 
 def _readable(value: object) -> int | str | None:
@@ -166,7 +166,8 @@ def _int(digits: str) -> int | float:
     return int(digits) if len(digits) <= _DIGITS else 0.0
 
 
-def _refuse(request_id: int | str | None, why: str, code: int = INVALID_REQUEST) -> Refusal:
+def refuse(request_id: int | str | None, why: str, code: int = INVALID_REQUEST) -> Refusal:
+    """The refusal of a request, as far as its id is known."""
     return Refusal(_error(request_id, why, code))
 
 

@@ -3,7 +3,8 @@
 The SDK's own runner refuses `initialize` after a `server/discover` probe, hangs on Ctrl-C, skips cleanup on
 SIGTERM, can outlive its parent, and has no limits (mcp 2.3.0). This one answers probes without settling on a
 protocol era, unwinds handlers and lifespan on every way out, leaves with the exit code that a shell expects,
-reads with a bound (`lines`), scrubs all it writes, and stops reading while nobody reads what it writes.
+reads with a bound (`jsonrpc_lines`), stops reading while nobody reads what it writes, and writes nothing once
+stdin has ended.
 """
 
 import logging
@@ -13,18 +14,19 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from io import StringIO
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio.abc import ObjectSendStream
 from mcp.server.runner import serve_dual_era_loop
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
+from mcp.types import JSONRPCRequest
 
+from sutro_mcp.concurrency import background
 from sutro_mcp.server.protocol.mcp_server import SutroServer
-from sutro_mcp.server.protocol.middleware import scrub, scrub_error
+from sutro_mcp.server.protocol.scrubbing import scrub_unasked
 
 from .jsonrpc_lines import Refusal, lines, read_message
 
@@ -70,13 +72,12 @@ async def _run(server: SutroServer, parent: int) -> None:
             await anyio.sleep(_CLEANUP_SECONDS)
             os._exit(0)
 
-        async with anyio.create_task_group() as watchers:
+        async with background() as watchers:
             watchers.start_soon(leave_behind_a_reader_that_stopped)
             if sys.platform != "win32":
                 watchers.start_soon(_on_signal, leave)
                 watchers.start_soon(_on_orphaned, parent, leave)
             await _serve(server, closed)
-            watchers.cancel_scope.cancel()
 
 
 async def _on_signal(leave: Any) -> None:
@@ -105,32 +106,38 @@ async def _serve(server: SutroServer, closed: anyio.Event) -> None:
             async with low.lifespan(low) as state:
                 opening = await _open(low, state, incoming, outgoing)
                 send, receive = anyio.create_memory_object_stream[Incoming](0)
-                async with anyio.create_task_group() as tasks:
+                async with background() as tasks:
                     tasks.start_soon(_relay, opening, incoming, send)
                     await serve_dual_era_loop(
                         low, receive, outgoing, lifespan_state=state, init_options=options
                     )
-                    tasks.cancel_scope.cancel()
         finally:
             closed.set()
 
 
-class Outgoing:
-    """The one way to stdout. Everything is scrubbed; `room` waits while too much of it is not read."""
+class Outgoing(ObjectSendStream[SessionMessage]):
+    """The one way to stdout, for as long as stdin is open; `room` waits while too much of it is not read."""
 
     def __init__(self, wire: Any) -> None:
         self._wire = wire
         self._unread = 0
+        self._is_over = False
         self._has_room = anyio.Event()
 
-    async def send(self, item: SessionMessage, /) -> None:
-        """Send one message, when the host reads it."""
+    async def send(self, item: SessionMessage) -> None:
+        """Send one message, when the host reads it. After `end` it is dropped."""
+        if self._is_over:
+            return
         self._unread += 1
         try:
-            await self._wire.send(SessionMessage(_clean(item.message), item.metadata))
+            await self._wire.send(SessionMessage(scrub_unasked(item.message), item.metadata))
         finally:
             self._unread -= 1
             self._has_room.set()
+
+    def end(self) -> None:
+        """Send nothing more: hosts that close stdin crash on the late error of a call that was pending."""
+        self._is_over = True
 
     async def room(self) -> None:
         """Wait until fewer than 256 messages are unread."""
@@ -142,28 +149,9 @@ class Outgoing:
         """Close the stream."""
         await self._wire.aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-
-def _clean(message: JSONRPCMessage) -> JSONRPCMessage:
-    if isinstance(message, JSONRPCResponse):
-        return message.model_copy(update={"result": scrub(message.result)})
-    if isinstance(message, JSONRPCError):
-        return message.model_copy(update={"error": scrub_error(message.error)})
-    return message.model_copy(update={"params": scrub(message.params)}) if message.params else message
-
 
 async def _messages(outgoing: Outgoing) -> AsyncGenerator[SessionMessage]:
-    """What the host sends. Lines that are no messages are answered here."""
+    """The messages that the host sends. Lines that are none are answered here."""
     async for line in lines(_read):
         await outgoing.room()
         message = read_message(line)
@@ -171,6 +159,7 @@ async def _messages(outgoing: Outgoing) -> AsyncGenerator[SessionMessage]:
             await outgoing.send(SessionMessage(message.reply))
         elif message is not None:
             yield SessionMessage(message)
+    outgoing.end()
 
 
 async def _read() -> bytes:
@@ -203,9 +192,7 @@ async def _probe(low: Any, state: Any, request: Incoming) -> SessionMessage:
     """The reply to one `server/discover`, on a connection that nothing else will use."""
     to_server, from_client = anyio.create_memory_object_stream[Incoming](1)
     to_client, from_server = anyio.create_memory_object_stream[SessionMessage](8)
-    async with to_server, from_client, to_client, from_server, anyio.create_task_group() as tasks:
+    async with to_server, from_client, to_client, from_server, background() as tasks:
         tasks.start_soon(partial(serve_dual_era_loop, low, from_client, to_client, lifespan_state=state))
         await to_server.send(request)
-        reply = await from_server.receive()
-        tasks.cancel_scope.cancel()
-    return reply  # pyright: ignore[reportPossiblyUnboundVariable] - a task group that is left has received it
+        return await from_server.receive()

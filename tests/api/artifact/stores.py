@@ -9,6 +9,7 @@ import pytest
 
 from sutro_mcp.api import ApiClient, RemoteArtifact
 from sutro_mcp.errors import SutroError
+from sutro_mcp.results_spec import ResultsSpec
 from tests.api.wire import JOB, PARQUET, Script, client, reply
 
 LINK = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
@@ -91,7 +92,7 @@ def store(*answers: Answer, offers: list[Mapping[str, Any]] | None = None) -> Sc
 
 
 async def opened(api: ApiClient) -> RemoteArtifact:
-    artifact = await api.open_results(JOB)
+    artifact = await api.open_results(ResultsSpec(JOB))
     assert artifact is not None
     return artifact
 

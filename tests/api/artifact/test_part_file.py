@@ -18,6 +18,7 @@ from sutro_mcp.errors import (
     ResultsNotReadyError,
     UnexpectedReplyError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 from tests.api.wire import JOB, PARQUET, Script, client, emulated, names_in
 
 from .stores import SIZE, Answer, asked, cut, serve, status, store, unreachable, whole_again
@@ -152,7 +153,7 @@ async def test_a_disk_that_cannot_be_written_is_an_error_of_the_settings(tmp_pat
     (tmp_path / "file").write_text("")
     async with client(store()) as api:
         with pytest.raises(ConfigurationError, match="could not be written") as caught:
-            await api.fetch_results(JOB, tmp_path / "file" / "below")
+            await api.fetch_results(ResultsSpec(JOB), tmp_path / "file" / "below")
     assert "right to write" in str(caught.value)
     part = PartFile.fresh(tmp_path, "test")
     part.path.unlink()

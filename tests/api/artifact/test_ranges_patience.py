@@ -9,6 +9,7 @@ import pytest
 
 from sutro_mcp.api import RemoteArtifact
 from sutro_mcp.errors import DeadlineExceededError
+from sutro_mcp.results_spec import ResultsSpec
 from tests.api.clock import BACKEND
 from tests.api.wire import JOB, Script, client, reply
 
@@ -64,7 +65,7 @@ async def test_a_big_artifact_on_a_slow_line_is_waited_for() -> None:
     """An hour if need be, at a little more than 64 KiB per second."""
     size = 4000 * len(CHUNK)
     async with client(store(size, lambda: Line(size, 0.9))) as api:
-        assert await read(await api.open_results(JOB)) == size
+        assert await read(await api.open_results(ResultsSpec(JOB))) == size
     assert anyio.current_time() == pytest.approx(3600)
 
 
@@ -73,7 +74,7 @@ async def test_a_store_that_drips_is_given_up_after_a_minute() -> None:
     size = 4000 * len(CHUNK)
     transport = store(size, lambda: Line(size, 1, bytes(KIB)))
     async with client(transport) as api:
-        artifact = await api.open_results(JOB)
+        artifact = await api.open_results(ResultsSpec(JOB))
         with pytest.raises(DeadlineExceededError, match="sends less than 64 KiB per second"):
             await read(artifact)
     assert 60 < anyio.current_time() < 62
@@ -84,7 +85,7 @@ async def test_who_waits_less_for_results_waits_less_for_a_part() -> None:
     """The setting that bounds a file bounds the patience, too."""
     size = 4000 * len(CHUNK)
     async with client(store(size, lambda: Line(size, 1, bytes(KIB))), results_timeout=5) as api:
-        artifact = await api.open_results(JOB)
+        artifact = await api.open_results(ResultsSpec(JOB))
         with pytest.raises(DeadlineExceededError):
             await read(artifact)
     assert 5 < anyio.current_time() < 6
@@ -101,7 +102,7 @@ async def test_what_came_fast_is_no_credit_for_silence_later() -> None:
             await anyio.sleep_forever()
 
     async with client(store(size, lambda: Tired(size, 0))) as api:
-        artifact = await api.open_results(JOB)
+        artifact = await api.open_results(ResultsSpec(JOB))
         with pytest.raises(DeadlineExceededError):
             await read(artifact)
     assert anyio.current_time() == pytest.approx(60)
@@ -111,7 +112,7 @@ async def test_the_time_of_the_reader_is_not_held_against_the_store() -> None:
     """Who writes to a slow disk still gets all bytes."""
     size = 10 * len(CHUNK)
     async with client(store(size, lambda: Line(size, 1))) as api:
-        assert await read(await api.open_results(JOB), pause=1000) == size
+        assert await read(await api.open_results(ResultsSpec(JOB)), pause=1000) == size
 
 
 async def test_waiting_for_others_is_not_held_against_the_store() -> None:
@@ -119,7 +120,7 @@ async def test_waiting_for_others_is_not_held_against_the_store() -> None:
     size = 100 * len(CHUNK)
     counts: list[int] = []
     async with client(store(size, lambda: Line(size, 0.9))) as api:
-        artifact = await api.open_results(JOB)
+        artifact = await api.open_results(ResultsSpec(JOB))
 
         async def fetch() -> None:
             counts.append(await read(artifact))
@@ -136,7 +137,7 @@ async def test_a_link_is_renewed_before_its_ten_minutes_are_over() -> None:
     size = len(CHUNK)
     transport = store(size, lambda: Line(size, 0))
     async with client(transport) as api:
-        artifact = await api.open_results(JOB)
+        artifact = await api.open_results(ResultsSpec(JOB))
         for pause in (539, 2, 538, 2):
             await anyio.sleep(pause)
             assert await read(artifact) == size

@@ -21,6 +21,7 @@ from sutro_mcp.errors import (
     UnexpectedReplyError,
     WrongDeploymentError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 from tests.api.wire import (
     JOB,
     OTHER_JOB,
@@ -88,7 +89,9 @@ async def test_the_signed_link_is_the_first_route(tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     async with client(transport) as api:
         artifact = await api.fetch_results(
-            JOB, tmp_path, include_inputs=True, on_progress=lambda done, total: seen.append((done, total))
+            ResultsSpec(JOB, include_inputs=True),
+            tmp_path,
+            on_bytes=lambda done, total: seen.append((done, total)),
         )
     assert artifact.path.read_bytes() == PARQUET
     assert (artifact.format, artifact.size, artifact.etag, artifact.route) == (
@@ -114,7 +117,7 @@ async def test_the_second_route_is_asked_for_parquet_under_both_names(tmp_path: 
     """And only after the job is known to have succeeded."""
     transport = deployment(results_url=absent)
     async with client(transport) as api:
-        artifact = await api.fetch_results(JOB, tmp_path, include_cumulative_logprobs=True)
+        artifact = await api.fetch_results(ResultsSpec(JOB, include_cumulative_logprobs=True), tmp_path)
     assert (artifact.format, artifact.route, artifact.etag) == ("parquet", "get-results", None)
     assert transport.targets == [
         f"GET /v1/jobs/{JOB}/results-url",
@@ -136,7 +139,7 @@ async def test_the_third_route_is_a_post_that_only_reads(tmp_path: Path) -> None
     seen: list[tuple[int, int | None]] = []
     async with client(transport) as api:
         artifact = await api.fetch_results(
-            JOB, tmp_path, on_progress=lambda done, total: seen.append((done, total))
+            ResultsSpec(JOB), tmp_path, on_bytes=lambda done, total: seen.append((done, total))
         )
     assert (artifact.format, artifact.route) == ("json", "post-results")
     assert json.loads(artifact.path.read_bytes()) == {"results": {"outputs": ["a"]}}
@@ -153,7 +156,7 @@ async def test_results_that_are_a_zip_of_csv_are_kept_as_they_came(tmp_path: Pat
     """An older deployment may ignore the format it was asked for."""
     archive = b"PK\x03\x04" + b"x" * 100 + b"PK\x05\x06" + b"\0" * 18
     async with client(deployment(results_url=absent, get_results=lambda: reply(200, archive))) as api:
-        artifact = await api.fetch_results(JOB, tmp_path)
+        artifact = await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert (artifact.format, artifact.path.name[-8:]) == ("csv", ".csv.zip")
 
 
@@ -164,9 +167,9 @@ async def test_a_route_that_a_deployment_lacks_is_not_tried_again(
     """For as long as the client lives."""
     transport = deployment(results_url=lacking)
     async with client(transport) as api:
-        await api.fetch_results(JOB, tmp_path)
+        await api.fetch_results(ResultsSpec(JOB), tmp_path)
         transport.seen.clear()
-        await api.fetch_results(JOB, tmp_path)
+        await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert transport.targets == [f"GET /v1/jobs/{JOB}", f"GET /v1/jobs/{JOB}/results"]
 
 
@@ -177,8 +180,8 @@ async def test_an_expired_job_does_not_teach_that_its_routes_are_absent(tmp_path
     kept = emulator.add_job()
     async with emulated(emulator) as api:
         with pytest.raises(ResultsGoneError, match="has no results of it"):
-            await api.fetch_results(expired, tmp_path)
-        assert (await api.fetch_results(kept, tmp_path)).route == "results-url"
+            await api.fetch_results(ResultsSpec(expired), tmp_path)
+        assert (await api.fetch_results(ResultsSpec(kept), tmp_path)).route == "results-url"
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -190,7 +193,7 @@ async def test_a_succeeded_job_whose_routes_all_say_gone_is_past_retention(
     transport = deployment(results_url=gone, get_results=gone, post_results=gone)
     async with client(transport) as api:
         with pytest.raises(ResultsGoneError, match="kept for 90 days by default"):
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert transport.targets.count(f"GET /v1/jobs/{JOB}") == 1
     assert names_in(tmp_path) == []
 
@@ -200,7 +203,7 @@ async def test_a_deployment_without_any_route_is_reported_as_such(tmp_path: Path
     transport = deployment(results_url=refusing(405), get_results=refusing(501), post_results=refusing(405))
     async with client(transport) as api:
         with pytest.raises(UnexpectedReplyError, match="none of the known ways"):
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
 
 
 @pytest.mark.parametrize("says", [absent, refusing(404, "Job not found"), refusing(409), refusing(405)])
@@ -211,7 +214,7 @@ async def test_an_unknown_job_is_an_unknown_job_whatever_the_route_says(
     transport = deployment(results_url=says, get_job=refusing(404, "Job not found"))
     async with client(transport) as api:
         with pytest.raises(JobNotFoundError):
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
 
 
 UNFINISHED: dict[str, tuple[dict[str, object], type[SutroError], str]] = {
@@ -241,7 +244,7 @@ async def test_a_job_without_results_says_why(
     )
     async with client(transport) as api:
         with pytest.raises(kind) as caught:
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert happened in str(caught.value)
     assert transport.targets == [f"GET /v1/jobs/{JOB}/results-url", f"GET /v1/jobs/{JOB}"]
     assert names_in(tmp_path) == []
@@ -256,7 +259,7 @@ async def test_routes_that_do_not_refuse_unfinished_jobs_are_not_used_for_them(
     job_id = emulator.add_job(status="RUNNING")
     async with emulated(emulator) as api:
         with pytest.raises(ResultsNotReadyError):
-            await api.fetch_results(job_id, tmp_path)
+            await api.fetch_results(ResultsSpec(job_id), tmp_path)
     assert not any(request.path.endswith(("/results", "/job-results")) for request in emulator.requests)
 
 
@@ -271,9 +274,9 @@ async def test_results_that_lag_behind_success_are_being_published(tmp_path: Pat
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
         with pytest.raises(ResultsNotReadyError, match=r"are being published. Try again shortly") as caught:
-            await api.fetch_results(job_id, tmp_path)
+            await api.fetch_results(ResultsSpec(job_id), tmp_path)
         assert "100 seconds" in str(caught.value)
-        assert (await api.fetch_results(job_id, tmp_path)).route == route
+        assert (await api.fetch_results(ResultsSpec(job_id), tmp_path)).route == route
 
 
 @pytest.mark.parametrize(
@@ -294,7 +297,7 @@ async def test_other_refusals_are_told_as_they_are(
     transport = deployment(results_url=make)
     async with client(transport) as api:
         with pytest.raises(kind):
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert len(transport.seen) == 1
 
 
@@ -319,7 +322,7 @@ async def test_an_offer_that_is_not_what_was_asked_for_is_refused(
     transport = deployment(results_url=lambda: reply(200, offer(**fields)))
     async with client(transport) as api:
         with pytest.raises(UnexpectedReplyError, match=happened) as caught:
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert "canary" not in str(caught.value)
     assert len(transport.seen) == 1
     assert names_in(tmp_path) == []
@@ -328,7 +331,7 @@ async def test_an_offer_that_is_not_what_was_asked_for_is_refused(
 async def test_an_offer_may_lack_all_that_is_not_needed(tmp_path: Path) -> None:
     """The link is enough."""
     async with client(deployment(results_url=lambda: reply(200, {"urls": {"get": LINK}}))) as api:
-        assert (await api.fetch_results(JOB, tmp_path)).size == len(PARQUET)
+        assert (await api.fetch_results(ResultsSpec(JOB), tmp_path)).size == len(PARQUET)
 
 
 NOT_RESULTS: dict[str, tuple[bytes, type[SutroError], str]] = {
@@ -350,7 +353,7 @@ async def test_content_that_is_not_results_is_refused_and_removed(tmp_path: Path
     transport = deployment(results_url=absent, get_results=lambda: reply(200, body, length=False))
     async with client(transport) as api:
         with pytest.raises(kind, match=happened):
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert names_in(tmp_path) == []
 
 
@@ -358,7 +361,7 @@ async def test_json_results_may_be_a_list_and_start_with_a_mark(tmp_path: Path) 
     """Both seen in older deployments."""
     transport = deployment(results_url=absent, get_results=lambda: reply(200, b'\xef\xbb\xbf ["a"]\n'))
     async with client(transport) as api:
-        assert (await api.fetch_results(JOB, tmp_path)).format == "json"
+        assert (await api.fetch_results(ResultsSpec(JOB), tmp_path)).format == "json"
 
 
 async def test_the_link_must_lead_to_parquet(tmp_path: Path) -> None:
@@ -368,7 +371,7 @@ async def test_the_link_must_lead_to_parquet(tmp_path: Path) -> None:
     )
     async with client(transport) as api:
         with pytest.raises(UnexpectedReplyError, match="the artifact is not Parquet"):
-            await api.fetch_results(JOB, tmp_path)
+            await api.fetch_results(ResultsSpec(JOB), tmp_path)
     assert names_in(tmp_path) == []
 
 
@@ -380,7 +383,7 @@ async def test_a_body_that_breaks_off_is_fetched_again_from_the_start(tmp_path: 
     ]
     transport = deployment(results_url=absent, get_results=lambda: answers.pop(0)())
     async with client(transport) as api:
-        assert (await api.fetch_results(JOB, tmp_path)).path.read_bytes() == PARQUET
+        assert (await api.fetch_results(ResultsSpec(JOB), tmp_path)).path.read_bytes() == PARQUET
 
 
 async def test_the_whole_fetch_has_one_deadline(tmp_path: Path) -> None:
@@ -390,14 +393,14 @@ async def test_the_whole_fetch_has_one_deadline(tmp_path: Path) -> None:
     job_id = emulator.add_job()
     async with emulated(emulator, results_timeout=0.1) as api:
         with pytest.raises(DeadlineExceededError, match=r"no complete answer within 0.1 seconds"):
-            await api.fetch_results(job_id, tmp_path)
+            await api.fetch_results(ResultsSpec(job_id), tmp_path)
     assert names_in(tmp_path) == []
 
 
 async def test_a_folder_that_is_missing_is_made_private(tmp_path: Path) -> None:
     """Caches start empty."""
     async with client(deployment()) as api:
-        artifact = await api.fetch_results(JOB, tmp_path / "cache" / "results")
+        artifact = await api.fetch_results(ResultsSpec(JOB), tmp_path / "cache" / "results")
     assert artifact.path.parent.stat().st_mode & 0o777 == 0o700
 
 
@@ -409,7 +412,7 @@ async def test_the_emulator_delivers_by_every_route(tmp_path: Path, variant: Api
     emulator = Emulator(variant=variant)
     job_id = emulator.add_job(outputs=["a", "b"])
     async with emulated(emulator) as api:
-        artifact = await api.fetch_results(job_id, tmp_path, include_inputs=True)
+        artifact = await api.fetch_results(ResultsSpec(job_id, include_inputs=True), tmp_path)
     assert artifact.size == artifact.path.stat().st_size
     assert artifact.format == ("json" if artifact.route == "post-results" else "parquet")
 
@@ -419,7 +422,7 @@ async def test_a_link_is_asked_for_once_when_nothing_goes_wrong(tmp_path: Path) 
     emulator = Emulator()
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
-        await api.fetch_results(job_id, tmp_path)
+        await api.fetch_results(ResultsSpec(job_id), tmp_path)
     assert [(request.method, request.origin) for request in emulator.requests] == [
         ("GET", "api"),
         ("GET", "store"),

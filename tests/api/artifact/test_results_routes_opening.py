@@ -28,6 +28,7 @@ from sutro_mcp.errors import (
     SutroError,
     WrongDeploymentError,
 )
+from sutro_mcp.results_spec import ResultsSpec
 from tests.api.wire import JOB, answering, client, emulated, job, reply
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +49,7 @@ def connected(emulator: Emulator) -> ApiClient:
 async def opened(emulator: Emulator, rows: int = 20_000) -> AsyncGenerator[RemoteArtifact]:
     """The results of a job of the emulator, opened."""
     async with connected(emulator) as api:
-        artifact = await api.open_results(emulator.add_job(num_rows=rows))
+        artifact = await api.open_results(ResultsSpec(emulator.add_job(num_rows=rows)))
         assert artifact is not None
         yield artifact
 
@@ -158,8 +159,8 @@ async def test_optional_columns_are_asked_for() -> None:
     emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
-        plain = await api.open_results(job_id)
-        full = await api.open_results(job_id, include_inputs=True, include_cumulative_logprobs=True)
+        plain = await api.open_results(ResultsSpec(job_id))
+        full = await api.open_results(ResultsSpec(job_id, True, True))
     assert plain is not None
     assert full is not None
     assert full.size > plain.size
@@ -175,10 +176,10 @@ async def test_where_there_are_no_links_the_file_route_takes_over(tmp_path: Path
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False))
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
-        assert await api.open_results(job_id) is None
-        assert (await api.fetch_results(job_id, tmp_path)).route == "get-results"
+        assert await api.open_results(ResultsSpec(job_id)) is None
+        assert (await api.fetch_results(ResultsSpec(job_id), tmp_path)).route == "get-results"
         before = len(emulator.requests)
-        assert await api.open_results(job_id) is None
+        assert await api.open_results(ResultsSpec(job_id)) is None
         assert len(emulator.requests) == before
 
 
@@ -187,8 +188,8 @@ async def test_a_route_that_is_certainly_absent_is_not_asked_for_again(status: i
     """A status that cannot be about the job."""
     transport = answering(reply(status, {"detail": "no"}))
     async with client(transport) as api:
-        assert await api.open_results(JOB) is None
-        assert await api.open_results(JOB) is None
+        assert await api.open_results(ResultsSpec(JOB)) is None
+        assert await api.open_results(ResultsSpec(JOB)) is None
     assert len(transport.seen) == 1
 
 
@@ -198,10 +199,10 @@ async def test_a_link_that_works_again_is_used_again(tmp_path: Path) -> None:
     job_id = emulator.add_job()
     emulator.faults.add(Fault.json(404, "Not Found"), path="*/results-url", times=2)
     async with emulated(emulator) as api:
-        assert await api.open_results("job-unknown") is None
+        assert await api.open_results(ResultsSpec("job-unknown")) is None
         with pytest.raises(JobNotFoundError):
-            await api.fetch_results("job-unknown", tmp_path)
-        assert await api.open_results(job_id) is not None
+            await api.fetch_results(ResultsSpec("job-unknown"), tmp_path)
+        assert await api.open_results(ResultsSpec(job_id)) is not None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ async def test_without_a_size_to_rely_on_the_results_are_a_file(artifact: dict[s
     link = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
     transport = answering(reply(200, {"job_id": JOB, "artifact": artifact, "urls": {"get": link}}))
     async with client(transport) as api:
-        assert await api.open_results(JOB) is None
+        assert await api.open_results(ResultsSpec(JOB)) is None
     assert len(transport.seen) == 1
 
 
@@ -227,9 +228,9 @@ async def test_results_that_are_gone_are_sorted_out_by_asking_for_a_file(
     job_id = emulator.add_job()
     emulator.job(job_id).results_expired = True
     async with emulated(emulator) as api:
-        assert await api.open_results(job_id) is None
+        assert await api.open_results(ResultsSpec(job_id)) is None
         with pytest.raises(ResultsGoneError):
-            await api.fetch_results(job_id, tmp_path)
+            await api.fetch_results(ResultsSpec(job_id), tmp_path)
 
 
 # --- errors: what is certain is said at once
@@ -249,7 +250,7 @@ async def test_a_job_without_results_says_why(status: str, kind: type[SutroError
     job_id = emulator.add_job(status=status)
     async with emulated(emulator) as api:
         with pytest.raises(kind, match=status):
-            await api.open_results(job_id)
+            await api.open_results(ResultsSpec(job_id))
     assert [request.status for request in emulator.requests] == [409, 200]
 
 
@@ -259,8 +260,8 @@ async def test_results_that_lag_behind_their_job_are_worth_another_try() -> None
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
         with pytest.raises(ResultsNotReadyError, match="being published"):
-            await api.open_results(job_id)
-        assert await api.open_results(job_id) is not None
+            await api.open_results(ResultsSpec(job_id))
+        assert await api.open_results(ResultsSpec(job_id)) is not None
 
 
 @pytest.mark.parametrize(
@@ -279,7 +280,7 @@ async def test_other_refusals_are_errors(status: int, kind: type[SutroError], re
     transport = answering(lambda: reply(status, {"detail": "no"}))
     async with client(transport) as api:
         with pytest.raises(kind):
-            await api.open_results(JOB)
+            await api.open_results(ResultsSpec(JOB))
     assert len(transport.seen) == requests
 
 
@@ -288,7 +289,7 @@ async def test_an_id_that_is_none_is_refused_before_anything_is_sent() -> None:
     transport = answering(reply(200, {"job": job()}))
     async with client(transport) as api:
         with pytest.raises(InvalidArgumentError):
-            await api.open_results("../job-cancel/job-1")
+            await api.open_results(ResultsSpec("../job-cancel/job-1"))
     assert transport.seen == []
 
 

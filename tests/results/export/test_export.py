@@ -3,11 +3,10 @@
 import csv
 import datetime
 import json
-import os
 import sys
 import zlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,78 +15,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, UnexpectedReplyError
-from sutro_mcp.results import ExportFormat, ExportReport, LocalArtifact
-from sutro_mcp.results.export.export import make_export
-from sutro_mcp.results.export.file_names import export_name
-from sutro_mcp.results.request_models import ExportRequest
-from sutro_mcp.results.rows.frames import build_frame
-from sutro_mcp.results.tasks import TASKS
-from sutro_mcp.results.worker.protocol import NullChannel
+from sutro_mcp.results import ExportFormat
+from tests.results.export.support import FORMATS, export, frame_of, names
 from tests.results.support import file, files_of_at_most, objects, outputs, panicking, parquet
-
-FORMATS: list[ExportFormat] = ["parquet", "csv", "jsonl"]
-NASTY = [
-    'say "hi", she said',
-    "two\nlines",
-    "CR\rLF\r\n",
-    "NUL\0 and escape\x1b",
-    "=HYPERLINK(1)",
-    " padded ",
-    "",
-    None,
-    "null",
-    "007",
-    "1.50",
-    "true",
-    "\ufeffmark \u202eturned\u202c \u200b",
-    "👩‍💻 é 𝔘 \U0010ffff \u2028",
-]
-
-
-@pytest.fixture
-def exports(tmp_path: Path) -> Path:
-    """An export folder."""
-    folder = tmp_path / "exports"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def artifacts(tmp_path: Path) -> Path:
-    """Where results lie before they are exported."""
-    folder = tmp_path / "artifacts"
-    folder.mkdir()
-    return folder
-
-
-def export(
-    folder: Path, artifact: LocalArtifact, name: str = "a", form: str = "", **options: Any
-) -> ExportReport:
-    """Export in this process."""
-    whole, chosen = export_name(name, cast("ExportFormat", form) if form else None)
-    request = ExportRequest(
-        artifact=artifact, folder=str(folder), file_name=whole, temporary=".part", format=chosen, **options
-    )
-    report = make_export(request)
-    assert report.bytes == (folder / whole).stat().st_size
-    assert ".part" not in names(folder)
-    return report
-
-
-def names(folder: Path) -> set[str]:
-    """All entries."""
-    return {path.name for path in folder.iterdir()}
-
-
-def frame_of(artifact: LocalArtifact, **options: Any) -> pl.DataFrame:
-    """What Python callers get."""
-    chosen: dict[str, Any] = {
-        "with_original_df": None,
-        "output_column": "inference_result",
-        "unpack_json": True,
-        **options,
-    }
-    return cast("pl.DataFrame", build_frame(artifact, **chosen))
 
 
 def read(path: Path, schema: Any) -> pl.DataFrame:
@@ -102,16 +32,44 @@ def read(path: Path, schema: Any) -> pl.DataFrame:
     return pl.read_csv(path, new_columns=names, schema_overrides=list(schema.values()))
 
 
+NASTY = [
+    'say "hi", she said',
+    "two\nlines",
+    "CR\rLF\r\n",
+    "NUL\0 and escape\x1b",
+    "=HYPERLINK(1)",
+    " padded ",
+]
+CELLS = [*NASTY, "\ufeffmark \u202eturned\u202c \u200b", "👩‍💻 𝔘 \u2028", "null", "007", "true", "", None]
+
+
+@pytest.fixture
+def exports(tmp_path: Path) -> Path:
+    """An export folder."""
+    return made(tmp_path / "exports")
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Path:
+    """Where results lie before they are exported."""
+    return made(tmp_path / "artifacts")
+
+
+def made(folder: Path) -> Path:
+    """A new folder."""
+    folder.mkdir()
+    return folder
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_text_is_written_as_it_is(exports: Path, artifacts: Path, form: ExportFormat) -> None:
     """Nothing is escaped for an assistant's or a spreadsheet's sake; null and empty text stay two things."""
-    artifact = parquet(artifacts, {"id": range(len(NASTY)), "outputs": NASTY})
+    artifact = parquet(artifacts, {"id": range(len(CELLS)), "outputs": CELLS})
     report = export(exports, artifact, form=form)
-
     back = read(exports / f"a.{form}", {"id": pl.Int64, "inference_result": pl.String})
-    assert back["inference_result"].to_list() == NASTY
+    assert back["inference_result"].to_list() == CELLS
     assert_frame_equal(back, frame_of(artifact))
-    assert (report.rows, report.column_count, report.columns) == (14, 2, ["id", "inference_result"])
+    assert (report.rows, report.column_count, report.columns) == (13, 2, ["id", "inference_result"])
 
 
 def test_csv_is_what_the_standard_says_for_any_reader(exports: Path, artifacts: Path) -> None:
@@ -122,51 +80,13 @@ def test_csv_is_what_the_standard_says_for_any_reader(exports: Path, artifacts: 
     assert raw == b'"id","inference_result"\r\n1,"a""b"\r\n2,""\r\n3,\r\n'
 
 
-def test_any_csv_reader_finds_the_same_cells(exports: Path, artifacts: Path) -> None:
-    """Python's own, for one."""
-    export(exports, parquet(artifacts, {"id": range(len(NASTY)), "outputs": NASTY}), "a.csv")
-    with (exports / "a.csv").open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.reader(lines, strict=True))
-    assert [row[1] for row in rows] == ["inference_result", *(text or "" for text in NASTY)]
-
-
-TEXTS = st.one_of(st.none(), st.text(max_size=30), st.sampled_from(NASTY))
+TEXTS = st.one_of(st.none(), st.text(max_size=30), st.sampled_from(CELLS))
 NUMBERS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), NUMBERS, st.floats(allow_nan=False, allow_infinity=False), st.text()),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)),
     max_leaves=5,
 )
-
-
-@pytest.mark.parametrize("form", FORMATS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    rows=st.lists(
-        st.tuples(TEXTS, st.one_of(st.none(), NUMBERS), st.floats(allow_nan=False, allow_infinity=False))
-    ),
-    name=st.text(min_size=1, max_size=10),
-)
-def test_every_format_reads_back_as_the_frame(
-    folder: Path, form: ExportFormat, rows: list[tuple[str | None, int | None, float]], name: str
-) -> None:
-    """Whatever the texts, the numbers and the name of the output column."""
-    artifact = parquet(
-        folder,
-        pl.DataFrame(
-            rows, schema={"outputs": pl.String, "number": pl.Int64, "share": pl.Float64}, orient="row"
-        ),
-    )
-    if name in ("number", "share", "outputs"):
-        name = "inference_result"
-    expected = frame_of(artifact, unpack_json=False, output_column=name)
-    export(folder, artifact, form=form, unpack_json=False, output_column=name, overwrite=True)
-    # Types of columns without a value cannot be told to the readers of CSV.
-    back = read(
-        folder / f"a.{form}", {c: t if t != pl.Null else pl.String for c, t in expected.schema.items()}
-    )
-    assert_frame_equal(back, expected, check_dtypes=form == "parquet")
-    assert back.columns == expected.columns
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -195,24 +115,6 @@ def test_unpacked_json_reads_back_whatever_its_shape(folder: Path, values: list[
     assert cells[0] == expected.columns
 
 
-def test_nested_fields_are_json_text_in_csv_and_values_elsewhere(exports: Path, artifacts: Path) -> None:
-    """The answer says which columns are concerned."""
-    artifact = objects(artifacts, {"a": 1, "b": ["x", "y"], "c": {"d": 'q"'}}, {"a": 2, "b": None, "c": None})
-    for form in FORMATS:
-        report = export(exports, artifact, form=form)
-        assert report.columns == ["a", "b", "c"]
-        assert report.remarks == (
-            ['Lists, objects and bytes are written as text (JSON, base64) in "b", "c".']
-            if form == "csv"
-            else []
-        )
-    rows = pl.read_csv(exports / "a.csv").rows()
-    assert rows == [(1, '["x","y"]', '{"d":"q\\""}'), (2, None, None)]
-    assert pl.read_parquet(exports / "a.parquet").schema["c"] == pl.Struct({"d": pl.String})
-    first = json.loads((exports / "a.jsonl").read_text().splitlines()[0])
-    assert first == {"a": 1, "b": ["x", "y"], "c": {"d": 'q"'}}
-
-
 def test_what_a_format_has_no_place_for_becomes_text_and_is_named(exports: Path, artifacts: Path) -> None:
     """Bytes, durations, and objects that are empty in every row."""
     carried = {
@@ -224,7 +126,6 @@ def test_what_a_format_has_no_place_for_becomes_text_and_is_named(exports: Path,
     }
     artifact = parquet(artifacts, {**carried, "outputs": ['{"e": {}, "f": 1}', None]})
     remarks = {form: export(exports, artifact, form=form).remarks for form in FORMATS}
-
     assert ['"e"' in remarks["parquet"][0], '"bytes", "blobs"' in remarks["jsonl"][0]] == [True, True]
     assert remarks["csv"][0].endswith('in "bytes", "taken", "blobs", "array", "e".')
     back = pl.read_parquet(exports / "a.parquet")
@@ -288,25 +189,6 @@ def test_outputs_that_cannot_be_unpacked_stay_as_they_are_and_the_answer_says_wh
     assert export(exports, artifact, unpack_json=False, overwrite=True).remarks == []
 
 
-def test_outputs_that_are_no_text_need_no_remark(exports: Path, artifacts: Path) -> None:
-    """Numbers were never JSON."""
-    assert export(exports, outputs(artifacts, 1, 2)).remarks == []
-
-
-def test_all_columns_come_when_asked_for_in_the_order_of_the_sdk(exports: Path, artifacts: Path) -> None:
-    """Inputs, carried columns, outputs, logprobs, confidence."""
-    columns = {
-        "cumulative_logprobs": [-1.5],
-        "id": ["x"],
-        "outputs": ["o"],
-        "inputs": ["i"],
-        "confidence_score": [1.0],
-    }
-    artifact = parquet(artifacts, columns, include_inputs=True, include_cumulative_logprobs=True)
-    report = export(exports, artifact, "a.csv", output_column="answer")
-    assert report.columns == ["inputs", "id", "answer", "cumulative_logprobs", "confidence_score"]
-
-
 def test_an_answer_about_very_many_columns_stays_short(exports: Path, artifacts: Path) -> None:
     """And shows no invisible character, while the file has the names as they are."""
     fields = {f"\u202e{'x' * 300}{number}": 1 for number in range(2_000)}
@@ -336,9 +218,7 @@ def test_results_are_added_to_a_file_as_the_sdk_does(
     else:
         original.write_parquet(exports / "mine.parquet")
     artifact = parquet(artifacts, {"id": [1, 2, 3], "outputs": ['{"a": 1}', '{"a": 2}', "null"]})
-
     report = export(exports, artifact, form=form, join_with=f"mine.{kind}")
-
     expected = frame_of(artifact, with_original_df=original)
     assert expected.columns == report.columns == ["id", "label", "zip", "a"]
     assert_frame_equal(read(exports / f"a.{form}", expected.schema), expected)
@@ -412,15 +292,6 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(
     assert names(exports) == {"mine.parquet"}
 
 
-def test_a_column_of_the_output_s_name_is_fine_where_the_outputs_were_unpacked(
-    exports: Path, artifacts: Path
-) -> None:
-    """And no remark about it."""
-    pl.DataFrame({"inference_result": ["x"]}).write_parquet(exports / "mine.parquet")
-    report = export(exports, objects(artifacts, {"a": 1}), join_with="mine.parquet")
-    assert (report.columns, report.remarks) == (["inference_result", "a"], [])
-
-
 @pytest.mark.parametrize(
     ("name", "raw"),
     [
@@ -487,17 +358,3 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_leaves_nothing(
         export(exports, artifact, form=form, unpack_json=False, overwrite=True)
     assert names(exports) == {f"a.{form}"}
     assert (exports / f"a.{form}").read_text() == "old"
-
-
-def test_the_worker_knows_the_task(exports: Path, artifacts: Path) -> None:
-    """By its name."""
-    request = ExportRequest(
-        artifact=outputs(artifacts, "x"),
-        folder=os.fspath(exports),
-        file_name="a.csv",
-        temporary=".part",
-        format="csv",
-    )
-    report = TASKS["export"](json.loads(request.model_dump_json()), NullChannel())
-    assert isinstance(report, ExportReport)
-    assert (report.rows, report.folder) == (1, str(exports))

@@ -7,9 +7,8 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import anyio
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -18,21 +17,17 @@ from inline_snapshot import snapshot
 from polars.testing import assert_frame_equal
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
-from sutro_mcp.results import ExportFormat, ExportReport, LocalArtifact
-from sutro_mcp.results.export.export import make_export
+from sutro_mcp.results import ExportFormat, LocalArtifact
 from sutro_mcp.results.export.formats import Written
-from sutro_mcp.results.request_models import ExportRequest
-from sutro_mcp.results.rows.frames import build_frame
 from sutro_mcp.results.rows.reader import open_rows
 from sutro_mcp.results.rows.typed_frame import StreamedFrame
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
-from sutro_mcp.results.worker.supervisor import Worker
+from tests.results.export.support import FORMATS, export, frame_of, stored
 from tests.results.parquet.synthetic import File, data_page
-from tests.results.support import JOB_ID, file, objects, outputs, parquet
+from tests.results.support import file, objects, outputs, parquet
 
 pq: Any = importlib.import_module("pyarrow.parquet")
 
-FORMATS: list[ExportFormat] = ["parquet", "csv", "jsonl"]
 in_one_folder = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -66,10 +61,9 @@ def json_texts(draw: st.DrawFn) -> list[str | None]:
         "d": draw(st.sampled_from([value, st.one_of(value, nested)])),
         '"^é$': kind,
     }
-    rows = st.one_of(
-        st.fixed_dictionaries({}, optional=fields),
-        st.fixed_dictionaries(fields),
-    ).map(lambda value: json.dumps(value, sort_keys=True))
+    rows = st.one_of(st.fixed_dictionaries({}, optional=fields), st.fixed_dictionaries(fields)).map(
+        lambda value: json.dumps(value, sort_keys=True)
+    )
     others = draw(
         st.sampled_from([st.nothing(), st.sampled_from(["plain", "", "1", "[1]", " {", '{"a": 1} x'])])
     )
@@ -99,13 +93,6 @@ def tables(draw: st.DrawFn) -> pl.DataFrame:
     return pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String), **{n: columns[n]() for n in chosen}})
 
 
-def stored(folder: Path, table: pl.DataFrame, rows_in_group: int) -> LocalArtifact:
-    """The artifact, cut into row groups."""
-    path = folder / "artifact.parquet"
-    table.write_parquet(path, row_group_size=rows_in_group)
-    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID)
-
-
 def streamed(artifact: LocalArtifact, step: int, **options: Any) -> tuple[pl.DataFrame, str | None]:
     """All parts of the frame joined, and why outputs were not unpacked."""
     name = options.setdefault("output_column", "inference_result")
@@ -114,13 +101,6 @@ def streamed(artifact: LocalArtifact, step: int, **options: Any) -> tuple[pl.Dat
         parts = [pl.DataFrame(schema=frame.schema), *frame.frames()]
         assert all(part.height <= step for part in parts)
     return pl.concat(parts), frame.not_unpacked
-
-
-def whole(artifact: LocalArtifact, **options: Any) -> pl.DataFrame:
-    """The frame that Python callers get."""
-    chosen = {"output_column": "inference_result", "unpack_json": True, "original": None, **options}
-    chosen["with_original_df"] = chosen.pop("original")
-    return cast("pl.DataFrame", build_frame(artifact, **cast("Any", chosen)))
 
 
 def or_refusal(make: Callable[[], Any]) -> Any:
@@ -139,21 +119,6 @@ def assert_same(found: Any, expected: Any) -> None:
         assert_frame_equal(found, expected, check_exact=True)
 
 
-def export(folder: Path, artifact: LocalArtifact, form: ExportFormat, **options: Any) -> ExportReport:
-    """Export in this process as `a.<form>`."""
-    own = {name: options.pop(name) for name in ("channel", "step") if name in options}
-    request = ExportRequest(
-        artifact=artifact,
-        folder=str(folder),
-        file_name=f"a.{form}",
-        temporary=".part",
-        format=form,
-        overwrite=True,
-        **options,
-    )
-    return make_export(request, **own)
-
-
 @in_one_folder
 @given(table=tables(), step=st.integers(1, 8), rows_in_group=st.integers(1, 8), unpack=st.booleans())
 def test_parts_joined_are_the_whole_frame(
@@ -162,7 +127,7 @@ def test_parts_joined_are_the_whole_frame(
     """Values, types and the order of columns, wherever parts and row groups begin."""
     artifact = stored(tmp_path, table, rows_in_group)
     found = or_refusal(lambda: streamed(artifact, step, unpack_json=unpack)[0])
-    assert_same(found, or_refusal(lambda: whole(artifact, unpack_json=unpack)))
+    assert_same(found, or_refusal(lambda: frame_of(artifact, unpack_json=unpack)))
 
 
 @in_one_folder
@@ -207,7 +172,7 @@ def test_joined_parts_are_the_joined_frame(
         {"id": pl.Series([9 if row == changed else row for row in ids]).cast(kind), "mine": ids}
     )
     found = or_refusal(lambda: streamed(artifact, step, original=original)[0])
-    assert_same(found, or_refusal(lambda: whole(artifact, original=original)))
+    assert_same(found, or_refusal(lambda: frame_of(artifact, with_original_df=original)))
 
 
 @settings(in_one_folder, max_examples=30)
@@ -219,13 +184,13 @@ def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(
     """And JSON Lines and CSV are those of the whole frame, unless they hold text in place of a value."""
     artifact = stored(tmp_path, table, 4)
     try:
-        frame = whole(artifact)
+        frame = frame_of(artifact)
     except InvalidArgumentError:
         return
     for form in FORMATS:
-        report = export(tmp_path, artifact, form)
+        report = export(tmp_path, artifact, form=form, overwrite=True)
         raw = (tmp_path / f"a.{form}").read_bytes()
-        assert export(tmp_path, artifact, form, step=step) == report
+        assert export(tmp_path, artifact, form=form, step=step, overwrite=True) == report
         assert (tmp_path / f"a.{form}").read_bytes() == raw
         buffer = io.BytesIO()
         if any("as text" in remark for remark in report.remarks if not remark.startswith("Not")):
@@ -238,37 +203,6 @@ def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(
         else:
             frame.lazy().sink_ndjson(buffer)
         assert raw == buffer.getvalue()
-
-
-LATE: dict[str, tuple[list[Any], dict[str, Any]]] = {
-    "fractions": ([{"a": 1}, {"a": 2}, {"a": 0.5}], {"a": pl.Float64}),
-    "text": ([{"a": 1}, {"a": 2}, {"a": "x"}], {"a": pl.String}),
-    "beyond 64 bit": ([{"a": 1}, {"a": 2}, {"a": 2**64}], {"a": pl.String}),
-    "first beyond 64 bit": ([{"a": 2**64}, {"a": None}, {"a": 2**70}], {"a": pl.Int128}),
-    "another field": ([{"a": 1}, {"a": 2}, {"b": 1}], {"a": pl.Int64, "b": pl.Int64}),
-    "the first field": ([{}, {}, {"b": 1}], {"b": pl.Int64}),
-    "a list": ([{"a": 1}, {"a": []}, {"a": [0.5]}], {"a": pl.List(pl.Float64)}),
-    "an object": ([{"a": None}, {"a": {}}, {"a": {"b": 1}}], {"a": pl.Struct({"b": pl.Int64})}),
-}
-
-
-@pytest.mark.parametrize("name", LATE)
-def test_the_last_row_may_change_a_type(tmp_path: Path, name: str) -> None:
-    """Each row is a part of its own here."""
-    values, kinds = LATE[name]
-    artifact = objects(tmp_path, *values)
-    frame, _ = streamed(artifact, 1)
-    assert_frame_equal(frame, whole(artifact))
-    assert frame.schema == pl.Schema(kinds)
-
-
-@pytest.mark.parametrize("last", ["plain", '{"a": {"b": 1}}', '{"a": 1, "a": 2', "[]"])
-def test_one_late_row_keeps_all_outputs_text(tmp_path: Path, last: str) -> None:
-    """By the SDK's rule, which is about all rows: no part of the file is unpacked."""
-    texts = ['{"a": 1}'] * 5 + [last]
-    frame, why = streamed(outputs(tmp_path, *texts), 2)
-    assert frame["inference_result"].to_list() == texts
-    assert why is not None
 
 
 @pytest.mark.parametrize(("head", "tail"), [('{"a":', "}"), ('{"a":[', "]}")], ids=["objects", "lists"])
@@ -294,16 +228,16 @@ def test_results_that_came_as_json_are_exported_alike(tmp_path: Path) -> None:
     """They are in memory, and cut all the same."""
     columns = {"outputs": ['{"a": 1}', None, '{"a": 0.5}'], "id": [1, 2, None]}
     artifact = file(tmp_path, json.dumps(columns), "json")
-    assert_frame_equal(streamed(artifact, 1)[0], whole(artifact))
+    assert_frame_equal(streamed(artifact, 1)[0], frame_of(artifact))
 
 
-def test_rows_that_cannot_be_had_in_parts_any_more_come_from_the_whole(tmp_path: Path) -> None:
+def test_rows_that_cannot_be_had_in_parts_any_more_come_from_the_frame_of(tmp_path: Path) -> None:
     """Half way through a column there is a page that only a full reader reads; no row is lost or doubled."""
     smallest = {5: (12, b"\x18" + b"\x80\x80\x80\x01" + bytes(2 << 20) + b"\x00")}
     pages = [data_page(262_144), data_page(10), data_page(10, inner=smallest)]
     artifact = file(tmp_path, File(rows=262_164, pages=pages).data())
     frame, _ = streamed(artifact, 100_000)
-    assert_frame_equal(frame, whole(artifact))
+    assert_frame_equal(frame, frame_of(artifact))
 
 
 def test_what_is_written_has_the_types_that_polars_was_told(tmp_path: Path) -> None:
@@ -355,44 +289,17 @@ class Listening:
 def test_both_readings_together_tell_how_far_they_are(tmp_path: Path) -> None:
     """From the first row to the last, never back."""
     channel = Listening()
-    export(tmp_path, objects(tmp_path, *({"a": 1} for _ in range(8))), "csv", channel=channel, step=2)
+    export(tmp_path, objects(tmp_path, *({"a": 1} for _ in range(8))), form="csv", channel=channel, step=2)
     assert channel.told == snapshot([[1, 8], [2, 8], [3, 8], [4, 8], [5, 8], [6, 8], [7, 8], [8, 8]])
     channel = Listening()
-    export(tmp_path, outputs(tmp_path, *range(4)), "csv", channel=channel, step=1)
+    export(tmp_path, outputs(tmp_path, *range(4)), "b.csv", channel=channel, step=1)
     assert channel.told == snapshot([[1, 4], [2, 4], [3, 4], [4, 4]])
-
-
-@pytest.mark.anyio
-async def test_the_worker_tells_how_far_an_export_is(tmp_path: Path) -> None:
-    """From within its process, and while polars writes."""
-    request = ExportRequest(
-        artifact=objects(tmp_path, *({"a": row} for row in range(40_000))),
-        folder=str(tmp_path),
-        file_name="a.csv",
-        temporary=".part",
-        format="csv",
-    )
-    told: list[tuple[int, int]] = []
-
-    def tell(done: int, total: int) -> None:
-        told.append((done, total))
-
-    worker = Worker()
-    with anyio.fail_after(20):
-        report = await worker.run("export", request, ExportReport, "export", on_rows=tell)
-        await worker.aclose()
-    assert report.rows == 40_000
-    assert told == snapshot(
-        [(8192, 40000), (16384, 40000), (20000, 40000), (28192, 40000), (36384, 40000), (40000, 40000)]
-    )
 
 
 def large(folder: Path) -> LocalArtifact:
     """Two row groups that do not shrink, so that the second is far behind the first."""
     values = [os.urandom(50_000).hex() for _ in range(20)]
-    path = folder / "large.parquet"
-    pl.DataFrame({"outputs": values, "id": range(20)}).write_parquet(path, row_group_size=10)
-    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID)
+    return stored(folder, pl.DataFrame({"outputs": values, "id": range(20)}), 10, "large")
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -403,7 +310,7 @@ def test_damage_in_a_late_row_is_said_and_leaves_no_file(tmp_path: Path, form: E
     raw[len(raw) * 3 // 4 : len(raw) * 3 // 4 + 100] = bytes(100)
     Path(artifact.path).write_bytes(raw)
     with pytest.raises(UnexpectedReplyError, match="damaged"):
-        export(tmp_path, artifact, form, unpack_json=False)
+        export(tmp_path, artifact, form=form, unpack_json=False)
     assert [path.name for path in tmp_path.iterdir()] == ["large.parquet"]
 
 
@@ -414,14 +321,14 @@ def test_an_artifact_that_is_cut_off_meanwhile_stops_the_export(tmp_path: Path, 
     size = Path(artifact.path).stat().st_size
     channel = Listening(lambda: os.truncate(artifact.path, size // 2))
     with pytest.raises(StoppedError):
-        export(tmp_path, artifact, form, unpack_json=False, channel=channel, step=1)
+        export(tmp_path, artifact, form=form, unpack_json=False, channel=channel, step=1)
     assert [path.name for path in tmp_path.iterdir()] == ["large.parquet"]
 
 
 def test_row_groups_are_smaller_where_rows_are_larger(tmp_path: Path) -> None:
     """One is in memory until it is complete."""
     artifact = parquet(tmp_path, {"outputs": [f"{row}" * (3 << 20) for row in range(10)]})
-    export(tmp_path, artifact, "parquet", unpack_json=False)
+    export(tmp_path, artifact, form="parquet", unpack_json=False)
     assert row_groups(tmp_path / "a.parquet") == [5, 5]
 
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import polars as pl
 
-from sutro_mcp.results.cache.byte_ranges import merged
-from sutro_mcp.results.parquet import ByteRange, Run
+from sutro_mcp.results.cache.byte_ranges import ByteRange, merged
+from sutro_mcp.results.parquet import RowSlice
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Remote:
         assert not self._absent(start, stop), "read before it was wanted"
         return self.data[start:stop]
 
-    def want(self, spans: Sequence[ByteRange]) -> None:
+    def fetch(self, spans: Sequence[ByteRange]) -> None:
         """One round, if anything of it is absent."""
         assert all(0 <= start < stop <= len(self.data) for start, stop in spans)
         absent = [gap for span in spans for gap in self._absent(*span)]
@@ -64,22 +64,22 @@ def local(data: bytes) -> Remote:
     return Remote(data, [(0, len(data))])
 
 
-def decode(runs: Sequence[Run]) -> pl.Series:
-    """The rows of runs of one column that follow each other."""
+def decode(slices: Sequence[RowSlice]) -> pl.Series:
+    """The rows of slices of one column that follow each other."""
     parts: list[pl.Series] = []
-    expected = runs[0].first_row
-    for run in runs:
-        frame = pl.read_parquet(run.parquet, glob=False)
-        assert frame.columns == [run.name]
-        assert (run.first_row, frame.height) == (expected, run.row_count)
-        expected += run.row_count
+    expected = slices[0].first_row
+    for each in slices:
+        frame = pl.read_parquet(each.parquet, glob=False)
+        assert frame.columns == [each.name]
+        assert (each.first_row, frame.height) == (expected, each.row_count)
+        expected += each.row_count
         parts.append(frame.to_series())
     return pl.concat(parts)
 
 
-def cut(runs: Sequence[Run], start: int, stop: int) -> pl.Series:
-    """Rows [start, stop) of the file, out of runs that cover them."""
-    return decode(runs).slice(start - runs[0].first_row, stop - start)
+def cut(slices: Sequence[RowSlice], start: int, stop: int) -> pl.Series:
+    """Rows [start, stop) of the file, out of slices that cover them."""
+    return decode(slices).slice(start - slices[0].first_row, stop - start)
 
 
 def same(one: pl.Series, other: pl.Series) -> bool:

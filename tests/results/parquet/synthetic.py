@@ -117,42 +117,46 @@ class File:
         """The same file but for these."""
         return replace(self, **changes)  # pyright: ignore[reportArgumentType]
 
-    def data(self) -> bytes:
-        """The file. An index lies between pages and footer; padding makes the chunk longer than its pages."""
-        pages = b"".join(self.pages) + bytes(self.padding)
+    def row_group(self) -> bytes:
+        """The one that the footer lists."""
+        size = sum(map(len, self.pages)) + self.padding
         metadata: Fields = {
             names.ColumnMetaData.TYPE: i32(INT32),
             names.ColumnMetaData.ENCODINGS: integers([PLAIN]),
             names.ColumnMetaData.PATH_IN_SCHEMA: array(Kind.BINARY, [binary(b"a")[1]]),
             names.ColumnMetaData.CODEC: i32(0),
             names.ColumnMetaData.NUM_VALUES: i64(self.rows),
-            names.ColumnMetaData.TOTAL_UNCOMPRESSED_SIZE: i64(len(pages)),
-            names.ColumnMetaData.TOTAL_COMPRESSED_SIZE: i64(len(pages)),
+            names.ColumnMetaData.TOTAL_UNCOMPRESSED_SIZE: i64(size),
+            names.ColumnMetaData.TOTAL_COMPRESSED_SIZE: i64(size),
             names.ColumnMetaData.DATA_PAGE_OFFSET: i64(4),
         }
         chunk: Fields = {
             names.ColumnChunk.FILE_OFFSET: i64(4),
             names.ColumnChunk.META_DATA: fields(metadata, self.metadata),
         }
-        index = b""
         if self.index is not None:
-            index = _index(self.index)
             chunk = {
                 **chunk,
-                names.ColumnChunk.OFFSET_INDEX_OFFSET: i64(4 + len(pages)),
-                names.ColumnChunk.OFFSET_INDEX_LENGTH: i32(len(index)),
+                names.ColumnChunk.OFFSET_INDEX_OFFSET: i64(4 + size),
+                names.ColumnChunk.OFFSET_INDEX_LENGTH: i32(len(_index(self.index))),
             }
         group: Fields = {
             names.RowGroup.COLUMNS: array(Kind.STRUCT, [fields(chunk, self.chunk)[1]]),
-            names.RowGroup.TOTAL_BYTE_SIZE: i64(len(pages)),
+            names.RowGroup.TOTAL_BYTE_SIZE: i64(size),
             names.RowGroup.NUM_ROWS: i64(self.rows),
         }
+        return fields(group, self.group)[1]
+
+    def data(self) -> bytes:
+        """The file. An index lies between pages and footer; padding makes the chunk longer than its pages."""
         footer: Fields = {
             names.FileMetaData.VERSION: i32(1),
             names.FileMetaData.SCHEMA: array(Kind.STRUCT, [node(b"root", 1)[1], element(b"a")[1]]),
             names.FileMetaData.NUM_ROWS: i64(self.rows),
-            names.FileMetaData.ROW_GROUPS: array(Kind.STRUCT, [fields(group, self.group)[1]]),
+            names.FileMetaData.ROW_GROUPS: array(Kind.STRUCT, [self.row_group()]),
         }
+        index = b"" if self.index is None else _index(self.index)
+        pages = b"".join(self.pages) + bytes(self.padding)
         return framed(fields(footer, self.footer)[1], pages + index)
 
 

@@ -20,7 +20,6 @@ from .synthetic import (
     data_page_v2,
     dictionary_page,
     element,
-    fields,
     framed,
     i32,
     i64,
@@ -38,13 +37,13 @@ FOOTER = names.FileMetaData
 
 
 def use(data: bytes) -> int:
-    """Read all that can be read in every way; bytes of the runs."""
+    """Read all that can be read in every way; bytes of the slices."""
     file = open_parquet(local(data))
     size = file.uncompressed(file.names) + len(file.spans(file.names))
     middle = min(file.row_count, 1 << 40) // 2
-    for runs in file.rows(file.names, middle - 10, middle + 10).values():
-        size += sum(len(run.parquet) for run in runs)
-    return size + sum(len(run.parquet) for run in file.runs(file.names))
+    for slices in file.rows(file.names, middle - 10, middle + 10).values():
+        size += sum(len(each.parquet) for each in slices)
+    return size + sum(len(each.parquet) for each in file.row_slices(file.names))
 
 
 def places(pages: list[bytes], rows: int) -> list[tuple[int, int, int]]:
@@ -74,7 +73,7 @@ def test_a_file_made_by_hand_is_read(file: File) -> None:
     opened = open_parquet(Remote(file.data()))
     assert opened.names == ("a",)
     assert decode(opened.rows(["a"], 0, 20)["a"]).to_list() == NUMBERS
-    assert decode(list(open_parquet(local(file.data())).runs(["a"], 1))).to_list() == NUMBERS
+    assert decode(list(open_parquet(local(file.data())).row_slices(["a"], 1))).to_list() == NUMBERS
 
 
 def test_a_large_file_made_by_hand_is_read_by_its_index() -> None:
@@ -108,16 +107,19 @@ def moved(number: int, start: int = 0, size: int = 0, first: int = 0) -> list[tu
     return index
 
 
+def second(page: bytes) -> Callable[[], File]:
+    """A file with this page behind a sound one."""
+    return lambda: File(pages=[data_page(10), page])
+
+
 def header(number: int, value: int) -> Callable[[], File]:
     """A file whose second page says `value` in a field of its header."""
-    return lambda: File(pages=[data_page(10), data_page(10, {number: i32(value)})])
+    return second(data_page(10, {number: i32(value)}))
 
 
 def values(count: int) -> Callable[[], File]:
     """A file whose second page claims `count` values."""
-    return lambda: File(
-        pages=[data_page(10), data_page(10, inner={names.DataPageHeader.NUM_VALUES: i32(count)})]
-    )
+    return second(data_page(10, inner={names.DataPageHeader.NUM_VALUES: i32(count)}))
 
 
 def schema(*elements: bytes) -> Callable[[], File]:
@@ -142,7 +144,7 @@ DAMAGED: dict[str, Callable[[], File | bytes]] = {
     "an empty footer": lambda: framed(b"\0"),
     "no schema": lambda: framed(struct((FOOTER.VERSION, i32(1)), (FOOTER.NUM_ROWS, i64(0)))[1]),
     "groups without a schema": lambda: framed(
-        struct((FOOTER.NUM_ROWS, i64(20)), (FOOTER.ROW_GROUPS, array(Kind.STRUCT, [_group_of(File())])))[1]
+        struct((FOOTER.NUM_ROWS, i64(20)), (FOOTER.ROW_GROUPS, array(Kind.STRUCT, [File().row_group()])))[1]
     ),
     "two schemas": lambda: framed(
         struct(
@@ -201,18 +203,16 @@ DAMAGED: dict[str, Callable[[], File | bytes]] = {
     "a page of two billion values": values((1 << 31) - 1),
     "a page of too few values": values(9),
     "a page of negative values": values(-10),
-    "a page without values": lambda: File(
-        pages=[data_page(10), data_page(10, {names.PageHeader.DATA_PAGE_HEADER: None})]
-    ),
-    "levels longer than the page": lambda: File(pages=[data_page(10), data_page_v2(10, {LEVELS: i32(41)})]),
-    "levels of no length": lambda: File(pages=[data_page(10), data_page_v2(10, {LEVELS: None})]),
-    "a page without its dictionary": lambda: File(
-        pages=[data_page(10), data_page(10, inner={names.DataPageHeader.ENCODING: i32(RLE_DICTIONARY)})]
+    "a page without values": second(data_page(10, {names.PageHeader.DATA_PAGE_HEADER: None})),
+    "levels longer than the page": second(data_page_v2(10, {LEVELS: i32(41)})),
+    "levels of no length": second(data_page_v2(10, {LEVELS: None})),
+    "a page without its dictionary": second(
+        data_page(10, inner={names.DataPageHeader.ENCODING: i32(RLE_DICTIONARY)})
     ),
     "a dictionary among the data": lambda: File(pages=[data_page(10), dictionary_page(3), data_page(10)]),
-    "a chunk that ends in a header": lambda: File(pages=[data_page(10), data_page(10)[:9]]),
-    "a value that goes on beyond the header": lambda: File(
-        pages=[data_page(10), data_page(10, inner={5: (Kind.STRUCT, b"\x18\xff\xff\xff\x7f\0")})]
+    "a chunk that ends in a header": second(data_page(10)[:9]),
+    "a value that goes on beyond the header": second(
+        data_page(10, inner={5: (Kind.STRUCT, b"\x18\xff\xff\xff\x7f\0")})
     ),
     "an endless number": lambda: framed(b"\x15" + b"\xff" * 40),
     "a number of 70 bits": lambda: framed(b"\x15" + b"\xff" * 9 + b"\x7f\0"),
@@ -222,10 +222,7 @@ DAMAGED: dict[str, Callable[[], File | bytes]] = {
     "lists in lists": lambda: framed(b"\x99" + b"\x19" * 100_000),
     "chunks that overlap": lambda: File(
         rows=20,
-        footer={
-            FOOTER.NUM_ROWS: i64(60),
-            FOOTER.ROW_GROUPS: array(Kind.STRUCT, [_group_of(File())] * 3),
-        },
+        footer={FOOTER.NUM_ROWS: i64(60), FOOTER.ROW_GROUPS: array(Kind.STRUCT, [File().row_group()] * 3)},
     ),
     "an index of no pages": lambda: large([]),
     "an index that begins late": lambda: large(places(LARGE, 40_000)[1:]),
@@ -247,23 +244,6 @@ DAMAGED: dict[str, Callable[[], File | bytes]] = {
     ),
     "an index to a header that is cut off": lambda: large(moved(2, size=5 - len(LARGE[2]))),
 }
-
-
-def _group_of(file: File) -> bytes:
-    metadata = {
-        META.TYPE: i32(1),
-        META.ENCODINGS: integers([0]),
-        META.PATH_IN_SCHEMA: array(Kind.BINARY, [binary(b"a")[1]]),
-        META.CODEC: i32(0),
-        META.NUM_VALUES: i64(file.rows),
-        META.TOTAL_UNCOMPRESSED_SIZE: i64(1),
-        META.TOTAL_COMPRESSED_SIZE: i64(sum(map(len, file.pages))),
-        META.DATA_PAGE_OFFSET: i64(4),
-    }
-    chunk = struct((names.ColumnChunk.META_DATA, fields(metadata, {})))
-    return struct(
-        (names.RowGroup.COLUMNS, array(Kind.STRUCT, [chunk[1]])), (names.RowGroup.NUM_ROWS, i64(file.rows))
-    )[1]
 
 
 @pytest.mark.parametrize("name", DAMAGED)
@@ -298,16 +278,13 @@ UNSUPPORTED: dict[str, Callable[[], File | bytes]] = {
     "pages of an unknown kind": header(names.PageHeader.TYPE, 9),
     "bytes behind the pages": lambda: File(padding=3),
     "a page of 17 million values": lambda: File(
-        rows=(1 << 24) + 11,
-        pages=[data_page(10, inner={1: i32((1 << 24) + 1)}), data_page(10)],
+        rows=(1 << 24) + 11, pages=[data_page(10, inner={1: i32((1 << 24) + 1)}), data_page(10)]
     ),
     "a page shorter than its chunk": header(PACKED, 30),
     "66,000 empty pages": lambda: File(pages=[data_page(0)] * 66_000 + [data_page(20)]),
     "70,000 empty pages in an index": lambda: large([(4, len(LARGE[0]), 0)] + [(4, 0, 0)] * 70_000),
     "600,000 row groups": lambda: File(footer={FOOTER.ROW_GROUPS: array(Kind.STRUCT, [b"\0"] * 600_000)}),
-    "a page header of 2 MB": lambda: File(
-        pages=[data_page(10), data_page(10, inner={5: struct((1, binary(bytes(2 * MB))))})]
-    ),
+    "a page header of 2 MB": second(data_page(10, inner={5: struct((1, binary(bytes(2 * MB))))})),
     "an indexed page of 17 million values": lambda: File(
         rows=(1 << 24) + 1,
         pages=[data_page(200_000, inner={1: i32((1 << 24) + 1)})],
@@ -338,7 +315,7 @@ def test_an_error_stays_one_however_often_one_asks() -> None:
 
 @pytest.mark.parametrize("said", ["by the footer", "by pages"])
 def test_a_nested_column_too_large_for_one_run_needs_a_full_reader(said: str) -> None:
-    """Its row groups are not cut. What the footer says is known before the first run."""
+    """Its row groups are not cut. What the footer says is known before the first slice."""
     file = {
         "by the footer": File(metadata={META.TOTAL_UNCOMPRESSED_SIZE: i64(300 * MB)}),
         "by pages": File(pages=[data_page(10, {SIZE: i32(200 * MB)})] * 2),
@@ -350,11 +327,11 @@ def test_a_nested_column_too_large_for_one_run_needs_a_full_reader(said: str) ->
         opened.rows(["a"], 0, 1)
     if said == "by the footer":
         with pytest.raises(UnsupportedError):
-            opened.runs(["a"])
+            opened.row_slices(["a"])
     else:
-        runs = opened.runs(["a"])
+        slices = opened.row_slices(["a"])
         with pytest.raises(UnsupportedError):
-            next(runs)
+            next(slices)
 
 
 @cache

@@ -7,7 +7,8 @@ from functools import cache
 import polars as pl
 import pytest
 
-from sutro_mcp.results.parquet import HEAD, TAIL, open_parquet
+from sutro_mcp.results.parquet import open_parquet, opening_ranges
+from sutro_mcp.results.parquet.page_search import TAIL
 
 from .support import Remote, arrow_file, cut, local, polars_file, same
 
@@ -54,7 +55,7 @@ def test_the_first_rows_need_head_and_tail_alone(layout: str) -> None:
     """They are fetched at once, before anything is known of the file; nothing may follow."""
     data = file(layout)
     remote = Remote(data)
-    remote.want([(0, HEAD), (len(data) - TAIL, len(data))])
+    remote.fetch(opening_ranges(len(data), with_head=True))
     found = open_parquet(remote).rows(["outputs"], 0, PAGE)
     assert same(cut(found["outputs"], 0, PAGE), frame()["outputs"][:PAGE])
     assert len(remote.rounds) == 1
@@ -82,7 +83,7 @@ def test_without_an_index_deep_rows_take_little_more_than_what_is_before_them(
     whole = open_parquet(local(data))
     pages = whole.rows(["outputs"], start, stop)["outputs"]
     prefix = whole.spans(["outputs"])[0][1] * pages[0].first_row // ROWS + sum(
-        len(run.parquet) for run in pages
+        len(each.parquet) for each in pages
     )
     remote = Remote(data)
     found = open_parquet(remote).rows(["outputs"], start, stop)
@@ -123,7 +124,7 @@ def test_a_column_that_begins_in_the_head_uses_what_is_there() -> None:
     """Small columns before the outputs do not cost the first rows another round."""
     data = arrow_file(frame().select(pl.col("score").head(ROWS), "outputs"))
     remote = Remote(data)
-    remote.want([(0, HEAD), (len(data) - TAIL, len(data))])
+    remote.fetch(opening_ranges(len(data), with_head=True))
     found = open_parquet(remote).rows(["score"], 0, PAGE)
     assert same(cut(found["score"], 0, PAGE), frame()["score"][:PAGE])
     assert len(remote.rounds) == 1

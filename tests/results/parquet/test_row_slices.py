@@ -132,13 +132,6 @@ FILES: dict[str, Writer] = {
     "wide arrow index": lambda: arrow_file(
         wide(), data_page_size=32_768, write_batch_size=40, write_page_index=True
     ),
-    "wide arrow large dictionary index": lambda: arrow_file(
-        wide(),
-        data_page_size=32_768,
-        write_batch_size=40,
-        write_page_index=True,
-        dictionary_pagesize_limit=400_000,
-    ),
     "wide arrow plain v2": lambda: arrow_file(
         wide(), data_page_size=32_768, write_batch_size=40, use_dictionary=False, data_page_version="2.0"
     ),
@@ -170,58 +163,58 @@ def test_any_rows_are_those_of_the_whole_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("budget", [1 << 14, 8 << 20], ids=["small runs", "usual runs"])
-def test_the_runs_together_are_every_column(name: str, budget: int) -> None:
-    """Once each row, none missing, whatever the size of a run."""
+@pytest.mark.parametrize("budget", [1 << 14, 8 << 20], ids=["small slices", "usual slices"])
+def test_the_slices_together_are_every_column(name: str, budget: int) -> None:
+    """Once each row, none missing, whatever the size of a slice."""
     data = FILES[name]()
     whole = pl.read_parquet(data)
     file = open_parquet(local(data))
-    runs = list(file.runs(file.names, budget))
+    slices = list(file.row_slices(file.names, budget))
     for column in file.names:
-        assert same(decode([run for run in runs if run.name == column]), whole[column]), column
+        assert same(decode([each for each in slices if each.name == column]), whole[column]), column
 
 
-def test_runs_come_in_the_order_of_the_file_and_are_as_small_as_asked() -> None:
+def test_slices_come_in_the_order_of_the_file_and_are_as_small_as_asked() -> None:
     """So that they can be taken while the file arrives, and decoded in little memory."""
     data = arrow_file(
         wide(), data_page_size=32_768, write_batch_size=40, row_group_size=1500, use_dictionary=False
     )
     file = open_parquet(local(data))
-    runs = list(file.runs(["more", "words"], 200_000))
-    places = [(run.first_row // 1500, run.name == "more", run.first_row) for run in runs]
+    slices = list(file.row_slices(["more", "words"], 200_000))
+    places = [(each.first_row // 1500, each.name == "more", each.first_row) for each in slices]
     assert places == sorted(places)
-    assert max(len(run.parquet) for run in runs) < 300_000
-    assert {run.first_row + run.row_count for run in runs} >= {1500, 3000}
+    assert max(len(each.parquet) for each in slices) < 300_000
+    assert {each.first_row + each.row_count for each in slices} >= {1500, 3000}
 
 
-def test_a_run_has_no_more_rows_than_a_reader_should_hold() -> None:
+def test_a_slice_has_no_more_rows_than_a_reader_should_hold() -> None:
     """Rows of one value take next to no bytes in the file and many when decoded."""
     frame = pl.DataFrame({"same": ["x" * 100] * 1_000_000})
     file = open_parquet(local(arrow_file(frame, data_page_size=1024)))
-    runs = list(file.runs(["same"]))
-    assert max(run.row_count for run in runs) * 100 <= 8 << 20
+    slices = list(file.row_slices(["same"]))
+    assert max(each.row_count for each in slices) * 100 <= 8 << 20
     empty = open_parquet(local(arrow_file(frame.select(same=pl.lit(None, pl.String)), data_page_size=64)))
-    assert max(run.row_count for run in empty.runs(["same"])) <= 262_144
+    assert max(each.row_count for each in empty.row_slices(["same"])) <= 262_144
 
 
-def test_a_run_is_a_file_for_any_reader() -> None:
+def test_a_slice_is_a_file_for_any_reader() -> None:
     """Not only for the one that happens to be used."""
     data = polars_file(plain(), row_group_size=700, data_page_size=2048)
     file = open_parquet(local(data))
     whole = plain().to_pandas()
     for name in ("text", "nullable", "double", "int"):
-        runs = [pd.read_parquet(io.BytesIO(run.parquet)) for run in file.runs([name], 1 << 14)]
-        assert len(runs) > 4
-        assert pd.concat(runs, ignore_index=True)[name].equals(whole[name])
+        slices = [pd.read_parquet(io.BytesIO(each.parquet)) for each in file.row_slices([name], 1 << 14)]
+        assert len(slices) > 4
+        assert pd.concat(slices, ignore_index=True)[name].equals(whole[name])
 
 
-def test_files_without_rows_have_columns_and_no_runs() -> None:
+def test_files_without_rows_have_columns_and_no_slices() -> None:
     """An empty job is not a damaged one."""
     for data in (arrow_file(plain().clear()), polars_file(plain().clear())):
         file = open_parquet(Remote(data))
         assert (file.row_count, file.names) == (0, tuple(plain().columns))
         assert file.rows(["text", "list"], 0, 10) == {"text": [], "list": []}
-        assert list(file.runs(file.names)) == []
+        assert list(file.row_slices(file.names)) == []
         assert file.spans(file.names) == []
         assert file.uncompressed(file.names) == 0
 
@@ -242,13 +235,6 @@ def test_rows_that_are_not_there_are_left_out(
         assert cut(found, *expected).to_list() == list(range(*expected))
 
 
-def test_a_name_that_no_column_has_is_the_callers_mistake() -> None:
-    """Names are those that the file gave."""
-    file = open_parquet(local(arrow_file(plain())))
-    with pytest.raises(KeyError):
-        file.rows(["missing"], 0, 1)
-
-
 def test_spans_and_size_are_those_of_the_columns_asked_for() -> None:
     """The others are not fetched, and progress is counted in bytes of these."""
     data = arrow_file(wide(), row_group_size=1500)
@@ -258,8 +244,8 @@ def test_spans_and_size_are_those_of_the_columns_asked_for() -> None:
     assert spans == sorted(spans)
     remote = Remote(data, rounds=[])
     opened = open_parquet(remote)
-    remote.want(spans)
-    assert sum(run.row_count for run in opened.runs(["words", "more"])) == 2 * ROWS
+    remote.fetch(spans)
+    assert sum(each.row_count for each in opened.row_slices(["words", "more"])) == 2 * ROWS
     assert file.spans(file.names) == [(4, max(stop for _, stop in file.spans(file.names)))]
     assert (
         3000 * 700 < file.uncompressed(["words"]) < file.uncompressed(["words", "id"]) < 3000 * 720 + 40_000

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sutro_mcp.results import Cell, LocalArtifact
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import visible
 from tests.results.support import JOB_ID, every_page, size
 
@@ -54,11 +55,7 @@ def artifacts(draw: st.DrawFn) -> tuple[pl.DataFrame, dict[str, Any]]:
 
 
 BUDGETS = st.fixed_dictionaries(
-    {
-        "limit": st.integers(1, 8),
-        "max_chars": st.integers(500, 4_000),
-        "max_cell_chars": st.integers(16, 400),
-    }
+    {"limit": st.integers(1, 8), "max_chars": st.integers(500, 4_000), "max_cell_chars": st.integers(16, 400)}
 )
 
 
@@ -71,9 +68,7 @@ def test_pages_joined_are_the_artifact_cell_by_cell(
     table, layout = written
     names = [name for name in table.columns if name != "outputs"] if with_columns else []
     options = {**budget, "unpack_json": False, "columns": names, "output_column": "outputs"}
-
     pages = every_page(write(folder, table, layout), **options)
-
     rows = [row for each in pages for row in each.rows]
     assert len(rows) == table.height
     assert all(each.row_count == table.height and size(each) <= budget["max_chars"] for each in pages)
@@ -91,9 +86,7 @@ def test_pages_joined_are_the_artifact_row_by_row(
 ) -> None:
     """With unpacking, columns differ from page to page; the fields of a row do not."""
     table, layout = written
-
     pages = every_page(write(folder, table, layout), **budget)
-
     expected = [naive_row(row, set(table.columns)) for row in table.iter_rows(named=True)]
     assert sum(len(each.rows) for each in pages) == len(expected)
     for each in pages:
@@ -124,9 +117,7 @@ def test_no_page_exceeds_its_budget(
 ) -> None:
     """Whatever the names are and however many: at least one row of at least one column is there."""
     artifact = write(folder, pl.DataFrame({"outputs": texts}), {})
-
     pages = every_page(artifact, max_chars=max_chars, max_cell_chars=max_cell_chars)
-
     for each in pages:
         assert size(each) <= max_chars
         assert each.columns
@@ -138,7 +129,7 @@ def write(folder: Path, table: pl.DataFrame, layout: dict[str, Any]) -> LocalArt
     """The table as an artifact, inputs included; it takes the place of the one before."""
     path = folder / "property.parquet"
     table.write_parquet(path, **layout)
-    return LocalArtifact(path=str(path), format="parquet", job_id=JOB_ID, include_inputs=True)
+    return LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(JOB_ID, include_inputs=True))
 
 
 def naive_row(row: dict[str, Any], taken: set[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from sutro_mcp.results import LocalArtifact, Page, Summary
 from sutro_mcp.results.cache.byte_ranges import ByteRanges
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.rows.page import make_page
-from sutro_mcp.results.summary.summary import make_summary
+from sutro_mcp.results.summary.summariser import make_summary
 from sutro_mcp.results.worker.protocol import StoppedError
-from tests.results.support import JOB_ID, file, parquet
+from sutro_mcp.results_spec import ResultsSpec
+from tests.results.support import JOB_ID
 
 # Their types are unknown.
 pa: Any = importlib.import_module("pyarrow")
@@ -36,11 +38,11 @@ class Server:
         self.path = folder / "holes.parquet"
         with self.path.open("wb") as file:
             file.truncate(len(self.raw))
-        self.whole = LocalArtifact(path=str(whole), format="parquet", job_id=JOB_ID)
+        self.whole = LocalArtifact(path=str(whole), format="parquet", spec=ResultsSpec(JOB_ID))
         self.ref = LocalArtifact(
             path=str(self.path),
             format="parquet",
-            job_id=JOB_ID,
+            spec=ResultsSpec(JOB_ID),
             inode=self.path.stat().st_ino,
             is_whole=False,
         )
@@ -54,7 +56,7 @@ class Server:
         if self.patience < 0:
             raise StoppedError
         with self.path.open("r+b") as file:
-            for start, stop in message["want"]:
+            for start, stop in message["fetch"]:
                 file.seek(start)
                 file.write(self.raw[start:stop])
                 self.sent.add(start, stop)
@@ -65,14 +67,14 @@ class Server:
 
     def page(self, **options: Any) -> Page:
         """A page made from the file with holes, which is that of the whole one."""
-        page = make_page(PageRequest(artifact=self.ref, **options), self)
-        assert page == make_page(PageRequest(artifact=self.whole, **options))
+        page = make_page(self.ref, PageRequest(**options), self)
+        assert page == make_page(self.whole, PageRequest(**options))
         return page
 
     def summary(self) -> Summary:
         """The same for a summary."""
-        summary = make_summary(SummaryRequest(artifact=self.ref), self)
-        assert summary == make_summary(SummaryRequest(artifact=self.whole))
+        summary = make_summary(self.ref, SummaryRequest(), self)
+        assert summary == make_summary(self.whole, SummaryRequest())
         return summary
 
 
@@ -94,7 +96,6 @@ def test_pages_and_summaries_come_from_the_bytes_that_are_asked_for(
 ) -> None:
     """They are those of the whole file; a page leaves most of it where it is."""
     server = Server(tmp_path, frame, row_group_size=5_000, data_page_size=16_384)
-
     server.page(offset=ROWS // 2, limit=3)
     assert server.sent.total < len(server.raw) / 2
     server.page(offset=ROWS - 1, columns=["id"])
@@ -102,9 +103,8 @@ def test_pages_and_summaries_come_from_the_bytes_that_are_asked_for(
     asked = server.patience
     server.page(offset=5, limit=7)
     assert server.patience == asked
-
     server.summary()
-    assert "ahead" in server.told[0]
+    assert "prefetch" in server.told[0]
     assert server.told[-1] == {"rows": [ROWS, ROWS]}
 
 
@@ -113,45 +113,35 @@ def test_what_cannot_be_read_in_parts_is_read_whole(tmp_path: Path) -> None:
     kinds = [f"a category with a rather long name, number {number}" for number in range(2_000)]
     frame = pl.DataFrame({"outputs": kinds, "kind": pl.Series(kinds, dtype=pl.Enum(kinds))})
     server = Server(tmp_path, frame)
-
     server.page(offset=7, limit=3)
     server.summary()
-
     assert server.sent.covers(0, len(server.raw))
 
 
 def test_a_task_whose_bytes_cannot_be_had_is_stopped(tmp_path: Path, frame: pl.DataFrame) -> None:
     """At whatever request; the next one goes on where it was."""
     server = Server(tmp_path, frame, patience=1)
-
     with pytest.raises(StoppedError):
         server.page(offset=ROWS - 5)
     server.patience = 99
-
     server.page(offset=ROWS - 5)
 
 
-def test_a_file_that_was_replaced_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
-    """It may be of another artifact."""
-    server = Server(tmp_path, frame)
-    server.page()
-    other = tmp_path / "other"
-    other.write_bytes(server.raw)
-    other.replace(server.path)
-
-    with pytest.raises(StoppedError):
-        make_page(PageRequest(artifact=server.ref), server)
-
-
-def test_a_file_that_was_cut_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
-    """Although all its bytes had come."""
+@pytest.mark.parametrize("fate", ["replaced", "cut", "removed"])
+def test_a_file_that_is_no_longer_the_same_stops_the_task(
+    tmp_path: Path, frame: pl.DataFrame, fate: str
+) -> None:
+    """The server fetches it anew; to the caller nothing has happened."""
     server = Server(tmp_path, frame)
     server.summary()
-    with server.path.open("r+b") as file:
-        file.truncate(len(server.raw) // 2)
-
+    if fate == "cut":
+        os.truncate(server.path, len(server.raw) // 2)
+    else:
+        server.path.rename(tmp_path / "aside")
+    if fate == "replaced":
+        server.path.write_bytes(server.raw)
     with pytest.raises(StoppedError):
-        make_page(PageRequest(artifact=server.ref, offset=ROWS - 3), server)
+        make_page(server.ref, PageRequest(offset=ROWS - 3), server)
 
 
 def test_a_field_is_looked_for_in_the_first_rows_of_large_results(tmp_path: Path) -> None:
@@ -162,10 +152,8 @@ def test_a_field_is_looked_for_in_the_first_rows_of_large_results(tmp_path: Path
         for row in range(2_000)
     ]
     server = Server(tmp_path, pl.DataFrame({"outputs": texts}), row_group_size=200)
-
     found = server.page(offset=1_900, limit=1, columns=["early"])
     unknown = server.page(offset=0, limit=1, columns=["nowhere"])
-
     assert (found.rows, found.shortened) == ([[None]], None)
     assert unknown.rows == [[None]]
     assert unknown.shortened == (
@@ -177,63 +165,15 @@ def test_a_field_is_looked_for_in_the_first_rows_of_large_results(tmp_path: Path
 def test_a_page_behind_the_last_row_of_nothing_has_its_columns(tmp_path: Path) -> None:
     """A job may have no rows at all."""
     server = Server(tmp_path, pl.DataFrame({"id": pl.Series([], dtype=pl.Int64), "outputs": []}))
-
     assert server.page().columns == ["id", "inference_result"]
     assert server.summary().row_count == 0
 
 
-def test_only_the_latest_files_are_remembered(tmp_path: Path) -> None:
-    """What is known of an old one is read again."""
-    for number in range(12):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        server = Server(folder, pl.DataFrame({"outputs": [f"text {number}"]}))
-        assert server.page().rows == [[f"text {number}"]]
-
-
-def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
-    """Said as such."""
-    artifact = parquet(tmp_path, {"outputs": ["a"]})
-    Path(artifact.path).unlink()
-
-    with pytest.raises(Exception, match="the file is not there"):
-        make_page(PageRequest(artifact=artifact))
-
-
-def test_results_that_came_as_json_have_the_same_pages_and_summary(tmp_path: Path) -> None:
-    """They are read whole, and asked for nothing."""
-    texts = [f"text {row % 7}" for row in range(50)]
-    raw = json.dumps({"outputs": texts, "confidence_score": [row / 50 for row in range(50)]})
-    as_json = file(tmp_path, raw, "json")
-    as_parquet = parquet(tmp_path, {"outputs": texts, "confidence_score": [row / 50 for row in range(50)]})
-
-    asked: list[dict[str, Any]] = [{"offset": 9}, {"columns": ["confidence_score"]}, {"columns": ["nowhere"]}]
-    for options in asked:
-        pages = [_said(PageRequest(artifact=each, **options)) for each in (as_json, as_parquet)]
-        assert pages[0] == pages[1]
-    assert make_summary(SummaryRequest(artifact=as_json)) == make_summary(SummaryRequest(artifact=as_parquet))
-
-
-def _said(request: PageRequest) -> Page | str:
-    try:
-        return make_page(request)
-    except InvalidArgumentError as error:
-        return str(error)
-
-
-def test_a_file_that_another_process_removed_stops_the_task(tmp_path: Path, frame: pl.DataFrame) -> None:
-    """The server fetches it anew; to the caller nothing has happened."""
-    server = Server(tmp_path, frame)
-    server.path.unlink()
-
-    with pytest.raises(StoppedError):
-        make_page(PageRequest(artifact=server.ref), server)
-
-
 def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
     """Said as such."""
+    folder = LocalArtifact(path=str(tmp_path), format="parquet", spec=ResultsSpec(JOB_ID))
     with pytest.raises(UnexpectedReplyError, match="the file cannot be read"):
-        make_page(PageRequest(artifact=LocalArtifact(path=str(tmp_path), format="parquet", job_id=JOB_ID)))
+        make_page(folder, PageRequest())
 
 
 def test_a_footer_that_is_not_understood_leads_to_the_whole_file(tmp_path: Path) -> None:
@@ -244,10 +184,8 @@ def test_a_footer_that_is_not_understood_leads_to_the_whole_file(tmp_path: Path)
     server.raw = buffer.getvalue()
     with server.path.open("wb") as hole:
         hole.truncate(len(server.raw))
-
     with pytest.raises(UnexpectedReplyError, match="damaged"):
-        make_page(PageRequest(artifact=server.ref), server)
-
+        make_page(server.ref, PageRequest(), server)
     assert server.sent.covers(0, len(server.raw))
 
 
@@ -255,9 +193,8 @@ def test_a_field_is_looked_for_in_the_whole_file_where_parts_cannot_be_read(tmp_
     """Its type takes more room than is copied into every part."""
     kinds = [json.dumps({"field": f"a rather long value, number {number}"}) for number in range(2_000)]
     server = Server(tmp_path, pl.DataFrame({"outputs": pl.Series(kinds, dtype=pl.Enum(kinds))}))
-
     with pytest.raises(InvalidArgumentError, match="no such column"):
-        make_page(PageRequest(artifact=server.ref, columns=("nowhere",)), server)
+        make_page(server.ref, PageRequest(columns=("nowhere",)), server)
 
 
 def test_decoded_rows_are_not_kept_without_end(tmp_path: Path) -> None:
@@ -265,10 +202,8 @@ def test_decoded_rows_are_not_kept_without_end(tmp_path: Path) -> None:
     noise = random.Random(3)
     texts = [noise.randbytes(20_000).hex() for _ in range(2_400)]
     server = Server(tmp_path, pl.DataFrame({"outputs": texts}), row_group_size=400)
-
     for offset in range(0, 2_400, 400):
         server.page(offset=offset, limit=400, max_cell_chars=16)
     asked = server.patience
     server.page(offset=0, limit=400, max_cell_chars=16)
-
     assert server.patience == asked

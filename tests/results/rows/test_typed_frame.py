@@ -45,7 +45,6 @@ def test_types_are_those_of_json_whatever_the_route(tmp_path: Path, values: list
     expected = pl.DataFrame(
         {"id": pl.Series(values, dtype=dtype), "inference_result": pl.Series(values, dtype=dtype)}
     )
-
     for artifact in (
         parquet(tmp_path, {"outputs": values, "id": values}),
         json_file(tmp_path, {"outputs": values, "id": values}),
@@ -72,7 +71,6 @@ NARROW: dict[str, tuple[pl.Series, Any]] = {
 def test_types_that_json_lacks_become_those_it_has(tmp_path: Path, values: pl.Series, dtype: Any) -> None:
     """§1.3: the columns of an artifact are typed more finely."""
     found = frame(parquet(tmp_path, pl.DataFrame({"outputs": ["a"], "id": values})))
-
     assert found.schema["id"] == dtype
     assert found["id"].to_list() == values.to_list()
 
@@ -99,7 +97,6 @@ def test_columns_stand_in_the_order_of_the_sdk(tmp_path: Path) -> None:
     artifact = parquet(
         tmp_path, {**columns, "inputs": ["q"]}, include_inputs=True, include_cumulative_logprobs=True
     )
-
     assert frame(artifact).columns == ["inputs", "id", "cumulative_logprobs", "confidence_score", "a", "b"]
     assert frame(artifact, unpack_json=False, output_column="*").columns == [
         "inputs",
@@ -117,6 +114,7 @@ UNPACKED: dict[str, tuple[Sequence[str | None], dict[str, list[Any]]]] = {
     "first appearance": (['{"b": 1}', '{"a": 2, "b": 3}'], {"b": [1, 3], "a": [None, 2]}),
     "numbers": (['{"a": 1}', '{"a": 2.5}'], {"a": [1.0, 2.5]}),
     "number and text": (['{"a": 1.50}', '{"a": "x"}'], {"a": ["1.5", "x"]}),
+    "beyond 64 bit": (['{"a": 1}', f'{{"a": {2**64}}}'], {"a": ["1", str(2**64)]}),
     "nested": (['{"a": {"x": 1}, "l": [1]}'], {"a": [{"x": 1}], "l": [[1]]}),
     "literal names": (
         ['{"*": 1, "^x$": 2, "": 3, "inputs": 4}'],
@@ -135,7 +133,6 @@ def test_outputs_that_are_all_objects_are_unpacked(
 ) -> None:
     """§3.2 to 3.5: into a column for each top-level field, in order of first appearance."""
     found = frame(outputs(tmp_path, *texts))
-
     assert found.to_dict(as_series=False) == fields
     assert found.columns == list(fields)
 
@@ -186,10 +183,8 @@ def test_fields_whose_names_are_taken_are_refused(
 ) -> None:
     """§3.7: before anything else is checked; the text can be had instead."""
     artifact = parquet(tmp_path, columns)
-
     with pytest.raises(InvalidArgumentError) as refused:
         frame(artifact, **options)
-
     assert str(refused.value) == (
         f"Cannot unpack the JSON outputs into columns: these names are taken by other columns: {names}. "
         "Pass unpack_json=False to keep the outputs as text."
@@ -201,9 +196,7 @@ def test_results_are_added_to_a_polars_frame_by_position(tmp_path: Path) -> None
     """§4.4: its columns first."""
     artifact = parquet(tmp_path, {"outputs": ['{"a": 1}', '{"a": 2}'], "id": [7, 8]})
     original = pl.DataFrame({"q": ["x", "y"], "n": pl.Series([1, 2], dtype=pl.Int32)})
-
     found = frame(artifact, original)
-
     assert found.to_dict(as_series=False) == {"q": ["x", "y"], "n": [1, 2], "id": [7, 8], "a": [1, 2]}
     assert found.schema["n"] == pl.Int32
     assert original.columns == ["q", "n"]
@@ -217,9 +210,7 @@ def test_results_are_added_to_a_pandas_frame_by_position(tmp_path: Path) -> None
         index=pd.Index([10, 10], name="row"),
     )
     before = original.copy(deep=True)
-
     found = frame(artifact, original)
-
     assert list(found.columns) == ["c", "i", 3, "id", "inference_result", "confidence_score"]
     assert found.index.equals(original.index)
     assert found.index.name == "row"
@@ -232,7 +223,6 @@ def test_results_are_added_to_a_pandas_frame_by_position(tmp_path: Path) -> None
 def test_no_rows_are_added_to_no_rows(tmp_path: Path, make: Any) -> None:
     """§4.1."""
     found = frame(json_file(tmp_path, {"outputs": []}), make({"q": []}))
-
     assert list(found.columns) == ["q", "inference_result"]
     assert len(found) == 0
 
@@ -240,7 +230,6 @@ def test_no_rows_are_added_to_no_rows(tmp_path: Path, make: Any) -> None:
 def test_a_carried_column_that_both_have_is_kept_once(tmp_path: Path) -> None:
     """§4.3: if name, type and values are the same; nulls are the same as nulls."""
     artifact = parquet(tmp_path, {"outputs": ["x", "y"], "id": [7, None]})
-
     assert frame(artifact, pl.DataFrame({"id": [7, None]})).columns == ["id", "inference_result"]
     assert list(frame(artifact, pd.DataFrame({"id": pd.array([7, None], dtype="Int64")})).columns) == [
         "id",
@@ -268,7 +257,6 @@ def test_columns_that_both_have_are_refused(
         {"outputs": ["x"], "id": [7], "inputs": ["q"], "confidence_score": [1.0]},
         include_inputs=True,
     )
-
     with pytest.raises(InvalidArgumentError, match=f"both have columns named {names}"):
         frame(artifact, pl.DataFrame(original), **options)
 
@@ -276,7 +264,6 @@ def test_columns_that_both_have_are_refused(
 def test_a_frame_may_have_inputs_that_were_not_asked_for_or_an_output_that_is_gone(tmp_path: Path) -> None:
     """§4.3: neither is among the results."""
     artifact = outputs(tmp_path, '{"a": 1}')
-
     assert frame(artifact, pl.DataFrame({"inputs": ["q"], "inference_result": ["x"]})).columns == [
         "inputs",
         "inference_result",
@@ -318,7 +305,6 @@ def test_a_pandas_frame_that_polars_cannot_hold_is_refused(tmp_path: Path, origi
 def test_pandas_is_not_needed_without_a_pandas_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no dependency of ours."""
     monkeypatch.delitem(sys.modules, "pandas")
-
     assert frame(outputs(tmp_path, "x"), pl.DataFrame({"q": [1]})).columns == ["q", "inference_result"]
     with pytest.raises(InvalidArgumentError):
         frame(outputs(tmp_path, "x"), ["q"])

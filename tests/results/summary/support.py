@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from sutro_mcp.results import Summary
-from sutro_mcp.results.summary import Summariser
+from sutro_mcp.results.summary.summariser import Summariser
 
 OUTPUT = "inference_result"
 

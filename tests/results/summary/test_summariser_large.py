@@ -36,9 +36,7 @@ def test_distinct_values_are_estimated_within_the_stated_error(
 ) -> None:
     """And called an estimate."""
     values = made_of(numbered(0, MILLION) % distinct)
-
     (answer,) = summarise(values, range(0, MILLION, 120_000)).columns
-
     assert answer.estimates
     assert "distinct" in answer.estimates
     assert abs(answer.distinct / distinct - 1) < 0.025
@@ -48,7 +46,6 @@ def test_up_to_the_stated_number_distinct_values_are_counted() -> None:
     """One column has room for a quarter of a million; so have two."""
     ids = numbered(0, 400_000) % 200_000
     answer = summarise({OUTPUT: ids.cast(pl.String), "id": ids}, range(0, 400_000, 60_000))
-
     assert [(each.distinct, each.estimates) for each in answer.columns] == [(200_000, None)] * 2
     numbers = answer.columns[1].numbers
     assert numbers
@@ -64,7 +61,6 @@ def wide() -> dict[str, pl.Series]:
 def test_many_columns_share_the_room(wide: dict[str, pl.Series]) -> None:
     """Each is estimated the better the fewer they are, and a column of few values stays exact."""
     answer = summarise(wide, range(0, 60_000, 20_000))
-
     output, *columns = answer.columns
     assert (output.distinct, output.estimates) == (1, None)
     assert {tuple(each.estimates or ()) for each in columns} == {("distinct", "quartiles")}
@@ -82,7 +78,6 @@ def test_quartiles_of_many_numbers_are_estimated_from_rows_everywhere() -> None:
     answer = summarise(
         {OUTPUT: numbers.cast(pl.Int64).cast(pl.String), "n": numbers}, range(0, MILLION, 99_000)
     )
-
     texts, found = answer.columns
     assert found.estimates == ["distinct", "quartiles"]
     assert found.numbers
@@ -102,9 +97,7 @@ def test_frequent_values_are_counted_among_any_number_of_others() -> None:
     values = numbered(0, MILLION).cast(pl.String).zip_with(rows % 2 == 0, (-rows // 250).cast(pl.String))
     early, late = rows % 10 == 3, (rows % 10 == 4) & (rows >= 600_000)
     values = values.set(early, "early").set(late, "late").set(rows == 5, "late")
-
     (answer,) = summarise(values, range(0, MILLION, 5_000)).columns
-
     assert answer.estimates == ["distinct", "top"]
     assert [top.value for top in answer.top] == ["early", "late"]
     assert answer.top[0].count == 100_000
@@ -119,9 +112,7 @@ def test_repeated_texts_are_estimated_where_not_all_are_counted() -> None:
     numbers = numbers.zip_with(numbers % 12 != 1, numbers // 24 * 24 + 1)
     texts = f"{PROSE} " + numbers.cast(pl.String)
     true = int(texts.is_duplicated().sum())
-
     answer = summarise(texts, range(0, 600_000, 50_000))
-
     (found,) = answer.suspicious
     assert found.estimate
     assert found.count == answer.suspicious_rows
@@ -141,7 +132,6 @@ def test_estimates_are_called_so_in_the_text() -> None:
     guessed = field.model_copy(update={"estimates": ["distinct", "quartiles", "top"], "top": top})
     doubt = QualityFlag(kind="empty output", count=7, rows=[1, 2])
     shown = answer.model_copy(update={"columns": [guessed], "suspicious": [doubt], "suspicious_rows": 7})
-
     assert (
         "- n (integer): in 3 rows, 0 null, about 3 distinct; "
         "0/0.5/1/1.5/2 (min/q25/median/q75/max), mean 1 (quartiles estimated); "
@@ -155,7 +145,6 @@ def test_the_fields_of_many_objects_are_estimated_as_columns_are() -> None:
     rows = pl.DataFrame({"n": numbered(0, 300_000)})
     outputs = rows.select(pl.format('{{"id": {}, "at": {{"city": "c{}"}}, "label": "good"}}', "n", "n"))
     answer = summarise(outputs.to_series().set(rows["n"] == 77, '{"id": '), range(0, 300_000, 25_000))
-
     assert answer.outputs == "JSON objects in 299,999 of 300,000 rows"
     identity, city, label = answer.columns
     assert [each.name for each in answer.columns] == ["id", "at.city", "label"]
@@ -176,8 +165,6 @@ def test_a_list_of_values_that_may_lack_one_is_called_an_estimate() -> None:
         named = ["X"] * x + [f"Y{label}" for label in range(8) for _ in range(120)]
         unique = [f"{number}-{row}" for row in range(batch - len(named))]
         parts.append(pl.Series([*unique, *named]))
-
     (answer,) = summarise(pl.concat(parts), range(0, 30 * batch, batch)).columns
-
     assert "X" not in [top.value for top in answer.top]
     assert answer.estimates == ["distinct", "top"]

@@ -32,8 +32,9 @@ from sutro_mcp.results import LocalArtifact, Page
 from sutro_mcp.results.request_models import QueryRequest
 from sutro_mcp.results.sql.polars_engine import run_query
 from sutro_mcp.results.sql.table import load_table
-from sutro_mcp.results.worker.confined import QueryRunner, check_platform
-from tests.results.support import aborting, file, objects, outputs, reads_proc
+from sutro_mcp.results.worker.sandbox import check_platform
+from sutro_mcp.results.worker.supervisor import QueryRunner
+from tests.results.support import aborting, children, file, objects, outputs, reads_proc
 
 pytestmark = [
     pytest.mark.anyio,
@@ -184,27 +185,11 @@ async def run(runner: QueryRunner, artifact: LocalArtifact, sql: str, *, checked
         return await runner.run(artifact, QueryRequest(sql=sql, checked=checked))
 
 
-def processes() -> list[Path]:
-    """The query processes of this process, in /proc; those that have ended do not count."""
-    found: list[Path] = []
-    for entry in Path("/proc").iterdir():
-        try:
-            command, stat = (entry / "cmdline").read_bytes(), (entry / "stat").read_text()
-        except OSError:
-            continue
-        if (
-            b"\0sutro_mcp.results.query_main\0" in command
-            and int(stat.rpartition(")")[2].split()[1]) == os.getpid()
-        ):
-            found.append(entry)
-    return found
-
-
-async def confined() -> Path:
+async def sandboxed() -> Path:
     """The query process, once it has given up its rights."""
     with anyio.fail_after(10):
         while True:
-            for process in processes():
+            for process in children("query"):
                 with suppress(OSError):
                     limits = (process / "limits").read_text()
                     if limits.partition("Max open files")[2].split()[:1] == ["0"]:
@@ -278,7 +263,7 @@ async def test_a_bomb_ends_in_an_error_and_the_next_query_works(artifact: LocalA
         await run(runner, artifact, sql, checked=False)
     assert time.monotonic() - started < 8
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
-    assert processes() == []
+    assert children("query") == []
     assert (await run(runner, artifact, GOOD)).rows == [["a", 500], ["b", 500]]
 
 
@@ -294,7 +279,7 @@ async def test_the_process_has_no_secret_and_no_rights(
     opened: set[str] = set()
 
     async def look() -> None:
-        process = await confined()
+        process = await sandboxed()
         seen.update({name: (process / name).read_bytes().decode() for name in ("limits", "environ")})
         opened.update(str(entry.readlink()).partition(":")[0] for entry in (process / "fd").iterdir())
 
@@ -303,7 +288,7 @@ async def test_the_process_has_no_secret_and_no_rights(
         with pytest.raises(WorkerError, match="it took more than 2 seconds"):
             await run(QueryRunner(query_seconds=2), artifact, FOREVER, checked=False)
 
-    assert processes() == []
+    assert children("query") == []
     names = {entry.partition("=")[0] for entry in seen["environ"].split("\0") if entry}
     assert names <= {"PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "POLARS_MAX_THREADS", "LC_CTYPE"}
     assert "secret" not in seen["environ"]
@@ -362,11 +347,11 @@ async def test_cancelling_a_query_ends_its_process_at_once(artifact: LocalArtifa
     cancelled: list[float] = []
     async with anyio.create_task_group() as calls:
         calls.start_soon(runner.run, artifact, QueryRequest(sql=FOREVER, checked=False))
-        await confined()
+        await sandboxed()
         cancelled.append(time.monotonic())
         calls.cancel_scope.cancel()
     assert time.monotonic() - cancelled[0] < 1
-    assert processes() == []
+    assert children("query") == []
     assert (await run(runner, artifact, GOOD)).row_count == 2
 
 
@@ -388,7 +373,7 @@ async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, artifac
                 await run(runner, artifact, FOREVER, checked=False)
 
         calls.start_soon(killed)
-        process = int((await confined()).name)
+        process = int((await sandboxed()).name)
         # What it might have started would end with it.
         assert os.getpgid(process) == process
         os.kill(process, signal.SIGKILL)
@@ -409,7 +394,7 @@ async def test_queries_wait_for_each_other(runner: QueryRunner, artifact: LocalA
 
     async def ask() -> None:
         answers.append(await run(runner, artifact, GOOD))
-        assert len(processes()) <= 1
+        assert len(children("query")) <= 1
 
     async with anyio.create_task_group() as calls:
         for _ in range(3):
@@ -453,42 +438,6 @@ async def test_results_that_cannot_be_loaded_are_an_error(runner: QueryRunner, t
         await run(runner, file(tmp_path, aborting()), GOOD)
     with pytest.raises(WorkerError, match=r"it took more than 0\.05 seconds\. Use get_job_results"):
         await run(QueryRunner(load_seconds=0.05), file(tmp_path, aborting()), GOOD)
-
-
-@pytest.mark.parametrize(
-    ("reply", "said"),
-    [
-        (r"\377\377\377\377", "stopped"),
-        (r"\000\000\000\003xyz", "stopped"),
-        ("", "stopped"),
-        (r'\000\000\000\021{"crash": "Boom"}', r"its process failed \(Boom\)"),
-    ],
-    ids=["4 GB", "not JSON", "nothing", "crash"],
-)
-async def test_nonsense_from_the_process_is_an_error(
-    runner: QueryRunner,
-    artifact: LocalArtifact,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    reply: str,
-    said: str,
-) -> None:
-    """It is ended with whatever it may still say."""
-    impostor = tmp_path / "python"
-    impostor.write_text(f"#!/bin/sh\nhead -c 4 >/dev/null\nprintf '{reply}'\n")
-    impostor.chmod(0o700)
-    monkeypatch.setattr(sys, "executable", str(impostor))
-    with pytest.raises(WorkerError, match=said):
-        await run(runner, artifact, GOOD)
-
-
-async def test_a_process_that_cannot_start_is_an_error(
-    runner: QueryRunner, artifact: LocalArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The interpreter may have been replaced while the server ran."""
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
-    with pytest.raises(WorkerError, match="could not be started"):
-        await run(runner, artifact, GOOD)
 
 
 async def test_a_system_that_cannot_confine_gets_no_sql(

@@ -22,14 +22,16 @@ from sutro_mcp.errors import (
 )
 from sutro_mcp.results import LocalArtifact, Page, Summary
 from sutro_mcp.results.cache.byte_ranges import ByteRange
-from sutro_mcp.results.request_models import PageRequest, SummaryRequest
-from sutro_mcp.results.worker.supervisor import Worker
+from sutro_mcp.results.request_models import LoadRequest, PageRequest, QueryRequest, SummaryRequest
+from sutro_mcp.results.worker.protocol import framed, request_for
+from sutro_mcp.results.worker.supervisor import QueryRunner, Worker
+from sutro_mcp.results_spec import ResultsSpec
 from tests.results import support
-from tests.results.support import aborting, file, outputs, panicking, reads_proc
+from tests.results.support import aborting, children, file, outputs, panicking, reads_proc
 
 pytestmark = pytest.mark.anyio
 
-COMMAND = [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.child"]
+COMMAND = [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.child", "reader"]
 
 
 @pytest.fixture
@@ -49,31 +51,22 @@ def artifact(tmp_path: Path) -> LocalArtifact:
 
 async def page(worker: Worker, artifact: LocalArtifact, offset: int = 0) -> Page:
     """One page, by way of the worker."""
-    return await worker.run("page", PageRequest(artifact=artifact, offset=offset), Page, "read rows")
+    return await worker.run(artifact, PageRequest(offset=offset), Page)
 
 
 def processes() -> list[int]:
-    """The worker processes of this process; those that have ended do not count."""
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        try:
-            command, stat = (entry / "cmdline").read_bytes(), (entry / "stat").read_text()
-        except OSError:
-            continue
-        if (
-            b"\0sutro_mcp.results.child\0" in command
-            and int(stat.rpartition(")")[2].split()[1]) == os.getpid()
-        ):
-            found.append(int(entry.name))
-    return found
+    """The worker processes of this process."""
+    return [int(entry.name) for entry in children("reader")]
 
 
 async def test_answers_are_those_of_this_process(worker: Worker, artifact: LocalArtifact) -> None:
     """Pages and summaries, unchanged by the pipe."""
     assert await page(worker, artifact) == support.page(artifact)
-    assert await worker.run(
-        "summary", SummaryRequest(artifact=artifact), Summary, "summarise"
-    ) == support.summary(artifact)
+    assert await worker.run(artifact, SummaryRequest(), Summary, on_rows=ignore) == support.summary(artifact)
+
+
+def ignore(_done: int, _total: int) -> None:
+    """Nobody asked how far it is."""
 
 
 class Store:
@@ -91,11 +84,10 @@ class Store:
     @property
     def artifact(self) -> LocalArtifact:
         inode = self._path.stat().st_ino
-        return LocalArtifact(
-            path=str(self._path), format="parquet", job_id=support.JOB_ID, inode=inode, is_whole=False
-        )
+        spec = ResultsSpec(support.JOB_ID)
+        return LocalArtifact(path=str(self._path), format="parquet", spec=spec, inode=inode, is_whole=False)
 
-    async def want(self, spans: Sequence[ByteRange]) -> None:
+    async def fetch(self, spans: Sequence[ByteRange]) -> None:
         """They come at once, or never."""
         self.wanted += spans
         if self._failure:
@@ -105,7 +97,7 @@ class Store:
                 file.seek(start)
                 file.write(self._content[start:stop])
 
-    async def ahead(self, spans: Sequence[ByteRange]) -> None:
+    async def prefetch(self, spans: Sequence[ByteRange]) -> None:
         """They fail, which is not heard of."""
         self.ahead_of += spans
         raise ConnectionFailedError("read", "not there", "Call again")
@@ -116,13 +108,12 @@ async def test_bytes_that_the_task_needs_are_fetched_when_it_says_so(worker: Wor
     dice = random.Random(1)
     artifact = outputs(tmp_path, *(dice.randbytes(500).hex() for _ in range(2_000)))
     store, heard = Store(tmp_path, artifact), list[tuple[int, int]]()
-    request = SummaryRequest(artifact=store.artifact)
     early = [(0, 3), (3, 4)]
 
     def hear(done: int, total: int) -> None:
         heard.append((done, total))
 
-    summary = await worker.run("summary", request, Summary, "summarise", store, hear, early)
+    summary = await worker.run(store.artifact, SummaryRequest(), Summary, store, hear, early)
     assert summary == support.summary(artifact)
     assert set(early) < set(store.ahead_of)
     assert max(stop for _, stop in store.wanted) == store.size
@@ -135,11 +126,10 @@ async def test_bytes_that_do_not_come_are_the_error_of_their_store(
 ) -> None:
     """Not one of the process, which is there for the next call."""
     store = Store(tmp_path, artifact, ConnectionFailedError("read", "gone", "Call again"))
-    request = PageRequest(artifact=store.artifact)
     await worker.start()
     before = processes()
     with pytest.raises(ConnectionFailedError, match="gone"):
-        await worker.run("page", request, Page, "read rows", store)
+        await worker.run(store.artifact, PageRequest(), Page, store)
     assert (await page(worker, artifact)).row_count == 2
     assert processes() == before
 
@@ -206,7 +196,7 @@ async def test_a_bug_in_a_task_is_an_error_that_names_its_class(
 ) -> None:
     """No more: the traceback may hold data."""
     with pytest.raises(WorkerError, match=r"the process that reads results failed \(KeyError\)"):
-        await worker.run("no such task", PageRequest(artifact=artifact), Page, "read rows")
+        await worker.run(artifact, LoadRequest(), Page)
 
     assert (await page(worker, artifact)).row_count == 2
 
@@ -324,11 +314,29 @@ async def test_the_process_knows_no_secret(
     assert b"secret" not in environment
 
 
+async def query(artifact: LocalArtifact) -> Page:
+    """One query, in its process."""
+    return await QueryRunner().run(artifact, QueryRequest(sql="SELECT * FROM results"))
+
+
 @pytest.mark.parametrize(
-    "reply", [r"\377\377\377\377", r"\000\000\000\003xyz", ""], ids=["4 GB", "not JSON", "nothing"]
+    ("reply", "said"),
+    [
+        (r"\377\377\377\377", r"stopped \((exit code 0|signal \d+)\)"),
+        (r"\000\000\000\003xyz", "stopped"),
+        (r"\000\000\000\002[]", "stopped"),
+        ("", "stopped"),
+        (r'\000\000\000\021{"crash": "Boom"}', r"failed \(Boom\)"),
+    ],
+    ids=["4 GB", "not JSON", "a list", "nothing", "crash"],
 )
-async def test_nonsense_from_the_process_is_an_error(
-    worker: Worker, artifact: LocalArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: str
+async def test_nonsense_from_a_process_is_an_error(
+    worker: Worker,
+    artifact: LocalArtifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reply: str,
+    said: str,
 ) -> None:
     """It is ended, and with it whatever it may still say."""
     impostor = tmp_path / "python"
@@ -336,8 +344,10 @@ async def test_nonsense_from_the_process_is_an_error(
     impostor.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(impostor))
 
-    with pytest.raises(WorkerError, match=r"stopped \((exit code 0|signal \d+)\)"):
+    with pytest.raises(WorkerError, match=said):
         await page(worker, artifact)
+    with pytest.raises(WorkerError, match=said):
+        await query(artifact)
 
 
 async def test_a_process_that_cannot_start_is_an_error(
@@ -348,6 +358,8 @@ async def test_a_process_that_cannot_start_is_an_error(
 
     with pytest.raises(WorkerError, match="could not be started"):
         await page(worker, artifact)
+    with pytest.raises(WorkerError, match="could not be started"):
+        await query(artifact)
 
 
 async def test_the_process_ends_with_its_stdin() -> None:
@@ -360,15 +372,19 @@ async def test_the_process_ends_with_its_stdin() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no parent to lose")
 @pytest.mark.parametrize(
-    "module", ["sutro_mcp.results.child", pytest.param("sutro_mcp.results.query_main", marks=reads_proc)]
+    ("kind", "ready"),
+    [
+        pytest.param("reader", b'{"crash": "KeyError"}', id="reader"),
+        pytest.param("query", b'{"answer":{}}', id="query", marks=reads_proc),
+    ],
 )
 async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
-    module: str, artifact: LocalArtifact
+    kind: str, ready: bytes, artifact: LocalArtifact
 ) -> None:
     """A busy one does not read, so it cannot notice the end of stdin when a server is killed."""
     requests, to_worker = os.pipe()
     replies, from_worker = os.pipe()
-    command = [*COMMAND[:-1], module]
+    command = [*COMMAND[:-1], kind]
     script = f"import subprocess; subprocess.Popen({command!r}, stdin={requests}).wait()"
     parent = await anyio.open_process(
         [sys.executable, "-c", script], stdout=from_worker, stderr=subprocess.DEVNULL, pass_fds=[requests]
@@ -377,11 +393,10 @@ async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
     os.close(from_worker)
     try:
         with anyio.fail_after(20):
-            # No task, and an artifact to load: both are answered, and more is waited for.
-            request = artifact.model_dump_json().encode()
-            os.write(to_worker, len(request).to_bytes(4) + request)
+            # One has no such task, the other loads: both answer, and wait for more.
+            os.write(to_worker, framed(request_for(artifact, LoadRequest())))
             await anyio.wait_readable(replies)
-            assert os.read(replies, 1_000)[4:] in (b'{"crash": "KeyError"}', b'{"answer":null}')
+            assert os.read(replies, 1_000)[4:] == ready
             parent.kill()
             await parent.wait()
             # The worker alone holds the other end now.

@@ -62,26 +62,20 @@ def test_the_frontmatter_is_yaml_that_needs_no_parser() -> None:
         assert re.fullmatch(r"[a-z]+: [A-Za-z](?:(?!: | #)[^\n\"'{}\[\]&*|>%@`])*[^\s:]", line), line
 
 
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [("skills/get", {"uri": "skill://other/SKILL.md"}), ("skills/list", {"cursor": "2"})],
-)
-async def test_another_skill_or_page_is_refused(
-    emulator: Emulator, method: str, params: dict[str, str]
+async def test_another_skill_or_page_is_refused_and_an_older_connection_has_the_file_only(
+    emulator: Emulator,
 ) -> None:
-    """Invalid parameters."""
-    async with talk(emulator) as chat:
-        with pytest.raises(MCPError) as caught:
-            await ask(chat.client.session, method, **params)
-    assert caught.value.code == -32602
-
-
-async def test_an_older_connection_has_the_file_only(emulator: Emulator) -> None:
     """The methods belong to the newer era."""
-    async with talk(emulator, "legacy") as chat:
-        with pytest.raises(MCPError) as caught:
-            await ask(chat.client.session, "skills/list")
-    assert caught.value.code == -32601
+    calls: list[tuple[Era, str, dict[str, str], int]] = [
+        ("auto", "skills/get", {"uri": "skill://other/SKILL.md"}, -32602),
+        ("auto", "skills/list", {"cursor": "2"}, -32602),
+        ("legacy", "skills/list", {}, -32601),
+    ]
+    for era, method, params, code in calls:
+        async with talk(emulator, era) as chat:
+            with pytest.raises(MCPError) as caught:
+                await ask(chat.client.session, method, **params)
+            assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,11 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings
+from tests.e2e.http_process import modern
+from tests.e2e.process import ENVELOPE
 from tests.server.tools.test_refusals import BAD_IDS
 from tests.server.tools.test_wait_for_job import end
-from tests.support import Era, Talk, talk
+from tests.support import Talk, talk
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +42,7 @@ class Reply(BaseModel):
 
 
 class CreatedTask(Result):
-    """What comes instead of a result."""
+    """The reply that comes instead of a result."""
 
     model_config = ConfigDict(extra="allow")
     result_type: Literal["task"] = "task"
@@ -79,7 +81,7 @@ async def ask(session: ClientSession, method: str, **params: Any) -> dict[str, A
 
 
 async def task_of(chat: Talk, **arguments: Any) -> dict[str, Any]:
-    """What a call of the tool returns at first."""
+    """The first reply to a call of the tool."""
     with anyio.fail_after(5):
         result = await chat.client.session.call_tool("wait_for_job", arguments, allow_claimed=True)
     assert isinstance(result, CreatedTask), result
@@ -128,23 +130,15 @@ async def test_a_host_that_knows_tasks_gets_one_and_then_the_answer_of_the_tool(
 
 
 async def test_another_server_answers_for_a_task(emulator: Emulator) -> None:
-    """One that was restarted, say: the id is all there is."""
+    """One that was restarted, say: the id is all there is, and tells when the waiting began."""
     job_id = emulator.find(RUNNING)
-    async with talk(emulator, extensions=[KnowsTasks()]) as chat:
-        task_id = (await task_of(chat, job_id=job_id))["taskId"]
+    task_id = f"wait-{int(NEW_HOUR.timestamp() * 1000) + 250}-{job_id}"
     end(emulator, job_id, "SUCCEEDED")
     async with talk(emulator, extensions=[KnowsTasks()]) as chat:
         task = await ask(chat.client.session, "tasks/get", taskId=task_id)
     assert (task["taskId"], task["status"]) == (task_id, "completed")
-    assert task["result"]["structuredContent"]["next"] == "Call get_job_results."
-
-
-async def test_a_task_tells_when_the_waiting_began(emulator: Emulator) -> None:
-    """From the id, to the millisecond."""
-    task_id = f"wait-{int(NEW_HOUR.timestamp() * 1000) + 250}-{emulator.find(RUNNING)}"
-    async with talk(emulator, extensions=[KnowsTasks()]) as chat:
-        task = await ask(chat.client.session, "tasks/get", taskId=task_id)
     assert task["createdAt"] == "2026-01-31T12:00:00.250Z"
+    assert task["result"]["structuredContent"]["next"] == "Call get_job_results."
 
 
 async def test_cancelling_the_task_does_not_cancel_the_job(emulator: Emulator) -> None:
@@ -162,23 +156,6 @@ async def test_cancelling_the_task_does_not_cancel_the_job(emulator: Emulator) -
     assert emulator.job(job_id).status == "RUNNING"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"job_id": DONE},
-        {"job_id": RUNNING, "timeout_seconds": 1},
-    ],
-    ids=["ended", "going-on"],
-)
-async def test_a_host_that_knows_no_tasks_waits(
-    emulator: Emulator, era: Era, arguments: dict[str, Any]
-) -> None:
-    """As before, in both eras."""
-    call = {**arguments, "job_id": emulator.find(arguments["job_id"])}
-    async with talk(emulator, era) as chat:
-        assert "done" in await chat.call("wait_for_job", **call)
-
-
 async def test_an_older_connection_has_no_tasks(emulator: Emulator) -> None:
     """Whatever its host says; and none of the methods."""
     async with talk(emulator, "legacy", extensions=[KnowsTasks()]) as chat:
@@ -189,35 +166,23 @@ async def test_an_older_connection_has_no_tasks(emulator: Emulator) -> None:
     assert caught.value.code == -32601
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"job_id": DONE}, "is SUCCEEDED (final)"),
+async def test_what_is_no_wait_is_no_task(emulator: Emulator) -> None:
+    """An answer at once is one, a refusal is the tool's, and other tools answer."""
+    done, running = {"job_id": emulator.find(DONE)}, {"job_id": emulator.find(RUNNING)}
+    calls: list[tuple[dict[str, Any], str]] = [
+        (done, "is SUCCEEDED (final)"),
         ({"job_id": "job-nope"}, "no such job"),
         ({"job_id": "../job-cancel/x"}, "list_jobs"),
         ({"job_id": 7}, "job_id: "),
         ({}, "job_id is required"),
-        ({"job_id": RUNNING, "timeout_seconds": 301}, "timeout_seconds: "),
-        ({"job_id": RUNNING, "timeout": 5}, "no argument 'timeout'"),
-    ],
-    ids=["ended", "unknown", "no-id", "number", "nothing", "too-long", "unknown-argument"],
-)
-async def test_what_is_no_wait_is_no_task(emulator: Emulator, arguments: dict[str, Any], words: str) -> None:
-    """An answer at once is one, and a refusal is the tool's."""
-    known = arguments.get("job_id") in (RUNNING, DONE)
-    call = {**arguments, "job_id": emulator.find(arguments["job_id"])} if known else arguments
+        ({**running, "timeout_seconds": 301}, "timeout_seconds: "),
+        ({**running, "timeout": 5}, "no argument 'timeout'"),
+    ]
     host = KnowsTasks()
     async with talk(emulator, extensions=[host]) as chat:
-        result = await chat.result("wait_for_job", **call)
-    assert words in str(result.content)
-    assert host.created == []
-
-
-async def test_other_tools_are_no_tasks(emulator: Emulator) -> None:
-    """They answer."""
-    host = KnowsTasks()
-    async with talk(emulator, extensions=[host]) as chat:
-        assert (await chat.call("get_job_status", job_id=emulator.find(RUNNING)))["status"] == "RUNNING"
+        for arguments, words in calls:
+            assert words in str((await chat.result("wait_for_job", **arguments)).content)
+        assert (await chat.call("get_job_status", **running))["status"] == "RUNNING"
     assert host.created == []
 
 
@@ -252,35 +217,25 @@ async def test_a_deployment_in_trouble_is_an_error_and_no_failed_task(emulator: 
     assert caught.value.code == -32603
 
 
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [
-        ("tasks/get", {"taskId": "wait-1234567890123-job-1"}),
-        ("tasks/update", {"taskId": "wait-1234567890123-job-1", "inputResponses": {}}),
-        ("tasks/cancel", {"taskId": "wait-1234567890123-job-1"}),
-        ("subscriptions/listen", {"notifications": {"taskIds": []}}),
-    ],
-)
-async def test_a_host_that_did_not_declare_tasks_is_told_so(
-    emulator: Emulator, method: str, params: dict[str, Any]
-) -> None:
+async def test_a_host_that_did_not_declare_tasks_is_told_so(emulator: Emulator) -> None:
     """-32021, and what it should declare."""
+    task = {"taskId": "wait-1234567890123-job-1"}
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("tasks/get", task),
+        ("tasks/update", {**task, "inputResponses": {}}),
+        ("tasks/cancel", task),
+        ("subscriptions/listen", {"notifications": {"taskIds": []}}),
+    ]
     async with talk(emulator) as chat:
-        with pytest.raises(MCPError) as caught:
-            await ask(chat.client.session, method, **params)
-    assert caught.value.code == -32021
-    assert caught.value.error.data == {"requiredCapabilities": {"extensions": {TASKS: {}}}}
+        for method, params in calls:
+            with pytest.raises(MCPError) as caught:
+                await ask(chat.client.session, method, **params)
+            assert caught.value.code == -32021
+            assert caught.value.error.data == {"requiredCapabilities": {"extensions": {TASKS: {}}}}
     assert emulator.requests == []
 
 
-@pytest.mark.parametrize(
-    ("header", "status"),
-    [("right", 200), ("wait-1234567890123-job-other", 400), (None, 400)],
-    ids=["same", "other", "none"],
-)
-async def test_over_http_the_header_names_the_task_of_the_body(
-    emulator: Emulator, header: str | None, status: int
-) -> None:
+async def test_over_http_the_header_names_the_task_of_the_body(emulator: Emulator) -> None:
     """Or a router in between sends it elsewhere."""
 
     def connect() -> ApiClient:
@@ -290,17 +245,13 @@ async def test_over_http_the_header_names_the_task_of_the_body(
     server = build_server(Settings(), connect)
     app = server.streamable_http_app()
     task_id = f"wait-1234567890123-{emulator.find(RUNNING)}"
-    headers = {"Mcp-Method": "tasks/get", "MCP-Protocol-Version": "2026-07-28"}
-    headers["Accept"] = "application/json, text/event-stream"
-    if header is not None:
-        headers["Mcp-Name"] = task_id if header == "right" else header
-    meta: dict[str, Any] = {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}},
-    }
-    body = {"jsonrpc": "2.0", "id": 1, "method": "tasks/get", "params": {"taskId": task_id, "_meta": meta}}
+    request = modern("tasks/get", {"taskId": task_id})
+    knows: dict[str, Any] = {"extensions": {TASKS: {}}}
+    request["json"]["params"]["_meta"] = {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": knows}
     host = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1:8000")
     async with server.session_manager.run(), host:
-        reply = await host.post("/mcp", json=body, headers=headers)
-    assert reply.status_code == status, reply.text
-    assert ("-32020" in reply.text) is (status == 400)
+        for name, status in ((task_id, 200), ("wait-1234567890123-job-other", 400), ("", 400)):
+            headers = {**request["headers"], **({"mcp-name": name} if name else {})}
+            reply = await host.post("/mcp", json=request["json"], headers=headers)
+            assert reply.status_code == status, reply.text
+            assert ("-32020" in reply.text) is (status == 400)

@@ -1,4 +1,4 @@
-"""The watcher alone: what it reads, when it stops, and what it tells of."""
+"""The watcher alone: what it reads, when it stops, and what it publishes."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -13,11 +13,12 @@ from sutro_mcp.errors import (
     JobNotFoundError,
     RateLimitedError,
 )
-from sutro_mcp.server.live.job_watcher import Beat, Watcher
+from sutro_mcp.server.live.job_watcher import JobWatcher
+from sutro_mcp.server.live.status_poller import PollSchedule
 
 pytestmark = pytest.mark.anyio
 
-FAST = Beat(first=0.001, slowest=0.002, lost=0.001)
+FAST = PollSchedule(first=0.001, slowest=0.002, lost=0.001)
 JOB = "sutro://jobs/job-1"
 QUEUED, RUNNING, SUCCEEDED, FAILED = Status.QUEUED, Status.RUNNING, Status.SUCCEEDED, Status.FAILED
 DOWN = ConnectionFailedError("read", "it broke", "Call again")
@@ -63,37 +64,45 @@ class Deployment:
 
 
 @asynccontextmanager
-async def watcher(deployment: Deployment) -> AsyncGenerator[Watcher]:
+async def watcher(deployment: Deployment) -> AsyncGenerator[JobWatcher]:
     """A watcher in a hurry, until the block ends."""
     async with anyio.create_task_group() as tasks:
-        yield Watcher(tasks, deployment.read, deployment.publish, FAST)
+        yield JobWatcher(tasks, deployment.read, deployment.publish, FAST)
         tasks.cancel_scope.cancel()
 
 
 async def ended(deployment: Deployment, *uris: str) -> list[str]:
-    """What was told by the time that the watcher has nothing left to do."""
+    """The URIs that were told by the time that the watcher has nothing left to do."""
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            watching = Watcher(tasks, deployment.read, deployment.publish, FAST)
+            watching = JobWatcher(tasks, deployment.read, deployment.publish, FAST)
             for uri in uris:
                 await watching.watch(uri)
     return deployment.told
 
 
-async def test_each_change_is_told_once_and_reading_stops_with_the_last() -> None:
-    """Three changes, whatever comes twice between them."""
-    starting = Status.STARTING
-    script: list[Step] = [QUEUED, QUEUED, starting, starting, starting, RUNNING, RUNNING, SUCCEEDED]
+STARTING = Status.STARTING
+LIMITED = RateLimitedError("read", "too many", "Wait", retry_after=0.001)
+
+
+@pytest.mark.parametrize(
+    ("script", "changes"),
+    [
+        ([QUEUED, QUEUED, STARTING, STARTING, STARTING, RUNNING, RUNNING, SUCCEEDED], 3),
+        ([SUCCEEDED], 0),
+        ([RUNNING, DOWN, LIMITED, RUNNING, DOWN, SUCCEEDED], 1),
+        # Nobody knows what the reader of the resource has seen.
+        ([DOWN, RUNNING, SUCCEEDED], 2),
+    ],
+    ids=["all", "ended-before", "trouble-that-passes", "trouble-at-first"],
+)
+async def test_each_change_is_told_once_and_reading_stops_with_the_last(
+    script: list[Step], changes: int
+) -> None:
+    """Whatever comes twice between them; trouble neither is a change nor hides one."""
     deployment = Deployment(job_1=script)
-    assert await ended(deployment, JOB) == [JOB, JOB, JOB]
+    assert await ended(deployment, JOB) == [JOB] * changes
     assert len(deployment.reads) == len(script)
-
-
-async def test_what_was_so_before_is_no_change() -> None:
-    """A job that has ended is read once and never again."""
-    deployment = Deployment(job_1=[SUCCEEDED])
-    assert await ended(deployment, JOB) == []
-    assert deployment.reads == ["job-1"]
 
 
 async def test_results_change_when_the_job_ends() -> None:
@@ -102,19 +111,6 @@ async def test_results_change_when_the_job_ends() -> None:
     deployment = Deployment(job_1=[QUEUED, RUNNING, FAILED])
     assert await ended(deployment, *uris) == [JOB, f"{JOB}/status", *uris]
     assert len(deployment.reads) == 3
-
-
-async def test_trouble_that_passes_is_no_change() -> None:
-    """Nor does it hide one."""
-    limited = RateLimitedError("read", "too many", "Wait", retry_after=0.001)
-    deployment = Deployment(job_1=[RUNNING, DOWN, limited, RUNNING, DOWN, SUCCEEDED])
-    assert await ended(deployment, JOB) == [JOB]
-
-
-async def test_a_first_reading_that_failed_makes_the_next_a_change() -> None:
-    """Nobody knows what the reader has seen."""
-    deployment = Deployment(job_1=[DOWN, RUNNING, SUCCEEDED])
-    assert await ended(deployment, JOB) == [JOB, JOB]
 
 
 @pytest.mark.parametrize(
@@ -134,12 +130,6 @@ async def test_a_job_that_can_no_longer_be_read_is_told_once_and_again_when_it_c
         f"{JOB}/results",
     ]
     assert [record.levelname for record in caplog.records] == [logged]
-
-
-async def test_a_job_that_is_lost_is_read_rarely() -> None:
-    """A refused key is not tried every few seconds."""
-    beat = Beat()
-    assert beat.after(beat.slowest, beat.lost) == beat.lost == 300.0
 
 
 async def test_a_job_that_is_not_there_is_not_watched() -> None:
@@ -174,21 +164,11 @@ async def test_two_who_come_at_once_share_one_reader() -> None:
     deployment = Deployment(job_1=[QUEUED, QUEUED, RUNNING, SUCCEEDED])
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            watching = Watcher(tasks, deployment.read, deployment.publish, FAST)
+            watching = JobWatcher(tasks, deployment.read, deployment.publish, FAST)
             tasks.start_soon(watching.watch, JOB)
             tasks.start_soon(watching.watch, f"{JOB}/status")
     assert deployment.told == [JOB, f"{JOB}/status"] * 2
     assert len(deployment.reads) == 4
-
-
-async def test_pauses_grow_to_a_limit_and_heed_what_the_deployment_asks() -> None:
-    """2, 3, 4.5 and so on to 30 seconds."""
-    beat, pauses = Beat(), [Beat().first]
-    while pauses[-1] < beat.slowest:
-        pauses.append(beat.after(pauses[-1]))
-    assert pauses == [2.0, 3.0, 4.5, 6.75, 10.125, 15.1875, 22.78125, 30.0]
-    assert beat.after(30.0) == 30.0
-    assert beat.after(2.0, asked_to_wait=77.0) == 77.0
 
 
 @pytest.mark.parametrize(

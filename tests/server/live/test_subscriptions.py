@@ -21,7 +21,7 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.context import AppContext
-from sutro_mcp.server.live.job_watcher import Beat
+from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.settings import Settings
 from tests.support import Era, Talk, talk
 from tests.updates import Updates
@@ -202,13 +202,15 @@ async def test_a_deployment_in_trouble_does_not_keep_anyone_from_watching(era: E
 
 
 async def test_the_same_subscription_made_twice_at_once_is_one() -> None:
-    """Both are answered, and one farewell ends it."""
+    """Both are answered, and one farewell ends it; one to something else does nothing."""
     emulator, job_id = queued()
     transport, updates, uri = Counting(emulator, together=2), Updates(), f"sutro://jobs/{job_id}"
     async with talk(emulator, "legacy", transport=transport, updates=updates) as chat:
+        await unsubscribe(chat, uri)
         async with anyio.create_task_group() as tasks:
             for _ in range(2):
                 tasks.start_soon(subscribe, chat, uri)
+        await unsubscribe(chat, "sutro://jobs/job-1")
         async with updates.watching(chat.client, uri):
             travel(emulator, job_id, 0.5)
             assert await updates.next() == uri
@@ -220,15 +222,6 @@ async def test_the_same_subscription_made_twice_at_once_is_one() -> None:
     assert updates.waiting == 0
 
 
-async def test_an_end_without_a_beginning_is_no_error() -> None:
-    """Whether something else is subscribed to or nothing at all."""
-    emulator, job_id = queued()
-    async with talk(emulator, "legacy") as chat:
-        await unsubscribe(chat, "sutro://jobs/job-1")
-        await subscribe(chat, f"sutro://jobs/{job_id}")
-        await unsubscribe(chat, "sutro://jobs/job-1")
-
-
 async def test_a_connection_that_goes_takes_its_subscriptions_along() -> None:
     """The other one is told, and the deployment is asked for its job alone."""
     emulator, job_id = queued()
@@ -236,7 +229,7 @@ async def test_a_connection_that_goes_takes_its_subscriptions_along() -> None:
     transport, updates = Counting(emulator), Updates()
     connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
     server = build_server(
-        Settings(), lambda: ApiClient(connection, transport=transport), beat=Beat(0.01, 0.02)
+        Settings(), lambda: ApiClient(connection, transport=transport), watching=PollSchedule(0.01, 0.02)
     )
     low = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
     async with low.lifespan(low) as state:

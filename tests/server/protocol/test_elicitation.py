@@ -11,7 +11,6 @@ from mcp.client import ClientRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.types import (
     CallToolResult,
-    ElicitRequest,
     ElicitRequestFormParams,
     ElicitRequestParams,
     ElicitResult,
@@ -41,7 +40,7 @@ class Person:
     """Answers every question alike, and remembers what was shown."""
 
     def __init__(self, answer: ElicitResult | ErrorData, does: Does | None = None) -> None:
-        self._answer = answer
+        self.answer = answer
         self._does = does
         self.shown: list[str] = []
         self.schemas: list[dict[str, Any]] = []
@@ -54,7 +53,7 @@ class Person:
         self.schemas.append(params.requested_schema)
         if self._does is not None:
             await self._does()
-        return self._answer
+        return self.answer
 
 
 @pytest.fixture(params=POLICIES)
@@ -148,32 +147,34 @@ async def test_the_name_of_a_job_cannot_speak_in_the_dialog(emulator: Emulator, 
     assert not FORBIDDEN.search(shown)
 
 
-NOT_GIVEN: dict[str, ElicitResult] = {
-    "declined": NO,
-    "unticked": ElicitResult(action="accept", content={"confirm": False}),
-    "dismissed": ElicitResult(action="cancel"),
-    "empty": ElicitResult(action="accept", content={}),
-    "no-content": ElicitResult(action="accept"),
-    "yes-as-text": ElicitResult(action="accept", content={"confirm": "true"}),
-    "yes-as-number": ElicitResult(action="accept", content={"confirm": 1}),
-    "another-field": ElicitResult(action="accept", content={"ok": True}),
-    "declined-and-ticked": ElicitResult(action="decline", content={"confirm": True}),
-}
+DISMISSED = ElicitResult(action="cancel")
+UNTICKED = ElicitResult(action="accept", content={"confirm": False})
+NOT_GIVEN = [
+    NO,
+    DISMISSED,
+    UNTICKED,
+    ElicitResult(action="accept", content={}),
+    ElicitResult(action="accept"),
+    ElicitResult(action="accept", content={"confirm": "true"}),
+    ElicitResult(action="accept", content={"confirm": 1}),
+    ElicitResult(action="accept", content={"ok": True}),
+    ElicitResult(action="decline", content={"confirm": True}),
+]
 
 
-@pytest.mark.parametrize("answer", NOT_GIVEN.values(), ids=NOT_GIVEN.keys())
-async def test_anything_but_a_clear_yes_sends_nothing(
-    emulator: Emulator, era: Era, policy: Settings, answer: ElicitResult
-) -> None:
+async def test_anything_but_a_clear_yes_sends_nothing(emulator: Emulator, era: Era, policy: Settings) -> None:
     """And says so, with a way on."""
     job_id = emulator.find(RUNNING)
-    async with talk(emulator, era, settings=policy, person=Person(answer)) as chat:
-        said = await chat.call("cancel_job", job_id=job_id)
-        assert said["outcome"] == "refused"
-        assert "nothing was sent" in said["message"]
-        assert "status_after" not in said
-        assert ("confirm=true" in said["next"]) is (policy.cancel == "confirm")
-        assert ("asked anew" in said["next"]) is (policy.cancel == "elicit")
+    person = Person(YES)
+    async with talk(emulator, era, settings=policy, person=person) as chat:
+        for answer in NOT_GIVEN:
+            person.answer = answer
+            said = await chat.call("cancel_job", job_id=job_id)
+            assert said["outcome"] == "refused", answer
+            assert "nothing was sent" in said["message"]
+            assert "status_after" not in said
+            assert ("confirm=true" in said["next"]) is (policy.cancel == "confirm")
+            assert ("asked anew" in said["next"]) is (policy.cancel == "elicit")
         assert cancels(chat) == []
     assert emulator.job(job_id).status == "RUNNING"
 
@@ -195,33 +196,36 @@ async def test_a_decline_is_no_dead_end(emulator: Emulator, era: Era) -> None:
     assert len(person.shown) == 1
 
 
-async def test_under_elicit_the_assistants_word_counts_for_nothing(emulator: Emulator, era: Era) -> None:
-    """The person is asked all the same."""
-    job_id = emulator.find(RUNNING)
+@pytest.mark.parametrize(
+    ("policy_word", "name", "confirm", "questions", "outcome"),
+    [
+        ("elicit", RUNNING, True, 1, "refused"),
+        ("confirm", RUNNING, True, 0, "requested"),
+        ("allow", RUNNING, False, 0, "requested"),
+        ("elicit", "support-ticket-triage", False, 0, "refused"),
+        ("confirm", "forum-moderation-backfill", False, 0, "requested"),
+    ],
+    ids=["word-under-elicit", "word-under-confirm", "allow", "job-has-ended", "job-is-being-cancelled"],
+)
+async def test_a_person_is_asked_when_only_their_word_counts_and_there_is_something_to_stop(
+    emulator: Emulator, era: Era, policy_word: Any, name: str, confirm: bool, questions: int, outcome: str
+) -> None:
+    """The assistant's word replaces theirs under `confirm` only; a finished job is no question."""
     person = Person(NO)
-    async with talk(emulator, era, settings=Settings(cancel="elicit"), person=person) as chat:
-        for _ in range(2):
-            assert (await chat.call("cancel_job", job_id=job_id, confirm=True))["outcome"] == "refused"
-        assert cancels(chat) == []
-    assert len(person.shown) == 2
+    async with talk(emulator, era, settings=Settings(cancel=policy_word), person=person) as chat:
+        answer = await chat.call("cancel_job", job_id=emulator.find(name), confirm=confirm)
+        assert len(cancels(chat)) == (outcome == "requested" and name == RUNNING)
+    assert (answer["outcome"], len(person.shown)) == (outcome, questions)
 
 
-async def test_under_allow_nobody_is_asked(emulator: Emulator, era: Era) -> None:
-    """Also in a host that could."""
-    person = Person(NO)
-    async with talk(emulator, era, settings=Settings(cancel="allow"), person=person) as chat:
-        assert (await chat.call("cancel_job", job_id=emulator.find(RUNNING)))["outcome"] == "requested"
-    assert person.shown == []
-
-
-@pytest.mark.parametrize("confirm", [True, False])
 async def test_under_elicit_a_host_that_cannot_ask_is_refused_with_the_reason(
-    emulator: Emulator, era: Era, confirm: bool
+    emulator: Emulator, era: Era
 ) -> None:
     """Never a fallback to the assistant's word."""
     job_id = emulator.find(RUNNING)
     async with talk(emulator, era, settings=Settings(cancel="elicit")) as chat:
-        answer = await chat.call("cancel_job", job_id=job_id, confirm=confirm)
+        answer = await chat.call("cancel_job", job_id=job_id, confirm=True)
+        assert await chat.call("cancel_job", job_id=job_id) == answer
         assert cancels(chat) == []
     del answer["notice"]
     assert answer == {
@@ -241,16 +245,6 @@ async def test_under_elicit_a_host_that_cannot_ask_is_refused_with_the_reason(
         ),
         "uri": f"sutro://jobs/{job_id}/status",
     }
-
-
-async def test_a_finished_job_is_no_question(emulator: Emulator, era: Era, policy: Settings) -> None:
-    """Nor one that is being cancelled."""
-    person = Person(YES)
-    async with talk(emulator, era, settings=policy, person=person) as chat:
-        for name in ("support-ticket-triage", "forum-moderation-backfill"):
-            assert "no" in (await chat.call("cancel_job", job_id=emulator.find(name)))["message"]
-        assert cancels(chat) == []
-    assert person.shown == []
 
 
 async def test_a_job_that_ends_while_the_person_thinks_is_left_alone(emulator: Emulator, era: Era) -> None:
@@ -290,24 +284,18 @@ async def test_a_host_that_stops_the_call_while_it_asks_has_nothing_sent(
 # The older era: a request of its own
 
 
-@pytest.mark.parametrize(
-    ("policy_word", "words"), [("confirm", "confirm=true"), ("elicit", "asked anew")], ids=POLICIES
-)
-async def test_a_host_that_fails_to_ask_has_nothing_sent(
-    emulator: Emulator, policy_word: Any, words: str
-) -> None:
+async def test_a_host_that_fails_to_ask_has_nothing_sent(emulator: Emulator, policy: Settings) -> None:
     """It said it could."""
     person = Person(ErrorData(code=-32603, message="no window"))
-    async with talk(emulator, "legacy", settings=Settings(cancel=policy_word), person=person) as chat:
+    async with talk(emulator, "legacy", settings=policy, person=person) as chat:
         answer = await chat.call("cancel_job", job_id=emulator.find(RUNNING))
         assert cancels(chat) == []
     assert answer["outcome"] == "refused"
     assert answer["message"] == "The host could not show the user the question; nothing was sent."
-    assert words in answer["next"]
 
 
 async def test_a_question_has_a_time() -> None:
-    """What is not answered by then counts as no; here, the time is none at all."""
+    """No answer by then counts as no; here, the time is none at all."""
     heard: list[Consent | InputRequiredResult] = []
     server = MCPServer("asks", log_level="ERROR")
 
@@ -329,7 +317,7 @@ Responses = dict[str, InputResponse]
 async def asked(
     chat: Talk, job_id: str, responses: Responses | None = None, state: str | None = None
 ) -> InputRequiredResult:
-    """What a round returns that ends with the question."""
+    """The result of a round that ends with the question."""
     result = await again(chat, job_id, responses, state)
     assert isinstance(result, InputRequiredResult)
     return result
@@ -349,20 +337,8 @@ async def again(
         )
 
 
-async def test_the_question_is_the_result_of_the_call(emulator: Emulator) -> None:
-    """One request for input, and a state that tells nothing."""
-    async with talk(emulator, person=Person(YES)) as chat:
-        result = await asked(chat, emulator.find(RUNNING))
-    assert result.input_requests is not None
-    ((key, request),) = result.input_requests.items()
-    assert key == "consent"
-    assert isinstance(request, ElicitRequest)
-    assert result.request_state is not None
-    assert "asked" not in result.request_state
-
-
 async def test_a_yes_is_good_for_the_job_that_was_shown(emulator: Emulator) -> None:
-    """Not for another, not with a state that was made up or changed."""
+    """Once; not for another, not with a state that was made up or changed."""
     job_id, other = emulator.find(RUNNING), emulator.find("nightly-email-classify")
     async with talk(emulator, person=Person(YES)) as chat:
         state = (await asked(chat, job_id)).request_state
@@ -372,45 +348,57 @@ async def test_a_yes_is_good_for_the_job_that_was_shown(emulator: Emulator) -> N
                 await again(chat, target, {"consent": YES}, forged)
             assert caught.value.code == -32602
         assert cancels(chat) == []
-        result = await again(chat, job_id, {"consent": YES}, state)
-        assert isinstance(result, CallToolResult)
+        for _ in range(2):
+            assert isinstance(await again(chat, job_id, {"consent": YES}, state), CallToolResult)
         assert len(cancels(chat)) == 1
 
 
-@pytest.mark.parametrize(
-    "responses",
-    [None, {}, {"other": YES}],
-    ids=["none", "empty", "of-another-question"],
-)
-async def test_without_an_answer_the_question_is_asked_again(
-    emulator: Emulator, responses: Responses | None
-) -> None:
+async def test_without_an_answer_the_question_is_asked_again(emulator: Emulator) -> None:
     """And an answer to no question is none."""
     job_id = emulator.find(RUNNING)
     async with talk(emulator, person=Person(YES)) as chat:
         state = (await asked(chat, job_id)).request_state
-        await asked(chat, job_id, responses, state)
+        no_answers: list[Responses | None] = [None, {}, {"other": YES}]
+        for responses in no_answers:
+            await asked(chat, job_id, responses, state)
         await asked(chat, job_id, {"consent": YES})
         assert cancels(chat) == []
 
 
-async def test_an_answer_of_another_kind_sends_nothing(emulator: Emulator) -> None:
-    """A list of folders is no consent."""
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (NO, "the answer was no"),
+        (DISMISSED, "closed the question"),
+        (UNTICKED, "the answer was no"),
+        (ListRootsResult(roots=[]), "was no answer to it"),
+    ],
+    ids=["no", "dismissed", "unticked", "of-another-kind"],
+)
+async def test_what_is_no_yes_is_final_for_its_question(
+    emulator: Emulator, answer: InputResponse, words: str
+) -> None:
+    """A yes that comes later with the same state counts for nothing; one to a new question does."""
     job_id = emulator.find(RUNNING)
     async with talk(emulator, person=Person(YES)) as chat:
         state = (await asked(chat, job_id)).request_state
-        result = await again(chat, job_id, {"consent": ListRootsResult(roots=[])}, state)
-        assert isinstance(result, CallToolResult)
-        assert "was no answer to it" in text_of(result)
-        assert cancels(chat) == []
-
-
-async def test_the_same_yes_again_sends_nothing_again(emulator: Emulator) -> None:
-    """The job is being cancelled by then."""
-    job_id = emulator.find(RUNNING)
-    async with talk(emulator, person=Person(YES)) as chat:
-        state = (await asked(chat, job_id)).request_state
-        for _ in range(2):
-            result = await again(chat, job_id, {"consent": YES}, state)
+        for response in (answer, YES):
+            result = await again(chat, job_id, {"consent": response}, state)
             assert isinstance(result, CallToolResult)
+            assert words in text_of(result)
+        assert cancels(chat) == []
+        await again(chat, job_id, {"consent": YES}, (await asked(chat, job_id)).request_state)
         assert len(cancels(chat)) == 1
+
+
+async def test_a_no_counts_although_the_job_cannot_be_read(emulator: Emulator) -> None:
+    """The call fails, and the person has answered."""
+    job_id = emulator.find(RUNNING)
+    async with talk(emulator, person=Person(YES)) as chat:
+        state = (await asked(chat, job_id)).request_state
+        emulator.faults.add(Fault.html(502), path="/jobs/*", times=4)
+        for response, words in ((NO, "(502)"), (YES, "the answer was no")):
+            result = await again(chat, job_id, {"consent": response}, state)
+            assert isinstance(result, CallToolResult)
+            assert words in text_of(result)
+        assert cancels(chat) == []

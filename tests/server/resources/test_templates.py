@@ -9,7 +9,7 @@ from mcp.types import ResourceLink
 from sutro_mcp.emulator import Fault
 from tests.support import Era, Talk
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 
 async def test_every_template_is_listed(chat: Talk) -> None:

@@ -11,7 +11,7 @@ from mcp.types import ResourceLink
 from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator, Fault
 from tests.support import Talk, talk, text_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 JOBS = [
     "haiku-smoke-test",

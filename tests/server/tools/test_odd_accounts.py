@@ -9,7 +9,7 @@ from sutro_mcp.emulator import ApiVariant, Emulator, Fault
 from sutro_mcp.settings import Settings
 from tests.support import Talk, talk, text_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 QUOTES = '"' * 400
 LONG = "n" * 80_000

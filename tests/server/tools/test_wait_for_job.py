@@ -18,7 +18,8 @@ from sutro_mcp.api import ApiClient, JobProgress, Status, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
 from sutro_mcp.errors import AuthenticationError, JobNotFoundError, SutroError, UnexpectedReplyError
 from sutro_mcp.server import text_format as text
-from sutro_mcp.server.live.job_wait import Progress, Rhythm, WaitAnswer, wait
+from sutro_mcp.server.live.job_wait import Progress, WaitAnswer, WaitTiming, wait
+from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.settings import Settings
 from tests.support import Era, Talk, talk, text_of
 
@@ -27,7 +28,7 @@ from .test_untrusted_text import FORBIDDEN, HOSTILE
 
 pytestmark = pytest.mark.anyio
 
-FAST = Rhythm(poll=0.01, slowest=0.02, soon=0.01, reopen=0.03, report=0.0, observed=0.0)
+FAST = WaitTiming(PollSchedule(0.01, 0.02), soon=0.01, reopen=0.03, notify=0.0, observed=0.0)
 STILL = Pace.still()
 Lines = Callable[[], AsyncGenerator[bytes]]
 

@@ -57,95 +57,75 @@ async def test_nothing_is_lost_or_invented_between_the_chunks(chunks: list[bytes
     assert found == (whole.split(b"\n") if whole[-1:] not in (b"", b"\n") else whole.split(b"\n")[:-1])
 
 
-@pytest.mark.parametrize(
-    ("line", "kind"),
-    [
-        pytest.param(b'{"jsonrpc":"2.0","id":1,"method":"ping"}', JSONRPCRequest, id="request"),
-        pytest.param(
-            b' {"jsonrpc":"2.0","id":"a","method":"ping","params":{}} \r', JSONRPCRequest, id="blanks"
-        ),
-        pytest.param(b'{"jsonrpc":"2.0","method":"notifications/x"}', JSONRPCNotification, id="notification"),
-        pytest.param(b'{"jsonrpc":"2.0","id":1,"result":{}}', JSONRPCResponse, id="response"),
-        pytest.param(
-            b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}', JSONRPCError, id="error response"
-        ),
-    ],
-)
-async def test_a_message_is_read_as_what_it_is(line: bytes, kind: type[Any]) -> None:
+KINDS: list[tuple[bytes, type[Any]]] = [
+    (b'{"jsonrpc":"2.0","id":1,"method":"ping"}', JSONRPCRequest),
+    (b' {"jsonrpc":"2.0","id":"a","method":"ping","params":{}} \r', JSONRPCRequest),
+    (b'{"jsonrpc":"2.0","method":"notifications/x"}', JSONRPCNotification),
+    (b'{"jsonrpc":"2.0","id":1,"result":{}}', JSONRPCResponse),
+    (b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}', JSONRPCError),
+]
+
+
+async def test_a_message_is_read_as_what_it_is() -> None:
     """All four kinds."""
-    assert isinstance(read_message(line), kind)
+    for line, kind in KINDS:
+        assert isinstance(read_message(line), kind), line
 
 
 DEEP = b'{"jsonrpc":"2.0","id":7,"method":"m","params":{"a":' + b"[" * 300 + b"]" * 300 + b"}}"
 
 
-@pytest.mark.parametrize(
-    ("line", "request_id", "code"),
-    [
-        pytest.param(b"garbage", None, -32700, id="no JSON"),
-        pytest.param(b"\xff\xfe{", None, -32700, id="UTF-16"),
-        pytest.param(
-            b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"m"}', None, -32700, id="byte order mark"
-        ),
-        pytest.param(b"[" * 100_000, None, -32700, id="100,000 brackets"),
-        pytest.param(b'{"jsonrpc":"2.0","id":1,', None, -32700, id="cut"),
-        pytest.param(b"[]", None, -32600, id="batch"),
-        pytest.param(b"[NaN]", None, -32600, id="batch with NaN"),
-        pytest.param(b"7", None, -32600, id="scalar"),
-        pytest.param(b"{}", None, -32600, id="empty object"),
-        pytest.param(b'{"jsonrpc":"1.0","id":3,"method":"m"}', 3, -32600, id="wrong version"),
-        pytest.param(b'{"jsonrpc":"2.0","id":3}', 3, -32600, id="no method"),
-        pytest.param(b'{"jsonrpc":"2.0","id":3,"method":4}', 3, -32600, id="method is a number"),
-        pytest.param(b'{"jsonrpc":"2.0","id":3,"method":"m","params":[]}', 3, -32600, id="params is a list"),
-        pytest.param(b'{"jsonrpc":"2.0","id":"x","method":"m","params":1}', "x", -32600, id="params is 1"),
-        pytest.param(b'{"jsonrpc":"2.0","id":null,"method":"m"}', None, -32600, id="id is null"),
-        pytest.param(b'{"jsonrpc":"2.0","id":1.5,"method":"m"}', None, -32600, id="id is a fraction"),
-        pytest.param(b'{"jsonrpc":"2.0","id":true,"method":"m"}', None, -32600, id="id is true"),
-        pytest.param(b'{"jsonrpc":"2.0","id":[],"method":"m"}', None, -32600, id="id is a list"),
-        pytest.param(
-            b'{"jsonrpc":"2.0","id":4,"method":"m","params":{"a":"\\ud83d"}}', 4, -32600, id="lone surrogate"
-        ),
-        pytest.param(b'{"jsonrpc":"2.0","id":"\\ud83d","method":"m"}', None, -32600, id="id is half a pair"),
-        pytest.param(
-            b'{"jsonrpc":"2.0","id":4,"method":"m","params":{"a":%s}}' % (b"9" * 5_000),
-            4,
-            -32600,
-            id="5,000 digits",
-        ),
-        pytest.param(b'{"jsonrpc":"2.0","id":%s,"method":"m"}' % (b"9" * 5_000), None, -32600, id="huge id"),
-        pytest.param(b'{"jsonrpc":"2.0","id":4,"method":"m","params":{"a":NaN}}', 4, -32600, id="NaN"),
-        pytest.param(
-            b'{"jsonrpc":"2.0","id":4,"method":"m","params":{"a":"\xff"}}', 4, -32600, id="no UTF-8"
-        ),
-        pytest.param(DEEP, 7, -32600, id="300 levels"),
-    ],
-)
-async def test_a_line_that_is_no_message_is_refused_with_its_id_where_it_has_one(
-    line: bytes, request_id: int | str | None, code: int
-) -> None:
+REFUSED: list[tuple[bytes, int | str | None, int]] = [
+    (b"garbage", None, -32700),
+    (b"\xff\xfe{", None, -32700),
+    (b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"m"}', None, -32700),
+    (b"[" * 100_000, None, -32700),
+    (b'{"jsonrpc":"2.0","id":1,', None, -32700),
+    (b"[]", None, -32600),
+    (b"[NaN]", None, -32600),
+    (b"7", None, -32600),
+    (b"{}", None, -32600),
+    (b'{"jsonrpc":"1.0","id":3,"method":"m"}', 3, -32600),
+    (b'{"jsonrpc":"2.0","id":3}', 3, -32600),
+    (b'{"jsonrpc":"2.0","id":3,"method":4}', 3, -32600),
+    (b'{"jsonrpc":"2.0","id":3,"method":"m","params":[]}', 3, -32600),
+    (b'{"jsonrpc":"2.0","id":"x","method":"m","params":1}', "x", -32600),
+    (b'{"jsonrpc":"2.0","id":null,"method":"m"}', None, -32600),
+    (b'{"jsonrpc":"2.0","id":1.5,"method":"m"}', None, -32600),
+    (b'{"jsonrpc":"2.0","id":true,"method":"m"}', None, -32600),
+    (b'{"jsonrpc":"2.0","id":[],"method":"m"}', None, -32600),
+    (b'{"jsonrpc":"2.0","id":4,"method":"m","params":{"a":"\\ud83d"}}', 4, -32600),
+    (b'{"jsonrpc":"2.0","id":"\\ud83d","method":"m"}', None, -32600),
+    (b'{"jsonrpc":"2.0","id":4,"method":"m","params":{"a":%s}}' % (b"9" * 5_000), 4, -32600),
+    (b'{"jsonrpc":"2.0","id":%s,"method":"m"}' % (b"9" * 5_000), None, -32600),
+    (b'{"jsonrpc":"2.0","id":4,"method":"m","params":{"a":NaN}}', 4, -32600),
+    (b'{"jsonrpc":"2.0","id":4,"method":"m","params":{"a":"\xff"}}', 4, -32600),
+    (DEEP, 7, -32600),
+]
+
+
+async def test_a_line_that_is_no_message_is_refused_with_its_id_where_it_has_one() -> None:
     """A host that hears nothing waits for its own time-out."""
-    refusal = read_message(line)
-    assert isinstance(refusal, Refusal)
-    assert (refusal.reply.id, refusal.reply.error.code) == (request_id, code)
-    # As it will be written.
-    assert json.loads(refusal.reply.model_dump_json(by_alias=True, exclude_unset=True))["id"] == request_id
+    for line, request_id, code in REFUSED:
+        refusal = read_message(line)
+        assert isinstance(refusal, Refusal), line[:80]
+        assert (refusal.reply.id, refusal.reply.error.code) == (request_id, code), line[:80]
+        written = json.loads(refusal.reply.model_dump_json(by_alias=True, exclude_unset=True))
+        assert written["id"] == request_id
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        pytest.param(b"", id="nothing"),
-        pytest.param(b" \t\r", id="blanks"),
-        pytest.param(b'{"jsonrpc":"2.0","method":"m","params":[]}', id="malformed notification"),
-        pytest.param(
-            b'{"jsonrpc":"2.0","method":"m","params":{"a":"\\ud83d"}}', id="unreadable notification"
-        ),
-        pytest.param(b'{"jsonrpc":"2.0","id":null,"result":7}', id="malformed reply to nobody"),
-    ],
-)
-async def test_what_asks_for_no_answer_gets_none(line: bytes) -> None:
+SILENT = [
+    b"",
+    b" \t\r",
+    b'{"jsonrpc":"2.0","method":"m","params":[]}',
+    b'{"jsonrpc":"2.0","method":"m","params":{"a":"\\ud83d"}}',
+    b'{"jsonrpc":"2.0","id":null,"result":7}',
+]
+
+
+async def test_what_asks_for_no_answer_gets_none() -> None:
     """JSON-RPC forbids answers to notifications, and to answers."""
-    assert read_message(line) is None
+    assert [read_message(line) for line in SILENT] == [None] * len(SILENT)
 
 
 @pytest.mark.parametrize("result", [b"7", b'{"a":"\\ud83d"}'], ids=["wrong type", "lone surrogate"])
@@ -156,37 +136,27 @@ async def test_a_useless_reply_to_a_question_of_ours_ends_the_question(result: b
     assert message.id == 5
 
 
-def _oversized(head: bytes, tail: bytes) -> Oversized:
-    return Oversized(head + b"x" * 20, b"x" * 20 + tail)
+ENDS: list[tuple[bytes, bytes, int | str | None]] = [
+    (b'{"jsonrpc":"2.0","id":12,"method":"tools/call","params":{"', b'"}}', 12),
+    (b'{ "id" : "a\\"b" , ', b"}", 'a"b'),
+    (b'{"method":"m","params":{"', b'"},"jsonrpc":"2.0","id":12}', 12),
+    (b'{"method":"m","params":{"', b'"},"id":12,"jsonrpc":"2.0"} \r', 12),
+    (b'{"method":"m","params":{"', b'","id":12}}', None),
+    (b'{"params":{"id":12,"', b'"}}', None),
+    (b'{"method":"m","params":{"', b'\\"id\\":12}', None),
+    (b'{"id":"\\ud83d",', b"}", None),
+    (b'{"id":"\\q",', b"}", None),
+    (b"xxxx", b"xxxx", None),
+]
 
 
-@pytest.mark.parametrize(
-    ("head", "tail", "request_id"),
-    [
-        pytest.param(
-            b'{"jsonrpc":"2.0","id":12,"method":"tools/call","params":{"', b'"}}', 12, id="id first"
-        ),
-        pytest.param(b'{ "id" : "a\\"b" , ', b"}", 'a"b', id="text"),
-        pytest.param(b'{"method":"m","params":{"', b'"},"jsonrpc":"2.0","id":12}', 12, id="id last"),
-        pytest.param(
-            b'{"method":"m","params":{"', b'"},"id":12,"jsonrpc":"2.0"} \r', 12, id="id near the end"
-        ),
-        pytest.param(b'{"method":"m","params":{"', b'","id":12}}', None, id="id of something else"),
-        pytest.param(b'{"params":{"id":12,"', b'"}}', None, id="id inside params"),
-        pytest.param(b'{"method":"m","params":{"', b'\\"id\\":12}', None, id="id in a text"),
-        pytest.param(b'{"id":"\\ud83d",', b"}", None, id="id is half a pair"),
-        pytest.param(b'{"id":"\\q",', b"}", None, id="id is no JSON"),
-        pytest.param(b"xxxx", b"xxxx", None, id="no message"),
-    ],
-)
-async def test_a_line_that_is_too_long_is_refused_with_its_id_where_its_ends_tell(
-    head: bytes, tail: bytes, request_id: int | str | None
-) -> None:
+async def test_a_line_that_is_too_long_is_refused_with_its_id_where_its_ends_tell() -> None:
     """Members of the message itself, wherever a host writes them; never an id from inside."""
-    refusal = read_message(_oversized(head, tail))
-    assert isinstance(refusal, Refusal)
-    assert refusal.reply.id == request_id
-    assert f"{MAX_LINE:,} bytes" in refusal.reply.error.message
+    for head, tail, request_id in ENDS:
+        refusal = read_message(Oversized(head + b"x" * 20, b"x" * 20 + tail))
+        assert isinstance(refusal, Refusal), (head, tail)
+        assert refusal.reply.id == request_id, (head, tail)
+        assert f"{MAX_LINE:,} bytes" in refusal.reply.error.message
 
 
 async def test_what_a_refusal_says() -> None:
@@ -194,12 +164,12 @@ async def test_what_a_refusal_says() -> None:
     refusals = [read_message(line) for line in (b"x", b"[]", b"{}", b'{"id":1.5,"method":"m"}', DEEP)]
     assert [refusal.reply.error.message for refusal in refusals if isinstance(refusal, Refusal)] == snapshot(
         [
-            "Parse error: the line is not valid JSON",
-            "Invalid request: send one message per line; batches are not part of this protocol",
+            "Parse error: this is not valid JSON",
+            "Invalid request: send one message at a time; batches are not part of this protocol",
             "Invalid request: this is not a JSON-RPC 2.0 message",
             "Invalid request: an id is a string or a whole number",
             (
-                "Invalid request: the line holds a number, a nesting or a text that JSON between systems may "
+                "Invalid request: it holds a number, a nesting or a text that JSON between systems may "
                 "not have (thousands of digits, hundreds of levels, NaN, half a surrogate pair, bytes that "
                 "are not UTF-8)"
             ),

@@ -13,7 +13,7 @@ NOTE = SessionMessage(JSONRPCNotification(jsonrpc="2.0", method="notifications/x
 
 
 async def test_there_is_no_room_while_too_many_messages_are_unread() -> None:
-    """What is not read stays in memory; what is not asked for does not."""
+    """Unread messages stay in memory, so no more are asked for."""
     send, receive = anyio.create_memory_object_stream[SessionMessage](0)
     async with receive, Outgoing(send) as outgoing, anyio.create_task_group() as tasks:
         for _ in range(255):

@@ -1,0 +1,87 @@
+"""Task groups that raise what was raised, and a cache of what was used last."""
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@asynccontextmanager
+async def task_group() -> "AsyncGenerator[TaskGroup]":
+    """A task group whose first error comes out as itself: anyio wraps even a single one into a group."""
+    failure: Exception | None = None
+    try:
+        async with anyio.create_task_group() as group:
+            try:
+                yield group
+            except Exception as error:
+                failure = error
+                group.cancel_scope.cancel()
+    except ExceptionGroup as errors:
+        failure = failure or errors.exceptions[0]
+    if failure is not None:
+        raise failure
+
+
+@asynccontextmanager
+async def background() -> "AsyncGenerator[TaskGroup]":
+    """A task group for what runs beside the block, and is cancelled when the block ends."""
+    async with task_group() as group:
+        yield group
+        group.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def meanwhile(call: Callable[[], Awaitable[V]]) -> AsyncGenerator[Callable[[], Awaitable[V]]]:
+    """Run `call` beside the block; what the block gets waits for its result, or raises its error."""
+    is_over = anyio.Event()
+    results: list[V] = []
+    failures: list[Exception] = []
+
+    async def run() -> None:
+        try:
+            results.append(await call())
+        except Exception as error:
+            failures.append(error)
+        is_over.set()
+
+    async def result() -> V:
+        await is_over.wait()
+        if failures:
+            raise failures[0]
+        return results[0]
+
+    async with background() as group:
+        group.start_soon(run)
+        yield result
+
+
+class LRU(OrderedDict[K, V]):
+    """A dictionary that drops its least recently used entries: all but `capacity`, by number or `weight`.
+
+    The newest stays, whatever it weighs. Looking an entry up by its key is using it.
+    """
+
+    def __init__(self, capacity: int, weight: Callable[[V], int] = lambda _: 1) -> None:
+        super().__init__()
+        self._capacity = capacity
+        self._weight = weight
+
+    def __getitem__(self, key: K) -> V:
+        value = super().__getitem__(key)
+        self.move_to_end(key)
+        return value
+
+    def __setitem__(self, key: K, value: V) -> None:
+        super().__setitem__(key, value)
+        self.move_to_end(key)
+        while len(self) > 1 and sum(map(self._weight, self.values())) > self._capacity:
+            self.popitem(last=False)

@@ -1,0 +1,129 @@
+"""Conditions that a request over HTTP meets before the SDK sees it.
+
+The SDK (mcp 2.3.0) logs a traceback for a body that ends early, waits for ever for one that does not end,
+repeats what it refuses at any length, answers only the second of two requests with one id, and refuses new
+sessions for half an hour while old ones lie idle.
+"""
+
+import logging
+import math
+
+import anyio
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp.types import JSONRPCRequest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .jsonrpc_lines import NO_MESSAGE, Refusal, read_message, refuse
+
+logger = logging.getLogger(__name__)
+
+SESSIONS = 500
+# No honest call comes near: the longest argument is a query.
+_BODY_BYTES = 1024 * 1024
+_BODY_SECONDS = 20.0
+_VERSION_CHARS = 100
+
+
+class Admission:
+    """An ASGI app that lets whole and lawful requests through to `app`, which serves `sessions`."""
+
+    def __init__(
+        self, app: ASGIApp, sessions: StreamableHTTPSessionManager, security: TransportSecuritySettings
+    ) -> None:
+        self._app = app
+        self._sessions = sessions
+        self._guard = TransportSecurityMiddleware(security)
+        # By session and id, which the SDK compares as text.
+        self._running: set[tuple[str, str]] = set()
+        self._opening = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        response = await self._guard.validate_request(request)
+        if response is None and len(request.headers.get(MCP_PROTOCOL_VERSION_HEADER, "")) > _VERSION_CHARS:
+            response = _refusal(400, refuse(None, "Invalid request: there is no such protocol version"))
+        if response is None and request.method == "POST" and scope["path"] == "/mcp":
+            body = await _body(receive)
+            response = body if isinstance(body, Response) else await self._post(request, body, receive, send)
+        elif response is None:
+            await self._app(scope, receive, send)
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _post(self, request: Request, body: bytes, receive: Receive, send: Send) -> Response | None:
+        """Have a message answered by the SDK, or the refusal of one that it would not answer well."""
+        message = read_message(body)
+        if message is None or isinstance(message, Refusal):
+            return _refusal(400, message or refuse(None, NO_MESSAGE))
+        unread = [body]
+
+        async def replay() -> Message:
+            return {"type": "http.request", "body": unread.pop()} if unread else await receive()
+
+        session = request.headers.get(MCP_SESSION_ID_HEADER)
+        if not isinstance(message, JSONRPCRequest):
+            await self._app(request.scope, replay, send)
+        elif session is not None:
+            key = (session, str(message.id))
+            if key in self._running:
+                why = "Invalid request: a request with this id is still running in this session"
+                return _refusal(400, refuse(message.id, why))
+            self._running.add(key)
+            try:
+                await self._app(request.scope, replay, send)
+            finally:
+                self._running.discard(key)
+        else:
+            opens = message.method == "initialize"
+            self._opening += opens
+            try:
+                if opens:
+                    self._make_room()
+                await self._app(request.scope, replay, send)
+            finally:
+                self._opening -= opens
+        return None
+
+    def _make_room(self) -> None:
+        """Let the sessions that are idle for longest end as if their time were up; never one in use."""
+        sessions = self._sessions._server_instances  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
+        # The SDK gives an idle session a deadline, and takes it back for each request.
+        idle = sorted(
+            (scope.deadline, name, scope)
+            for name, transport in sessions.items()
+            if (scope := transport.idle_scope) is not None and scope.deadline < math.inf
+        )
+        for _, name, scope in idle[: max(len(sessions) + self._opening - SESSIONS, 0)]:
+            del sessions[name]
+            scope.cancel()
+
+
+async def _body(receive: Receive) -> bytes | Response:
+    """The whole body, or the refusal of one that is cut short, too long or too slow."""
+    body = bytearray()
+    with anyio.move_on_after(_BODY_SECONDS):
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                logger.info("a client hung up before its request was complete")
+                return _refusal(400, refuse(None, "Invalid request: the body ended early"))
+            body += message.get("body", b"")
+            if len(body) > _BODY_BYTES:
+                why = f"Invalid request: the body is longer than {_BODY_BYTES:,} bytes"
+                return _refusal(413, refuse(None, why))
+            if not message.get("more_body", False):
+                return bytes(body)
+    logger.warning("a request was not complete after %.0f seconds", _BODY_SECONDS)
+    return _refusal(408, refuse(None, "Invalid request: the body was not complete in time"))
+
+
+def _refusal(status: int, refusal: Refusal) -> Response:
+    # Where a body may be unread, no other request can follow.
+    headers = {} if status == 400 else {"connection": "close"}
+    content = refusal.reply.model_dump_json(by_alias=True, exclude_unset=True)
+    return Response(content, status, headers, media_type="application/json")

@@ -1,0 +1,134 @@
+"""Messages that leave the server can be encoded, hold no secrets, and are short where they are errors."""
+
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, MCPError
+from mcp.types import (
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+)
+
+from sutro_mcp.redaction import MASK
+from sutro_mcp.server.protocol.scrubbing import scrub, scrub_result, scrub_unasked
+from tests.faults.odd_server import Parking, odd_server
+from tests.support import Era, Talk, text_of
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk_canary_0123456789"
+SIGNED = f"https://bucket.example.com/x?X-Amz-Signature={MASK}"
+LONG = "L" * 200_000
+
+
+async def test_secrets_and_half_surrogate_pairs_do_not_leave(
+    era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In answers, errors and progress, although a tool does its best to show them."""
+    monkeypatch.setenv("SUTRO_API_KEY", KEY)
+    heard: list[str | None] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message)
+
+    with anyio.fail_after(20):
+        async with Client(odd_server(Parking()), mode=era) as client:
+            leak = await client.call_tool("leak", {}, progress_callback=hear)
+            half = await client.call_tool("half_a_pair", {})
+            error = await client.call_tool("half_a_pair_in_an_error", {})
+            with pytest.raises(MCPError) as crash:
+                await client.get_prompt("crash")
+    assert text_of(leak) == f"text: {MASK} {SIGNED}"
+    assert leak.structured_content == {
+        "value": f"value: {MASK} {SIGNED}",
+        "header": f"Authorization: Key {MASK}",
+    }
+    # What went through `notifier`; the other message is scrubbed by the writer of stdio only.
+    assert heard[1:] == [f"progress: {MASK} https://bucket.example.com/x?{MASK} \ufffd"]
+    assert text_of(half) == text_of(error) == "<\ufffd>"
+    assert half.structured_content == {"k": ["v\ufffd", {"deep": "\ufffd"}]}
+    assert crash.value.message.startswith("crash failed because of an error in sutro-mcp itself")
+    assert KEY not in str(crash.value.error)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("read_resource", {"uri": f"sutro://jobs/{LONG}"}),
+        ("read_resource", {"uri": f"odd://{LONG}"}),
+        ("read_resource", {"uri": f"sutro://jobs?{LONG}=1"}),
+        ("call_tool", {"name": LONG}),
+        ("call_tool", {"name": "get_job", "arguments": {"job_id": LONG}}),
+        ("call_tool", {"name": "get_job", "arguments": {"job_id": "x", LONG: 1}}),
+        ("call_tool", {"name": "list_jobs", "arguments": {"cursor": LONG}}),
+        ("get_prompt", {"name": LONG}),
+        ("get_prompt", {"name": "spend_report", "arguments": {"period": LONG}}),
+        ("get_prompt", {"name": "spend_report", "arguments": {LONG: "x"}}),
+        ("list_resources", {"cursor": LONG}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+async def test_an_error_quotes_what_was_sent_shortened(
+    chat: Talk, method: str, arguments: dict[str, Any]
+) -> None:
+    """It is read by a model, and paid for."""
+    try:
+        result = await getattr(chat.client, method)(**arguments)
+    except MCPError as error:
+        answer = error.error.model_dump_json()
+    else:
+        assert result.is_error
+        answer = result.model_dump_json()
+    assert 40 < len(answer) < 2_000
+    assert "L" * 21 not in answer[1_000:]
+
+
+def test_a_tool_error_that_is_too_long_says_how_long_it_was() -> None:
+    """And a result is never cut: tools bound their own."""
+    text = {"type": "text", "text": LONG}
+    cut = scrub_result({"content": [text], "isError": True})["content"][0]["text"]
+    assert (len(cut), cut[-17:]) == (1_500, "… [200,000 chars]")
+    assert scrub_result({"content": [text], "isError": False})["content"] == [text]
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ud800": ["\udfff"]}),
+            JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ufffd": ["\ufffd"]}),
+        ),
+        (
+            JSONRPCRequest(jsonrpc="2.0", id=1, method="m", params={"u": f"{SIGNED[:-10]}0123456789abc"}),
+            JSONRPCRequest(jsonrpc="2.0", id=1, method="m", params={"u": SIGNED}),
+        ),
+        (
+            JSONRPCError(
+                jsonrpc="2.0", id=1, error=ErrorData(code=1, message="\ud800", data=["L" * 301] * 2)
+            ),
+            JSONRPCError(jsonrpc="2.0", id=1, error=ErrorData(code=1, message="\ufffd")),
+        ),
+        # The middleware has done it.
+        (
+            JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
+            JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_writer_of_stdio_scrubs_what_the_middleware_did_not_see(
+    message: JSONRPCMessage, expected: JSONRPCMessage
+) -> None:
+    """Each message once."""
+    assert scrub_unasked(message) == expected
+
+
+def test_other_values_pass_unchanged() -> None:
+    """Numbers, truth values and nothing."""
+    value = {"a": [1, 2.5, True, None, "text", ["x"]], "b": {"c": "é😀"}}
+    assert scrub(value) == value

@@ -1,0 +1,163 @@
+"""Broken requests over HTTP are refused in a line, ids are not mixed up, and idle sessions make room."""
+
+import logging
+from contextlib import AsyncExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+
+from sutro_mcp.server.transports import http_admission, streamable_http
+from tests.e2e.http_process import SESSION, legacy, modern
+from tests.e2e.process import INITIALIZE
+
+from .test_streamable_http import LIST_JOBS, Upstream, serving
+
+pytestmark = pytest.mark.anyio
+
+HEAD = b"POST /mcp HTTP/1.1\r\nHost: localhost:1\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds", "answer", "level"),
+    [
+        (b"Content-Length: 50\r\n\r\n{", 20.0, b"", "INFO"),
+        (b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n", 20.0, b"HTTP/1.1 400 ", "WARNING"),
+        (b"Content-Length: 50\r\n\r\n{", 0.01, b"HTTP/1.1 408 ", "WARNING"),
+    ],
+    ids=["cut-short", "mis-chunked", "stays-short"],
+)
+async def test_a_broken_body_costs_a_line_of_the_log_and_no_connection(
+    sent: bytes,
+    seconds: float,
+    answer: bytes,
+    level: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No traceback. The next client is served."""
+    monkeypatch.setattr(http_admission, "_BODY_SECONDS", seconds)
+    async with serving(Upstream().server()) as (url, client):
+        caplog.set_level(logging.INFO)
+        caplog.set_level(logging.INFO, "uvicorn.error")  # which an emulator in this process makes quiet
+        for header in (b"", b"MCP-Protocol-Version: 2026-07-28\r\n"):
+            caplog.clear()
+            address = urlsplit(url)
+            async with await anyio.connect_tcp(address.hostname or "", address.port or 0) as connection:
+                await connection.send(HEAD + header + sent)
+                if not answer:
+                    await connection.send_eof()
+                with anyio.fail_after(10):
+                    reply = b"".join([part async for part in connection])
+            assert reply.startswith(answer)
+            assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == (
+                [level] if level == "WARNING" else []
+            )
+            assert (await client.post(url, **modern("tools/list", {}))).status_code == 200
+        assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_an_id_that_is_running_is_refused_and_can_be_used_afterwards() -> None:
+    """The SDK would answer only the later request of the two."""
+    upstream = Upstream()
+    async with serving(upstream.server()) as (url, client):
+        session = (await client.post(url, **legacy("initialize", INITIALIZE))).headers[SESSION]
+        other = (await client.post(url, **legacy("initialize", INITIALIZE))).headers[SESSION]
+        same_id = legacy("tools/list", {}, session)
+        async with anyio.create_task_group() as tasks:
+            with anyio.CancelScope() as calling:
+
+                async def ask_again() -> None:
+                    await upstream.asked.wait()
+                    refused = await client.post(url, **same_id)
+                    assert (refused.status_code, refused.json()) == (
+                        400,
+                        {
+                            "jsonrpc": "2.0",
+                            "id": 1,
+                            "error": {
+                                "code": -32600,
+                                "message": "Invalid request: a request with this id is still running in this "
+                                "session",
+                            },
+                        },
+                    )
+                    elsewhere = await client.post(url, **legacy("tools/list", {}, other))
+                    assert elsewhere.status_code == 200
+                    calling.cancel()
+
+                tasks.start_soon(ask_again)
+                await client.post(url, **legacy("tools/call", LIST_JOBS, session))
+        with anyio.fail_after(10):
+            await upstream.given_up.wait()
+            while (await client.post(url, **same_id)).status_code == 400:
+                await anyio.lowlevel.checkpoint()
+
+
+async def test_the_session_that_is_idle_for_longest_makes_room_and_open_ones_never_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where all are open, new clients and the health check are told that the server is full."""
+    for module in (http_admission, streamable_http):
+        monkeypatch.setattr(module, "SESSIONS", 3)
+    async with serving(Upstream().server()) as (url, client), AsyncExitStack() as open_streams:
+
+        async def initialize() -> str:
+            reply = await client.post(url, **legacy("initialize", INITIALIZE))
+            return reply.headers[SESSION] if reply.status_code == 200 else ""
+
+        async def listen(session: str) -> None:
+            headers = {"accept": "text/event-stream", SESSION: session}
+            await open_streams.enter_async_context(client.stream("GET", url, headers=headers))
+
+        async def is_open(session: str) -> bool:
+            return (await client.post(url, **legacy("tools/list", {}, session))).status_code == 200
+
+        async def is_well() -> bool:
+            return (await client.get(url.removesuffix("/mcp") + "/healthz")).status_code == 200
+
+        listening, used, idle = [await initialize() for _ in range(3)]
+        await listen(listening)
+        assert await is_open(used)
+        new = await initialize()
+        assert [await is_open(session) for session in (listening, used, idle, new)] == [
+            True,
+            True,
+            False,
+            True,
+        ]
+        for _ in range(3):
+            assert await is_well()
+        # The check took the place of the one idle for longest, and gave it back.
+        assert [await is_open(session) for session in (listening, used, new)] == [True, False, True]
+        await listen(new)
+        await listen(await initialize())
+        assert await initialize() == ""
+        assert not await is_well()
+
+
+def of_version(version: str) -> dict[str, Any]:
+    """A request of 2026 that names this version in its header and its body."""
+    request = modern("tools/list", {})
+    request["headers"]["mcp-protocol-version"] = version
+    request["json"]["params"]["_meta"] = {"io.modelcontextprotocol/protocolVersion": version}
+    return request
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (of_version("9" * 8_000), 400),
+        ({**legacy("m", {}), "json": {"L" * 5_000: 1, "id": {"a": "L" * 5_000}}}, 400),
+        ({**legacy("m", {}), "json": {"a": "L" * 1_100_000}}, 413),
+    ],
+    ids=["version", "no-message", "too-long"],
+)
+async def test_a_refusal_before_the_protocol_is_short(request_: dict[str, Any], status: int) -> None:
+    """The SDK repeats what it does not understand."""
+    async with serving(Upstream().server()) as (url, client):
+        reply = await client.post(url, **request_)
+    assert reply.status_code == status
+    assert 80 < len(reply.text) < 2_000
+    assert reply.json()["error"]["code"] == -32600
