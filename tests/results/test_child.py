@@ -54,7 +54,7 @@ def test_an_error_of_ours_is_sent_in_its_parts(tmp_path: Path) -> None:
     (reply,) = ask(reader_tasks(), request_for(outputs(tmp_path, "a"), PageRequest(offset=1)))
 
     assert reply["error"]["type"] == "InvalidArgumentError"
-    assert reply["error"]["parts"][1:] == ["it has 1 rows, numbered from 0", "Use an offset below 1"]
+    assert reply["error"]["parts"][1:] == ["it has 1 row, numbered from 0", "Use an offset below 1"]
 
 
 def test_any_other_failure_is_a_crash_and_the_next_request_is_answered(

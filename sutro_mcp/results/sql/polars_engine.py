@@ -9,7 +9,7 @@ import re
 
 import polars as pl
 
-from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results.request_models import Cell, Page, QueryRequest
 
 # The same budgets as those of a page, kept by the same means.
@@ -86,14 +86,13 @@ def _fit(
     fitted = fit(names, rows, request.max_chars, max(_MAX_CELL, _CELLS // max(len(rows), 1)))
     notes: list[str] = []
     if fitted.cuts:
-        notes.append(
-            f"{fitted.cuts} cells cut to {fitted.cell_chars} characters (select fewer rows or columns)"
-        )
+        cut = f"{counted(fitted.cuts, 'cell')} cut to {fitted.cell_chars} characters"
+        notes.append(f"{cut} (select fewer rows or columns)")
     if row_count > len(fitted.rows):
         left = row_count - len(fitted.rows)
-        notes.append(f"{left:,} rows not shown (limit goes up to 1,000; OFFSET skips rows)")
-    if len(names) > len(fitted.columns):
-        notes.append(f"{len(names) - len(fitted.columns)} columns not shown (select those you need)")
+        notes.append(f"{counted(left, 'row')} not shown (limit goes up to 1,000; OFFSET skips rows)")
+    if unshown := len(names) - len(fitted.columns):
+        notes.append(f"{counted(unshown, 'column')} not shown (select those you need)")
     return Page(columns=fitted.columns, rows=fitted.rows, row_count=row_count, offset=0), notes
 
 

@@ -70,16 +70,16 @@ class Worker:
                 message = request_for(artifact, request)
                 reply = await self._converse(child, message, source, on_rows, prefetch)
             except TimeoutError:
-                await self.aclose()
+                await self._stop()
                 raise failed(f"it took more than {self.patience:g} seconds") from None
             except BROKEN:
                 # A dying one needs a moment to tell why.
                 end = "could not be started" if child is None else f"stopped ({await child.end(1)})"
-                await self.aclose()
+                await self._stop()
                 raise failed(f"{process} {end}") from None
             except BaseException:
                 # Half way through: the pipe holds half a conversation.
-                await self.aclose()
+                await self._stop()
                 raise
         if isinstance(reply, SutroError):
             raise reply
@@ -93,9 +93,7 @@ class Worker:
 
     async def aclose(self) -> None:
         """Stop the process, if any."""
-        child, self._child = self._child, None
-        if child is not None:
-            await child.end()
+        await self._stop()
 
     async def _converse(
         self,
@@ -137,10 +135,15 @@ class Worker:
 
     async def _running(self) -> Child:
         if self._child is not None and not self._child.is_running:
-            await self.aclose()
+            await self._stop()
         if self._child is None:
             self._child = await Child.start(self._kind)
         return self._child
+
+    async def _stop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            await child.end()
 
 
 class QueryRunner:

@@ -124,7 +124,7 @@ def test_long_cells_are_cut_and_say_how_long_they_are(tmp_path: Path) -> None:
     """The reader learns what to pass to see more."""
     answer = page(outputs(tmp_path, "x" * 12_345, "short"), max_cell_chars=30)
     assert answer.rows == [["x" * 14 + "… [12,345 chars]"], ["short"]]
-    assert answer.shortened == "1 cells cut to 30 characters (raise max_cell_chars, or name fewer columns)"
+    assert answer.shortened == "1 cell cut to 30 characters (raise max_cell_chars, or name fewer columns)"
 
 
 def test_a_page_ends_early_at_a_whole_row(tmp_path: Path) -> None:

@@ -411,7 +411,7 @@ async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
 
 async def has_noticed_the_end_of(pid: int) -> None:
     """Returns when asyncio knows that the process has ended."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while await anyio.Path(f"/proc/{pid}").exists():
             pass
         # On Python 3.11 a thread waits for each process and tells the loop.
