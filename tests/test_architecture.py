@@ -31,7 +31,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
     "results": (
         {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
-        {"polars", "pydantic", "pydantic_core", "anyio", "pandas"},
+        {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
     "sutro_client": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
     "server": (
@@ -78,7 +78,12 @@ ORDER = {
         "< resources extensions prompts < build"
     ),
 }
-OWNERS = {"mcp": {"server", "demo"}, "httpx": {"api"}, "polars": {"results", "emulator", "sutro_client"}}
+OWNERS = {
+    "mcp": {"server", "demo"},
+    "httpx": {"api"},
+    "polars": {"results", "emulator", "sutro_client"},
+    "duckdb": {"results"},
+}
 
 
 def _modules() -> list[Path]:
@@ -184,9 +189,9 @@ def test_the_tree_can_be_looked_through() -> None:
         ("import sutro_mcp, sutro_mcp.cli", ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"]),
         (
             "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
-            ["polars", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],
+            ["polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],
         ),
-        ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "pandas", "mcp"]),
+        ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
         ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
     ],

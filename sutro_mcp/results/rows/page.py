@@ -16,8 +16,9 @@ from sutro_mcp.results.request_models import LocalArtifact, Page, PageRequest
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, visible
 
+from .artifact_frame import times_as_text
 from .char_budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, fit
-from .json_values import cell, parse_object, times_as_text
+from .json_values import cell, parse_object
 from .reader import Rows, open_rows
 
 _MAX_LISTED = 4_000

@@ -16,7 +16,8 @@ from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.file_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import Channel, StoppedError
 
-from .columns import arrangement, read_artifact, unreadable
+from .artifact_frame import read_artifact
+from .columns import arrangement, unreadable
 
 # Files whose footer and pages are remembered from one task to the next.
 _MOST_FILES = 8

@@ -5,7 +5,7 @@ every start-up half a second of CPU; so it lives in processes of its own. A dead
 that met it and nothing to the next.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -15,7 +15,15 @@ from pydantic import BaseModel
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import SutroError, WorkerError
 from sutro_mcp.results.cache.byte_ranges import ByteRange
-from sutro_mcp.results.request_models import Loaded, LoadRequest, LocalArtifact, Page, QueryRequest, Request
+from sutro_mcp.results.request_models import (
+    Loaded,
+    LoadRequest,
+    LocalArtifact,
+    Page,
+    QueryRequest,
+    Request,
+    SqlTable,
+)
 
 from .process import BROKEN, Child, Kind
 from .protocol import answer_in, request_for
@@ -149,24 +157,25 @@ class Worker:
 class QueryRunner:
     """Runs queries one after another, each in a process that can open nothing and is gone with the answer.
 
-    SQL is written by a model that may be misled. Not side by side: each may take some gigabytes.
+    SQL is written by a model that may be misled. Not side by side: each may take half a gigabyte.
     """
 
-    def __init__(self, *, load_seconds: float = 120.0, query_seconds: float = 8.0) -> None:
-        """The longest that loading the artifact and running the SQL may take."""
+    def __init__(self, *, load_seconds: float = 20.0, query_seconds: float = 30.0) -> None:
+        """The longest that getting ready and running the SQL may take."""
         self._load_seconds = load_seconds
         self._query_seconds = query_seconds
         self._lock = anyio.Lock()
 
-    async def run(self, artifact: LocalArtifact, request: QueryRequest) -> Page:
+    async def run(self, tables: Mapping[str, SqlTable], request: QueryRequest) -> Page:
         """The page. Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError
-        when the artifact is not there any more.
+        when an artifact is not there any more.
         """
+        artifact = tables["results"].artifact
         check_platform()
         async with self._lock:
             worker = Worker("query", self._load_seconds)
             try:
-                await worker.run(artifact, LoadRequest(), Loaded)
+                await worker.run(artifact, LoadRequest(tables=dict(tables)), Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds
                 return await worker.run(artifact, request, Page)

@@ -7,11 +7,13 @@ from pydantic import Field
 
 from sutro_mcp.errors import counted
 from sutro_mcp.results import Cell, QueryRequest
+from sutro_mcp.results.sql.sql_engine import DIALECT
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
 from sutro_mcp.server.text_format import fenced, table
+from sutro_mcp.settings import Settings
 
 from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault
 from .tool import reply, tool
@@ -29,7 +31,11 @@ class QueryAnswer(ToolAnswer):
     rows: Annotated[list[list[Cell]], Field(description="Cells in the order of columns")]
 
 
-@tool("Query a job's results with SQL")
+def _with_dialect(_settings: Settings, docstring: str) -> str:
+    return docstring.format(dialect=DIALECT)
+
+
+@tool("Query a job's results with SQL", describe=_with_dialect)
 async def query_job_results(
     ctx: Ctx,
     job_id: JobId,
@@ -38,10 +44,11 @@ async def query_job_results(
     include_cumulative_logprobs: OffByDefault = False,
     limit: Annotated[int, Field(description="Rows shown (default 50)", ge=1, le=1000)] = _DEFAULT_LIMIT,
 ) -> Annotated[CallToolResult, QueryAnswer]:
-    """Run one SELECT (polars SQL, WITH allowed) over a SUCCEEDED job's results, table "results".
+    """Run one SELECT ({dialect}, WITH allowed) over a SUCCEEDED job's results, table "results".
 
     For groups and filters that get_job_results lacks. Columns: row (from 0), one per JSON field (nested:
-    "vendor.name", quoted), inference_result (raw). A mistake is answered with all columns and types.
+    "vendor.name", quoted), inference_result (raw). DESCRIBE results lists columns and types, and so does the
+    answer to a mistake.
     """
     app = app_of(ctx)
     spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)

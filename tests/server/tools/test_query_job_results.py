@@ -42,7 +42,7 @@ async def test_inputs_are_a_column_when_asked_for(chat: Talk) -> None:
     assert "rows not shown (limit goes up to 1,000; OFFSET skips rows)" in answer["shortened"]
     assert answer["shortened"] in await chat.text("query_job_results", **ask, include_inputs=True)
     refusal = await chat.refusal("query_job_results", **ask)
-    assert "unable to find column 'inputs'\" (include_inputs=true adds it)" in refusal
+    assert 'there is no column "inputs" (include_inputs=true adds it)' in refusal
 
 
 @pytest.mark.parametrize("more", [{}, {"limit": 1000}])
@@ -73,8 +73,8 @@ async def test_the_rows_are_those_of_the_pages(chat: Talk) -> None:
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("SELECT nope FROM results", "unable to find column 'nope'"),
-        ("SELECT * FROM read_csv('/etc/passwd')", "read_csv is not allowed"),
+        ("SELECT lable FROM results", 'there is no column "lable"; the nearest names are "label"'),
+        ("SELECT * FROM read_csv('/etc/passwd')", "SQL can read the tables listed here and nothing else"),
         ("DROP TABLE results", "it has to be one SELECT"),
         ("", "it has to be one SELECT"),
     ],
@@ -85,8 +85,8 @@ async def test_wrong_sql_lists_the_columns(chat: Talk, sql: str, words: str) -> 
     refusal = await chat.refusal("query_job_results", job_id=job_id, sql=sql)
     assert words in refusal
     assert refusal.endswith(
-        'The columns of results are "row" integer, "label" text, "at" text, "at.x" integer, '
-        '"inference_result" text.'
+        'The columns of results are "row" BIGINT, "label" VARCHAR, "at" STRUCT(x BIGINT), "at.x" BIGINT, '
+        '"inference_result" VARCHAR.'
     )
     assert "/" not in refusal
 
