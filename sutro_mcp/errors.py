@@ -112,7 +112,16 @@ class RateLimitedError(TemporaryError):
 
 
 class ServiceUnavailableError(TemporaryError):
-    """The deployment or a gateway in front of it failed (5xx, 524)."""
+    """The deployment or a gateway in front of it failed (5xx, 524).
+
+    `retry_after` is the number of seconds to wait, if that is known.
+    """
+
+    def __init__(
+        self, doing: str, happened: str, next_step: str, *, retry_after: float | None = None
+    ) -> None:
+        self.retry_after = retry_after
+        super().__init__(doing, happened, next_step)
 
 
 class ConnectionFailedError(TemporaryError):
@@ -133,6 +142,11 @@ class ArtifactChangedError(TemporaryError):
 
 class UnexpectedReplyError(SutroError):
     """The deployment answered with something that the contract does not allow."""
+
+    def __init__(
+        self, doing: str, happened: str, next_step: str = "Call again; if it stays, report it"
+    ) -> None:
+        super().__init__(doing, happened, next_step)
 
 
 class IncompleteReplyError(UnexpectedReplyError):

@@ -179,7 +179,7 @@ def test_the_tree_can_be_looked_through() -> None:
         assert len(path.read_text("utf-8").splitlines()) <= 400, path
     named = [path for path in _modules() if not path.name.startswith("__")]
     crowded = {folder.name for folder, n in Counter(path.parent for path in named).items() if n > 14}
-    assert crowded - {"api"} == set()  # it is being sorted
+    assert crowded == set()
     assert {name: n for name, n in Counter(path.name for path in named).items() if n > 1} == {}
 
 

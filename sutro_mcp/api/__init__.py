@@ -7,23 +7,19 @@ part of what a server start costs, and its first answer needs none of it.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .job_ids import is_addressable, job_segment
 from .models import (
-    AuthReply,
+    EMPTY_PAGES,
     CancelReply,
     Failure,
     Job,
-    JobPage,
+    JobProgress,
     JobStatus,
-    ProgressEvent,
-    Quota,
     Status,
 )
-from .paging import EMPTY_PAGES
-from .urls import job_segment
 
 if TYPE_CHECKING:
     from sutro_mcp.api.artifact.ranges import RemoteArtifact
-    from sutro_mcp.api.artifact.results_routes import DownloadedFile
 
     from .client import ApiClient
     from .credentials import ApiKey, Connection, resolve_connection
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
 _LATER = {
     "ApiClient": "client",
     "ApiKey": "credentials",
-    "DownloadedFile": "artifact.results_routes",
     "Connection": "credentials",
     "RemoteArtifact": "artifact.ranges",
     "resolve_connection": "credentials",
@@ -41,18 +36,15 @@ __all__ = [
     "EMPTY_PAGES",
     "ApiClient",
     "ApiKey",
-    "AuthReply",
     "CancelReply",
     "Connection",
-    "DownloadedFile",
     "Failure",
     "Job",
-    "JobPage",
+    "JobProgress",
     "JobStatus",
-    "ProgressEvent",
-    "Quota",
     "RemoteArtifact",
     "Status",
+    "is_addressable",
     "job_segment",
     "resolve_connection",
 ]

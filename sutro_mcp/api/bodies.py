@@ -19,7 +19,6 @@ from .network_errors import mapped
 
 _STEP = 64 * 1024
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-_AGAIN = "Call again; if it stays, report it"
 
 
 async def chunks(
@@ -39,16 +38,16 @@ async def chunks(
                 break
             received += len(data)
             if expected is not None and received > expected:
-                raise _incomplete(doing, "the reply is longer than announced")
+                raise IncompleteReplyError(doing, "the reply is longer than announced")
             for part in unpack.feed(data) if unpack else (data,):
                 given += len(part)
                 if given > cap:
                     raise _too_large(doing, cap)
                 yield part
     if expected is not None and received < expected:
-        raise _incomplete(doing, f"the reply ended after {received:,} of {expected:,} bytes")
+        raise IncompleteReplyError(doing, f"the reply ended after {received:,} of {expected:,} bytes")
     if unpack and not unpack.whole:
-        raise _incomplete(doing, "the compressed reply ended early")
+        raise IncompleteReplyError(doing, "the compressed reply ended early")
 
 
 async def read_whole(response: httpx.Response, doing: str, cap: int) -> bytes:
@@ -74,7 +73,7 @@ def content_length(response: httpx.Response, doing: str) -> int | None:
     if value is None:
         return None
     if not (value.isascii() and value.isdigit() and len(value) < 19):
-        raise UnexpectedReplyError(doing, "the reply announces a length that is not a number", _AGAIN)
+        raise UnexpectedReplyError(doing, "the reply announces a length that is not a number")
     return int(value)
 
 
@@ -89,9 +88,9 @@ def parse_object(body: bytes, doing: str) -> dict[str, object]:
         )
     except (ValueError, RecursionError):
         # `from None`: the text of these errors repeats the body.
-        raise UnexpectedReplyError(doing, "the reply is not valid JSON", _AGAIN) from None
+        raise UnexpectedReplyError(doing, "the reply is not valid JSON") from None
     if not isinstance(value, dict):
-        raise UnexpectedReplyError(doing, "the reply is JSON but not an object", _AGAIN)
+        raise UnexpectedReplyError(doing, "the reply is JSON but not an object")
     return cast("dict[str, object]", value)
 
 
@@ -112,9 +111,9 @@ class _Unpacker:
             try:
                 part = self._stream.decompress(data, _STEP)
             except zlib.error:
-                raise _incomplete(self._doing, "the reply is compressed in a broken way") from None
+                raise IncompleteReplyError(self._doing, "the reply is compressed in a broken way") from None
             if self._stream.unused_data:
-                raise _incomplete(self._doing, "something follows the compressed reply")
+                raise IncompleteReplyError(self._doing, "something follows the compressed reply")
             data = self._stream.unconsumed_tail
             # A full step may leave output inside zlib although all input is used up.
             more = bool(data) or len(part) == _STEP
@@ -127,7 +126,7 @@ def _unpacker(response: httpx.Response, doing: str) -> _Unpacker | None:
         return None
     if encoding not in _WINDOW_BITS:
         raise UnexpectedReplyError(
-            doing, "the reply is compressed in a way that was not asked for and is not supported", _AGAIN
+            doing, "the reply is compressed in a way that was not asked for and is not supported"
         )
     return _Unpacker(_WINDOW_BITS[encoding], doing)
 
@@ -136,10 +135,6 @@ def _too_large(doing: str, cap: int) -> ReplyTooLargeError:
     return ReplyTooLargeError(
         doing, f"the reply is larger than {cap:,} bytes", "Ask for less, or report it if that is not possible"
     )
-
-
-def _incomplete(doing: str, happened: str) -> IncompleteReplyError:
-    return IncompleteReplyError(doing, happened, _AGAIN)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

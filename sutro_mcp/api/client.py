@@ -1,6 +1,6 @@
 """The Sutro API as one typed method per endpoint."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,6 +8,7 @@ from typing import Self
 import anyio
 import httpx
 
+from sutro_mcp.api.artifact.part_file import OnBytes
 from sutro_mcp.api.artifact.ranges import RemoteArtifact
 from sutro_mcp.api.artifact.results_routes import DownloadedFile, Results
 from sutro_mcp.errors import (
@@ -23,11 +24,26 @@ from sutro_mcp.results_spec import ResultsSpec
 
 from .credentials import Connection
 from .http import Http, T
-from .models import AuthReply, CancelReply, Job, JobPage, JobStatus, Quota, read_object, read_text
+from .job_ids import job_segment
+from .models import (
+    EMPTY_PAGES,
+    AuthReply,
+    CancelReply,
+    Job,
+    JobPage,
+    JobStatus,
+    Quota,
+    is_authenticated,
+    read_job,
+    read_list,
+    read_object,
+    read_page,
+    read_status,
+    read_text,
+)
 from .network_errors import NEVER_SENT
-from .paging import every_job
-from .parsing import is_authenticated, read_job, read_list, read_page, read_status
-from .progress_stream import ProgressEvent, events
+from .progress_stream import JobProgress, events
+from .retries import CircuitOpenError
 from .routes import (
     AUTH_CHECK,
     CANCEL_JOB,
@@ -41,9 +57,8 @@ from .routes import (
     Route,
 )
 from .status_errors import RouteUnknownError
-from .urls import job_segment
 
-_REPORT = "Call again; if it stays, report it"
+_MOST_PAGES = 10_000
 
 
 class ApiClient:
@@ -91,9 +106,34 @@ class ApiClient:
         params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
         return await self._http.json(LIST_JOBS, "list jobs", read_page, params=params)
 
-    def iter_jobs(self, page_size: int = 100) -> AsyncIterator[Job]:
-        """All jobs, newest first, page by page, each once."""
-        return every_job(lambda cursor: self.list_jobs_page(page_size, cursor))
+    async def iter_jobs(self, page_size: int = 100) -> AsyncGenerator[Job]:
+        """All jobs, newest first, page by page, each once.
+
+        A null, missing, empty or repeated cursor ends the list. Raises UnexpectedReplyError if nothing does.
+        """
+        seen_cursors: set[str] = set()
+        seen_jobs: set[str] = set()
+        cursor: str | None = None
+        empty_pages = 0
+        for _ in range(_MOST_PAGES):
+            page = await self.list_jobs_page(page_size, cursor)
+            empty_pages = 0 if page.jobs else empty_pages + 1
+            if empty_pages == EMPTY_PAGES:
+                break
+            for job in page.jobs:
+                # Jobs submitted meanwhile push others onto the next page.
+                if job.job_id not in seen_jobs:
+                    seen_jobs.add(job.job_id)
+                    yield job
+            cursor = page.next_cursor
+            if not cursor or cursor in seen_cursors:
+                return
+            seen_cursors.add(cursor)
+        raise UnexpectedReplyError(
+            "list jobs",
+            f"the list did not end: there were {_MOST_PAGES:,} pages, or {EMPTY_PAGES} empty ones in a row",
+            "Narrow the question, for example by date; if it stays, report it",
+        )
 
     async def get_job(self, job_id: str) -> Job:
         """Everything the deployment says about one job."""
@@ -102,7 +142,7 @@ class ApiClient:
         def read(reply: dict[str, object]) -> Job:
             job = read_job(reply.get("job"), doing)
             if job.job_id != job_id:
-                raise UnexpectedReplyError(doing, "the deployment answered for another job", _REPORT)
+                raise UnexpectedReplyError(doing, "the deployment answered for another job")
             return job
 
         return await self._about_job(GET_JOB, doing, job_id, read)
@@ -124,7 +164,7 @@ class ApiClient:
         def read(reply: dict[str, object]) -> CancelReply:
             cancelled = reply.get("cancelled")
             if not isinstance(cancelled, bool):
-                raise UnexpectedReplyError(doing, "the reply does not say whether it was accepted", _REPORT)
+                raise UnexpectedReplyError(doing, "the reply does not say whether it was accepted")
             return CancelReply(accepted=cancelled, message=read_text(reply.get("message")))
 
         try:
@@ -140,7 +180,7 @@ class ApiClient:
             ServiceUnavailableError,
             UnexpectedReplyError,
         ) as error:
-            if isinstance(error.__cause__, NEVER_SENT):
+            if isinstance(error, CircuitOpenError) or isinstance(error.__cause__, NEVER_SENT):
                 raise
             raise type(error)(
                 doing,
@@ -167,7 +207,7 @@ class ApiClient:
         spec: ResultsSpec,
         directory: Path,
         *,
-        on_bytes: Callable[[int, int | None], None] | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> DownloadedFile:
         """The results of a job as a new private file in `directory`, by whatever route the deployment has.
 
@@ -194,7 +234,7 @@ class ApiClient:
             raise InvalidArgumentError(spec.doing, "the destination is a folder", "Name a file in it")
         return await self._results.save(spec, destination)
 
-    async def stream_job_progress(self, job_id: str) -> AsyncGenerator[ProgressEvent]:
+    async def stream_job_progress(self, job_id: str) -> AsyncGenerator[JobProgress]:
         """Updates of a job as they happen. Ends with the stream, which may be before the job does."""
         doing = f"follow {_checked(job_id)}"
         response = await self._http.open(STREAM_PROGRESS, doing, job_id)

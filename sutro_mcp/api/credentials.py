@@ -2,7 +2,8 @@
 
 A key belongs to exactly one deployment, so URL and key are taken as a pair from one source: the arguments,
 the environment, or the official SDK's file. What is half set stays half set and is reported; a key is never
-sent to a URL that came from somewhere else. A blank value and a literal `${user_config.…}` count as unset,
+sent to a URL that came from somewhere else. Files are opened without blocking and read up to a limit, because
+anything may lie in their place. A blank value and a literal `${user_config.…}` count as unset,
 because desktop hosts pass both for optional fields their user left empty. (The official SDK counts a blank
 variable as set; there it hides the file.)
 """
@@ -10,10 +11,12 @@ variable as set; there it hides the file.)
 import hashlib
 import hmac
 import json
+import logging
 import os
 import re
+import stat
+import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -22,18 +25,23 @@ from urllib.parse import urlsplit
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.redaction import protect
 
-from .urls import DEFAULT_URL, is_loopback, normalise_base_url
+from .addresses import DEFAULT_URL, is_loopback, normalise_base_url
 
 _CONNECT = "connect to Sutro"
 _URL, _KEY, _KEY_FILE = "SUTRO_API_URL", "SUTRO_API_KEY", "SUTRO_API_KEY_FILE"
 _CONFIG = "~/.sutro/config.json"
 _KEY_FILE_CAP = 10 * 1024
 _CONFIG_CAP = 1024 * 1024
+_PIPE_SECONDS = 5.0
 _KEY_CHARS = re.compile(r"[\x21-\x7e]{1,512}")
 
 
-class _TooLargeError(ValueError):
-    """A file holds more than a key or a configuration can."""
+logger = logging.getLogger(__name__)
+_warned: set[Path] = set()
+
+
+class _UnusableError(ValueError):
+    """A file holds no key or configuration; the text says why, and repeats nothing of it."""
 
 
 class ApiKey:
@@ -194,12 +202,13 @@ def _from_key_file(name: str | None) -> _Value | None:
     if path is None:
         return None
     try:
-        text = _read(Path(path.text), _KEY_FILE_CAP)
+        data = _read(Path(path.text), _KEY_FILE_CAP, pipe_allowed=True)
+        text = data.decode(json.detect_encoding(data))
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             _CONNECT,
             f"the file named by {_KEY_FILE} cannot be used ({_why(error)})",
-            f"Point {_KEY_FILE} to a readable file that holds nothing but the key",
+            f"Point {_KEY_FILE} to a readable file or pipe that holds nothing but the key",
         ) from None
     return _Value(text, _KEY_FILE)
 
@@ -211,41 +220,83 @@ def _from_file(home: Path | None) -> _Pair:
     except RuntimeError:  # a container's user may have no home at all
         return _Pair(None, None)
     try:
-        text = _read(path, _CONFIG_CAP)
-        _tighten(path)
-        loaded: object = json.loads(text)
+        config = _fields(_read(path, _CONFIG_CAP))
     except (FileNotFoundError, NotADirectoryError):
         return _Pair(None, None)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             _CONNECT, f"{_CONFIG} cannot be used ({_why(error)})", f"Run `sutro login` again, or set {_KEY}"
         ) from None
-    config = cast("dict[str, object]", loaded) if isinstance(loaded, dict) else {}
-    url = _present(config.get("api_url"), _CONFIG) or _present(config.get("base_url"), _CONFIG)
-    return _Pair(url, _present(config.get("api_key"), _CONFIG))
+    url = _present(config["api_url"], _CONFIG) or _present(config["base_url"], _CONFIG)
+    return _Pair(url, _present(config["api_key"], _CONFIG))
 
 
-def _tighten(path: Path) -> None:
-    """Owner-only modes for file and folder, as the official SDK does; a read-only home is left as it is."""
-    with suppress(OSError):
-        path.chmod(0o600)
-        path.parent.chmod(0o700)
+def _fields(data: bytes) -> dict[str, object]:
+    """The fields that concern us. One of another type than text could hide where a key belongs."""
+    loaded: object = json.loads(data)
+    if not isinstance(loaded, dict):
+        raise _UnusableError("it is not a JSON object")
+    found = {name: cast("dict[str, object]", loaded).get(name) for name in ("api_url", "base_url", "api_key")}
+    for name, value in found.items():
+        if not isinstance(value, str | None):
+            raise _UnusableError(f"its field {name} is not text")
+    return found
 
 
-def _read(path: Path, cap: int) -> str:
-    with path.open("rb") as file:
-        data = file.read(cap + 1)
+def _read(path: Path, cap: int, *, pipe_allowed: bool = False) -> bytes:
+    """What a small file holds. A pipe's writer has five seconds to come and finish."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
+        facts = os.fstat(descriptor)
+        if pipe_allowed and stat.S_ISFIFO(facts.st_mode):
+            data = _from_pipe(descriptor, cap)
+        elif stat.S_ISREG(facts.st_mode):
+            _warn_if_exposed(path, facts)
+            data = file.read(cap + 1)
+        else:
+            raise _UnusableError("it is not a regular file")
     if len(data) > cap:
-        raise _TooLargeError
-    return data.decode()
+        raise _UnusableError("it is too large")
+    return data
+
+
+def _from_pipe(descriptor: int, cap: int) -> bytes:
+    data = b""
+    end = time.monotonic() + _PIPE_SECONDS
+    while time.monotonic() < end:
+        try:
+            part = os.read(descriptor, cap + 1)
+        except BlockingIOError:
+            part = None
+        data += part or b""
+        if len(data) > cap or (data and part == b""):
+            return data
+        if not part:
+            # The end of a pipe without a byte only says that its writer is still to come.
+            time.sleep(0.02)
+    raise _UnusableError(f"it is a pipe that was not written and closed within {_PIPE_SECONDS:g} seconds")
+
+
+def _warn_if_exposed(path: Path, facts: os.stat_result) -> None:
+    """Say once that other users can read the key, or change it and the URL that it is sent to."""
+    if os.name != "posix" or path in _warned:
+        return
+    if facts.st_uid not in (0, os.geteuid()):
+        exposed = "belongs to another user: make your own"
+    elif facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        exposed = "can be read or written by other users: remove their rights (chmod 600)"
+    else:
+        return
+    _warned.add(path)
+    logger.warning("%s holds an API key and %s", path, exposed)
 
 
 def _why(error: Exception) -> str:
     """What is wrong with a file, in our words: the text of a decoding error can hold part of a key."""
     if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno else "it cannot be read"
-    if isinstance(error, _TooLargeError):
-        return "it is too large"
+    if isinstance(error, _UnusableError):
+        return str(error)
     return "it is not text" if isinstance(error, UnicodeDecodeError) else "it is not JSON"
 
 

@@ -18,13 +18,12 @@ import httpx
 
 from .bodies import parse_object, read_start, read_whole
 from .credentials import Connection
-from .guard import PrivateAddressError, PublicTransport
+from .job_ids import CANCEL_WORD, job_segment
 from .network_errors import deadline, mapped
-from .retries import retrying
+from .retries import CircuitBreaker, RetryBudget, retrying
 from .routes import MAY_CANCEL, TABLE, Route
-from .status_errors import error_for, is_page, web_page
-from .transport import Transport
-from .urls import CANCEL_WORD, job_segment, private_address
+from .status_errors import error_for, is_markup, markup_error
+from .transport import PublicTransport, Transport
 
 T = TypeVar("T")
 Params = Mapping[str, str]
@@ -53,6 +52,8 @@ class Http:
         self._timeout = timeout
         self._transport = transport
         self._blob_transport = blob_transport or transport
+        self.budget = RetryBudget()
+        self._breaker = CircuitBreaker()
         self.blob_slots = anyio.Semaphore(_BLOBS_IN_FLIGHT)
         # Results may take minutes to begin; a status must not wait for them.
         self._slots = {slow: anyio.Semaphore(_IN_FLIGHT) for slow in (False, True)}
@@ -79,8 +80,8 @@ class Http:
 
         async def consume(response: httpx.Response) -> T:
             body = await read_whole(response, doing, route.cap)
-            if is_page(response, body):
-                raise web_page(doing)
+            if is_markup(response, body):
+                raise markup_error(doing)
             if len(body) > _PARSE_IN_THREAD:
                 return await anyio.to_thread.run_sync(parse, body)
             return parse(body)
@@ -101,14 +102,15 @@ class Http:
 
         async def once() -> T:
             async with self._slots[route.slow]:
-                response = await self._send(route, doing, job_id, params, body)
-                try:
-                    return await consume(response)
-                finally:
-                    await response.aclose()
+                with self._breaker.watch(doing):
+                    response = await self._send(route, doing, job_id, params, body)
+                    try:
+                        return await consume(response)
+                    finally:
+                        await response.aclose()
 
         with deadline(self.results_timeout if route.slow else self._timeout, doing):
-            return await (retrying(once) if route.retried else once())
+            return await (retrying(once, self.budget, self._breaker) if route.retried else once())
 
     async def open(self, route: Route, doing: str, job_id: str) -> httpx.Response:
         """A successful reply whose body is still to come, for as long as the caller likes to listen.
@@ -118,19 +120,20 @@ class Http:
 
         async def once() -> httpx.Response:
             async with self._slots[route.slow]:
-                return await self._send(route, doing, job_id, None, None)
+                with self._breaker.watch(doing):
+                    return await self._send(route, doing, job_id, None, None)
 
         with deadline(self._timeout, doing):
-            return await retrying(once)
+            return await retrying(once, self.budget, self._breaker)
 
     async def open_blob(self, url: httpx.URL, headers: Mapping[str, str], doing: str) -> httpx.Response:
-        """Any reply of the artifact store to a GET of a signed URL. The caller closes it."""
+        """Any reply of the artifact store to a GET of a signed URL. The caller closes it.
+
+        Raises PrivateAddressError if the host of the URL has an address that is not public.
+        """
         request = httpx.Request("GET", url, headers={"Accept-Encoding": "identity", **headers})
-        try:
-            with mapped(doing, secret=True):
-                return await self._blob.send(request, stream=True)
-        except PrivateAddressError:
-            raise private_address(doing) from None
+        with mapped(doing, secret=True):
+            return await self._blob.send(request, stream=True)
 
     async def _send(
         self,
@@ -142,7 +145,7 @@ class Http:
     ) -> httpx.Response:
         request = build_request(self.connection, route, job_id, params, body)
         request.extensions["timeout"] = _timeouts(60 if route.slow else 30)
-        with mapped(doing):
+        with mapped(doing, request.url):
             response = await self._api.send(request, stream=True)
         if response.status_code == 200:
             return response

@@ -1,7 +1,8 @@
 """What the API says, read tolerantly: a missing, unknown or ill-typed field costs only itself.
 
-The deployments of three years differ in names, cases and shapes (`sutro-api.md` §12); all of them are read
-into these types. Nothing here is for showing: texts are as the API sent them.
+A reply without what it is about is an `UnexpectedReplyError`. The deployments of three years differ in names,
+cases and shapes; all of them are read into these types. Nothing here is for showing: texts are as the API
+sent them.
 """
 
 import json
@@ -10,11 +11,19 @@ from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Annotated, Literal, cast
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from sutro_mcp.errors import UnexpectedReplyError
+
+from .job_ids import is_issued
 
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{0,9}))? ?(?:[Zz]|([+-])(\d\d):?(\d\d))?", re.ASCII
 )
+_NUMBER = re.compile(r"\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.ASCII)
+EMPTY_PAGES = 20
+"""So many pages without a job in a row pass for a list without end."""
+
 # Larger than any count that can be meant, and all that other JSON readers can hold.
 _COUNT_LIMIT = 2**63
 
@@ -60,18 +69,23 @@ def read_text(value: object) -> str | None:
 
 def read_count(value: object) -> int | None:
     """A whole number from zero on, or None. `5.0` is one: frames with gaps write counts so."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _COUNT_LIMIT:
-        return value
-    return None
+    number = _number(value)
+    return int(number) if number is not None and number == int(number) else None
 
 
 def read_amount(value: object) -> float | None:
     """A finite number from zero on, or None."""
+    number = _number(value)
+    return None if number is None else float(number)
+
+
+def _number(value: object) -> int | float | None:
+    """A number within limits, also written as text: JSON of decimals often is."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value) if set(value) & set(".eE") else int(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _COUNT_LIMIT:
         return None
-    return float(value)
+    return value
 
 
 def read_object(value: object) -> dict[str, object] | None:
@@ -204,7 +218,7 @@ class AuthReply(_Reply):
     endpoint: Literal["auth/check", "try-authentication"]
 
 
-class ProgressEvent(_Reply):
+class JobProgress(_Reply):
     """One line of a job's progress stream. Numbers are totals so far, not increments."""
 
     kind: Literal["progress", "tokens", "heartbeat"]
@@ -214,7 +228,7 @@ class ProgressEvent(_Reply):
     tokens_per_second: float | None = None
 
     @classmethod
-    def read(cls, line: dict[str, object]) -> "ProgressEvent | None":
+    def read(cls, line: dict[str, object]) -> "JobProgress | None":
         """The event, or None for an update of a kind or shape that is not known."""
         kind, result = line.get("update_type"), line.get("result")
         if kind == "heartbeat":
@@ -229,3 +243,55 @@ class ProgressEvent(_Reply):
                 tokens_per_second=read_amount(tokens.get("total_tokens_processed_per_second")),
             )
         return None
+
+
+def read_list(reply: dict[str, object], name: str, doing: str) -> list[object]:
+    """The list under `name`; a reply without it is an error."""
+    value = reply.get(name)
+    if not isinstance(value, list):
+        raise UnexpectedReplyError(doing, f"the reply has no list of {name}")
+    return cast("list[object]", value)
+
+
+def read_page(reply: dict[str, object]) -> JobPage:
+    """Jobs, and where the next ones are."""
+    jobs = tuple(read_job(job, "list jobs") for job in read_list(reply, "jobs", "list jobs"))
+    return JobPage(
+        jobs=jobs, next_cursor=read_text(reply.get("next_cursor")), message=read_text(reply.get("message"))
+    )
+
+
+def read_job(value: object, doing: str) -> Job:
+    """A job object."""
+    try:
+        return Job.model_validate(value)
+    except ValidationError:
+        raise UnexpectedReplyError(
+            doing, "the reply describes a job without an id, or not as an object"
+        ) from None
+
+
+def read_status(reply: dict[str, object], job_id: str, doing: str) -> JobStatus:
+    """Where `job_id` stands, said as a word or as a map from ids to words."""
+    if "job_status" not in reply:
+        raise UnexpectedReplyError(doing, "the reply has no job_status")
+    word = reply["job_status"]
+    by_job = read_object(word)
+    if by_job is not None:
+        only = next(iter(by_job)) if len(by_job) == 1 else job_id
+        if only != job_id and is_issued(only):
+            raise UnexpectedReplyError(doing, "the deployment answered for another job")
+        word = by_job.get(job_id, by_job.get(only))
+    metadata = read_object(reply.get("metadata")) or {}
+    return JobStatus(
+        job_id=job_id,
+        status=Status.read(word),
+        raw_status=read_text(word),
+        message=read_text(reply.get("message")),
+        failure=Failure.read(metadata.get("failure_reason"), metadata.get("additional_context")),
+    )
+
+
+def is_authenticated(reply: dict[str, object]) -> bool:
+    """Whether the reply says so in the one way that counts."""
+    return reply.get("authenticated") is True

@@ -5,7 +5,7 @@ Text of an httpx error is never used: it holds URLs, signed ones among them, and
 
 import socket
 import ssl
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -28,14 +28,13 @@ NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 _AGAIN = "Wait a moment and call again; `sutro-mcp check` tests the connection"
 _SETTINGS = "Check SUTRO_API_URL; `sutro-mcp check` tests it"
-_REPORT = "Call again; if it stays, report it"
-
-_Maker = Callable[[str], SutroError]
 
 
 @contextmanager
-def mapped(doing: str, *, reading: bool = False, secret: bool = False) -> Generator[None]:
-    """Turns every error of the network inside into one of ours.
+def mapped(
+    doing: str, url: httpx.URL | None = None, *, reading: bool = False, secret: bool = False
+) -> Generator[None]:
+    """Turns every error of the network inside into one of ours, which names host and port of `url` at most.
 
     `reading` says that headers have arrived, so a broken connection is an incomplete reply; `secret` says
     that the URL is a signed one, so that not even a traceback may show the foreign error.
@@ -43,7 +42,7 @@ def mapped(doing: str, *, reading: bool = False, secret: bool = False) -> Genera
     try:
         yield
     except FOREIGN as error:
-        ours = translate(error, doing, reading=reading)
+        ours = _translated(error, doing, url, reading)
         # A LocalProtocolError quotes the header it dislikes, which may be the one with the key.
         raise ours from (None if secret or isinstance(error, httpx.LocalProtocolError) else error)
 
@@ -60,33 +59,38 @@ def deadline(seconds: float, doing: str) -> Generator[None]:
         ) from None
 
 
-def translate(error: Exception, doing: str, *, reading: bool = False) -> SutroError:
-    """The error of ours for one of httpx's."""
-    if isinstance(error, httpx.ConnectError):
-        return _connect_error(error, doing)
+def _translated(error: Exception, doing: str, url: httpx.URL | None, reading: bool) -> SutroError:
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return _connect_error(error, doing, f" ({_host_and_port(url)})" if url else "")
     if reading and isinstance(error, (httpx.NetworkError, httpx.ProtocolError, *_SOCKET)):
         return IncompleteReplyError(doing, "the connection broke before the reply was complete", _AGAIN)
-    return next(make for kind, make in _SENTENCES if isinstance(error, kind))(doing)
+    _, ours, happened = next(row for row in _SENTENCES if isinstance(error, row[0]))
+    return ours(doing, happened, _NEXT_STEPS[ours])
 
 
-def _connect_error(error: Exception, doing: str) -> SutroError:
+def _host_and_port(url: httpx.URL) -> str:
+    authority = url.netloc.decode("ascii")[-100:]
+    return authority if url.port else f"{authority}:{443 if url.scheme == 'https' else 80}"
+
+
+def _connect_error(error: Exception, doing: str, at: str) -> SutroError:
     causes = list(_causes(error))
+    if isinstance(error, httpx.ConnectTimeout):
+        return DeadlineExceededError(doing, f"no connection to the deployment was made in time{at}", _AGAIN)
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return WrongDeploymentError(
             doing,
-            "no secure connection could be made, because TLS failed or the certificate is not trusted",
+            f"no secure connection could be made, because TLS failed or the certificate is not trusted{at}",
             "Check that SUTRO_API_URL is right and that this machine's clock and certificates are; "
             "`sutro-mcp check` tests it",
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return ConnectionFailedError(
-            doing, "the host name of the deployment could not be resolved", _SETTINGS
-        )
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return ConnectionFailedError(
-            doing, "nothing accepts connections at the address of the deployment", _SETTINGS
-        )
-    return ConnectionFailedError(doing, "no connection to the deployment could be made", _SETTINGS)
+        happened = "the host name of the deployment could not be resolved"
+    elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        happened = "nothing accepts connections at the address of the deployment"
+    else:
+        happened = "no connection to the deployment could be made"
+    return ConnectionFailedError(doing, happened + at, _SETTINGS)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -102,36 +106,29 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             waiting += cast("BaseExceptionGroup[BaseException]", found).exceptions
 
 
-def _late(what: str) -> _Maker:
-    return lambda doing: DeadlineExceededError(doing, what, _AGAIN)
-
-
-def _broken(what: str) -> _Maker:
-    return lambda doing: ConnectionFailedError(doing, what, _AGAIN)
-
-
-def _strange(what: str) -> _Maker:
-    return lambda doing: UnexpectedReplyError(doing, what, _REPORT)
-
-
-def _misplaced(what: str) -> _Maker:
-    return lambda doing: WrongDeploymentError(doing, what, _SETTINGS)
-
-
 # First match wins; a subclass stands before its base, and the last row matches everything.
-_SENTENCES: tuple[tuple[type[Exception], _Maker], ...] = (
-    (httpx.ConnectTimeout, _late("no connection to the deployment was made in time")),
-    (httpx.PoolTimeout, _late("too many requests are already under way")),
-    (httpx.WriteTimeout, _late("the deployment stopped taking the request")),
-    (httpx.TimeoutException, _late("the deployment stopped sending")),
-    (httpx.LocalProtocolError, _broken("the request could not be written")),
-    (httpx.ProxyError, _broken("a proxy refused the connection")),
-    (httpx.UnsupportedProtocol, _misplaced("the URL of the deployment is neither http nor https")),
-    (httpx.InvalidURL, _misplaced("the URL of the deployment is not valid")),
-    (httpx.TooManyRedirects, _misplaced("the deployment redirects without end")),
-    (httpx.DecodingError, _strange("the reply is compressed in a broken way")),
-    (httpx.CookieConflict, _strange("the reply set conflicting cookies")),
-    (httpx.StreamError, _strange("the reply could not be read a second time")),
-    (httpx.HTTPStatusError, _strange("the deployment answered with an error")),
-    (Exception, _broken("the connection to the deployment broke")),
+_SENTENCES: tuple[tuple[type[Exception], type[SutroError], str], ...] = (
+    (httpx.PoolTimeout, DeadlineExceededError, "too many requests are already under way"),
+    (httpx.WriteTimeout, DeadlineExceededError, "the deployment stopped taking the request"),
+    (httpx.TimeoutException, DeadlineExceededError, "the deployment stopped sending"),
+    (httpx.LocalProtocolError, ConnectionFailedError, "the request could not be written"),
+    (httpx.ProxyError, ConnectionFailedError, "a proxy refused the connection"),
+    (
+        httpx.UnsupportedProtocol,
+        WrongDeploymentError,
+        "the URL of the deployment is neither http nor https",
+    ),
+    (httpx.InvalidURL, WrongDeploymentError, "the URL of the deployment is not valid"),
+    (httpx.TooManyRedirects, WrongDeploymentError, "the deployment redirects without end"),
+    (httpx.DecodingError, UnexpectedReplyError, "the reply is compressed in a broken way"),
+    (httpx.CookieConflict, UnexpectedReplyError, "the reply set conflicting cookies"),
+    (httpx.StreamError, UnexpectedReplyError, "the reply could not be read a second time"),
+    (httpx.HTTPStatusError, UnexpectedReplyError, "the deployment answered with an error"),
+    (Exception, ConnectionFailedError, "the connection to the deployment broke"),
 )
+_NEXT_STEPS: dict[type[SutroError], str] = {
+    DeadlineExceededError: _AGAIN,
+    ConnectionFailedError: _AGAIN,
+    WrongDeploymentError: _SETTINGS,
+    UnexpectedReplyError: "Call again; if it stays, report it",
+}

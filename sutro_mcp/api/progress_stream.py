@@ -12,18 +12,18 @@ import httpx
 from sutro_mcp.errors import ConnectionFailedError, DeadlineExceededError, IncompleteReplyError, SutroError
 
 from .bodies import chunks, parse_object
-from .models import ProgressEvent
+from .models import JobProgress
 
 LINE_CAP = 64 * 1024
 _ENDLESS = 2**63
 
 
-async def events(response: httpx.Response, doing: str) -> AsyncGenerator[ProgressEvent]:
+async def events(response: httpx.Response, doing: str) -> AsyncGenerator[JobProgress]:
     """The updates of a progress stream, as long as it lasts."""
     async with aclosing(_lines(response, doing)) as lines:
         async for line in lines:
             try:
-                event = ProgressEvent.read(parse_object(line, doing))
+                event = JobProgress.read(parse_object(line, doing))
             except SutroError:
                 continue
             if event:

@@ -41,20 +41,5 @@ AUTH_CHECK = Route("auth-check", "GET", "/auth/check")
 TRY_AUTHENTICATION = Route("try-authentication", "GET", "/try-authentication")
 GET_QUOTAS = Route("get-quotas", "GET", "/get-quotas")
 
-TABLE = frozenset(
-    {
-        LIST_JOBS,
-        GET_JOB,
-        JOB_STATUS,
-        CANCEL_JOB,
-        CANCEL_JOB_POST,
-        RESULTS_URL,
-        GET_RESULTS,
-        POST_RESULTS,
-        STREAM_PROGRESS,
-        AUTH_CHECK,
-        TRY_AUTHENTICATION,
-        GET_QUOTAS,
-    }
-)
+TABLE = frozenset(route for route in globals().values() if isinstance(route, Route))
 MAY_CANCEL = frozenset({CANCEL_JOB, CANCEL_JOB_POST})

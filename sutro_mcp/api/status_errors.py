@@ -6,20 +6,15 @@ as markup.
 Two replies with the same status can mean different things:
 
 * A 404 that speaks of a job in Sutro's shape (`{"detail": "Job … not found"}`) is an unknown job. Any other
-one
-  (a page, no JSON, a framework's "Not Found") only says that this path is unknown: `RouteUnknownError`.
-  Whether the URL is wrong, the route missing or the job unknown is then found out by asking for something
-  else.
+  (markup, no JSON, a framework's "Not Found") only says that this path is unknown: `RouteUnknownError`.
+  Another request then finds out whether the URL is wrong, the route missing or the job unknown.
 * A 410 with the migration text, or from the central host, is about the deployment; any other 410 is about the
   one thing that was asked for.
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -40,11 +35,11 @@ from sutro_mcp.errors import (
 )
 from sutro_mcp.untrusted import quote
 
+from .addresses import CENTRAL_HOST, MIGRATION
 from .bodies import parse_object
 from .credentials import ApiKey
-from .urls import CENTRAL_HOST, MIGRATION
+from .retries import retry_after
 
-RETRY_AFTER_MIN, RETRY_AFTER_MAX = 0.5, 30.0
 RETRY_AFTER_DEFAULT = 5.0
 
 _CHECK = "`sutro-mcp check` tests the settings"
@@ -57,12 +52,6 @@ class RouteUnknownError(WrongDeploymentError):
 
 class GoneError(RejectedError):
     """410 about the one thing that was asked for."""
-
-
-class BusyError(ServiceUnavailableError):
-    """5xx; `retry_after` is what the reply asks to wait, in seconds, if it does."""
-
-    retry_after: float | None = None
 
 
 def error_for(
@@ -81,7 +70,6 @@ def error_for(
         return UnexpectedReplyError(
             doing,
             f"the deployment answered with status {status}, which is no answer to this request",
-            "Call again; if it stays, report it",
         )
     if status == 410:
         return _gone(response, said, doing)
@@ -94,8 +82,8 @@ def error_for(
     return _plain_error(status, said, doing)
 
 
-def web_page(doing: str) -> WrongDeploymentError:
-    """The error for a success whose body is a page rather than JSON."""
+def markup_error(doing: str) -> WrongDeploymentError:
+    """The error for a success whose body is markup rather than JSON."""
     return WrongDeploymentError(
         doing,
         "the URL answered with a web page, so it is not the API of a Sutro deployment",
@@ -103,60 +91,40 @@ def web_page(doing: str) -> WrongDeploymentError:
     )
 
 
-def is_page(response: httpx.Response, start: bytes) -> bool:
+def is_markup(response: httpx.Response, start: bytes) -> bool:
     """Whether a body is HTML or XML. The body decides: some gateways label JSON as HTML."""
     first = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     return first == b"<" or (first != b"{" and "html" in response.headers.get("content-type", "").lower())
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """What `Retry-After` says, as seconds or as a date, clamped to 0.5 … 30 seconds; None if junk."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value) if not value or value[0] in "+-.0123456789" else _until(value, headers)
-    except (ValueError, TypeError):  # TypeError: one date has a zone and the other has not
-        return None
-    if not 0 <= seconds < math.inf:
-        return None
-    return min(max(seconds, RETRY_AFTER_MIN), RETRY_AFTER_MAX)
-
-
-def _until(value: str, headers: Mapping[str, str]) -> float:
-    # Where possible both dates are the server's, so that a wrong clock here does not matter.
-    sent = headers.get("date")
-    now = parsedate_to_datetime(sent) if sent else datetime.now(UTC)
-    return max((parsedate_to_datetime(value) - now).total_seconds(), 0.0)
-
-
 def _plain_error(status: int, said: str, doing: str) -> SutroError:
-    if status == 401:
-        return AuthenticationError(
-            doing,
-            f"the deployment refused the API key (401){said}",
-            "Set SUTRO_API_KEY to a current key of this deployment; `sutro-mcp check` tests it",
-        )
-    if status == 403:
-        return AccessDeniedError(
-            doing,
-            f"the API key is not allowed to do this (403){said}",
-            "Use a key with more rights, or ask whoever runs the deployment",
-        )
-    if status == 404:
-        return RouteUnknownError(
-            doing,
-            f"the deployment URL answers, but not as a Sutro deployment does (404){said}",
-            f"Check SUTRO_API_URL; {_CHECK}",
-        )
-    if status == 408:
-        return DeadlineExceededError(
-            doing, f"the deployment gave up waiting (408){said}", "Wait a moment and call again"
-        )
+    if status in _PLAIN:
+        kind, happened, next_step = _PLAIN[status]
+        return kind(doing, f"{happened} ({status}){said}", next_step)
     happened, next_step = _REFUSALS.get(
         status, ("refused the request", "Change the arguments, or report it if they are right")
     )
     return RejectedError(doing, f"the deployment {happened} ({status}){said}", next_step, status=status)
 
 
+_PLAIN: dict[int, tuple[type[SutroError], str, str]] = {
+    401: (
+        AuthenticationError,
+        "the deployment refused the API key",
+        "Set SUTRO_API_KEY to a current key of this deployment; `sutro-mcp check` tests it",
+    ),
+    403: (
+        AccessDeniedError,
+        "the API key is not allowed to do this",
+        "Use a key with more rights, or ask whoever runs the deployment",
+    ),
+    404: (
+        RouteUnknownError,
+        "the deployment URL answers, but not as a Sutro deployment does",
+        f"Check SUTRO_API_URL; {_CHECK}",
+    ),
+    408: (DeadlineExceededError, "the deployment gave up waiting", "Wait a moment and call again"),
+}
 _REFUSALS = {
     400: ("found the request malformed", "Check the arguments of this call"),
     405: (
@@ -215,16 +183,17 @@ def _busy(response: httpx.Response, said: str, doing: str) -> SutroError:
     )
     wait = retry_after(response.headers)
     pause = "Wait a moment" if wait is None else f"Wait {counted(wait, 'second')}"
-    error = BusyError(
-        doing, f"{happened} ({status}){said}", f"{pause} and call again; if it stays, report it"
+    return ServiceUnavailableError(
+        doing,
+        f"{happened} ({status}){said}",
+        f"{pause} and call again; if it stays, report it",
+        retry_after=wait,
     )
-    error.retry_after = wait
-    return error
 
 
 def _said(response: httpx.Response, body: bytes, key: ApiKey) -> str:
     """`; it said "…"`, or nothing if it said nothing."""
-    if is_page(response, body):
+    if is_markup(response, body):
         return "; it sent a web page"
     text = _message(body)
     return f"; it said {quote(key.hide_in(text))}" if text.strip() else ""

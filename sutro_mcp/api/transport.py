@@ -1,10 +1,20 @@
-"""The one kind of HTTP transport there is: no proxy from the environment, and no socket left behind."""
+"""HTTP transports: no proxy from the environment, no socket left behind, and for links public addresses only.
 
+A link is checked as text before (`check_artifact_url`); a name is judged here, by what it stands for at the
+moment of connecting, and the connection goes to the very address that was judged.
+"""
+
+import socket
 import ssl
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
 import httpx
+
+from .addresses import is_loopback, is_public
+
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
 
 class Transport(httpx.AsyncHTTPTransport):
@@ -44,3 +54,87 @@ class Transport(httpx.AsyncHTTPTransport):
         finally:
             # Reading the body makes an event of each part.
             del request.extensions["trace"]
+
+
+class PrivateAddressError(Exception):
+    """The host of a link has an address that downloads may not go to."""
+
+
+class PublicTransport(httpx.AsyncBaseTransport):
+    """Sends requests to hosts all of whose addresses are public.
+
+    The name stays in the Host header and is what the certificate has to be for.
+    """
+
+    def __init__(self, tls: ssl.SSLContext, *, loopback: bool, resolve: Resolve | None = None) -> None:
+        """With `loopback`, addresses of this machine are allowed as well."""
+        self._tls = tls
+        self._loopback = loopback
+        self._resolve = resolve or _resolve
+        # One for each name: a connection whose certificate was checked for one must not serve another.
+        self._transports: dict[str, Transport] = {}
+        self._pinned: dict[str, str] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Tries each address in turn until one accepts the connection, and stays with that one."""
+        host = request.url.raw_host.decode("ascii")
+        timeout: dict[str, Any] = request.extensions.get("timeout", {})
+        limit: float | None = timeout.get("connect")
+        pinned = self._pinned.get(host)
+        *others, last = [pinned] if pinned else await self._checked(host, limit)
+        timeout = timeout | {"connect": limit and limit / (len(others) + 1)}
+        for address in others:
+            try:
+                return await self._send(request, host, address, timeout)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        return await self._send(request, host, last, timeout)
+
+    async def _send(
+        self, request: httpx.Request, host: str, address: str, timeout: dict[str, Any]
+    ) -> httpx.Response:
+        sent = httpx.Request(
+            request.method,
+            request.url.copy_with(host=address),
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions | {"timeout": timeout, "sni_hostname": host},
+        )
+        try:
+            response = await self._transport(host).handle_async_request(sent)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            self._pinned.pop(host, None)
+            raise
+        self._pinned[host] = address
+        return response
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        while self._transports:
+            await self._transports.popitem()[1].aclose()
+
+    def allows(self, address: str) -> bool:
+        """Whether a connection to `address` may be made."""
+        return is_public(address) or (self._loopback and is_loopback(address))
+
+    def _transport(self, host: str) -> Transport:
+        if host not in self._transports:
+            self._transports[host] = Transport(self._tls)
+        return self._transports[host]
+
+    async def _checked(self, host: str, limit: float | None) -> list[str]:
+        """All addresses of `host`, if all may be connected to."""
+        try:
+            with anyio.fail_after(limit):
+                found = list(dict.fromkeys(await self._resolve(host)))
+        except TimeoutError:
+            raise httpx.ConnectTimeout("the name was not resolved in time") from None
+        except OSError as error:
+            raise httpx.ConnectError("the name could not be resolved") from error
+        if not all(map(self.allows, found)):
+            raise PrivateAddressError
+        return found
+
+
+async def _resolve(host: str) -> list[str]:
+    return [str(entry[4][0]) for entry in await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)]

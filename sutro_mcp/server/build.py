@@ -24,7 +24,7 @@ from sutro_mcp.server.resources.resource_list import serve_listing
 from sutro_mcp.server.resources.templates import add_resources
 from sutro_mcp.settings import Settings
 
-from .context import AppContext, Connect
+from .context import AppContext, Connect, prepare_client
 from .prompts import add_prompts
 from .tools import CATALOGUE
 
@@ -73,7 +73,7 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
         extensions=[Tasks(), Skills(skill(settings))],
         cache_hints=_CACHE_HINTS,
         subscriptions=subscribers.bus,
-        middleware=MIDDLEWARE,
+        middleware=[*MIDDLEWARE, prepare_client],
     )
     for tool in CATALOGUE:
         if description := tool.description_for(settings):

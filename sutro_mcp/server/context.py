@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.to_thread
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context
 
 from sutro_mcp.api import Status
+from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results import ResultsEngine
 from sutro_mcp.settings import Settings
 
@@ -14,6 +18,10 @@ if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
 
     from .live.job_watcher import JobWatcher  # needs what needs this module
+
+_NEEDING_CLIENT = frozenset(
+    {"tools/call", "resources/list", "resources/read", "completion/complete", "tasks/get", "tasks/cancel"}
+)
 
 Connect = Callable[[], "ApiClient"]
 
@@ -26,22 +34,41 @@ class AppContext:
     results: ResultsEngine
     connect: Connect
     watcher: "JobWatcher" = field(init=False)
-    _client: "ApiClient | None" = field(default=None, repr=False)
+    _client: "ApiClient | ConfigurationError | None" = field(default=None, repr=False)
+    _connecting: anyio.Lock = field(default_factory=anyio.Lock, repr=False)
 
     @property
     def client(self) -> "ApiClient":
-        """The API client, made when first needed. Raises ConfigurationError without a usable key and URL."""
+        """The API client that `prepare` made. Raises ConfigurationError without a usable key and URL."""
         if self._client is None:
             self._client = self.connect()
+        if isinstance(self._client, ConfigurationError):
+            raise self._client
         return self._client
+
+    async def prepare(self) -> None:
+        """Make the client in a thread: what a key's file is may keep its reader waiting.
+
+        Requests that wait for the same attempt share its error; the next request tries again.
+        """
+        found = self._client
+        if found is not None and not isinstance(found, ConfigurationError):
+            return
+        async with self._connecting:
+            if self._client is found:
+                try:
+                    self._client = await anyio.to_thread.run_sync(self.connect, abandon_on_cancel=True)
+                except ConfigurationError as error:
+                    self._client = error
 
     async def read_status(self, job_id: str) -> Status:
         """Where a job stands."""
+        await self.prepare()
         return (await self.client.get_job_status(job_id)).status
 
     async def aclose(self) -> None:
         """Close the client, if one was made."""
-        if self._client is not None:
+        if self._client is not None and not isinstance(self._client, ConfigurationError):
             await self._client.aclose()
 
 
@@ -51,3 +78,10 @@ Ctx = Context[AppContext]
 def app_of(ctx: Ctx) -> AppContext:
     """The AppContext behind a request."""
     return ctx.request_context.lifespan_context
+
+
+async def prepare_client(ctx: ServerRequestContext[AppContext, Any], call_next: CallNext) -> HandlerResult:
+    """Make the API client before a handler asks for it: a middleware."""
+    if ctx.method in _NEEDING_CLIENT:
+        await ctx.lifespan_context.prepare()
+    return await call_next(ctx)

@@ -1,10 +1,14 @@
 """Which addresses the key or a download may go to."""
 
+from ipaddress import IPv4Address, IPv6Address
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sutro_mcp.api import ApiKey, Connection
-from sutro_mcp.api.urls import check_artifact_url, normalise_base_url
-from sutro_mcp.errors import ConfigurationError, UnexpectedReplyError
+from sutro_mcp.api.addresses import is_public, normalise_base_url
+from sutro_mcp.errors import ConfigurationError
 
 ACCEPTED = {
     "https://a.example.com": "https://a.example.com/v1",
@@ -114,70 +118,72 @@ def test_a_connection_shows_its_origin(base_url: str, origin: str) -> None:
     assert Connection(base_url, ApiKey("k"), "default", "argument").origin == origin
 
 
+PRIVATE = {
+    "this network": ("0.0.0.0", "0.255.255.255"),  # noqa: S104 - nothing is bound
+    "private, large": ("10.0.0.0", "10.255.255.255"),
+    "shared": ("100.64.0.0", "100.127.255.255"),
+    "loopback": ("127.0.0.0", "127.255.255.255"),
+    "link-local, with the metadata of clouds": ("169.254.0.0", "169.254.255.255"),
+    "private, medium": ("172.16.0.0", "172.31.255.255"),
+    "protocol assignments": ("192.0.0.0", "192.0.0.255"),
+    "documentation 1": ("192.0.2.0", "192.0.2.255"),
+    "6to4 relays": ("192.88.99.0", "192.88.99.255"),
+    "private, small": ("192.168.0.0", "192.168.255.255"),
+    "benchmarks": ("198.18.0.0", "198.19.255.255"),
+    "documentation 2": ("198.51.100.0", "198.51.100.255"),
+    "documentation 3": ("203.0.113.0", "203.0.113.255"),
+    "multicast and reserved": ("224.0.0.0", "255.255.255.255"),
+    "unspecified": ("::", "::"),
+    "loopback of IPv6": ("::1", "::1"),
+    "IPv4-compatible": ("::0.0.0.0", "::ffff:ffff"),
+    "IPv4-mapped": ("::ffff:0.0.0.0", "::ffff:255.255.255.255"),
+    "translated": ("64:ff9b::", "64:ff9b::ffff:ffff"),
+    "translated, local": ("64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff"),
+    "discard": ("100::", "100::ffff:ffff:ffff:ffff"),
+    "Teredo": ("2001::", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "benchmarks of IPv6": ("2001:2::", "2001:2:0:ffff:ffff:ffff:ffff:ffff"),
+    "ORCHID": ("2001:10::", "2001:2f:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "documentation of IPv6": ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "6to4": ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "the old test network": ("3ffe::", "3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "documentation of IPv6, new": ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "segment routing": ("5f00::", "5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "unique local": ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "link-local of IPv6": ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "site-local": ("fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "multicast of IPv6": ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+}
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_addresses_for_special_purposes_are_not_public(name: str) -> None:
+    """The first and the last of each range that the registries list."""
+    assert [is_public(address) for address in PRIVATE[name]] == [False, False]
+
+
 @pytest.mark.parametrize(
-    "url",
+    "address",
     [
-        "https://bucket.s3.amazonaws.com/a/b.parquet?X-Amz-Signature=canary",
-        "https://bucket.s3.amazonaws.com:443/x",
-        "https://8.8.8.8/x",
-        "https://[2606:4700::1111]/x",
+        *("1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255"),
+        *("128.0.0.0", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0"),
+        *("192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "223.255.255.255"),
+        *("2001:200::", "2001:db7:ffff::", "2001:db9::", "2003::", "2606:4700::1111", "3fff:1000::"),
     ],
 )
-def test_a_signed_url_to_a_public_host_is_accepted(url: str) -> None:
-    """https on the default port."""
-    assert check_artifact_url(url, "read", api_on_loopback=False).scheme == "https"
+def test_their_neighbours_are(address: str) -> None:
+    """A range that is too wide would refuse somebody's store."""
+    assert is_public(address)
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["http://127.0.0.1:8788/x?sig=1", "http://localhost:9/x", "http://[::1]:9/x", "https://127.0.0.1:8788/x"],
-)
-def test_loopback_is_accepted_exactly_when_the_api_is_there(url: str) -> None:
-    """As with the emulator."""
-    assert check_artifact_url(url, "read", api_on_loopback=True).path == "/x"
-    with pytest.raises(UnexpectedReplyError):
-        check_artifact_url(url, "read", api_on_loopback=False)
+@given(st.ip_addresses())
+def test_nothing_counts_as_public_that_python_knows_not_to_be(address: IPv4Address | IPv6Address) -> None:
+    """Whatever range it may be."""
+    if is_public(str(address)):
+        assert address.is_global
+        assert not address.is_multicast
 
 
-@pytest.mark.parametrize("api_on_loopback", [False, True], ids=["public API", "loopback API"])
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://bucket.example.com/x?sig=canary",
-        "https://bucket.example.com:8443/x?sig=canary",
-        "https://canary@bucket.example.com/x",
-        "https://169.254.169.254/latest?sig=canary",
-        "https://10.0.0.1/?sig=canary",
-        "https://100.64.0.1/?sig=canary",
-        "https://[::ffff:127.0.0.1]/?sig=canary",
-        "https://[fe80::1]/?sig=canary",
-        "https://127.1/?sig=canary",
-        "https://2130706433/?sig=canary",
-        "https://0x7f000001/?sig=canary",
-        "https://0/?sig=canary",
-        "https://localhost./?sig=canary",
-        "https://db.localhost/?sig=canary",
-        "file:///etc/passwd?sig=canary",
-        "ftp://127.0.0.1/?sig=canary",
-        "https://[canary/",
-        "https://x:canary/",
-        "/relative?sig=canary",
-        "",
-    ],
-    ids=repr,
-)
-def test_a_signed_url_that_leads_elsewhere_is_refused_without_being_shown(
-    url: str, api_on_loopback: bool
-) -> None:
-    """Private addresses, other schemes and ports, credentials, junk."""
-    with pytest.raises(UnexpectedReplyError) as caught:
-        check_artifact_url(url, "read", api_on_loopback=api_on_loopback)
-    assert "the download link from the deployment" in str(caught.value)
-    assert "canary" not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-def test_a_download_never_goes_where_a_job_would_be_cancelled() -> None:
-    """Cancelling is a GET, so a link could do it."""
-    with pytest.raises(UnexpectedReplyError, match="would cancel a job"):
-        check_artifact_url("https://a.example.com/v1/job-cancel/job-1?sig=1", "read", api_on_loopback=False)
+def test_what_is_no_address_is_not_judged() -> None:
+    """Names are resolved first."""
+    with pytest.raises(ValueError, match="does not appear to be"):
+        is_public("localhost")

@@ -1,7 +1,6 @@
-"""Listing and reading jobs, their status and what they fail of."""
+"""Listing and reading jobs and their status."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import httpx
@@ -9,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sutro_mcp.api import Failure, Job, JobPage, JobStatus, Quota, Status
-from sutro_mcp.api.paging import every_job
+from sutro_mcp.api import Job, JobStatus, Status
+from sutro_mcp.api.models import JobPage, Quota
 from sutro_mcp.emulator import ApiVariant, Emulator
 from sutro_mcp.errors import (
     InvalidArgumentError,
@@ -25,175 +24,6 @@ from .wire import JOB, OTHER_JOB, Script, answering, client, emulated, job, repl
 pytestmark = pytest.mark.anyio
 
 Handler = Callable[[httpx.Request], httpx.Response]
-
-
-async def read_job(**fields: object) -> Job:
-    """A job object with these fields, after its trip through the client."""
-    async with client(answering(reply(200, {"job": job(**fields)}))) as api:
-        return await api.get_job(JOB)
-
-
-async def test_a_job_is_read_with_every_field() -> None:
-    """The example of the documentation, field by field."""
-    sent: dict[str, object] = {
-        "job_id": JOB,
-        "model": "llama-3.1-8b",
-        "system_prompt": "You are a helpful assistant.",
-        "job_priority": 1,
-        "status": "succeeded",
-        "datetime_created": "2024-01-15T10:30:00Z",
-        "datetime_started": "2024-01-15T10:30:15Z",
-        "datetime_completed": "2024-01-15T10:32:15Z",
-        "datetime_added": "2024-01-15T10:29:59Z",
-        "json_schema": {"type": "object"},
-        "sampling_params": {"temperature": 0.7},
-        "name": "Batch",
-        "description": "Inquiries",
-        "dataset_id": "dataset-1",
-        "input_tokens": 15420,
-        "output_tokens": 8230,
-        "job_cost": 1,
-        "num_rows": 50,
-        "failure_reason": None,
-        "cost_estimate": 0.025,
-        "run_type": "FULL",
-        "a_field_of_tomorrow": {"x": 1},
-    }
-    async with client(answering(reply(200, {"job": sent}))) as api:
-        found = await api.get_job(JOB)
-    at = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
-    assert found.model_dump() == {
-        **{name: value for name, value in sent.items() if name != "a_field_of_tomorrow"},
-        "status": Status.SUCCEEDED,
-        "datetime_created": at,
-        "datetime_started": at + timedelta(seconds=15),
-        "datetime_completed": at + timedelta(seconds=135),
-        "datetime_added": at - timedelta(seconds=1),
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2024-01-15T10:30:00Z", "2024-01-15T10:30:00+00:00"),
-        ("2024-01-15T10:30:00z", "2024-01-15T10:30:00+00:00"),
-        ("2024-01-15T10:30:00+00:00", "2024-01-15T10:30:00+00:00"),
-        ("2024-01-15T10:30:00", "2024-01-15T10:30:00+00:00"),
-        ("2024-01-15 10:30:00", "2024-01-15T10:30:00+00:00"),
-        ("2024-01-15T12:30:00+0200", "2024-01-15T10:30:00+00:00"),
-        ("2024-01-15T08:00:00-02:30", "2024-01-15T10:30:00+00:00"),
-        ("2024-01-15T10:30:00.Z", "2024-01-15T10:30:00+00:00"),
-        ("2024-01-15T10:30:00.5", "2024-01-15T10:30:00.500000+00:00"),
-        ("2024-01-15T10:30:00.123456Z", "2024-01-15T10:30:00.123456+00:00"),
-        ("2024-01-15T10:30:00.123456789+00:00", "2024-01-15T10:30:00.123456+00:00"),
-        ("2024-01-15T10:30:00.1234567890Z", None),
-        ("2024-13-15T10:30:00Z", None),
-        ("2024-01-15T10:30:60Z", None),
-        ("2024-01-15T10:30:00+99:00", None),
-        ("0001-01-01T00:00:00+02:00", None),
-        ("٢٠٢٤-01-15T10:30:00Z", None),
-        ("yesterday", None),
-        (1705314600, None),
-        (None, None),
-        ([], None),
-    ],
-)
-async def test_a_timestamp_becomes_utc_or_nothing(text: object, expected: str | None) -> None:
-    """0 to 9 digits of fraction, Z, an offset, or no zone at all."""
-    found = (await read_job(datetime_created=text)).datetime_created
-    assert (found.isoformat() if found else None) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0, 0), (7, 7), (7.0, 7), (-1, None), (7.5, None), (True, None), ("7", None), (2**63, None), ([], None)],
-    ids=repr,
-)
-async def test_a_count_is_a_whole_number_or_nothing(value: object, expected: int | None) -> None:
-    """A guess would be shown as a fact."""
-    assert (await read_job(num_rows=value)).num_rows == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(0, 0.0), (1, 1.0), (0.5, 0.5), (-1, None), (False, None), ("1", None)], ids=repr
-)
-async def test_an_amount_is_a_finite_number_or_nothing(value: object, expected: float | None) -> None:
-    """Money may be an integer."""
-    assert (await read_job(job_cost=value)).job_cost == expected
-
-
-async def test_a_field_of_the_wrong_type_costs_only_itself() -> None:
-    """Junk in every field but the id still is a job."""
-    junk: dict[str, object] = {name: [1] for name in set(Job.model_fields) - {"job_id", "failure_reason"}}
-    found = await read_job(**junk)
-    assert found == Job(job_id=JOB)
-    assert found.status is Status.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (None, None),
-        ("", None),
-        ({}, None),
-        ([], None),
-        ("out of memory", Failure(message="out of memory")),
-        ({"message": "boom"}, Failure(message="boom")),
-        (
-            {"message": "boom", "additional_context": {"gpu": 3}},
-            Failure(message="boom", additional_context='{"gpu":3}'),
-        ),
-        ({"detail": "boom", "additional_context": "log"}, Failure(message="boom", additional_context="log")),
-        ({"message": "", "error": "boom"}, Failure(message="boom")),
-        ({"message": {"code": 7}}, Failure(message='{"code":7}')),
-        ({"code": 7}, Failure(message='{"code":7}')),
-        (["a", "b"], Failure(message='["a","b"]')),
-        (7, Failure(message="7")),
-    ],
-    ids=repr,
-)
-async def test_a_failure_reason_is_read_in_every_shape(value: object, expected: Failure | None) -> None:
-    """String, object with one of three names, or anything else as JSON."""
-    assert (await read_job(failure_reason=value)).failure_reason == expected
-
-
-def test_a_failure_that_is_read_already_stays_as_it_is() -> None:
-    """For callers that build a Job themselves."""
-    failure = Failure(message="boom", additional_context="log")
-    assert Job(job_id=JOB, failure_reason=failure).failure_reason == failure
-
-
-@pytest.mark.parametrize(
-    ("word", "status"),
-    [
-        *((status.value, status) for status in Status),
-        *((status.value.lower(), status) for status in Status),
-        ("pending", Status.QUEUED),
-        ("SUBMITTED", Status.QUEUED),
-        ("Completed", Status.SUCCEEDED),
-        ("canceled", Status.CANCELLED),
-        ("CANCELING", Status.CANCELLING),
-        (" running ", Status.RUNNING),
-        (Status.FAILED, Status.FAILED),
-        ("paused", Status.UNKNOWN),
-        ("is_terminal", Status.UNKNOWN),
-        ("", Status.UNKNOWN),
-        (3, Status.UNKNOWN),
-        (None, Status.UNKNOWN),
-    ],
-)
-def test_a_status_is_read_in_any_generation(word: object, status: Status) -> None:
-    """Any case, the aliases, and UNKNOWN for the rest."""
-    assert Status.read(word) is status
-
-
-def test_only_three_statuses_are_final() -> None:
-    """A job that is being cancelled may still succeed."""
-    assert {status for status in Status if status.is_terminal} == {
-        Status.SUCCEEDED,
-        Status.FAILED,
-        Status.CANCELLED,
-    }
 
 
 async def test_listing_everything_is_one_request_in_the_order_of_the_server() -> None:
@@ -264,28 +94,33 @@ async def test_paging_ends_when_the_cursor_is_missing() -> None:
         assert [found.job_id async for found in api.iter_jobs()] == [JOB]
 
 
-async def test_a_list_that_never_ends_is_an_error_and_not_a_short_list() -> None:
+async def test_a_list_that_never_ends_is_an_error_and_not_a_short_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Cutting it silently would be a wrong answer."""
+    monkeypatch.setattr("sutro_mcp.api.client._MOST_PAGES", 25)
     numbers = count()
 
-    async def fetch(_: str | None) -> JobPage:
+    def page(_: httpx.Request) -> httpx.Response:
         number = next(numbers)
-        return JobPage(jobs=(Job(job_id=f"job-{number}"),), next_cursor=str(number))
+        return reply(200, {"jobs": [job(f"job-{number}")], "next_cursor": str(number)})
 
-    with pytest.raises(UnexpectedReplyError, match="there were 25 pages"):
-        [found async for found in every_job(fetch, page_cap=25)]
+    async with client(Script(page)) as api:
+        with pytest.raises(UnexpectedReplyError, match="there were 25 pages"):
+            [found async for found in api.iter_jobs()]
 
 
 @given(st.lists(st.lists(st.integers(0, 20), max_size=5), min_size=1, max_size=8))
 async def test_whatever_the_pages_hold_each_job_comes_once_in_order(pages: list[list[int]]) -> None:
     """Pages overlap when jobs are added meanwhile."""
 
-    async def fetch(cursor: str | None) -> JobPage:
-        at = int(cursor or 0)
-        jobs = tuple(Job(job_id=f"job-{number}") for number in pages[at])
-        return JobPage(jobs=jobs, next_cursor=str(at + 1) if at + 1 < len(pages) else None)
+    def page(request: httpx.Request) -> httpx.Response:
+        at = int(request.url.params.get("cursor", 0))
+        jobs = [job(f"job-{number}") for number in pages[at]]
+        return reply(200, {"jobs": jobs, "next_cursor": str(at + 1) if at + 1 < len(pages) else None})
 
-    found = [entry.job_id async for entry in every_job(fetch)]
+    async with client(Script(page)) as api:
+        found = [entry.job_id async for entry in api.iter_jobs()]
     assert found == list(dict.fromkeys(f"job-{number}" for page in pages for number in page))
 
 

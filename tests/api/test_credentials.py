@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,9 @@ def test_without_variables_the_file_of_the_official_sdk_is_used(home: Path) -> N
             id="the new name wins",
         ),
         pytest.param({"api_key": FILE_KEY}, "https://api.sutro.sh", "default", id="no URL"),
-        pytest.param({"api_key": FILE_KEY, "api_url": 5}, "https://api.sutro.sh", "default", id="junk URL"),
+        pytest.param(
+            {"api_key": FILE_KEY, "api_url": None, "other": 5}, "https://api.sutro.sh", "default", id="null"
+        ),
     ],
 )
 def test_the_file_may_be_of_any_age(tmp_path: Path, config: dict[str, object], url: str, source: str) -> None:
@@ -152,9 +155,7 @@ def test_an_explicit_url_never_gets_a_key_meant_for_another(home: Path, env: dic
         resolve_connection("https://three.example.com", env=env, home=home)
 
 
-@pytest.mark.parametrize(
-    "config", [None, "[]", "{}", '{"api_key": 7}'], ids=["no file", "list", "empty", "junk"]
-)
+@pytest.mark.parametrize("config", [None, "{}"], ids=["no file", "empty"])
 def test_nothing_configured_says_what_to_do(tmp_path: Path, config: str | None) -> None:
     """Both ways out are named."""
     if config is not None:
@@ -197,13 +198,17 @@ def test_environment_and_home_of_the_process_are_the_defaults(
     [
         (b"{", "it is not JSON"),
         (b"[" * 100_000, "it is not JSON"),
-        (b"\xff\xfe", "it is not text"),
+        (b"\xff", "it is not text"),
         (b" " * (1024 * 1024 + 1), "it is too large"),
+        (b"[]", "it is not a JSON object"),
+        (b'{"api_key": "sk_1", "base_url": 5}', "its field base_url is not text"),
+        (b'{"api_key": "sk_1", "api_url": ["https://a.example.com"]}', "its field api_url is not text"),
+        (b'{"api_key": 7, "api_url": "https://a.example.com"}', "its field api_key is not text"),
     ],
-    ids=["broken", "deep", "binary", "huge"],
+    ids=["broken", "deep", "binary", "huge", "list", "old URL", "URL", "key"],
 )
 def test_a_damaged_file_is_named_without_its_content(tmp_path: Path, content: bytes, why: str) -> None:
-    """The text of a decoding error could hold part of a key."""
+    """The text of a decoding error could hold part of a key; half a pair could send it elsewhere."""
     (saved(tmp_path, {}) / ".sutro" / "config.json").write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
         resolve_connection(env={}, home=tmp_path)
@@ -217,13 +222,110 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         resolve_connection(env={}, home=tmp_path)
 
 
-def test_reading_the_file_makes_it_private(home: Path) -> None:
-    """As the official SDK does."""
+ENCODINGS = pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+
+
+@ENCODINGS
+def test_files_of_windows_editors_are_read(tmp_path: Path, encoding: str) -> None:
+    """With a byte-order mark, and in UTF-16."""
+    config = json.dumps({"api_key": FILE_KEY, "api_url": FILE_URL})
+    (saved(tmp_path, {}) / ".sutro" / "config.json").write_text(config, encoding)
+    assert resolve_connection(env={}, home=tmp_path).key.reveal() == FILE_KEY
+    secret = tmp_path / "secret"
+    secret.write_text(f"{KEY}\r\n", encoding)
+    assert resolve_connection(env={"SUTRO_API_KEY_FILE": str(secret)}).key.reveal() == KEY
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602], ids=oct)
+def test_a_file_that_others_can_use_is_warned_of_once(
+    home: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its mode is its owner's business."""
     path = home / ".sutro" / "config.json"
-    path.chmod(0o644)
-    path.parent.chmod(0o755)
+    path.chmod(mode)
+    for _ in range(2):
+        assert resolve_connection(env={}, home=home).key.reveal() == FILE_KEY
+    assert caplog.messages == [
+        f"{path} holds an API key and can be read or written by other users: remove their rights (chmod 600)"
+    ]
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_file_of_another_user_is_warned_of(
+    home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner can change where the key is sent; the administrator can do that anyway."""
+    path = home / ".sutro" / "config.json"
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
     resolve_connection(env={}, home=home)
-    assert [stat.S_IMODE(os.stat(p).st_mode) for p in (path, path.parent)] == [0o600, 0o700]  # noqa: PTH116
+    assert caplog.messages == [f"{path} holds an API key and belongs to another user: make your own"]
+
+
+def test_a_private_file_is_not_warned_of(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As the official SDK leaves it."""
+    (home / ".sutro" / "config.json").chmod(0o600)
+    resolve_connection(env={}, home=home)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("odd", ["pipe", "device", "sparse"])
+def test_what_is_no_file_of_settings_is_named_at_once(tmp_path: Path, odd: str) -> None:
+    """Opening a pipe without a writer would wait for ever, and a device never ends."""
+    path = saved(tmp_path, {}) / ".sutro" / "config.json"
+    path.unlink()
+    if odd == "pipe":
+        os.mkfifo(path)
+    elif odd == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.touch()
+        os.truncate(path, 50 * 1024**3)
+    why = "it is too large" if odd == "sparse" else "it is not a regular file"
+    with pytest.raises(ConfigurationError) as caught:
+        resolve_connection(env={}, home=tmp_path)
+    assert f"~/.sutro/config.json cannot be used ({why})" in str(caught.value)
+
+
+@pytest.fixture
+def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A named pipe for a key, waited for briefly."""
+    monkeypatch.setattr("sutro_mcp.api.credentials._PIPE_SECONDS", 0.2)
+    os.mkfifo(tmp_path / "pipe")
+    return str(tmp_path / "pipe")
+
+
+def test_a_key_may_come_out_of_a_pipe(pipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a password manager, which may take its time."""
+    monkeypatch.setattr("sutro_mcp.api.credentials._PIPE_SECONDS", 60)
+    writer = threading.Thread(target=Path(pipe).write_text, args=(f"{KEY}\n",))
+    writer.start()
+    assert resolve_connection(env={"SUTRO_API_KEY_FILE": pipe}).key.reveal() == KEY
+    writer.join()
+
+
+@pytest.mark.parametrize("written", [None, KEY], ids=["no writer", "no end"])
+def test_a_pipe_is_waited_for_only_so_long(pipe: str, written: str | None) -> None:
+    """The variable is named, and nothing hangs."""
+    end = os.open(pipe, os.O_RDWR) if written else None
+    if end:
+        os.write(end, KEY.encode())
+    with pytest.raises(ConfigurationError, match=r"FILE cannot be used \(it is a pipe that was not written"):
+        resolve_connection(env={"SUTRO_API_KEY_FILE": pipe})
+    if end:
+        os.close(end)
+
+
+def test_a_pipe_that_never_ends_is_too_large(pipe: str) -> None:
+    """It is read up to the limit of a key."""
+    end = os.open(pipe, os.O_RDWR)
+    os.write(end, b"x" * 10_241)
+    with pytest.raises(ConfigurationError, match="it is too large"):
+        resolve_connection(env={"SUTRO_API_KEY_FILE": pipe})
+    os.close(end)
 
 
 def test_a_docker_secret_is_stripped_and_counts_as_the_key_variable(tmp_path: Path, home: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sutro_mcp.api import ProgressEvent
+from sutro_mcp.api import JobProgress
 from sutro_mcp.api.progress_stream import LINE_CAP, events
 from sutro_mcp.emulator import Emulator, Fault, Pace
 from sutro_mcp.errors import AuthenticationError, JobNotFoundError
@@ -24,7 +24,7 @@ def progress(rows: object) -> bytes:
     return json.dumps({"update_type": "progress", "result": rows}).encode()
 
 
-async def read(*chunks: bytes, failure: Exception | None = None) -> list[ProgressEvent]:
+async def read(*chunks: bytes, failure: Exception | None = None) -> list[JobProgress]:
     """The events in a stream of these chunks."""
     transport = answering(reply(200, list(chunks), failure=failure, length=False))
     async with client(transport) as api:
@@ -41,10 +41,10 @@ async def test_each_kind_of_update_is_read() -> None:
         b'{"update_type": "heartbeat"}',
     ]
     assert await read(b"\n".join(lines)) == [
-        ProgressEvent(kind="progress", rows_done=3),
-        ProgressEvent(kind="tokens", input_tokens=5, output_tokens=7, tokens_per_second=1.5),
-        ProgressEvent(kind="tokens"),
-        ProgressEvent(kind="heartbeat"),
+        JobProgress(kind="progress", rows_done=3),
+        JobProgress(kind="tokens", input_tokens=5, output_tokens=7, tokens_per_second=1.5),
+        JobProgress(kind="tokens"),
+        JobProgress(kind="heartbeat"),
     ]
 
 
@@ -60,7 +60,7 @@ async def test_each_kind_of_update_is_read() -> None:
         b"{}",
         b'{"update_type": "later"}',
         b'{"update_type": ["progress"], "result": 1}',
-        progress("3"),
+        progress("three"),
         progress(-1),
         progress(2.5),
         progress(None),

@@ -10,8 +10,7 @@ import pytest
 import stamina
 
 from sutro_mcp.api import ApiClient
-from sutro_mcp.api.retries import Backoff
-from sutro_mcp.api.status_errors import BusyError, retry_after
+from sutro_mcp.api.retries import Backoff, RetryBudget, retry_after
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.errors import (
     ConnectionFailedError,
@@ -55,22 +54,22 @@ LASTING: dict[str, Reply] = {
 
 @pytest.mark.parametrize("case", PASSING)
 async def test_a_read_is_repeated_until_it_succeeds(case: str) -> None:
-    """Three failures, then the answer."""
+    """Two failures, then the answer."""
     failing = PASSING[case]
-    transport = answering(*([failing] * 3), reply(200, {"job": job()}))
+    transport = answering(*([failing] * 2), reply(200, {"job": job()}))
     async with client(transport) as api:
         assert (await api.get_job(JOB)).job_id == JOB
-    assert len(transport.seen) == 4
+    assert len(transport.seen) == 3
 
 
 @pytest.mark.parametrize("case", PASSING)
-async def test_a_read_is_sent_at_most_four_times(case: str) -> None:
+async def test_a_read_is_sent_at_most_three_times(case: str) -> None:
     """Then the last reason is told."""
     transport = answering(PASSING[case])
     async with client(transport) as api:
         with pytest.raises(SutroError):
             await api.get_job(JOB)
-    assert len(transport.seen) == 4
+    assert len(transport.seen) == 3
 
 
 @pytest.mark.parametrize("case", LASTING)
@@ -99,7 +98,7 @@ async def test_every_read_is_repeated(method: str) -> None:
     async with client(transport) as api:
         with pytest.raises(ServiceUnavailableError):
             await READS[method](api)  # pyright: ignore[reportGeneralTypeIssues]
-    assert len(transport.seen) == 4
+    assert len(transport.seen) == 3
 
 
 async def test_the_emulator_recovers_from_a_gateway() -> None:
@@ -114,7 +113,7 @@ async def test_the_emulator_recovers_from_a_gateway() -> None:
 async def test_after_too_many_requests_the_error_says_how_long_to_wait() -> None:
     """In the sentence and as a number."""
     emulator = Emulator()
-    emulator.faults.add(Fault.rate_limited(retry_after=7), times=4)
+    emulator.faults.add(Fault.rate_limited(retry_after=7), times=3)
     async with emulated(emulator) as api:
         with pytest.raises(RateLimitedError, match="Wait 7 seconds and call again") as caught:
             await api.list_jobs()
@@ -177,7 +176,7 @@ def test_a_date_without_another_to_compare_is_held_against_this_clock(seconds: i
 
 async def test_the_wait_grows_and_is_random_below_its_ceiling() -> None:
     """Full jitter: many callers must not come back together."""
-    backoffs = [Backoff() for _ in range(200)]
+    backoffs = [Backoff(RetryBudget()) for _ in range(200)]
     error = ConnectionFailedError("a", "b", "c")
     rounds = [[float(backoff(error)) for backoff in backoffs] for _ in range(6)]
     for waits, ceiling in zip(rounds, (0.5, 1, 2, 4, 8, 8), strict=True):
@@ -187,12 +186,11 @@ async def test_the_wait_grows_and_is_random_below_its_ceiling() -> None:
 
 async def test_what_the_server_asks_for_beats_the_dice() -> None:
     """429 always, 5xx if it says so."""
-    busy = BusyError("a", "b", "c")
-    busy.retry_after = 12.0
-    assert Backoff()(busy) == 12
-    assert Backoff()(RateLimitedError("a", "b", "c", retry_after=9)) == 9
-    assert Backoff()(UnexpectedReplyError("a", "b", "c")) is False
-    assert 0 <= float(Backoff()(IncompleteReplyError("a", "b", "c"))) <= 0.5
+    backoff = Backoff(RetryBudget())
+    assert backoff(ServiceUnavailableError("a", "b", "c", retry_after=12)) == 12
+    assert backoff(RateLimitedError("a", "b", "c", retry_after=9)) == 9
+    assert backoff(UnexpectedReplyError("a", "b", "c")) is False
+    assert 0 <= float(backoff(IncompleteReplyError("a", "b", "c"))) <= 0.5
 
 
 async def test_the_deadline_covers_all_attempts_and_waits() -> None:
@@ -203,7 +201,7 @@ async def test_the_deadline_covers_all_attempts_and_waits() -> None:
             with pytest.raises((ServiceUnavailableError, DeadlineExceededError)):
                 with anyio.fail_after(2):
                     await api.list_jobs()
-    assert len(transport.seen) <= 4
+    assert len(transport.seen) <= 3
 
 
 async def test_at_most_eight_requests_are_under_way() -> None:

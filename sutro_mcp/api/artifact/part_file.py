@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -13,12 +13,13 @@ import anyio
 from sutro_mcp.errors import ConfigurationError, IncompleteReplyError, UnexpectedReplyError
 
 Format = Literal["parquet", "json", "csv"]
+OnBytes = Callable[[int, int | None], None]
+"""Called with the bytes that have come and the total, if it is known."""
 
 _BUFFER = 1024 * 1024
 # An end-of-central-directory record with the longest comment.
 _ZIP_TAIL = 22 + 65535
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
-_AGAIN = "Call again; if it stays, report it"
 
 
 def strong_etag(value: str | None) -> str | None:
@@ -33,8 +34,11 @@ class PartFile:
     SDK does, so that a later process can go on where this one stopped.
     """
 
-    def __init__(self, path: Path, doing: str, *, resumable: bool = False) -> None:
+    def __init__(
+        self, path: Path, doing: str, on_bytes: OnBytes | None = None, *, resumable: bool = False
+    ) -> None:
         """A fresh file at `path`, or with `resumable` whatever an earlier process left there."""
+        self._on_bytes = on_bytes
         self.path = path
         self._doing = doing
         self._etag_path = path.with_name(path.name + ".etag") if resumable else None
@@ -51,9 +55,9 @@ class PartFile:
                 self.restart()
 
     @classmethod
-    def fresh(cls, directory: Path, doing: str) -> "PartFile":
+    def fresh(cls, directory: Path, doing: str, on_bytes: OnBytes | None = None) -> "PartFile":
         """A file with a name of our own in `directory`."""
-        return cls(directory / f"{secrets.token_hex(8)}.part", doing)
+        return cls(directory / f"{secrets.token_hex(8)}.part", doing, on_bytes)
 
     @property
     def etag(self) -> str | None:
@@ -78,11 +82,13 @@ class PartFile:
             self._file.truncate()
         self.size = size
 
-    def write(self, data: bytes) -> None:
-        """Appends."""
+    def write(self, data: bytes, total: int | None) -> None:
+        """Appends; `total` is how many bytes there will be, if that is known."""
         with self._disk():
             self._file.write(data)
         self.size += len(data)
+        if self._on_bytes:
+            self._on_bytes(self.size, total)
 
     def recognise(self) -> Format:
         """What the bytes are, by their first and last ones. Raises if nothing known, or not whole."""
@@ -99,15 +105,11 @@ class PartFile:
         elif start in (b"{", b"["):
             found, whole = "json", tail.rstrip().endswith(b"}" if start == b"{" else b"]")
         elif start == b"<":
-            raise UnexpectedReplyError(
-                self._doing, "a web page or XML document came instead of results", _AGAIN
-            )
+            raise UnexpectedReplyError(self._doing, "a web page or XML document came instead of results")
         else:
-            raise UnexpectedReplyError(
-                self._doing, "what came is neither Parquet nor JSON nor a ZIP archive", _AGAIN
-            )
+            raise UnexpectedReplyError(self._doing, "what came is neither Parquet nor JSON nor a ZIP archive")
         if not whole:
-            raise IncompleteReplyError(self._doing, f"the {found} file that came is not whole", _AGAIN)
+            raise IncompleteReplyError(self._doing, f"the {found} file that came is not whole")
         return found
 
     async def publish(self, destination: Path) -> None:

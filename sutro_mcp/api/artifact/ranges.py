@@ -5,8 +5,9 @@ the whole. A connection that breaks is continued where it stopped.
 """
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 
 import anyio
 import httpx
@@ -28,7 +29,7 @@ from sutro_mcp.errors import (
 )
 
 from .part_file import strong_etag
-from .presigned_url import AGAIN, SIZE_CAP, Link, Offer, check_identity, refusal
+from .presigned_url import SIZE_CAP, Ask, PresignedUrl, RenewingUrl, check_identity, refusal
 
 _PATIENCE = 60.0
 _BYTES_PER_SECOND = 64 * 1024
@@ -38,22 +39,36 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _BROKEN = (IncompleteReplyError, ConnectionFailedError, DeadlineExceededError)
 
 
-class RemoteArtifact:
-    """The results of a job where they lie, as long as they stay the same."""
+@dataclass
+class _Read:
+    """Bytes from `start` up to `stop`, of which those before `at` were given out."""
 
-    def __init__(
-        self, http: Http, ask: Callable[[], Awaitable[Offer]], offer: Offer, size: int, job_id: str
-    ) -> None:
-        """`ask` gets another link when that of `offer` has expired."""
+    start: int
+    stop: int
+    etag: str | None
+    """What bytes read earlier belong to."""
+    at: int
+    patience: "_Patience"
+    broken: SutroError | None = None
+    """How the last connection broke: the first failed attempt of the next one."""
+    from_zero: bool = False
+    """Whether the store has sent all from the start again, which is accepted once."""
+
+
+class RemoteArtifact:
+    """The results of a job in the object store, as long as they stay the same."""
+
+    def __init__(self, http: Http, ask: Ask, presigned: PresignedUrl, size: int, job_id: str) -> None:
+        """`ask` gets another URL when `presigned` has expired."""
         self.job_id = job_id
         self.size = size
         self.etag: str | None = None
         """The strong entity tag, known after the first reply; None before, or if the store sends none."""
-        self._slots = http.blob_slots
+        self._http = http
         self._patience = min(_PATIENCE, http.results_timeout)
         self._ask = ask
         self._doing = f"read the results of {job_id}"
-        self._link = Link(http, self._ask_again, offer, self._doing)
+        self._url = RenewingUrl(http, self._ask_again, presigned, self._doing)
 
     async def chunks(self, start: int, stop: int, etag: str | None = None) -> AsyncGenerator[bytes]:
         """The bytes from `start` up to `stop`, in order, each once, as they come. Close it when done.
@@ -68,118 +83,128 @@ class RemoteArtifact:
         if etag and self.etag and etag != self.etag:
             raise self._changed()
         patience = _Patience(self._patience, self._doing)
-        broken: SutroError | None = None
-        at = start
-        async with self._slots:
-            while at < stop:
+        read = _Read(start, stop, etag, start, patience)
+        async with self._http.blob_slots:
+            while read.at < stop:
                 try:
                     with patience.spent():
-                        body, data = await self._begin(at, stop, etag, broken)
+                        body, data = await self._begin(read)
                 except RangesUnsupportedError:
-                    if at == start:
+                    if read.at == start:
                         raise
-                    raise self._incomplete("the connection broke and the store does not continue") from None
+                    raise IncompleteReplyError(
+                        self._doing, "the connection broke and the store does not continue"
+                    ) from None
                 async with aclosing(body):
                     while data is not None:
-                        at += len(data)
-                        patience.earn(len(data))
-                        yield data
+                        if data:
+                            yield data
                         try:
                             with patience.spent():
                                 data = await anext(body, None)
                         except _BROKEN as error:
                             if (etag or self.etag) is None:
                                 raise
-                            broken, data = error, None
+                            # To go on is no repeat.
+                            self._http.budget.deposit(10)
+                            read.broken, data = error, None
 
-    async def _begin(
-        self, at: int, stop: int, etag: str | None, broken: SutroError | None
-    ) -> tuple[AsyncGenerator[bytes], bytes]:
-        """A body from `at` on, and the first of its bytes. What broke before is its first failed attempt."""
-        failed = [broken] if broken else []
+    async def _begin(self, read: _Read) -> tuple[AsyncGenerator[bytes], bytes]:
+        """A body from `read.at` on, and the first that came of it, which may be nothing new."""
 
         async def once() -> tuple[AsyncGenerator[bytes], bytes]:
-            if failed:
-                raise failed.pop()
-            body = self._body(at, stop, etag)
+            if read.broken:
+                error, read.broken = read.broken, None
+                raise error
+            body = self._body(read)
             return body, await anext(body)
 
-        return await retrying(once)
+        return await retrying(once, self._http.budget)
 
-    async def _body(self, at: int, stop: int, etag: str | None) -> AsyncGenerator[bytes]:
-        """What one reply holds of the bytes from `at` up to `stop`: all of them, or an error after some."""
+    async def _body(self, read: _Read) -> AsyncGenerator[bytes]:
+        """What one reply holds of the bytes that are still to come: all of them, or an error after some."""
         headers: dict[str, str] = {}
-        if (at, stop) != (0, self.size):
-            headers["Range"] = f"bytes={at}-{stop - 1}"
-        if known := etag or self.etag:
+        if (read.at, read.stop) != (0, self.size):
+            headers["Range"] = f"bytes={read.at}-{read.stop - 1}"
+        if known := read.etag or self.etag:
             headers["If-Match"] = known
-        response = await self._link.get(headers)
+        response = await self._url.get(headers)
         try:
-            self._accept(response, at, stop, etag)
+            position, end = self._accept(response, read)
             async with aclosing(chunks(response, self._doing, SIZE_CAP, secret=True)) as parts:
                 async for data in parts:
-                    at += len(data)
-                    if at > stop:
-                        raise self._unexpected("the artifact store sent more bytes than were asked for")
-                    yield data
+                    # A store that began from zero sends what was given out before, and what follows `stop`.
+                    wanted = data[max(read.at - position, 0) : max(read.stop - position, 0)]
+                    position += len(data)
+                    read.patience.earn(len(data))
+                    if position > end:
+                        raise UnexpectedReplyError(
+                            self._doing, "the artifact store sent more bytes than were asked for"
+                        )
+                    read.at += len(wanted)
+                    yield wanted
         finally:
             await response.aclose()
-        if at < stop:
-            raise self._incomplete(f"the reply ended {stop - at:,} bytes early")
+        if read.at < read.stop:
+            raise IncompleteReplyError(self._doing, f"the reply ended {read.stop - read.at:,} bytes early")
 
-    def _accept(self, response: httpx.Response, at: int, stop: int, etag: str | None) -> None:
-        """Raises unless the reply is what was asked for."""
+    def _accept(self, response: httpx.Response, read: _Read) -> tuple[int, int]:
+        """Where the bytes of the reply begin and end; raises unless they are of use."""
         status = response.status_code
         if status in (412, 416):
             raise self._changed()
-        whole = (at, stop) == (0, self.size)
+        known = read.etag or self.etag
+        found = strong_etag(response.headers.get("etag"))
+        start, stop = read.at, read.stop
+        whole = (start, stop) == (0, self.size)
         if status == 200 and not whole:
-            raise self._unsupported("the artifact store does not give parts of an artifact")
+            if start == read.start or read.from_zero or not found:
+                raise RangesUnsupportedError(
+                    self._doing, "the artifact store does not give parts of an artifact"
+                )
+            read.from_zero = whole = True
+            start, stop = 0, self.size
         if status != (200 if whole else 206):
             raise refusal(status, self._doing)
         check_identity(response, self._doing)
-        found = strong_etag(response.headers.get("etag"))
         if not whole:
             match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
             if match is None or found is None:
-                raise self._unsupported("the artifact store does not say what a part belongs to")
+                raise RangesUnsupportedError(
+                    self._doing, "the artifact store does not say what a part belongs to"
+                )
             if int(match[3]) != self.size:
                 raise self._changed()
-            if (int(match[1]), int(match[2])) != (at, stop - 1):
-                raise self._unexpected("the artifact store sent another part than was asked for")
-        known = etag or self.etag
+            if (int(match[1]), int(match[2])) != (start, stop - 1):
+                raise UnexpectedReplyError(
+                    self._doing, "the artifact store sent another part than was asked for"
+                )
         if known and found != known:
             raise self._changed()
         length = content_length(response, self._doing)
         if whole and length not in (None, self.size):
             raise self._changed()
-        if length not in (None, stop - at):
-            raise self._unexpected(f"the artifact store sent {length:,} bytes instead of {stop - at:,}")
+        if length not in (None, stop - start):
+            raise UnexpectedReplyError(
+                self._doing, f"the artifact store sent {length:,} bytes instead of {stop - start:,}"
+            )
         self.etag = found
+        return start, stop
 
-    async def _ask_again(self) -> Offer:
-        """Another link to the same artifact."""
+    async def _ask_again(self) -> PresignedUrl:
+        """Another URL of the same artifact."""
         try:
-            offer = await self._ask()
+            presigned = await self._ask()
         except (JobNotFoundError, RouteUnknownError, RejectedError) as error:
             raise self._changed() from error
-        if offer.size != self.size:
+        if presigned.size != self.size:
             raise self._changed()
-        return offer
+        return presigned
 
     def _changed(self) -> ArtifactChangedError:
         return ArtifactChangedError(
             self._doing, "they were replaced or removed while they were read", "Call again"
         )
-
-    def _unsupported(self, happened: str) -> RangesUnsupportedError:
-        return RangesUnsupportedError(self._doing, happened, AGAIN)
-
-    def _incomplete(self, happened: str) -> IncompleteReplyError:
-        return IncompleteReplyError(self._doing, happened, AGAIN)
-
-    def _unexpected(self, happened: str) -> UnexpectedReplyError:
-        return UnexpectedReplyError(self._doing, happened, AGAIN)
 
 
 class _Patience:

@@ -6,6 +6,7 @@ then on; that it is absent, rather than out of results, is known once another ro
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,14 +17,17 @@ from sutro_mcp.api.bodies import chunks, content_length
 from sutro_mcp.api.http import Http
 from sutro_mcp.api.models import Job, Status, read_count, read_object, read_text
 from sutro_mcp.api.network_errors import deadline
+from sutro_mcp.api.retries import retrying
 from sutro_mcp.api.routes import GET_RESULTS, POST_RESULTS, RESULTS_URL, Route
 from sutro_mcp.api.status_errors import GoneError, RouteUnknownError
-from sutro_mcp.api.urls import check_artifact_url
 from sutro_mcp.errors import (
+    ArtifactChangedError,
     IncompleteReplyError,
     JobNotFoundError,
     NoResultsError,
+    RangesUnsupportedError,
     RejectedError,
+    ReplyTooLargeError,
     ResultsGoneError,
     ResultsNotReadyError,
     UnexpectedReplyError,
@@ -32,9 +36,8 @@ from sutro_mcp.errors import (
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import quote
 
-from .download import Download, OnBytes
-from .part_file import Format, PartFile
-from .presigned_url import SIZE_CAP, Offer, SignedUrl
+from .part_file import Format, OnBytes, PartFile
+from .presigned_url import SIZE_CAP, PresignedUrl, RenewingUrl, check_artifact_url, check_identity, refusal
 from .ranges import RemoteArtifact
 
 RouteName = Literal["results-url", "get-results", "post-results"]
@@ -75,9 +78,9 @@ class Results:
     async def fetch(self, spec: ResultsSpec, directory: Path, on_bytes: OnBytes | None) -> DownloadedFile:
         """The results as a new file in `directory`."""
         with deadline(self._http.results_timeout, spec.doing):
-            part = PartFile.fresh(directory, spec.doing)
+            part = PartFile.fresh(directory, spec.doing, on_bytes)
             try:
-                route = await self._first(spec, part, on_bytes, tuple(_NAMES))
+                route = await self._first(spec, part, tuple(_NAMES))
                 found = part.recognise()
                 path = part.path.with_suffix(f".{_EXTENSIONS[found]}")
                 await part.publish(path)
@@ -91,9 +94,11 @@ class Results:
         with deadline(self._http.results_timeout, spec.doing):
             part = PartFile(destination.with_name(destination.name + ".part"), spec.doing, resumable=True)
             try:
-                await self._first(spec, part, None, (RESULTS_URL, GET_RESULTS))
+                await self._first(spec, part, (RESULTS_URL, GET_RESULTS))
                 if part.recognise() != "parquet":
-                    raise _unexpected(spec.doing, "the deployment offers these results, but not as Parquet")
+                    raise UnexpectedReplyError(
+                        spec.doing, "the deployment offers these results, but not as Parquet"
+                    )
                 await part.publish(destination)
             except BaseException as error:
                 worthless = isinstance(error, UnexpectedReplyError)
@@ -102,9 +107,7 @@ class Results:
                 raise
         return destination
 
-    async def _first(
-        self, spec: ResultsSpec, part: PartFile, on_bytes: OnBytes | None, routes: tuple[Route, ...]
-    ) -> Route:
+    async def _first(self, spec: ResultsSpec, part: PartFile, routes: tuple[Route, ...]) -> Route:
         """Fills `part` from the first route that delivers, and says which one did."""
         finished = gone = False
         lacking: list[Route] = []
@@ -114,7 +117,7 @@ class Results:
                 await self._require_success(spec)
                 finished = True
             try:
-                await self._fetchers[route](spec, part, on_bytes)
+                await self._fetchers[route](spec, part)
             except (JobNotFoundError, RouteUnknownError, GoneError):
                 if not finished:
                     await self._require_success(spec)
@@ -134,7 +137,9 @@ class Results:
                 "the job succeeded but the deployment has no results of it",
                 "Results are kept for 90 days by default; a cost estimate never has any",
             )
-        raise _unexpected(spec.doing, "the deployment offers none of the known ways to fetch results")
+        raise UnexpectedReplyError(
+            spec.doing, "the deployment offers none of the known ways to fetch results"
+        )
 
     async def _require_success(self, spec: ResultsSpec) -> None:
         """Looks the job up and raises unless it succeeded."""
@@ -161,64 +166,118 @@ class Results:
         if RESULTS_URL in self._absent:
             return None
         try:
-            offer = await self._link(spec)
+            presigned = await self._presigned(spec)
         except (JobNotFoundError, RouteUnknownError, GoneError):
             return None
         except RejectedError as error:
             await self._require_lacking(spec, error)
             self._absent.add(RESULTS_URL)
             return None
-        if not offer.size or offer.size > SIZE_CAP:
-            return None
-        return RemoteArtifact(self._http, lambda: self._link(spec), offer, offer.size, spec.job_id)
+        size = presigned.size
+        return self._remote(spec, presigned, size) if size and size <= SIZE_CAP else None
+
+    def _remote(self, spec: ResultsSpec, presigned: PresignedUrl, size: int) -> RemoteArtifact:
+        return RemoteArtifact(self._http, lambda: self._presigned(spec), presigned, size, spec.job_id)
 
     async def _require_lacking(self, spec: ResultsSpec, error: RejectedError) -> None:
         """Raises unless `error` says that the deployment has no such route."""
         if error.status == 409:
             await self._require_success(spec)
-            raise _not_published(spec) from error
+            raise ResultsNotReadyError(
+                spec.doing,
+                "the job has finished and its results are being published",
+                "Try again shortly; this takes up to about 100 seconds",
+            ) from error
         if error.status not in (405, 501):
             raise error
 
-    async def _link(self, spec: ResultsSpec) -> Offer:
+    async def _presigned(self, spec: ResultsSpec) -> PresignedUrl:
         doing = spec.doing
         api_on_loopback = self._http.connection.on_loopback
 
-        def read(reply: dict[str, object]) -> Offer:
+        def read(reply: dict[str, object]) -> PresignedUrl:
             if reply.get("job_id", spec.job_id) != spec.job_id:
-                raise _unexpected(doing, "the deployment answered for another job")
+                raise UnexpectedReplyError(doing, "the deployment answered for another job")
             if reply.get("format", "parquet") != "parquet":
-                raise _unexpected(doing, "the deployment offers another format than Parquet")
+                raise UnexpectedReplyError(doing, "the deployment offers another format than Parquet")
             link = read_text((read_object(reply.get("urls")) or {}).get("get"))
             if not link:
-                raise _unexpected(doing, "the deployment sent no download link")
+                raise UnexpectedReplyError(doing, "the deployment sent no download link")
             url = check_artifact_url(link, doing, api_on_loopback=api_on_loopback)
             size = read_count((read_object(reply.get("artifact")) or {}).get("size_bytes"))
             lifetime = read_count(reply.get("expires_in_seconds"))
-            return Offer(SignedUrl(url), size, _LINK_SECONDS if lifetime is None else lifetime)
+            return PresignedUrl(url, size, _LINK_SECONDS if lifetime is None else lifetime)
 
         params = _params(spec) | {"expires_in_seconds": str(_LINK_SECONDS)}
         return await self._http.json(RESULTS_URL, doing, read, job_id=spec.job_id, params=params)
 
-    async def _from_link(self, spec: ResultsSpec, part: PartFile, on_bytes: OnBytes | None) -> None:
-        await Download(self._http, lambda: self._link(spec), part, spec.doing, on_bytes).run()
+    async def _from_link(self, spec: ResultsSpec, part: PartFile) -> None:
+        """Continues `part`, or starts from zero, once, where the store cannot prove what would follow."""
+        try:
+            await self._pour(spec, part)
+        except (ArtifactChangedError, IncompleteReplyError, RangesUnsupportedError) as error:
+            if isinstance(error, IncompleteReplyError) and part.etag:
+                raise
+            part.restart()
+            await self._pour(spec, part)
         if part.recognise() != "parquet":
-            raise _unexpected(spec.doing, "the artifact is not Parquet")
+            raise UnexpectedReplyError(spec.doing, "the artifact is not Parquet")
 
-    async def _from_get(self, spec: ResultsSpec, part: PartFile, on_bytes: OnBytes | None) -> None:
+    async def _pour(self, spec: ResultsSpec, part: PartFile) -> None:
+        presigned = await self._presigned(spec)
+        size = presigned.size
+        if not size:
+            await self._pour_all(spec, part, presigned)
+            return
+        if size > SIZE_CAP:
+            raise ReplyTooLargeError(
+                spec.doing,
+                f"the results are {size:,} bytes, more than the {SIZE_CAP:,} that are fetched",
+                "Fetch them with the official SDK instead",
+            )
+        if part.etag is None or part.size > size:
+            part.restart()
+        elif part.size == size:
+            # Complete already: one byte is fetched again, to learn whether it is still the same artifact.
+            part.cut(size - 1)
+        artifact = self._remote(spec, presigned, size)
+        async with aclosing(artifact.chunks(part.size, size, part.etag)) as parts:
+            async for data in parts:
+                if not part.size:
+                    part.restart(artifact.etag)
+                part.write(data, size)
+
+    async def _pour_all(self, spec: ResultsSpec, part: PartFile, presigned: PresignedUrl) -> None:
+        """An artifact of unknown size, from the start at each attempt."""
+        url = RenewingUrl(self._http, lambda: self._presigned(spec), presigned, spec.doing)
+        consume = _into(part, spec.doing, SIZE_CAP, secret=True)
+
+        async def once() -> None:
+            response = await url.get({})
+            try:
+                if response.status_code != 200:
+                    raise refusal(response.status_code, spec.doing)
+                check_identity(response, spec.doing)
+                await consume(response)
+            finally:
+                await response.aclose()
+
+        await retrying(once, self._http.budget)
+
+    async def _from_get(self, spec: ResultsSpec, part: PartFile) -> None:
         # The parameter that selects the format was renamed between generations; both are sent.
         params = _params(spec) | {"result_format": "parquet"}
-        consume = _into(part, spec.doing, GET_RESULTS, on_bytes)
+        consume = _into(part, spec.doing, GET_RESULTS.cap)
         await self._http.exchange(GET_RESULTS, spec.doing, consume, job_id=spec.job_id, params=params)
 
-    async def _from_post(self, spec: ResultsSpec, part: PartFile, on_bytes: OnBytes | None) -> None:
-        consume = _into(part, spec.doing, POST_RESULTS, on_bytes)
+    async def _from_post(self, spec: ResultsSpec, part: PartFile) -> None:
+        consume = _into(part, spec.doing, POST_RESULTS.cap)
         body = {"job_id": spec.job_id, **spec.options}
         await self._http.exchange(POST_RESULTS, spec.doing, consume, body=body)
 
 
 def _into(
-    part: PartFile, doing: str, route: Route, on_bytes: OnBytes | None
+    part: PartFile, doing: str, cap: int, *, secret: bool = False
 ) -> Callable[[httpx.Response], Awaitable[None]]:
     """A consumer that puts a body into `part`, from the start at each attempt."""
 
@@ -226,25 +285,11 @@ def _into(
         part.restart()
         packed = "content-encoding" in response.headers
         total = None if packed else content_length(response, doing)
-        async for data in chunks(response, doing, route.cap):
-            part.write(data)
-            if on_bytes:
-                on_bytes(part.size, total)
+        async for data in chunks(response, doing, cap, secret=secret):
+            part.write(data, total)
 
     return consume
 
 
 def _params(spec: ResultsSpec) -> dict[str, str]:
     return {"format": "parquet"} | {name: str(value).lower() for name, value in spec.options.items()}
-
-
-def _not_published(spec: ResultsSpec) -> ResultsNotReadyError:
-    return ResultsNotReadyError(
-        spec.doing,
-        "the job has finished and its results are being published",
-        "Try again shortly; this takes up to about 100 seconds",
-    )
-
-
-def _unexpected(doing: str, happened: str) -> UnexpectedReplyError:
-    return UnexpectedReplyError(doing, happened, "Call again; if it stays, report it")

@@ -165,7 +165,9 @@ class CachedArtifact:
             try:
                 await self._fetch(each)
             except RangesUnsupportedError:
+                # What is there cannot be completed: all of it is asked for, from zero.
                 self._only_whole = True
+                self._entry.clear()
 
         try:
             async with task_group() as group:

@@ -62,13 +62,11 @@ def cell(value: Any) -> Cell:
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, str):
-        return visible(value)
     if isinstance(value, decimal.Decimal):
         return str(value)
     if isinstance(value, bytes):
         return f"({len(value):,} bytes)"
-    return visible(compact(value))
+    return visible(value if isinstance(value, str) else compact(value))
 
 
 def compact(value: list[Any] | dict[str, Any]) -> str:

@@ -171,7 +171,9 @@ def _nowhere(names: set[str], table: Rows, request: PageRequest) -> tuple[set[st
 def _fit(rows: list[dict[Any, Any]], names: list[str], row_count: int, request: PageRequest) -> Page:
     """As much of the rows as the budget allows."""
     shown = names[:MAX_COLUMNS]
-    cells = ([cell(_value(row, name)) for name in shown] for row in rows)
+    # A path has to be asked for: the name of one field may read like the path of another.
+    look = _value if request.columns else dict[Any, Any].get
+    cells = ([cell(look(row, name)) for name in shown] for row in rows)
     fitted = fit(shown, cells, request.max_chars, request.max_cell_chars)
     end = request.offset + len(fitted.rows)
     return Page(

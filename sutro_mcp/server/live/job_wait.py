@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sutro_mcp.api import JobStatus, ProgressEvent, Status
+from sutro_mcp.api import JobProgress, JobStatus, Status
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import (
     DeadlineExceededError,
@@ -101,7 +101,7 @@ class Progress:
     def has_all_rows(self) -> bool:
         return self.rows_done is not None and self.rows_done == self.num_rows
 
-    def take(self, event: ProgressEvent, now: float) -> None:
+    def take(self, event: JobProgress, now: float) -> None:
         """Learn from an event of the stream."""
         if event.tokens_per_second is not None:
             self.tokens_per_second = event.tokens_per_second
@@ -211,7 +211,7 @@ class _Wait:
             self._poller.hurry()
             await anyio.sleep(self._timing.reopen)
 
-    def _take(self, event: ProgressEvent) -> None:
+    def _take(self, event: JobProgress) -> None:
         had_all_rows = self._progress.has_all_rows
         self._progress.take(event, anyio.current_time())
         self._news.set()

@@ -14,14 +14,12 @@ from mcp.types import (
     PromptReference,
 )
 
-from sutro_mcp.api import Job, Status
+from sutro_mcp.api import Job, Status, is_addressable
 from sutro_mcp.errors import SutroError
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.tools.params import StatusWord
 from sutro_mcp.untrusted import quote
-
-from .resource_list import is_addressable
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
@@ -65,7 +63,7 @@ async def _job_ids(client: "ApiClient", value: str, with_results: bool) -> Compl
     jobs = [
         job
         for job in page.jobs
-        if is_addressable(job) and (job.status is Status.SUCCEEDED or not with_results)
+        if is_addressable(job.job_id) and (job.status is Status.SUCCEEDED or not with_results)
     ]
     by_id = [job for job in jobs if job.job_id.casefold().startswith(value.casefold())]
     by_name = [job for job in jobs if job not in by_id and _is_named(job, value)]

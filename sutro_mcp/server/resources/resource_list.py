@@ -19,14 +19,8 @@ from mcp.types import (
     Resource,
 )
 
-from sutro_mcp.api import Job, Status, job_segment
-from sutro_mcp.errors import (
-    DeadlineExceededError,
-    InvalidArgumentError,
-    InvalidCursorError,
-    SutroError,
-    counted,
-)
+from sutro_mcp.api import Job, Status, is_addressable
+from sutro_mcp.errors import DeadlineExceededError, InvalidCursorError, SutroError, counted
 from sutro_mcp.server.answers import FAILURE_CHARS, MODEL_CHARS, NAME_CHARS, brief, iso
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import SutroServer
@@ -64,7 +58,9 @@ def serve_listing(server: SutroServer, seconds: float = 10.0) -> None:
             ]
             return ListResourcesResult(resources=fixed, ttl_ms=0)
         fixed = [] if cursor else [_all_jobs(), *await server.list_resources()]
-        listed = [resource for job in found.jobs if is_addressable(job) for resource in resources_of(job)]
+        listed = [
+            resource for job in found.jobs if is_addressable(job.job_id) for resource in resources_of(job)
+        ]
         return ListResourcesResult(resources=[*fixed, *listed], next_cursor=found.next_cursor)
 
     server.handle("resources/list", PaginatedRequestParams, list_resources)
@@ -76,14 +72,6 @@ async def _jobs(app: AppContext, cursor: str, seconds: float) -> Found:
     raise DeadlineExceededError(
         "list jobs", f"the deployment took longer than {seconds:g} seconds", "List the resources again"
     )
-
-
-def is_addressable(job: Job) -> bool:
-    """Whether the id can stand in a URI, and be asked for: a deployment may say anything."""
-    try:
-        return job_segment(job.job_id) == job.job_id
-    except InvalidArgumentError:
-        return False
 
 
 def resources_of(job: Job) -> Iterable[Resource]:

@@ -1,148 +1,173 @@
-"""How long a store is waited for and a link is used, by a clock that keeps nobody waiting."""
+"""Presigned URLs: where they may lead, that they are renewed, and that they are not shown."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
+from typing import Any
 
 import anyio
 import httpx
 import pytest
 
-from sutro_mcp.api import RemoteArtifact
-from sutro_mcp.errors import DeadlineExceededError
-from sutro_mcp.results_spec import ResultsSpec
-from tests.api.clock import BACKEND
-from tests.api.wire import JOB, Script, client, reply
+from sutro_mcp.api.artifact.presigned_url import check_artifact_url
+from sutro_mcp.errors import AccessDeniedError, ArtifactChangedError, SutroError, UnexpectedReplyError
+from tests.api.wire import PARQUET, Body, client
+
+from .stores import SIZE, Answer, asked, cut, failed, links, opened, part, read, status, store
 
 pytestmark = pytest.mark.anyio
 
-LINK = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
-KIB = 1024
-CHUNK = bytes(64 * KIB)
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://bucket.s3.amazonaws.com/a/b.parquet?X-Amz-Signature=canary",
+        "https://bucket.s3.amazonaws.com:443/x",
+        "https://8.8.8.8/x",
+        "https://[2606:4700::1111]/x",
+    ],
+)
+def test_a_signed_url_to_a_public_host_is_accepted(url: str) -> None:
+    """https on the default port."""
+    assert check_artifact_url(url, "read", api_on_loopback=False).scheme == "https"
 
 
-@pytest.fixture
-def anyio_backend() -> tuple[str, Mapping[str, object]]:
-    return BACKEND
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:8788/x?sig=1", "http://localhost:9/x", "http://[::1]:9/x", "https://127.0.0.1:8788/x"],
+)
+def test_loopback_is_accepted_exactly_when_the_api_is_there(url: str) -> None:
+    """As with the emulator."""
+    assert check_artifact_url(url, "read", api_on_loopback=True).path == "/x"
+    with pytest.raises(UnexpectedReplyError):
+        check_artifact_url(url, "read", api_on_loopback=False)
 
 
-class Line(httpx.AsyncByteStream):
-    """A body that comes in pieces, each after so many seconds."""
-
-    def __init__(self, size: int, seconds: float, piece: bytes = CHUNK) -> None:
-        self._size = size
-        self._seconds = seconds
-        self._piece = piece
-
-    async def __aiter__(self) -> AsyncGenerator[bytes]:
-        for _ in range(self._size // len(self._piece)):
-            await anyio.sleep(self._seconds)
-            yield self._piece
-
-
-def store(size: int, line: Callable[[], Line]) -> Script:
-    """A deployment with an artifact of that size, and its store at the end of such a line."""
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        if request.url.host != "sutro.example.com":
-            return httpx.Response(200, headers={"etag": '"v1"'}, stream=line())
-        return reply(200, {"job_id": JOB, "artifact": {"size_bytes": size}, "urls": {"get": LINK}})
-
-    return Script(handler)
-
-
-async def read(artifact: RemoteArtifact | None, pause: float = 0) -> int:
-    """The number of bytes that came, from a reader who pauses after each piece of them."""
-    assert artifact is not None
-    count = 0
-    async with aclosing(artifact.chunks(0, artifact.size)) as chunks:
-        async for chunk in chunks:
-            count += len(chunk)
-            await anyio.sleep(pause)
-    return count
-
-
-async def test_a_big_artifact_on_a_slow_line_is_waited_for() -> None:
-    """An hour if need be, at a little more than 64 KiB per second."""
-    size = 4000 * len(CHUNK)
-    async with client(store(size, lambda: Line(size, 0.9))) as api:
-        assert await read(await api.open_results(ResultsSpec(JOB))) == size
-    assert anyio.current_time() == pytest.approx(3600)
+@pytest.mark.parametrize("api_on_loopback", [False, True], ids=["public API", "loopback API"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://bucket.example.com/x?sig=canary",
+        "https://bucket.example.com:8443/x?sig=canary",
+        "https://canary@bucket.example.com/x",
+        "https://169.254.169.254/latest?sig=canary",
+        "https://10.0.0.1/?sig=canary",
+        "https://100.64.0.1/?sig=canary",
+        "https://[::ffff:127.0.0.1]/?sig=canary",
+        "https://[fe80::1]/?sig=canary",
+        "https://127.1/?sig=canary",
+        "https://2130706433/?sig=canary",
+        "https://0x7f000001/?sig=canary",
+        "https://0/?sig=canary",
+        "https://localhost./?sig=canary",
+        "https://db.localhost/?sig=canary",
+        "file:///etc/passwd?sig=canary",
+        "ftp://127.0.0.1/?sig=canary",
+        "https://[canary/",
+        "https://x:canary/",
+        "/relative?sig=canary",
+        "",
+    ],
+    ids=repr,
+)
+def test_a_signed_url_that_leads_elsewhere_is_refused_without_being_shown(
+    url: str, api_on_loopback: bool
+) -> None:
+    """Private addresses, other schemes and ports, credentials, junk."""
+    with pytest.raises(UnexpectedReplyError) as caught:
+        check_artifact_url(url, "read", api_on_loopback=api_on_loopback)
+    assert "the download link from the deployment" in str(caught.value)
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
-async def test_a_store_that_drips_is_given_up_after_a_minute() -> None:
-    """A time-out of each read would not notice: every second a kilobyte comes."""
-    size = 4000 * len(CHUNK)
-    transport = store(size, lambda: Line(size, 1, bytes(KIB)))
+def test_a_download_never_goes_where_a_job_would_be_cancelled() -> None:
+    """Cancelling is a GET, so a link could do it."""
+    with pytest.raises(UnexpectedReplyError, match="would cancel a job"):
+        check_artifact_url("https://a.example.com/v1/job-cancel/job-1?sig=1", "read", api_on_loopback=False)
+
+
+async def test_a_link_that_is_refused_is_renewed_once() -> None:
+    """Also where a connection broke."""
+    transport = store(status(403), cut(1000), status(403))
+    assert await part(transport, 0, SIZE) == PARQUET
+    assert (links(transport), len(asked(transport))) == (3, 4)
+    happened = await failed(store(status(403), status(403)), AccessDeniedError)
+    assert "two download links in a row" in happened
+
+
+async def test_the_reply_of_a_refusal_is_closed() -> None:
+    """Its connection could not be used again."""
+    bodies: list[Body] = []
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        bodies.append(Body([b"<Error/>"]))
+        return httpx.Response(403, stream=bodies[-1])
+
+    assert await part(store(refuse)) == PARQUET[100:9000]
+    assert [body.closed for body in bodies] == [True]
+
+
+async def test_a_link_of_no_duration_is_renewed_before_it_is_used() -> None:
+    """What the deployment says of its life counts, not what was asked for."""
+    transport = store(offers=[{"expires_in_seconds": 0}, {"expires_in_seconds": 600}])
     async with client(transport) as api:
-        artifact = await api.open_results(ResultsSpec(JOB))
-        with pytest.raises(DeadlineExceededError, match="sends less than 64 KiB per second"):
-            await read(artifact)
-    assert 60 < anyio.current_time() < 62
-    assert len(transport.seen) == 2
+        artifact = await opened(api)
+        await read(artifact, 0, 10)
+        await read(artifact, 10, 20)
+    assert (links(transport), len(asked(transport))) == (2, 2)
 
 
-async def test_who_waits_less_for_results_waits_less_for_a_part() -> None:
-    """The setting that bounds a file bounds the patience, too."""
-    size = 4000 * len(CHUNK)
-    async with client(store(size, lambda: Line(size, 1, bytes(KIB))), results_timeout=5) as api:
-        artifact = await api.open_results(ResultsSpec(JOB))
-        with pytest.raises(DeadlineExceededError):
-            await read(artifact)
-    assert 5 < anyio.current_time() < 6
-
-
-async def test_what_came_fast_is_no_credit_for_silence_later() -> None:
-    """Or a store could go quiet for hours after a gigabyte."""
-    size = 10_000 * len(CHUNK)
-
-    class Tired(Line):
-        async def __aiter__(self) -> AsyncGenerator[bytes]:
-            for _ in range(9000):
-                yield CHUNK
-            await anyio.sleep_forever()
-
-    async with client(store(size, lambda: Tired(size, 0))) as api:
-        artifact = await api.open_results(ResultsSpec(JOB))
-        with pytest.raises(DeadlineExceededError):
-            await read(artifact)
-    assert anyio.current_time() == pytest.approx(60)
-
-
-async def test_the_time_of_the_reader_is_not_held_against_the_store() -> None:
-    """Who writes to a slow disk still gets all bytes."""
-    size = 10 * len(CHUNK)
-    async with client(store(size, lambda: Line(size, 1))) as api:
-        assert await read(await api.open_results(ResultsSpec(JOB)), pause=1000) == size
-
-
-async def test_waiting_for_others_is_not_held_against_the_store() -> None:
-    """The fifth of five parts begins when another one ends."""
-    size = 100 * len(CHUNK)
-    counts: list[int] = []
-    async with client(store(size, lambda: Line(size, 0.9))) as api:
-        artifact = await api.open_results(ResultsSpec(JOB))
-
-        async def fetch() -> None:
-            counts.append(await read(artifact))
-
+async def test_many_readers_of_an_expired_link_ask_for_one_new_one() -> None:
+    """The deployment is not asked by each of them."""
+    refused: list[Answer] = [status(403)] * 3
+    transport = store(*refused)
+    async with client(transport) as api:
+        artifact = await opened(api)
         async with anyio.create_task_group() as tasks:
-            for _ in range(9):
-                tasks.start_soon(fetch)
-    assert counts == [size] * 9
-    assert anyio.current_time() == pytest.approx(270)
+            for at in range(3):
+                tasks.start_soon(read, artifact, at * 10, at * 10 + 10)
+    assert (links(transport), len(asked(transport))) == (2, 6)
 
 
-async def test_a_link_is_renewed_before_its_ten_minutes_are_over() -> None:
-    """Rather than refused by the store."""
-    size = len(CHUNK)
-    transport = store(size, lambda: Line(size, 0))
-    async with client(transport) as api:
-        artifact = await api.open_results(ResultsSpec(JOB))
-        for pause in (539, 2, 538, 2):
-            await anyio.sleep(pause)
-            assert await read(artifact) == size
-    assert [request.url.host.partition(".")[0] for request in transport.seen] == [
-        *("sutro", "bucket"),
-        *("sutro", "bucket", "bucket"),
-        *("sutro", "bucket"),
-    ]
+@pytest.mark.parametrize(
+    "offer",
+    [
+        {"artifact": {"size_bytes": SIZE + 1}},
+        {"artifact": {}},
+        {"status": 404},
+        {"status": 410},
+        {"status": 405},
+    ],
+    ids=["other size", "no size", "404", "410", "405"],
+)
+async def test_a_renewed_link_must_lead_to_the_same_artifact(offer: Mapping[str, Any]) -> None:
+    """Results may be removed or made anew between two pages."""
+    transport = store(status(403), offers=[{}, offer])
+    await failed(transport, ArtifactChangedError)
+    assert len(asked(transport)) == 1
+
+
+@pytest.mark.parametrize(
+    ("offer", "kind"),
+    [
+        ({"job_id": "job-2"}, UnexpectedReplyError),
+        ({"urls": {"get": "https://10.0.0.1/canary"}}, UnexpectedReplyError),
+        ({"status": 403}, AccessDeniedError),
+    ],
+    ids=["other job", "private address", "403"],
+)
+async def test_a_renewed_link_is_checked_like_the_first(
+    offer: Mapping[str, Any], kind: type[SutroError]
+) -> None:
+    """And an error of the deployment is told as such."""
+    transport = store(status(403), offers=[{}, offer])
+    await failed(transport, kind)
+    assert len(asked(transport)) == 1
+
+
+async def test_an_artifact_does_not_show_its_link() -> None:
+    """Neither as a whole nor by its parts."""
+    async with client(store()) as api:
+        artifact = await opened(api)
+    shown = [repr(artifact), repr(vars(artifact)), repr(vars(artifact._url))]  # pyright: ignore[reportPrivateUsage]
+    assert "PresignedUrl(size=" in shown[2]
+    assert "canary" not in "".join(shown)

@@ -1,8 +1,7 @@
 """Reading an artifact in parts: exactly the bytes asked for, all of one artifact, or an error."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 import anyio
 import httpx
@@ -10,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sutro_mcp.api import ApiClient, RemoteArtifact
 from sutro_mcp.errors import (
-    AccessDeniedError,
     ArtifactChangedError,
     ConnectionFailedError,
     IncompleteReplyError,
@@ -21,138 +18,28 @@ from sutro_mcp.errors import (
     SutroError,
     UnexpectedReplyError,
 )
-from sutro_mcp.results_spec import ResultsSpec
-from tests.api.wire import JOB, PARQUET, Body, Script, client, reply
+from tests.api.wire import JOB, PARQUET, client, reply
+
+from .stores import (
+    LINK,
+    OTHER,
+    SIZE,
+    Answer,
+    asked,
+    cut,
+    failed,
+    opened,
+    part,
+    read,
+    serve,
+    span,
+    status,
+    store,
+    unreachable,
+    whole_again,
+)
 
 pytestmark = pytest.mark.anyio
-
-LINK = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
-SIZE = len(PARQUET)
-OTHER = bytes(reversed(PARQUET))
-
-Answer = Callable[[httpx.Request], httpx.Response]
-
-
-def asked(request: httpx.Request) -> tuple[int, int]:
-    """The first byte a request wants, and the one after the last."""
-    if "range" not in request.headers:
-        return 0, SIZE
-    first, last = request.headers["range"].removeprefix("bytes=").split("-")
-    return int(first), int(last) + 1
-
-
-def serve(
-    body: bytes = PARQUET,
-    *,
-    etag: str | None = '"v1"',
-    cut: int | None = None,
-    failure: Exception | None = None,
-    headers: Mapping[str, str] | None = None,
-    length: bool = True,
-    code: int | None = None,
-) -> Answer:
-    """What was asked for, as a store with ranges sends it; `cut` ends it early with `failure`."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        start, stop = asked(request)
-        part = body[start:stop]
-        sent = {"content-length": str(len(part))} if length else {}
-        if "range" in request.headers:
-            sent["content-range"] = f"bytes {start}-{stop - 1}/{SIZE}"
-        if etag:
-            sent["etag"] = etag
-        status = code or (206 if "range" in request.headers else 200)
-        return reply(status, part[:cut], headers={**sent, **(headers or {})}, failure=failure, length=False)
-
-    return answer
-
-
-def cut(at: int, etag: str | None = '"v1"', failure: Exception | None = None) -> Answer:
-    """The connection breaks after `at` bytes of what was asked for."""
-    return serve(cut=at, etag=etag, failure=failure or httpx.ReadError(LINK))
-
-
-def whole(_: httpx.Request) -> httpx.Response:
-    """As a store without ranges answers anything."""
-    return reply(200, PARQUET, headers={"etag": '"v1"'})
-
-
-def status(code: int) -> Answer:
-    return lambda _: reply(code, b"<Error/>")
-
-
-def unreachable(_: httpx.Request) -> httpx.Response:
-    raise httpx.ConnectError(f"no route to {LINK}")
-
-
-def store(*answers: Answer, offers: list[Mapping[str, Any]] | None = None) -> Script:
-    """A deployment whose store gives these answers in turn, then works; so does the deployment with links."""
-    waiting = list(answers)
-    links: list[Mapping[str, Any]] = list(offers or [])
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "sutro.example.com":
-            fields: Mapping[str, Any] = links.pop(0) if links else {}
-            if isinstance(code := fields.get("status"), int):
-                return reply(code, {"detail": "no"})
-            return reply(
-                200, {"job_id": JOB, "artifact": {"size_bytes": SIZE}, "urls": {"get": LINK}, **fields}
-            )
-        return (waiting.pop(0) if waiting else serve())(request)
-
-    return Script(handler)
-
-
-async def opened(api: ApiClient) -> RemoteArtifact:
-    artifact = await api.open_results(ResultsSpec(JOB))
-    assert artifact is not None
-    return artifact
-
-
-async def read(
-    artifact: RemoteArtifact, start: int, stop: int, etag: str | None = None, got: bytearray | None = None
-) -> bytes:
-    """Those bytes; `got` has what came if they do not."""
-    got = bytearray() if got is None else got
-    async with aclosing(artifact.chunks(start, stop, etag)) as chunks:
-        async for chunk in chunks:
-            got += chunk
-    return bytes(got)
-
-
-async def part(transport: Script, start: int = 100, stop: int = 9000, etag: str | None = None) -> bytes:
-    """Those bytes of an artifact that is opened for it."""
-    async with client(transport) as api:
-        return await read(await opened(api), start, stop, etag)
-
-
-async def failed(
-    transport: Script,
-    kind: type[SutroError],
-    start: int = 100,
-    stop: int = 9000,
-    etag: str | None = None,
-) -> str:
-    """What the error says, which is of exactly that kind."""
-    with pytest.raises(SutroError) as caught:
-        await part(transport, start, stop, etag)
-    assert type(caught.value) is kind
-    assert "canary" not in repr(caught.value)
-    return caught.value.happened
-
-
-def wanted(transport: Script) -> list[tuple[str | None, str | None]]:
-    """Range and If-Match of every request to the store."""
-    return [
-        (request.headers.get("range"), request.headers.get("if-match"))
-        for request in transport.seen
-        if request.url.host != "sutro.example.com"
-    ]
-
-
-def links(transport: Script) -> int:
-    """How often a link was asked for."""
-    return sum(request.url.host == "sutro.example.com" for request in transport.seen)
 
 
 async def test_the_whole_is_asked_for_without_a_range() -> None:
@@ -175,7 +62,7 @@ async def test_a_part_after_the_first_reply_is_asked_for_of_the_same_artifact() 
         assert await read(artifact, 0, 100) == PARQUET[:100]
         assert await read(artifact, 0, SIZE) == PARQUET
         assert await read(artifact, 7, 7) == b""
-    assert wanted(transport) == [
+    assert asked(transport) == [
         (f"bytes={SIZE - 8}-{SIZE - 1}", None),
         ("bytes=0-99", '"v1"'),
         (None, '"v1"'),
@@ -192,7 +79,7 @@ async def test_what_earlier_bytes_belong_to_is_asked_for_at_once() -> None:
     """Another process may have read them."""
     transport = store()
     assert await part(transport, 0, 10, '"v1"') == PARQUET[:10]
-    assert wanted(transport) == [("bytes=0-9", '"v1"')]
+    assert asked(transport) == [("bytes=0-9", '"v1"')]
 
 
 async def test_bytes_that_belong_to_another_artifact_are_known_without_asking() -> None:
@@ -203,7 +90,7 @@ async def test_bytes_that_belong_to_another_artifact_are_known_without_asking() 
         await read(artifact, 0, 10)
         with pytest.raises(ArtifactChangedError):
             await read(artifact, 10, 20, '"v0"')
-    assert len(wanted(transport)) == 1
+    assert len(asked(transport)) == 1
 
 
 @pytest.mark.parametrize(
@@ -237,7 +124,7 @@ async def test_an_artifact_that_was_replaced_is_not_read_on(
     """Nothing of it is given out, and it is not asked for again."""
     transport = store(answer)
     assert "replaced or removed" in await failed(transport, ArtifactChangedError, start, stop, etag)
-    assert len(wanted(transport)) == 1
+    assert len(asked(transport)) == 1
 
 
 async def test_two_first_replies_must_be_of_the_same_artifact() -> None:
@@ -255,7 +142,7 @@ async def test_two_first_replies_must_be_of_the_same_artifact() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        whole,
+        whole_again(),
         serve(etag=None),
         serve(etag='W/"v1"'),
         serve(headers={"content-range": "bytes 100-8999/*"}),
@@ -268,7 +155,7 @@ async def test_a_part_that_proves_nothing_is_refused_before_its_first_byte(answe
     """The caller can then fetch the whole."""
     transport = store(answer)
     await failed(transport, RangesUnsupportedError)
-    assert len(wanted(transport)) == 1
+    assert len(asked(transport)) == 1
 
 
 @pytest.mark.parametrize(
@@ -306,7 +193,7 @@ async def test_what_was_not_asked_for_is_an_error(
     """It would be the wrong bytes in the right place; asking again would not help."""
     transport = store(answer)
     assert happened in await failed(transport, UnexpectedReplyError, start, stop)
-    assert len(wanted(transport)) == 1
+    assert len(asked(transport)) == 1
 
 
 async def test_more_bytes_than_were_asked_for_are_an_error_even_without_a_length() -> None:
@@ -342,14 +229,14 @@ async def test_a_connection_that_breaks_is_continued_where_it_stopped(
     """No byte comes twice, none is missing."""
     transport = store(answer)
     assert await part(transport, start, stop) == PARQUET[start:stop]
-    assert wanted(transport)[1:] == [(f"bytes={start + 1000}-{stop - 1}", '"v1"')]
+    assert asked(transport)[1:] == [(f"bytes={start + 1000}-{stop - 1}", '"v1"')]
 
 
 async def test_a_connection_is_continued_as_long_as_it_gets_on() -> None:
     """However often it breaks."""
     transport = store(*[cut(500)] * 12)
     assert await part(transport, 0, SIZE) == PARQUET
-    assert len(wanted(transport)) == 13
+    assert len(asked(transport)) == 13
 
 
 @pytest.mark.parametrize(
@@ -361,27 +248,27 @@ async def test_a_connection_is_continued_as_long_as_it_gets_on() -> None:
     ],
     ids=["unreachable", "503", "no byte"],
 )
-async def test_without_getting_on_it_is_continued_three_times(answer: Answer, kind: type[SutroError]) -> None:
-    """Four requests in all, the one that broke among them; then the last reason is told."""
-    transport = store(cut(1000), *[answer] * 3)
+async def test_without_getting_on_it_is_continued_twice(answer: Answer, kind: type[SutroError]) -> None:
+    """Three requests in all, the one that broke among them; then the last reason is told."""
+    transport = store(cut(1000), *[answer] * 2)
     await failed(transport, kind, 0, SIZE)
-    assert len(wanted(transport)) == 4
-    transport = store(cut(1000), answer, answer)
+    assert len(asked(transport)) == 3
+    transport = store(cut(1000), answer)
     assert await part(transport, 0, SIZE) == PARQUET
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 503])
 async def test_a_store_that_fails_for_a_moment_is_asked_again(code: int) -> None:
-    """As the API is: four times in all."""
-    assert await part(store(*[status(code)] * 3)) == PARQUET[100:9000]
-    assert f"failed ({code})" in await failed(store(*[status(code)] * 4), ServiceUnavailableError)
+    """As the API is: three times in all."""
+    assert await part(store(*[status(code)] * 2)) == PARQUET[100:9000]
+    assert f"failed ({code})" in await failed(store(*[status(code)] * 3), ServiceUnavailableError)
 
 
 async def test_what_breaks_before_its_first_byte_is_begun_again_even_without_a_tag() -> None:
     """Nothing was given out yet that it would have to fit."""
     transport = store(cut(0, None), unreachable, serve(etag=None))
     assert await part(transport, 0, SIZE) == PARQUET
-    assert wanted(transport) == [(None, None)] * 3
+    assert asked(transport) == [(None, None)] * 3
 
 
 async def test_without_a_strong_tag_what_breaks_off_is_incomplete() -> None:
@@ -389,27 +276,36 @@ async def test_without_a_strong_tag_what_breaks_off_is_incomplete() -> None:
     for etag in (None, 'W/"v1"'):
         transport = store(cut(1000, etag))
         assert "the connection broke" in await failed(transport, IncompleteReplyError, 0, SIZE)
-        assert len(wanted(transport)) == 1
+        assert len(asked(transport)) == 1
         transport = store(serve(cut=1000, etag=etag, length=False))
         assert "bytes early" in await failed(transport, IncompleteReplyError, 0, SIZE)
-        assert len(wanted(transport)) == 1
+        assert len(asked(transport)) == 1
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [whole, serve(etag=None)],
-    ids=["no ranges", "no tag"],
+    "answers",
+    [[serve(etag=None)], [whole_again(etag=None)], [whole_again(5000), whole_again()]],
+    ids=["no tag", "neither ranges nor tag", "twice from zero"],
 )
-async def test_what_the_store_does_not_continue_is_incomplete(answer: Answer) -> None:
+async def test_what_the_store_does_not_continue_is_incomplete(answers: list[Answer]) -> None:
     """It began, so this is no longer about what the store can do."""
-    happened = await failed(store(cut(1000), answer), IncompleteReplyError, 0, SIZE)
+    happened = await failed(store(cut(1000), *answers), IncompleteReplyError, 0, SIZE)
     assert happened == "the connection broke and the store does not continue"
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, SIZE), (100, 9000)], ids=["whole", "part"])
+async def test_a_store_that_continues_from_zero_is_read_on_once(start: int, stop: int) -> None:
+    """It ignores the range; what was given out before is not given out again."""
+    transport = store(cut(1000), whole_again(), whole_again())
+    assert await part(transport, start, stop) == PARQUET[start:stop]
+    assert len(asked(transport)) == 2
 
 
 async def test_an_artifact_replaced_while_it_is_read_is_not_continued() -> None:
     """Two halves of two artifacts would look whole."""
     await failed(store(cut(1000), status(412)), ArtifactChangedError, 0, SIZE)
     await failed(store(cut(1000), serve(OTHER, etag='"v2"')), ArtifactChangedError, 0, SIZE)
+    await failed(store(cut(1000), whole_again(etag='"v2"')), ArtifactChangedError, 0, SIZE)
 
 
 CUTS = st.lists(st.tuples(st.integers(0, SIZE), st.booleans()), max_size=8)
@@ -433,88 +329,6 @@ async def test_whatever_breaks_the_bytes_are_right_or_there_is_an_error(
             assert bytes(got) == PARQUET[start : start + len(got)]
         else:
             assert bytes(got) == PARQUET[start:stop]
-
-
-# --- links that expire
-
-
-async def test_a_link_that_is_refused_is_renewed_once() -> None:
-    """Also where a connection broke."""
-    transport = store(status(403), cut(1000), status(403))
-    assert await part(transport, 0, SIZE) == PARQUET
-    assert (links(transport), len(wanted(transport))) == (3, 4)
-    happened = await failed(store(status(403), status(403)), AccessDeniedError)
-    assert "two download links in a row" in happened
-
-
-async def test_the_reply_of_a_refusal_is_closed() -> None:
-    """Its connection could not be used again."""
-    bodies: list[Body] = []
-
-    def refuse(_: httpx.Request) -> httpx.Response:
-        bodies.append(Body([b"<Error/>"]))
-        return httpx.Response(403, stream=bodies[-1])
-
-    assert await part(store(refuse)) == PARQUET[100:9000]
-    assert [body.closed for body in bodies] == [True]
-
-
-async def test_a_link_of_no_duration_is_renewed_before_it_is_used() -> None:
-    """What the deployment says of its life counts, not what was asked for."""
-    transport = store(offers=[{"expires_in_seconds": 0}, {"expires_in_seconds": 600}])
-    async with client(transport) as api:
-        artifact = await opened(api)
-        await read(artifact, 0, 10)
-        await read(artifact, 10, 20)
-    assert (links(transport), len(wanted(transport))) == (2, 2)
-
-
-async def test_many_readers_of_an_expired_link_ask_for_one_new_one() -> None:
-    """The deployment is not asked by each of them."""
-    refused: list[Answer] = [status(403)] * 3
-    transport = store(*refused)
-    async with client(transport) as api:
-        artifact = await opened(api)
-        async with anyio.create_task_group() as tasks:
-            for at in range(3):
-                tasks.start_soon(read, artifact, at * 10, at * 10 + 10)
-    assert (links(transport), len(wanted(transport))) == (2, 6)
-
-
-@pytest.mark.parametrize(
-    "offer",
-    [
-        {"artifact": {"size_bytes": SIZE + 1}},
-        {"artifact": {}},
-        {"status": 404},
-        {"status": 410},
-        {"status": 405},
-    ],
-    ids=["other size", "no size", "404", "410", "405"],
-)
-async def test_a_renewed_link_must_lead_to_the_same_artifact(offer: Mapping[str, Any]) -> None:
-    """Results may be removed or made anew between two pages."""
-    transport = store(status(403), offers=[{}, offer])
-    await failed(transport, ArtifactChangedError)
-    assert len(wanted(transport)) == 1
-
-
-@pytest.mark.parametrize(
-    ("offer", "kind"),
-    [
-        ({"job_id": "job-2"}, UnexpectedReplyError),
-        ({"urls": {"get": "https://10.0.0.1/canary"}}, UnexpectedReplyError),
-        ({"status": 403}, AccessDeniedError),
-    ],
-    ids=["other job", "private address", "403"],
-)
-async def test_a_renewed_link_is_checked_like_the_first(
-    offer: Mapping[str, Any], kind: type[SutroError]
-) -> None:
-    """And an error of the deployment is told as such."""
-    transport = store(status(403), offers=[{}, offer])
-    await failed(transport, kind)
-    assert len(wanted(transport)) == 1
 
 
 # --- how much at once
@@ -543,7 +357,7 @@ def stuck(bodies: list[Stuck]) -> Answer:
 
     def answer(request: httpx.Request) -> httpx.Response:
         response = serve()(request)
-        start, stop = asked(request)
+        start, stop = span(request)
         bodies.append(Stuck(PARQUET[start:stop]))
         return httpx.Response(response.status_code, headers=response.headers, stream=bodies[-1])
 
@@ -585,12 +399,3 @@ async def test_a_reader_that_leaves_closes_the_connection_and_makes_room() -> No
             async with aclosing(artifact.chunks(0, 100)) as chunks:
                 assert await anext(chunks) == PARQUET[:1]
             assert bodies[number].closed
-
-
-async def test_an_artifact_does_not_show_its_link() -> None:
-    """Neither as a whole nor by its parts."""
-    async with client(store()) as api:
-        artifact = await opened(api)
-    shown = [repr(artifact), repr(vars(artifact)), repr(vars(artifact._link))]  # pyright: ignore[reportPrivateUsage]
-    assert "SignedUrl(…)" in shown[2]
-    assert "canary" not in "".join(shown)

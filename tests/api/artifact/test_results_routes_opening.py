@@ -140,13 +140,16 @@ async def test_an_expired_link_is_renewed_on_the_way(emulator: Emulator) -> None
     "variant", [ApiVariant(store_ranges=False), ApiVariant(store_etag=False)], ids=["ranges", "tags"]
 )
 async def test_a_store_without_ranges_or_tags_gives_only_the_whole(variant: ApiVariant) -> None:
-    """And that only if nothing breaks."""
+    """What breaks is read from zero where a tag proves that it is the same."""
     with serve_in_thread(seed_jobs=False, variant=variant) as emulator:
         async with opened(emulator) as artifact:
             with pytest.raises(RangesUnsupportedError):
                 await read(artifact, 0, 100)
             assert (await read(artifact, 0, artifact.size))[-4:] == b"PAR1"
             emulator.faults.add(Fault.dropped(after=100), origin="store")
+            if variant.store_etag:
+                assert (await read(artifact, 0, artifact.size))[:4] == b"PAR1"
+                return
             with pytest.raises(IncompleteReplyError):
                 await read(artifact, 0, artifact.size)
 
@@ -204,7 +207,7 @@ async def test_a_link_that_works_again_is_used_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "artifact",
-    [{}, {"size_bytes": 0}, {"size_bytes": -1}, {"size_bytes": "9"}, {"size_bytes": 8 * 1024**3 + 1}],
+    [{}, {"size_bytes": 0}, {"size_bytes": -1}, {"size_bytes": "x"}, {"size_bytes": 8 * 1024**3 + 1}],
     ids=repr,
 )
 async def test_without_a_size_to_rely_on_the_results_are_a_file(artifact: dict[str, object]) -> None:
@@ -269,7 +272,7 @@ async def test_results_that_lag_behind_their_job_are_worth_another_try() -> None
         (403, AccessDeniedError, 1),
         (422, RejectedError, 1),
         (302, WrongDeploymentError, 1),
-        (503, ServiceUnavailableError, 4),
+        (503, ServiceUnavailableError, 3),
     ],
 )
 async def test_other_refusals_are_errors(status: int, kind: type[SutroError], requests: int) -> None:

@@ -341,3 +341,16 @@ def list_open(folder: Path) -> list[str]:
     """Files below a folder that this process has open."""
     links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     return [str(link) for link in links if folder in link.parents]
+
+
+async def test_a_store_that_no_longer_gives_parts_is_read_from_zero_once(sutro: Sutro) -> None:
+    """What was there cannot be completed any more."""
+    body = b"PAR1" + bytes(range(256)) * 40_000 + b"PAR1"
+    spec = ResultsSpec(sutro.emulator.add_job(num_rows=1, outputs=["x"], parquet=body))
+    async with sutro.store.artifact(sutro.client, spec) as artifact:
+        await artifact.fetch([(0, 1000)])
+        sutro.emulator.account.variant = ApiVariant(store_ranges=False)
+        await artifact.fetch([(0, artifact.size)])
+        assert artifact.path.read_bytes() == body
+    seen = [request.status for request in sutro.emulator.requests if request.origin == "store"]
+    assert seen == [206, 200, 200]

@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from sutro_mcp.api import ApiClient, ProgressEvent, Status, resolve_connection
+from sutro_mcp.api import ApiClient, JobProgress, Status, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
 from sutro_mcp.errors import AuthenticationError, JobNotFoundError, SutroError, UnexpectedReplyError
 from sutro_mcp.server.live.job_wait import Progress, WaitOutcome, WaitTiming, wait
@@ -132,13 +132,14 @@ async def waited(
     lines: Lines = silent,
     transport: httpx.AsyncBaseTransport | None = None,
     seconds: float = 20,
+    timing: WaitTiming = FAST,
 ) -> WaitOutcome:
     """The answer to a wait in a hurry."""
     transport = transport or Steered(emulator, lines)
     connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
     async with ApiClient(connection, transport=transport) as client:
         with anyio.fail_after(20):
-            return await wait(client, job_id, seconds, heard, FAST)
+            return await wait(client, job_id, seconds, heard, timing)
 
 
 def sent(emulator: Emulator, word: str) -> int:
@@ -322,7 +323,7 @@ def test_an_estimate_is_only_made_from_an_observation() -> None:
     estimate = partial(progress.seconds_left, observed=2.0)
 
     def see(done: int, now: float) -> None:
-        progress.take(ProgressEvent(kind="progress", rows_done=done), now)
+        progress.take(JobProgress(kind="progress", rows_done=done), now)
 
     assert estimate(0.0) is None
     see(0, 0.0)
@@ -340,7 +341,7 @@ def test_an_estimate_is_only_made_from_an_observation() -> None:
 def test_an_empty_job_is_never_above_its_total() -> None:
     """Nothing to divide by, either."""
     progress = Progress(num_rows=0)
-    progress.take(ProgressEvent(kind="progress", rows_done=3), 0.0)
+    progress.take(JobProgress(kind="progress", rows_done=3), 0.0)
     assert progress.has_all_rows
     assert progress.sentence(Status.RUNNING) == "RUNNING: 0 of 0 rows"
     assert progress.next_value(Status.RUNNING) == 0
@@ -379,7 +380,9 @@ async def test_trouble_that_persists_is_mentioned_at_the_timeout(fault: Fault, w
     """With the status that was read before it."""
     emulator, job_id = running()
     emulator.faults.add(fault, path="/job-status/*", skip=1, times=None)
-    answer = await waited(emulator, job_id, Heard(), seconds=0.4)
+    # Two reads: after ten failures in a row nothing more is sent.
+    timing = WaitTiming(PollSchedule(0.1, 1.0))
+    answer = await waited(emulator, job_id, Heard(), seconds=0.4, timing=timing)
     assert answer.stands.status is Status.RUNNING
     assert words in (answer.trouble or "")
 

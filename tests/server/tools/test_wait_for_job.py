@@ -180,6 +180,8 @@ async def test_many_waits_that_are_stopped_leave_nothing_behind(era: Era) -> Non
     emulator, job_id = running()
     transport = Steered(emulator, silent)
     async with talk(emulator, era, transport=transport) as chat:
+        # The first call makes the API client in a thread, which is kept for the next.
+        await chat.call("list_jobs")
         before, threads = asyncio.all_tasks(), threading.active_count()
         async with anyio.create_task_group() as host:
             for _ in range(256):
