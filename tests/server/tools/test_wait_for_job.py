@@ -621,6 +621,7 @@ async def test_a_thousand_waits_that_are_stopped_leave_nothing_behind(era: Era) 
     emulator, job_id = running()
     transport = Steered(emulator, silent)
     async with talk(emulator, era, transport=transport) as chat:
+        await chat.call("get_job_status", job_id=job_id)
         before, threads = asyncio.all_tasks(), threading.active_count()
         for batch in range(1, 6):
             async with anyio.create_task_group() as host:
