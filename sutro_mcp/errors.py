@@ -163,3 +163,9 @@ class RangesUnsupportedError(UnexpectedReplyError):
 
 class WorkerError(UnexpectedReplyError):
     """The process that reads results died, or passed its memory or time limit."""
+
+
+def counted(count: float, noun: str) -> str:
+    """A number and what it counts, for a sentence: "1 row", "1,000 rows", "0.5 seconds"."""
+    number = f"{count:,}" if isinstance(count, int) else f"{count:g}"
+    return f"{number} {noun}{'' if count == 1 else 's'}"

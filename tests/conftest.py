@@ -28,10 +28,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any test module is imported."""
-    if config.getoption("--tries") < 1:
+    tries.share, tries.seed = config.option.tries, config.option.seed
+    if tries.share < 1:
         hypothesis.settings.register_profile("the same at every run", derandomize=True)
         hypothesis.settings.load_profile("the same at every run")
-    tries.share, tries.seed = config.getoption("--tries"), config.getoption("--seed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

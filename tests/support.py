@@ -1,9 +1,10 @@
 """A conversation with the product's server: the SDK's client in memory, the emulator at the wire."""
 
-from collections.abc import AsyncGenerator, Sequence
+import re
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import anyio
 import httpx
@@ -17,6 +18,7 @@ from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.settings import Settings
+from sutro_mcp.untrusted import NOTICE
 
 from .updates import Updates
 
@@ -39,10 +41,10 @@ class Talk:
         return result.structured_content
 
     async def text(self, tool: str, **arguments: Any) -> str:
-        """The text channel of a successful answer."""
+        """The text of a successful answer, which says all that the structured part does."""
         result = await self.result(tool, **arguments)
         assert not result.is_error, text_of(result)
-        return text_of(result)
+        return complete_text_of(result)
 
     async def refusal(self, tool: str, **arguments: Any) -> str:
         """The text of a tool error, which must not carry anything else."""
@@ -77,6 +79,35 @@ def text_of(result: CallToolResult) -> str:
     """The one text block of a result."""
     (block,) = [block for block in result.content if isinstance(block, TextContent)]
     return block.text
+
+
+def complete_text_of(result: CallToolResult) -> str:
+    """The text of a result, which has every value of the structured part, without the nonce of its fence."""
+    text = text_of(result)
+    shown = _one_line(text)
+    for value in _values(result.structured_content):
+        forms = [str(value)]
+        if not isinstance(value, str):
+            forms += [f"{value:,}", f"{value:.6f}".rstrip("0").rstrip("."), f"{value:.1%}"]
+        assert any(_one_line(form) in shown for form in forms), f"{value!r} is not in the text: {text}"
+    return re.sub(rf"<data \w+> {NOTICE}(.*)</data \w+>", r"<data>\1</data>", text, flags=re.DOTALL)
+
+
+def _values(value: Any, key: str = "") -> Iterator[str | int | float]:
+    """Texts and numbers at any depth; truth values and the like become words, which snapshots show."""
+    if isinstance(value, dict):
+        for name, item in cast("dict[str, Any]", value).items():
+            yield from _values(item, name)
+    elif isinstance(value, list):
+        for item in cast("list[Any]", value):
+            yield from _values(item, key)
+    elif value is not None and not isinstance(value, bool) and key not in ("notice", "view", "estimates"):
+        yield value
+
+
+def _one_line(text: str) -> str:
+    """As CSV and indentation leave it."""
+    return " ".join(text.replace('""', '"').split())
 
 
 @asynccontextmanager

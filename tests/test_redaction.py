@@ -141,7 +141,7 @@ def test_what_is_shorter_than_any_secret_stays() -> None:
 
 
 def test_a_log_record_is_one_line_redacted_with_its_traceback() -> None:
-    """Where a filter would miss it; and what a caller names cannot pass for a line of ours."""
+    """A filter would miss it there; and what a caller names cannot pass for a line of ours."""
     key = ApiKey("sk_canary_0123456789")
     try:
         raise ValueError(f"Illegal header value {key.reveal()}")

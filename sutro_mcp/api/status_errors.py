@@ -31,6 +31,7 @@ from sutro_mcp.errors import (
     SutroError,
     UnexpectedReplyError,
     WrongDeploymentError,
+    counted,
 )
 from sutro_mcp.untrusted import quote
 
@@ -168,7 +169,7 @@ def _rate_limited(response: httpx.Response, said: str, doing: str) -> SutroError
     return RateLimitedError(
         doing,
         f"there were too many requests (429){said}",
-        f"Wait {seconds:g} seconds and call again",
+        f"Wait {counted(seconds, 'second')} and call again",
         retry_after=seconds,
     )
 
@@ -181,7 +182,7 @@ def _busy(response: httpx.Response, said: str, doing: str) -> SutroError:
         else "the deployment or a gateway in front of it failed"
     )
     wait = retry_after(response.headers)
-    pause = "Wait a moment" if wait is None else f"Wait {wait:g} seconds"
+    pause = "Wait a moment" if wait is None else f"Wait {counted(wait, 'second')}"
     return ServiceUnavailableError(
         doing,
         f"{happened} ({status}){said}",

@@ -1,7 +1,7 @@
 """Child processes, in which a crash of polars or hostile SQL cannot touch the server.
 
-`reader` makes pages, summaries and exports until its stdin ends. `query` loads one artifact, gives up every
-right, and only then hears the SQL: it is not even in the process while that could still open something.
+`reader` makes pages, summaries and exports until its stdin ends. `query` opens what it may read, gives up
+every right, and only then hears the SQL: it is not even in the process while that could still open something.
 Both end soon after their parent, so they never outlive the server, busy or not.
 """
 
@@ -24,32 +24,55 @@ Tasks = Mapping[type[Request], Callable[[LocalArtifact, Any, Channel], BaseModel
 def reader_tasks() -> Tasks:
     """What a reused process does. Loads polars."""
     from .export.export import make_export
-    from .request_models import ExportRequest, PageRequest, SummaryRequest
+    from .request_models import (
+        ExportRequest,
+        NarrowRequest,
+        PageRequest,
+        PrepareRequest,
+        SqlTable,
+        SummaryRequest,
+    )
     from .rows.page import make_page
     from .summary.summariser import make_summary
 
-    return {PageRequest: make_page, SummaryRequest: make_summary, ExportRequest: make_export}
+    def prepare(artifact: LocalArtifact, _request: PrepareRequest, _channel: Channel) -> SqlTable:
+        # Most readers are never asked for this, and can do without DuckDB.
+        from .sql.side_file import prepare
+
+        return prepare(artifact)
+
+    def narrow(artifact: LocalArtifact, _request: NarrowRequest, _channel: Channel) -> SqlTable:
+        from .sql.narrow_table import make_narrow
+        from .sql.side_file import prepare
+
+        return make_narrow(prepare(artifact))
+
+    return {
+        PageRequest: make_page,
+        SummaryRequest: make_summary,
+        ExportRequest: make_export,
+        PrepareRequest: prepare,
+        NarrowRequest: narrow,
+    }
 
 
 def query_tasks() -> Tasks:
-    """What the process of one query does. Loads polars."""
+    """What the process of one query does. Loads DuckDB."""
     from .request_models import Page, QueryRequest
-    from .sql.polars_engine import run_query, warm_up
-    from .sql.table import Table, load_table
+    from .sql.duckdb_engine import LoadedTables, load, run
 
-    loaded: list[Table] = []
+    loaded: list[LoadedTables] = []
 
-    def load(artifact: LocalArtifact, _request: LoadRequest, _channel: Channel) -> Loaded:
-        table = load_table(artifact)
-        warm_up()
+    def load_tables(_artifact: LocalArtifact, request: LoadRequest, _channel: Channel) -> Loaded:
+        tables = load(request.tables)
         apply_limits()
-        loaded.append(table)
+        loaded.append(tables)
         return Loaded()
 
     def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> Page:
-        return run_query(loaded[0], request)
+        return run(loaded[0], request)
 
-    return {LoadRequest: load, QueryRequest: query}
+    return {LoadRequest: load_tables, QueryRequest: query}
 
 
 KINDS: dict[str, Callable[[], Tasks]] = {"reader": reader_tasks, "query": query_tasks}

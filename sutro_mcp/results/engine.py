@@ -1,7 +1,7 @@
 """Results of jobs as pages, summaries, query answers and files: artifact store in front, workers behind."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -10,7 +10,7 @@ from typing import TypeVar
 from anyio.abc import TaskGroup
 
 from sutro_mcp.concurrency import LRU, background, meanwhile
-from sutro_mcp.errors import ArtifactChangedError
+from sutro_mcp.errors import ArtifactChangedError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder import discard, real_path, stamp
 from sutro_mcp.results.worker.sandbox import check_platform
@@ -23,10 +23,13 @@ from .request_models import (
     ExportReport,
     ExportRequest,
     LocalArtifact,
+    NarrowRequest,
     Page,
     PageRequest,
+    PrepareRequest,
     QueryRequest,
     Request,
+    SqlTable,
     Summary,
     SummaryRequest,
 )
@@ -37,6 +40,8 @@ T = TypeVar("T")
 # Hosts give up on a call after a minute.
 _PATIENCE = 45.0
 _MOST_SUMMARIES = 64
+# Questions about less are answered as fast without a table of the short columns.
+_LARGE = 1024 * 1024
 
 
 class ResultsEngine:
@@ -48,6 +53,7 @@ class ResultsEngine:
 
     def __init__(self, store: ArtifactStore, group: TaskGroup, patience: float) -> None:
         self._store = store
+        self._group = group
         self._flights = SingleFlight(group, patience)
         # A page must not wait for somebody's summary of ten million rows.
         self._pages = Worker()
@@ -137,10 +143,24 @@ class ResultsEngine:
         check_platform()
 
         async def make(artifact: CachedArtifact, _notify: OnProgress) -> Page:
-            return await self._queries.run(_local(artifact, spec), request)
+            table = await self._long.run(_local(artifact, spec), PrepareRequest(), SqlTable)
+            page = await self._queries.run({"results": table}, request)
+            if table.narrow_file is None and artifact.size >= _LARGE:
+                self._group.start_soon(self._narrow, source, spec)
+            return page
 
         key = (source.cache_identity, spec, request)
         return await self._of_the_whole(key, source, spec, request, make, on_progress)
+
+    async def _narrow(self, source: ArtifactSource, spec: ResultsSpec) -> None:
+        """Make what answers further questions about the artifact with a fraction of the work."""
+
+        async def make(artifact: CachedArtifact) -> SqlTable:
+            return await self._long.run(_local(artifact, spec), NarrowRequest(), SqlTable)
+
+        # The next question is answered without it.
+        with suppress(SutroError):
+            await self._read(source, spec, make, None)
 
     async def export(
         self,

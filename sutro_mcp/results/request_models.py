@@ -119,11 +119,35 @@ class ExportReport(_Model):
     remarks: list[str] = []
 
 
-class LoadRequest(Request):
-    """Get ready for a query: the table in memory, and every right given up."""
+class SqlTable(_Model):
+    """An artifact that SQL can read: as a Parquet file, with what is known of its columns beside it.
+
+    `narrow_file` has the short columns alone, if that was made.
+    """
+
+    artifact: LocalArtifact
+    parquet: str
+    side_file: str
+    narrow_file: str | None = None
+
+
+class PrepareRequest(Request):
+    """Make a `SqlTable` of the artifact, unless it is there."""
 
     aim = "query the results of"
-    advice = "Use get_job_results: the results may be too large for SQL, or damaged"
+    advice = "Use get_job_results: the results may be damaged"
+
+
+class NarrowRequest(PrepareRequest):
+    """Make the `narrow_file` as well."""
+
+
+class LoadRequest(Request):
+    """Get ready for a query: tables by their names, `results` among them, and every right given up."""
+
+    aim = "query the results of"
+    advice = "Use get_job_results: the results may be damaged"
+    tables: dict[str, SqlTable]
 
 
 class Loaded(_Model):
@@ -131,17 +155,13 @@ class Loaded(_Model):
 
 
 class QueryRequest(Request):
-    """A SELECT over the table `results`, and how much of what it yields to show.
-
-    `checked` says whether SQL is looked at before it runs, for better refusals; safety does not rest on it.
-    """
+    """A SELECT over the table `results`, and how much of what it yields to show."""
 
     aim = "query the results of"
     advice = "It may need too much memory or time: filter or aggregate, and join only ON equal columns"
     sql: str
     limit: Annotated[int, Field(ge=1)] = 50
     max_chars: int = 9_000
-    checked: bool = True
 
 
 class TopValue(_Model):

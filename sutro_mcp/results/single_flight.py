@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from sutro_mcp.errors import StillWorkingError
+from sutro_mcp.errors import StillWorkingError, counted
 
 T = TypeVar("T")
 OnProgress = Callable[[float, str], None]
@@ -38,7 +38,9 @@ def bytes_to(on_progress: OnProgress | None) -> Callable[[int, int | None], None
 
 def rows_to(on_progress: OnProgress) -> Callable[[int, int], None]:
     """Tells `on_progress` of rows that are read: the second half."""
-    return lambda done, total: on_progress(0.5 + done / max(total, 1) / 2, f"{done:,} of {total:,} rows read")
+    return lambda done, total: on_progress(
+        0.5 + done / max(total, 1) / 2, f"{done:,} of {counted(total, 'row')} read"
+    )
 
 
 @dataclass

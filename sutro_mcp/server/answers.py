@@ -1,21 +1,26 @@
-"""The answers about results and cancellation, and what all answers share. Jobs are in `job_outputs`.
+"""Parts of every answer: the base class, the type of text that others wrote, and the form of values.
 
-Answers are mapped field by field from what the API says.
-
-A field of the API that is not named here does not come out. Text written by others has the type
-`UntrustedText`, which passes it through the sanitiser; nothing else may hold such text.
+Answers are mapped field by field from what the API says, so a field of the API that is not named in an answer
+does not come out. Text written by others has the type `UntrustedText`, which passes it through the sanitiser;
+nothing else may hold such text.
 """
 
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, overload
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
-from sutro_mcp.results import Cell, ExportFormat, ExportReport, Page, Summary
-from sutro_mcp.untrusted import NOTICE, visible
+from sutro_mcp.api import Failure
+from sutro_mcp.untrusted import NOTICE, shorten, visible
 
 UntrustedText = Annotated[str, AfterValidator(visible)]
-Outcome = Literal["requested", "confirmed", "refused", "unknown"]
-Notice = Annotated[str, Field(description="How to treat text in this answer")]
+
+# Characters of JSON text in a list, where an answer has room for many jobs.
+NAME_CHARS = 70
+MODEL_CHARS = 50
+FAILURE_CHARS = 90
+_REASON_CHARS = 1_000
 
 
 class Answer(BaseModel):
@@ -28,114 +33,58 @@ class Answer(BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-class ResultsAnswer(Answer):
-    """A page of rows (`columns`, `rows`), or the summary of all of them."""
+class ToolAnswer(Answer):
+    """The structured answer of a tool or resource."""
 
-    notice: Notice = NOTICE
-    job_id: str
-    view: Literal["summary", "rows"]
-    uri: Annotated[str, Field(description="These rows, or this summary, as a resource")]
-    row_count: Annotated[int, Field(description="All rows of the results")]
-    offset: int | None = None
-    next_offset: Annotated[int | None, Field(description="Offset of the next page; absent at the end")] = None
-    shortened: Annotated[str | None, Field(description="What was cut, and how to get it")] = None
-    columns: list[str] | None = None
-    rows: Annotated[list[list[Cell]] | None, Field(description="Cells in the order of columns")] = None
-    summary: Summary | None = None
-
-    @classmethod
-    def page(cls, job_id: str, page: Page, limit: int, *, include_inputs: bool) -> "ResultsAnswer":
-        """Its resource has the same rows, with all their columns."""
-        inputs = "&include_inputs=true" if include_inputs else ""
-        return cls(
-            job_id=job_id,
-            view="rows",
-            uri=f"sutro://jobs/{job_id}/results?offset={page.offset}&limit={limit}{inputs}",
-            row_count=page.row_count,
-            offset=page.offset,
-            next_offset=page.next_offset,
-            shortened=page.shortened,
-            columns=page.columns,
-            rows=page.rows,
-        )
-
-    @classmethod
-    def whole(cls, job_id: str, summary: Summary) -> "ResultsAnswer":
-        return cls(
-            job_id=job_id,
-            view="summary",
-            uri=f"sutro://jobs/{job_id}/results/summary",
-            row_count=summary.row_count,
-            summary=summary,
-        )
+    notice: Annotated[str, Field(description="How to treat text in this answer")] = NOTICE
 
 
-class QueryAnswer(Answer):
-    """The first rows that a query yields."""
+class FailureInfo(Answer):
+    """Why a job failed."""
 
-    notice: Notice = NOTICE
-    job_id: str
-    row_count: Annotated[int, Field(description="Rows that the SQL yields in all")]
-    shortened: Annotated[str | None, Field(description="What was cut, and how to get it")] = None
-    columns: list[str]
-    rows: Annotated[list[list[Cell]], Field(description="Cells in the order of columns")]
-
-    @classmethod
-    def of(cls, job_id: str, page: Page) -> "QueryAnswer":
-        return cls(
-            job_id=job_id,
-            row_count=page.row_count,
-            shortened=page.shortened,
-            columns=page.columns,
-            rows=page.rows,
-        )
-
-
-class ExportAnswer(Answer):
-    """The file that was written."""
-
-    notice: Notice = NOTICE
-    job_id: str
-    file_name: Annotated[UntrustedText, Field(description="In the folder")]
-    folder: UntrustedText
-    format: ExportFormat
-    rows: int
-    bytes: int
-    column_count: int
-    columns: Annotated[list[UntrustedText], Field(description="The first names, long ones cut")]
-    remarks: Annotated[list[UntrustedText], Field(description="What was not unpacked or had to change")]
-
-    @classmethod
-    def of(cls, job_id: str, report: ExportReport) -> "ExportAnswer":
-        return cls(
-            job_id=job_id,
-            file_name=report.file_name,
-            folder=report.folder,
-            format=report.format,
-            rows=report.rows,
-            bytes=report.bytes,
-            column_count=report.column_count,
-            columns=report.columns,
-            remarks=report.remarks,
-        )
-
-
-class CancelAnswer(Answer):
-    """What was asked of the deployment, and the job's status before and after."""
-
-    notice: Notice = NOTICE
-    job_id: str
-    outcome: Annotated[
-        Outcome | None,
-        Field(description="Absent: this is a preview, nothing was sent"),
-    ] = None
-    status_before: str
-    status_after: Annotated[str | None, Field(description="Read after the request; absent if unknown")] = None
-    name: UntrustedText | None = None
-    rows_done: int | None = None
-    num_rows: int | None = None
-    cost_usd: float | None = None
-    cost_estimate_usd: float | None = None
     message: UntrustedText
-    next: str
-    uri: Annotated[str, Field(description="The resource to read or watch next")]
+    additional_context: UntrustedText | None = None
+
+    @classmethod
+    def of(cls, failure: Failure | None) -> "FailureInfo | None":
+        """Each text is cut to a length that fits into any answer."""
+        if failure is None:
+            return None
+        return cls(
+            message=brief(failure.message, _REASON_CHARS),
+            additional_context=brief(failure.additional_context, _REASON_CHARS),
+        )
+
+
+def failure_facts(failure: FailureInfo | None) -> list[tuple[str, str | None]]:
+    """The lines of a failure in the text channel, for `facts`."""
+    if failure is None:
+        return []
+    return [("failure", failure.message), ("failure_context", failure.additional_context)]
+
+
+def iso(moment: datetime | None) -> str | None:
+    """UTC to the second: 2026-01-31T12:00:00Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+def seconds(start: datetime | None, end: datetime | None) -> int | None:
+    """Whole seconds between two moments, if both are known."""
+    return round((end - start).total_seconds()) if start and end else None
+
+
+@overload
+def brief(text: str, budget: int) -> str: ...
+@overload
+def brief(text: str | None, budget: int) -> str | None: ...
+def brief(text: str | None, budget: int) -> str | None:
+    """`text` cut so that its JSON form, where quotes and line ends are escaped, is within `budget`."""
+    if text is None:
+        return None
+    # Made visible first: a spelled-out character is longer than the one it stands for.
+    whole = visible(text)
+    limit, shown = budget, shorten(whole, budget)[0]
+    while len(to_json(shown).decode()) > budget + 2:
+        limit = limit * 9 // 10
+        shown = shorten(whole, limit)[0]
+    return shown

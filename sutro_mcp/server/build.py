@@ -10,9 +10,11 @@ from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
+from sutro_mcp.concurrency import background
+from sutro_mcp.results import results_engine
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
-from sutro_mcp.server.live.job_watcher import SCHEDULE
+from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
 from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.server.live.subscriptions import Subscribers
 from sutro_mcp.server.protocol.mcp_server import SutroServer
@@ -22,11 +24,13 @@ from sutro_mcp.server.resources.resource_list import serve_listing
 from sutro_mcp.server.resources.templates import add_resources
 from sutro_mcp.settings import Settings
 
-from .context import AppContext, Connect, open_context, prepare_client
+from .context import AppContext, Connect, prepare_client
 from .prompts import add_prompts
-from .tools import CATALOGUE, description_of, tools_for
+from .tools import CATALOGUE
 
-# What is the same for everybody until the next version, and what is somebody's and moves.
+# Bytes of results in a folder that is removed with the process.
+_UNKEPT = 5 * 1024**3
+# The same for everybody until the next version; the other answers are somebody's, and change.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "server/discover": _FIXED,
@@ -47,8 +51,15 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
-        async with open_context(settings, connect, subscribers.publish, watching) as app:
-            yield app
+        """Open what handlers share, and close it after the last of them."""
+        async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
+            app = AppContext(settings, results, connect)
+            try:
+                async with background() as tasks:
+                    app.watcher = JobWatcher(tasks, app.read_status, subscribers.publish, watching)
+                    yield app
+            finally:
+                await app.aclose()
 
     server = SutroServer(
         "sutro-mcp",
@@ -64,13 +75,13 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
         subscriptions=subscribers.bus,
         middleware=[*MIDDLEWARE, prepare_client],
     )
-    for tool in tools_for(settings):
-        server.add_tool(
-            tool.function,
-            title=tool.title,
-            description=description_of(tool, settings),
-            annotations=tool.annotations,
-        )
+    for tool in CATALOGUE:
+        if description := tool.description_for(settings):
+            server.add_tool(
+                tool.function, title=tool.title, description=description, annotations=tool.annotations
+            )
+            if tool.limit:
+                server.limits[tool.name] = tool.limit()
     add_resources(server)
     add_prompts(server)
     serve_listing(server)
@@ -80,17 +91,17 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
 
 
 def instructions(settings: Settings) -> str:
-    """How the tools combine, for the model, without the points about tools that are not served."""
+    """Explain to the model how the tools combine, without the points about tools that are not served."""
     return _of_served_tools("instructions.md", settings).strip()
 
 
 def skill(settings: Settings) -> str:
-    """How to work with jobs, at more length, for hosts that load skills; likewise."""
+    """Explain at more length, for hosts that load skills, how to work with jobs; likewise."""
     return _of_served_tools("skill.md", settings)
 
 
 def _of_served_tools(file: str, settings: Settings) -> str:
     text = files("sutro_mcp.server").joinpath(file).read_text("utf-8")
-    absent = {tool.name for tool in CATALOGUE} - {tool.name for tool in tools_for(settings)}
+    absent = [tool.name for tool in CATALOGUE if tool.description_for(settings) is None]
     points = re.split(r"\n(?=- |\n)", text)
     return "\n".join(point for point in points if not any(name in point for name in absent))

@@ -1,7 +1,6 @@
-"""What every handler can reach, and for how long it lives."""
+"""Objects that every handler can reach."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +10,18 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context
 
 from sutro_mcp.api import Status
-from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.results import ResultsEngine, results_engine
-from sutro_mcp.server.live.job_watcher import JobWatcher, Publish
-from sutro_mcp.server.live.status_poller import PollSchedule
+from sutro_mcp.results import ResultsEngine
 from sutro_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
 
+    from .live.job_watcher import JobWatcher  # needs what needs this module
+
 _NEEDING_CLIENT = frozenset(
     {"tools/call", "resources/list", "resources/read", "completion/complete", "tasks/get", "tasks/cancel"}
 )
-# What may lie in a folder that is removed with the process.
-_UNKEPT = 5 * 1024**3
 
 Connect = Callable[[], "ApiClient"]
 
@@ -37,7 +33,7 @@ class AppContext:
     settings: Settings
     results: ResultsEngine
     connect: Connect
-    watcher: JobWatcher = field(init=False)
+    watcher: "JobWatcher" = field(init=False)
     _client: "ApiClient | ConfigurationError | None" = field(default=None, repr=False)
     _connecting: anyio.Lock = field(default_factory=anyio.Lock, repr=False)
 
@@ -89,18 +85,3 @@ async def prepare_client(ctx: ServerRequestContext[AppContext, Any], call_next: 
     if ctx.method in _NEEDING_CLIENT:
         await ctx.lifespan_context.prepare()
     return await call_next(ctx)
-
-
-@asynccontextmanager
-async def open_context(
-    settings: Settings, connect: Connect, publish: Publish, schedule: PollSchedule
-) -> AsyncGenerator[AppContext]:
-    """The context of a server until the block ends; `publish` is told of watched jobs that changed."""
-    async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
-        app = AppContext(settings, results, connect)
-        try:
-            async with background() as tasks:
-                app.watcher = JobWatcher(tasks, app.read_status, publish, schedule)
-                yield app
-        finally:
-            await app.aclose()

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from sutro_mcp.results import LocalArtifact, Page, child
 from sutro_mcp.results.child import Tasks, query_tasks, reader_tasks, serve
 from sutro_mcp.results.request_models import LoadRequest, PageRequest, QueryRequest, Request, SummaryRequest
+from sutro_mcp.results.sql.side_file import prepare
 from sutro_mcp.results.worker.protocol import Pipe, framed, request_for
 from tests.results.support import objects, outputs
 
@@ -54,7 +55,7 @@ def test_an_error_of_ours_is_sent_in_its_parts(tmp_path: Path) -> None:
     (reply,) = ask(reader_tasks(), request_for(outputs(tmp_path, "a"), PageRequest(offset=1)))
 
     assert reply["error"]["type"] == "InvalidArgumentError"
-    assert reply["error"]["parts"][1:] == ["it has 1 rows, numbered from 0", "Use an offset below 1"]
+    assert reply["error"]["parts"][1:] == ["it has 1 row, numbered from 0", "Use an offset below 1"]
 
 
 def test_any_other_failure_is_a_crash_and_the_next_request_is_answered(
@@ -63,7 +64,7 @@ def test_any_other_failure_is_a_crash_and_the_next_request_is_answered(
     """The supervisor learns the class; the traceback goes to stderr."""
     artifact = outputs(tmp_path, "a")
     crash, answer = ask(
-        reader_tasks(), request_for(artifact, LoadRequest()), request_for(artifact, PageRequest())
+        reader_tasks(), request_for(artifact, Request()), request_for(artifact, PageRequest())
     )
 
     assert crash == {"crash": "KeyError"}
@@ -138,9 +139,8 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def query(artifact: LocalArtifact, sql: str) -> list[Any]:
     """What the process of one query says."""
-    return ask(
-        query_tasks(), request_for(artifact, LoadRequest()), request_for(artifact, QueryRequest(sql=sql))
-    )
+    load = LoadRequest(tables={"results": prepare(artifact)})
+    return ask(query_tasks(), request_for(artifact, load), request_for(artifact, QueryRequest(sql=sql)))
 
 
 def test_a_query_is_answered_after_the_rights_are_gone(tmp_path: Path, limited: list[str]) -> None:
@@ -158,4 +158,4 @@ def test_wrong_sql_is_sent_in_its_parts(tmp_path: Path, limited: list[str]) -> N
     """The supervisor raises it again."""
     _, reply = query(objects(tmp_path, {"a": 1}), "SELECT b FROM results")
     assert reply["error"]["type"] == "InvalidArgumentError"
-    assert reply["error"]["parts"][1] == "\"unable to find column 'b'\""
+    assert reply["error"]["parts"][1] == 'there is no column "b"'

@@ -1,4 +1,4 @@
-"""What hosts and models are promised, as reviewed files, and the rules that every tool keeps.
+"""Promises to hosts and models, as reviewed files, and the rules that every tool keeps.
 
 A changed snapshot is a changed contract: `scripts/snap` accepts it, and the difference is read in review.
 """
@@ -184,39 +184,12 @@ async def test_every_hint_is_explicit_and_true_to_the_effect(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_description_fits_every_host(name: str) -> None:
-    """Under 2,000 characters, unindented, with a title; and the name leaves room for a server's."""
+async def test_a_tool_says_what_its_schema_may_not(name: str) -> None:
+    """A title, an unindented description, and the default of each number and choice."""
     tool = await tool_named(name)
-    assert tool.description
-    assert len(tool.description) < 2_000
-    assert "\n  " not in tool.description
     assert tool.title
-    assert len(name) < 40
-
-
-@pytest.mark.parametrize("name", NAMES)
-async def test_an_input_schema_is_portable(name: str) -> None:
-    """Root object, one scalar type or a typed array each, described; nothing that some host refuses."""
-    schema = (await tool_named(name)).input_schema
-    assert schema["type"] == "object"
-    assert set(schema) <= {"type", "properties", "required"}
-    required = cast("list[str]", schema.get("required", []))
-    for argument, rule in cast("dict[str, dict[str, Any]]", schema["properties"]).items():
-        assert rule["type"] in {"string", "integer", "boolean", "array"}, argument
-        assert rule["description"], argument
-        assert set(rule) <= {"type", "description", "enum", "items", "minimum", "maximum"}, argument
-        if rule["type"] == "array":
-            assert rule["items"]["type"] == "string", argument
-        if "enum" in rule:
-            assert rule["type"] == "string", argument
+    assert "\n  " not in (tool.description or "")
+    required = cast("list[str]", tool.input_schema.get("required", []))
+    for argument, rule in cast("dict[str, dict[str, Any]]", tool.input_schema["properties"]).items():
         if argument not in required and rule["type"] in {"integer", "boolean"}:
             assert "efault" in rule["description"], argument
-
-
-@pytest.mark.parametrize("name", NAMES)
-async def test_an_output_schema_has_an_object_at_its_root(name: str) -> None:
-    """A client that wants one rejects the whole list without."""
-    schema = (await tool_named(name)).output_schema
-    assert schema is not None
-    assert schema["type"] == "object"
-    assert not {"anyOf", "oneOf", "allOf", "$ref"} & set(schema)

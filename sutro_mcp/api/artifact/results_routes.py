@@ -31,6 +31,7 @@ from sutro_mcp.errors import (
     ResultsGoneError,
     ResultsNotReadyError,
     UnexpectedReplyError,
+    counted,
 )
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import quote
@@ -153,7 +154,7 @@ class Results:
             raise NoResultsError(
                 spec.doing, "the job was CANCELLED and has no results", "Call list_jobs to find another job"
             )
-        rows = f" ({job.num_rows:,} rows)" if job.num_rows is not None else ""
+        rows = f" ({counted(job.num_rows, 'row')})" if job.num_rows is not None else ""
         raise ResultsNotReadyError(
             spec.doing,
             f"the job has not finished, its status is {job.status}{rows}",

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -111,6 +112,11 @@ def is_ours(path: Path) -> bool:
     return bool(_OUR_FILE.fullmatch(path.name)) and _is_regular(path)
 
 
+def beside(data: Path) -> list[Path]:
+    """The files that were made of an artifact and go with it: their names begin with its name."""
+    return list(data.parent.glob(f"{data.name}.*"))
+
+
 def usage(data: Path) -> tuple[float, int] | None:
     """When an artifact was last used, and the disk it takes in bytes; None if it is gone."""
     try:
@@ -121,8 +127,18 @@ def usage(data: Path) -> tuple[float, int] | None:
         used = data.with_suffix(".list").lstat().st_mtime
     except OSError:
         used = stat.st_mtime
+    return used, sum(map(_taken, [stat, *_stats(beside(data))]))
+
+
+def _stats(paths: Iterable[Path]) -> Iterator[os.stat_result]:
+    for path in paths:
+        with suppress(OSError):
+            yield path.stat()
+
+
+def _taken(stat: os.stat_result) -> int:
     # A file with holes takes less than its length, where the system says so.
-    return used, getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512
+    return getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512
 
 
 def _problem(folder: Path) -> str | None:

@@ -47,8 +47,7 @@ class Written:
             match self._form:
                 case "parquet":
                     # A row group is in memory until it is written, whatever its rows hold.
-                    size = int(_GROUP_BYTES / max(self._frame.row_size, 1))
-                    size = max(min(_MAX_GROUP_ROWS, size), 1)
+                    size = max(min(_MAX_GROUP_ROWS, int(_GROUP_BYTES / max(self._frame.row_size, 1))), 1)
                     rows.sink_parquet(file, compression="zstd", row_group_size=size)
                 case "csv":
                     rows.sink_csv(file, line_terminator="\r\n", quote_style="non_numeric")

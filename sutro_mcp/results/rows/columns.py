@@ -1,41 +1,17 @@
-"""Open a result artifact: find its columns by role and put them in the documented order.
+"""The columns of a result artifact by their role, in the documented order.
 
-Runs in the worker process and in the library, never in the server. Column names come from customers, so they
-are always taken literally: polars reads `*` and `^…$` as patterns. The name of the output column inside an
-artifact is not documented; `sutro-api.md` §7.4 gives the order in which candidates are tried.
+The name of the output column inside an artifact is not documented; `sutro-api.md` §7.4 gives the order in
+which candidates are tried. Importing this module must not import polars: SQL needs it without.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast
-
-import polars as pl
-from pydantic_core import to_json
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.worker.protocol import StoppedError
 from sutro_mcp.untrusted import quote
 
-from .json_values import KINDS, parse_json
-
 _OPTIONAL = ("inputs", "cumulative_logprobs")
-_SCALARS = frozenset({"text", "boolean", "integer", "number"})
 _KNOWN = (*_OPTIONAL, "confidence_score")
-
-
-def read_artifact(ref: LocalArtifact, output_column: str) -> pl.DataFrame:
-    """The whole artifact as a frame: inputs, carried columns, `output_column`, logprobs, confidence.
-
-    Raises UnexpectedReplyError when the file cannot be read or its output column cannot be told, and
-    InvalidArgumentError when `output_column` is the name of another column.
-    """
-    if ref.format == "csv":
-        raise unreadable(ref, "they came as CSV although Parquet was asked for, and types cannot be told")
-    frame = _read_json(ref) if ref.format == "json" else _read_parquet(ref)
-    # By name and not as a list, in which polars would give a name to a column that has the empty one.
-    stored = arrangement(frame.columns, ref, output_column)
-    return pl.DataFrame({name: frame.get_column(column) for name, column in stored.items()})
 
 
 def arrangement(columns: Sequence[str], ref: LocalArtifact, output_column: str) -> dict[str, str]:
@@ -72,72 +48,8 @@ def _find_outputs(columns: Sequence[str], ref: LocalArtifact) -> str:
     raise unreadable(ref, f"none of its columns is known to hold the outputs ({names})")
 
 
-def _read_parquet(ref: LocalArtifact) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(Path(ref.path), glob=False)
-    except FileNotFoundError as error:
-        if ref.inode is not None:
-            # Another server process has made room; the server fetches it anew.
-            raise StoppedError from error
-        raise unreadable(ref, "the file is not there") from error
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        raise unreadable(ref, "the file is damaged or not Parquet") from error
-
-
-def _read_json(ref: LocalArtifact) -> pl.DataFrame:
-    """Columns of equal length, bare or under `results`; a bare list is the outputs alone (C11, C12)."""
-    raw = Path(ref.path).read_bytes()
-    try:
-        body: Any = parse_json(raw)
-    except (ValueError, RecursionError) as error:
-        raise unreadable(ref, "the reply is not valid JSON") from error
-    if isinstance(body, dict) and "outputs" not in body and "results" in body:
-        body = cast("dict[str, Any]", body)["results"]
-    if isinstance(body, list):
-        body = {"outputs": cast("list[Any]", body)}
-    if not isinstance(body, dict):
-        raise unreadable(ref, "the reply is not a table of columns")
-    columns = cast("dict[str, Any]", body)
-    if not all(isinstance(values, list) for values in columns.values()):
-        raise unreadable(ref, "the reply is not a table of columns")
-    if len({len(values) for values in columns.values()}) > 1:
-        raise unreadable(ref, "its columns differ in length")
-    return pl.DataFrame({name: _column(values) for name, values in columns.items()})
-
-
-def _column(values: list[Any]) -> pl.Series:
-    """Values of one scalar type, or lists of numbers (embeddings), as they are; anything else as JSON text.
-
-    polars would find a common type for the others, and lose what does not fit it: fields that the first
-    object lacks, the difference between 1 and true, digits of large integers.
-    """
-    kinds = {_kind(value) for value in values} - {"null"}
-    if kinds == {"integer", "number"} and all(abs(value) <= 2**53 for value in values if value is not None):
-        return pl.Series(values, dtype=pl.Float64)
-    if (len(kinds) <= 1 and kinds <= {*_SCALARS, "vector"}) or _are_records(values):
-        try:
-            return pl.Series(values, strict=True)
-        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
-            pass  # an integer that no type of polars holds
-    texts = [value if isinstance(value, str | None) else to_json(value).decode() for value in values]
-    return pl.Series(texts, dtype=pl.String)
-
-
-def _are_records(values: list[Any]) -> bool:
-    """Whether all are objects with the same keys, and each key has scalars of one type."""
-    records = [cast("dict[str, Any]", value) for value in values if isinstance(value, dict)]
-    if not records or len(records) != len(values) or len({tuple(record) for record in records}) > 1:
-        return False
-    kinds = [{_kind(record[key]) for record in records} for key in records[0]]
-    return bool(kinds) and all(len(kind) == 1 and kind <= _SCALARS for kind in kinds)
-
-
-def _kind(value: Any) -> str:
-    kind = KINDS[type(value)]
-    return "vector" if kind == "list" and all(isinstance(item, float) for item in value) else kind
-
-
 def unreadable(ref: LocalArtifact, happened: str) -> UnexpectedReplyError:
+    """The error for an artifact that cannot be read, whoever reads it."""
     return UnexpectedReplyError(
         ref.spec.doing,
         happened,

@@ -13,7 +13,7 @@ import polars as pl
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import LocalArtifact
 
-from .columns import read_artifact
+from .artifact_frame import read_artifact
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,7 @@
-"""One value of a result as one JSON scalar, and JSON text as a value."""
+"""One value of a result as one JSON scalar, and JSON text as a value.
+
+Importing this module must not import polars: SQL needs it without.
+"""
 
 import decimal
 import json
@@ -6,7 +9,6 @@ import math
 import re
 from typing import Any, cast
 
-import polars as pl
 from pydantic_core import from_json, to_json
 
 from sutro_mcp.results.request_models import Cell
@@ -51,23 +53,6 @@ def parse_object(text: str | None) -> dict[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-def times_as_text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Dates, times and durations in ISO 8601, with all their digits.
-
-    Those of Python have microseconds and the years 1 to 9999 only, and read a file to learn about a zone.
-    """
-    columns = {c.name: _iso(c) if c.dtype.is_temporal() else c for c in frame.iter_columns()}
-    return pl.DataFrame(columns)
-
-
-def _iso(times: pl.Series) -> pl.Series:
-    text = times.dt.to_string("iso:strict")
-    if times.dtype == pl.Duration:
-        return text
-    # Without the zeros that end a fraction.
-    return text.str.replace(r"(\.\d*?)0+($|[+-])", "${1}${2}").str.replace(r"\.($|[+-])", "${1}")
-
-
 def cell(value: Any) -> Cell:
     """`value`, which is no date or time, as one JSON scalar; lists and objects become compact JSON text."""
     if value is None or isinstance(value, bool):
@@ -77,13 +62,11 @@ def cell(value: Any) -> Cell:
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, str):
-        return visible(value)
     if isinstance(value, decimal.Decimal):
         return str(value)
     if isinstance(value, bytes):
         return f"({len(value):,} bytes)"
-    return visible(compact(value))
+    return visible(value if isinstance(value, str) else compact(value))
 
 
 def compact(value: list[Any] | dict[str, Any]) -> str:

@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import polars as pl
 
-from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results.request_models import LocalArtifact, Page, PageRequest
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, visible
 
+from .artifact_frame import times_as_text
 from .char_budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, fit
-from .json_values import cell, parse_object, times_as_text
+from .json_values import cell, parse_object
 from .reader import Rows, open_rows
 
 _MAX_LISTED = 4_000
@@ -35,7 +36,7 @@ def _make(table: Rows, artifact: LocalArtifact, request: PageRequest) -> Page:
     if request.offset and request.offset >= table.height:
         raise InvalidArgumentError(
             f"{request.doing(artifact.spec)} from offset {request.offset:,}",
-            f"it has {table.height:,} rows, numbered from 0",
+            f"it has {counted(table.height, 'row')}, numbered from 0",
             f"Use an offset below {max(table.height, 1):,}",
         )
     part = times_as_text(table.part(_needed(table.names, request), request.offset, request.limit))
@@ -170,7 +171,9 @@ def _nowhere(names: set[str], table: Rows, request: PageRequest) -> tuple[set[st
 def _fit(rows: list[dict[Any, Any]], names: list[str], row_count: int, request: PageRequest) -> Page:
     """As much of the rows as the budget allows."""
     shown = names[:MAX_COLUMNS]
-    cells = ([cell(_value(row, name)) for name in shown] for row in rows)
+    # A path has to be asked for: the name of one field may read like the path of another.
+    look = _value if request.columns else dict[Any, Any].get
+    cells = ([cell(look(row, name)) for name in shown] for row in rows)
     fitted = fit(shown, cells, request.max_chars, request.max_cell_chars)
     end = request.offset + len(fitted.rows)
     return Page(
@@ -188,9 +191,10 @@ def _fit(rows: list[dict[Any, Any]], names: list[str], row_count: int, request: 
 def _what_was_cut(cells: int, limit: int, rows: int, columns: int) -> str | None:
     parts: list[str] = []
     if cells:
-        parts.append(f"{cells} cells cut to {limit} characters (raise max_cell_chars, or name fewer columns)")
+        cut = f"{counted(cells, 'cell')} cut to {limit} characters"
+        parts.append(f"{cut} (raise max_cell_chars, or name fewer columns)")
     if rows:
-        parts.append(f"{rows} rows left out to stay short (next_offset continues)")
+        parts.append(f"{counted(rows, 'row')} left out to stay short (next_offset continues)")
     if columns:
-        parts.append(f"{columns} columns left out (name those you need in columns)")
+        parts.append(f"{counted(columns, 'column')} left out (name those you need in columns)")
     return "; ".join(parts) or None

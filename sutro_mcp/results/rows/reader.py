@@ -16,7 +16,8 @@ from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.file_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import Channel, StoppedError
 
-from .columns import arrangement, read_artifact, unreadable
+from .artifact_frame import read_artifact
+from .columns import arrangement, unreadable
 
 # Files whose footer and pages are remembered from one task to the next.
 _MOST_FILES = 8
@@ -52,8 +53,7 @@ class FrameRows:
         self.height = frame.height
 
     def part(self, names: Sequence[str], offset: int, limit: int) -> pl.DataFrame:
-        part = self._frame.slice(offset, limit)
-        return pl.DataFrame({name: part.get_column(name) for name in names})
+        return pl.DataFrame({name: self._frame.get_column(name).slice(offset, limit) for name in names})
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[str, int, pl.Series]]:
         for name in names:

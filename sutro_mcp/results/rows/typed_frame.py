@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import polars as pl
 
+from sutro_mcp.errors import counted
 from sutro_mcp.results.parquet import UnsupportedError
 from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.protocol import Channel
@@ -213,7 +214,8 @@ class JsonTypes:
             return "no row holds a JSON object"
         if self._others:
             first = f"the first of them row {self._first_other:,} (counted from 0)"
-            return f"{self._others:,} rows hold no JSON object, {first}"
+            hold = f"{counted(self._others, 'row')} {'holds' if self._others == 1 else 'hold'}"
+            return f"{hold} no JSON object, {first}"
         mixed = "one field holds objects in some rows and other values elsewhere"
         return f"the objects have no fields, or they nest too deeply, or {mixed}"
 

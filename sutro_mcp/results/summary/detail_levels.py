@@ -51,9 +51,8 @@ def _at_level(summary: Summary, level: _Level, unshown: int, more: bool) -> Summ
 
     def brief_sample(sample: Sample) -> Sample:
         texts = {"output": sample.output, "input": sample.input}
-        return sample.model_copy(
-            update={name: brief(text, level.sample_chars) for name, text in texts.items()}
-        )
+        update = {name: brief(text, level.sample_chars) for name, text in texts.items()}
+        return sample.model_copy(update=update)
 
     return summary.model_copy(
         update={
@@ -74,7 +73,9 @@ def _what_was_left_out(summary: Summary, level: _Level, unshown: int, more: bool
     kinds = len(summary.suspicious) - level.kinds
     if columns > 0:
         least = "at least " if more else ""
-        parts.append(f"{least}{columns} more columns or fields not shown; page them with columns")
+        what = "column or field" if columns == 1 else "columns or fields"
+        parts.append(f"{least}{columns} more {what} not shown; page them with columns")
     if kinds > 0:
-        parts.append(f"{kinds} more kinds of suspicious rows, with fewer rows each, not shown")
+        what = "kind" if kinds == 1 else "kinds"
+        parts.append(f"{kinds} more {what} of suspicious rows, with fewer rows each, not shown")
     return "; ".join(parts) or None

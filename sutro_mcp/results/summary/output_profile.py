@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from sutro_mcp.errors import counted
 from sutro_mcp.results.request_models import QualityFlag
 from sutro_mcp.results.rows.json_fields import Field, Path, parse, paths, spread, unwrap_all
 from sutro_mcp.untrusted import visible
@@ -160,7 +161,7 @@ class Outputs:
             )
             name = f"{parts}; content is {content}"
         if self._objects < self._rows:
-            name += f" in {self._objects:,} of {self._rows:,} rows"
+            name += f" in {self._objects:,} of {counted(self._rows, 'row')}"
         return name if every or not self._envelopes else f"{name}, {self._envelopes:,} of them {parts}"
 
     @property

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from sutro_mcp.errors import ConfigurationError
 
-# More than what loading took.
+# More than what starting took.
 _MEMORY = 4 * 1024**3
+# More than what loading took: DuckDB's own limit (256 MB) is not over what its functions allocate themselves.
+_QUERY_MEMORY = 512 * 1024**2
 # The server's clock ends the process earlier; this holds when the server is gone.
-_CPU_SECONDS = 40
+_CPU_SECONDS = 60
 _NOBODY = 65534
 _PARENT_POLL_SECONDS = 1.0
 
@@ -65,7 +67,7 @@ def apply_limits() -> None:
             resource.RLIMIT_FSIZE: 0,
             resource.RLIMIT_NPROC: 0,
             resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime) + _CPU_SECONDS,
-            resource.RLIMIT_AS: _address_space() + _MEMORY,
+            resource.RLIMIT_AS: _address_space() + _QUERY_MEMORY,
             # Last: from here on nothing can be opened, by whatever name.
             resource.RLIMIT_NOFILE: 0,
         }

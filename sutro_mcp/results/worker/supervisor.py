@@ -5,7 +5,7 @@ every start-up half a second of CPU; so it lives in processes of its own. A dead
 that met it and nothing to the next.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -15,7 +15,15 @@ from pydantic import BaseModel
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import SutroError, WorkerError
 from sutro_mcp.results.cache.byte_ranges import ByteRange
-from sutro_mcp.results.request_models import Loaded, LoadRequest, LocalArtifact, Page, QueryRequest, Request
+from sutro_mcp.results.request_models import (
+    Loaded,
+    LoadRequest,
+    LocalArtifact,
+    Page,
+    QueryRequest,
+    Request,
+    SqlTable,
+)
 
 from .process import BROKEN, Child, Kind
 from .protocol import answer_in, request_for
@@ -70,16 +78,16 @@ class Worker:
                 message = request_for(artifact, request)
                 reply = await self._converse(child, message, source, on_rows, prefetch)
             except TimeoutError:
-                await self.aclose()
+                await self._stop()
                 raise failed(f"it took more than {self.patience:g} seconds") from None
             except BROKEN:
                 # A dying one needs a moment to tell why.
                 end = "could not be started" if child is None else f"stopped ({await child.end(1)})"
-                await self.aclose()
+                await self._stop()
                 raise failed(f"{process} {end}") from None
             except BaseException:
                 # Half way through: the pipe holds half a conversation.
-                await self.aclose()
+                await self._stop()
                 raise
         if isinstance(reply, SutroError):
             raise reply
@@ -93,9 +101,7 @@ class Worker:
 
     async def aclose(self) -> None:
         """Stop the process, if any."""
-        child, self._child = self._child, None
-        if child is not None:
-            await child.end()
+        await self._stop()
 
     async def _converse(
         self,
@@ -137,33 +143,39 @@ class Worker:
 
     async def _running(self) -> Child:
         if self._child is not None and not self._child.is_running:
-            await self.aclose()
+            await self._stop()
         if self._child is None:
             self._child = await Child.start(self._kind)
         return self._child
+
+    async def _stop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            await child.end()
 
 
 class QueryRunner:
     """Runs queries one after another, each in a process that can open nothing and is gone with the answer.
 
-    SQL is written by a model that may be misled. Not side by side: each may take some gigabytes.
+    SQL is written by a model that may be misled. Not side by side: each may take half a gigabyte.
     """
 
-    def __init__(self, *, load_seconds: float = 120.0, query_seconds: float = 8.0) -> None:
-        """The longest that loading the artifact and running the SQL may take."""
+    def __init__(self, *, load_seconds: float = 20.0, query_seconds: float = 30.0) -> None:
+        """The longest that getting ready and running the SQL may take."""
         self._load_seconds = load_seconds
         self._query_seconds = query_seconds
         self._lock = anyio.Lock()
 
-    async def run(self, artifact: LocalArtifact, request: QueryRequest) -> Page:
+    async def run(self, tables: Mapping[str, SqlTable], request: QueryRequest) -> Page:
         """The page. Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError
-        when the artifact is not there any more.
+        when an artifact is not there any more.
         """
+        artifact = tables["results"].artifact
         check_platform()
         async with self._lock:
             worker = Worker("query", self._load_seconds)
             try:
-                await worker.run(artifact, LoadRequest(), Loaded)
+                await worker.run(artifact, LoadRequest(tables=dict(tables)), Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds
                 return await worker.run(artifact, request, Page)

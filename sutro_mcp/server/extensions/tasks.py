@@ -31,11 +31,10 @@ from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 
 from sutro_mcp.api import JobStatus
 from sutro_mcp.errors import CallError, SutroError
-from sutro_mcp.server import text_format as text
 from sutro_mcp.server.context import AppContext
-from sutro_mcp.server.live.job_wait import WaitAnswer
+from sutro_mcp.server.live.job_wait import WaitOutcome
 from sutro_mcp.server.protocol.middleware import TASKS_EXTENSION
-from sutro_mcp.server.tools.tool import reply
+from sutro_mcp.server.tools.wait_for_job import reply_to_wait, wait_for_job
 
 Request = ServerRequestContext[AppContext, Any]
 
@@ -92,8 +91,7 @@ class Tasks(Extension):
         began, stands = await self._look_up(ctx, params.task_id)
         task = _task(params.task_id, began, stands)
         if stands.status.is_terminal:
-            answer = WaitAnswer.ended(stands)
-            result = reply(answer, text.wait(answer), [answer.uri])
+            result = reply_to_wait(WaitOutcome(stands))
             task["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
         return task
 
@@ -127,7 +125,7 @@ def _job_to_wait_for(params: CallToolRequestParams) -> str | None:
     """The job of a valid call of `wait_for_job`."""
     given = params.arguments or {}
     job_id, seconds = given.get("job_id"), given.get("timeout_seconds", 1)
-    if params.name != "wait_for_job" or set(given) - {"job_id", "timeout_seconds"}:
+    if params.name != wait_for_job.name or set(given) - {"job_id", "timeout_seconds"}:
         return None
     valid = isinstance(job_id, str) and type(seconds) is int and 1 <= seconds <= 300
     return job_id if valid else None

@@ -8,21 +8,18 @@ job alone: nothing but reads is sent.
 import math
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import anyio
-from pydantic import Field
 
 from sutro_mcp.api import JobProgress, JobStatus, Status
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import (
     DeadlineExceededError,
     SutroError,
+    counted,
 )
-from sutro_mcp.server.answers import Answer, Notice, UntrustedText
-from sutro_mcp.server.job_outputs import FailureInfo, StatusAnswer
 from sutro_mcp.server.protocol.scrubbing import Notify
-from sutro_mcp.untrusted import NOTICE
 
 from .status_poller import PASSING, PollSchedule, StatusPoller
 
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
 
 # MCP demands that each notification exceeds the last, so one without news adds a sliver of a row.
 _SLIVER = 0.001
-# With more left than this, a model pays more for waiting on than for coming back.
-_LONG_SECONDS = 600
 
 
 _POLL = PollSchedule(first=5.0, slowest=10.0)
@@ -54,34 +49,17 @@ class WaitTiming:
     """The shortest observation that an estimate is made from."""
 
 
-class WaitAnswer(Answer):
-    """How the job ended, or how far it is."""
+@dataclass(frozen=True)
+class WaitOutcome:
+    """How the job stands, and what was seen of it meanwhile."""
 
-    notice: Notice = NOTICE
-    job_id: str
-    done: Annotated[bool, Field(description="False: the time is up and the job goes on")]
-    status: str
-    timeout_seconds: Annotated[int | None, Field(description="The time applied, if it is up")] = None
+    stands: JobStatus
     rows_done: int | None = None
     num_rows: int | None = None
-    seconds_left: Annotated[int | None, Field(description="Estimate, from the rows done meanwhile")] = None
-    trouble: Annotated[UntrustedText | None, Field(description="Why the status may be out of date")] = None
-    failure: FailureInfo | None = None
-    next: Annotated[str, Field(description="What to call next")]
-    uri: Annotated[str, Field(description="The resource to read or watch next")]
-
-    @classmethod
-    def ended(cls, stands: JobStatus) -> "WaitAnswer":
-        """The answer for a job that has ended, from its status alone."""
-        said = StatusAnswer.of(stands)
-        return cls(
-            job_id=said.job_id,
-            done=True,
-            status=said.status,
-            failure=said.failure,
-            next=said.next,
-            uri=said.uri,
-        )
+    seconds_left: int | None = None
+    """An estimate from the rows done meanwhile."""
+    trouble: str | None = None
+    """Why the status may be out of date."""
 
 
 async def wait(
@@ -90,7 +68,7 @@ async def wait(
     timeout_seconds: float,
     notify: Notify,
     timing: WaitTiming = WaitTiming(),
-) -> WaitAnswer:
+) -> WaitOutcome:
     """How the job stands when it has ended or the time is up, whichever comes first.
 
     Raises whatever keeps the status from being read at first, and later what no waiting mends.
@@ -103,10 +81,10 @@ async def wait(
     if waiting is None:
         raise DeadlineExceededError(
             f"wait for {job_id}",
-            f"its status could not be read within {timeout_seconds:g} seconds",
+            f"its status could not be read within {counted(math.ceil(timeout_seconds), 'second')}",
             "Call wait_for_job again, with more time; do not resubmit the job",
         )
-    return waiting.answer()
+    return waiting.outcome()
 
 
 @dataclass
@@ -158,9 +136,10 @@ class Progress:
         """For a notification."""
         if self.rows_done is None or status is Status.SUCCEEDED:
             return status.value
-        total = "" if self.num_rows is None else f" of {self.num_rows:,}"
+        done = f"{self.rows_done:,} of " if self.num_rows is not None else ""
+        total = counted(self.rows_done if self.num_rows is None else self.num_rows, "row")
         speed = f", {self.tokens_per_second:,.0f} tokens/s" if self.tokens_per_second else ""
-        return f"{status.value}: {self.rows_done:,}{total} rows{speed}"
+        return f"{status.value}: {done}{total}{speed}"
 
 
 class _Wait:
@@ -176,7 +155,6 @@ class _Wait:
     ) -> None:
         self._client = client
         self._job_id = first.job_id
-        self._timeout_seconds = timeout_seconds
         self._notify = notify
         self._timing = timing
         self._stands = first
@@ -198,23 +176,17 @@ class _Wait:
             await self._read_status()
         await self._notify_once()
 
-    def answer(self) -> WaitAnswer:
+    def outcome(self) -> WaitOutcome:
         """What is known now."""
-        said = StatusAnswer.of(self._stands)
         running = self.status is Status.RUNNING
-        left = self._progress.seconds_left(anyio.current_time(), self._timing.observed) if running else None
-        return WaitAnswer(
-            job_id=self._job_id,
-            done=said.is_terminal,
-            status=said.status,
-            timeout_seconds=None if said.is_terminal else math.ceil(self._timeout_seconds),
+        return WaitOutcome(
+            stands=self._stands,
             rows_done=None if self.status is Status.SUCCEEDED else self._progress.rows_done,
             num_rows=self._progress.num_rows,
-            seconds_left=left,
+            seconds_left=(
+                self._progress.seconds_left(anyio.current_time(), self._timing.observed) if running else None
+            ),
             trouble=self._poller.trouble and self._poller.trouble.happened,
-            failure=said.failure,
-            next=said.next if said.is_terminal else _go_on(said.status, left),
-            uri=said.uri,
         )
 
     async def _read_status(self) -> None:
@@ -262,12 +234,3 @@ class _Wait:
             self._progress.num_rows or None,
             self._progress.sentence(self.status),
         )
-
-
-def _go_on(status: str, left: int | None) -> str:
-    if left is not None and left > _LONG_SECONDS:
-        return (
-            f"Still {status}, for about {left // 60:,} more minutes. Tell the user, and call wait_for_job "
-            "again later. Do not resubmit the job."
-        )
-    return f"Still {status}; call wait_for_job again. Do not resubmit the job."

@@ -6,18 +6,17 @@ results come with the last. `subscriptions` knows the clients.
 """
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import unquote
 
 import anyio
 from anyio.abc import TaskGroup
 
 from sutro_mcp.api import Status
 from sutro_mcp.errors import InvalidArgumentError, SutroError
+from sutro_mcp.server.uris import JOB, is_of_results, watchable_job
 
 from .status_poller import PASSING, PollSchedule, StatusPoller
 
@@ -26,7 +25,6 @@ logger = logging.getLogger(__name__)
 ReadStatus = Callable[[str], Awaitable[Status]]
 Publish = Callable[[str], Awaitable[None]]
 
-_URI = re.compile(r"sutro://jobs/([^/?#]+)(/status|/results|/results/summary)?")
 # Each costs a request now and then, for as long as a client forgets to stop watching it.
 _MOST_JOBS = 100
 # How long a subscription waits for the first reading.
@@ -122,21 +120,16 @@ class JobWatcher:
 
     async def _publish_change(self, watched: _Watched, *, is_end: bool) -> None:
         for uri in list(watched.uris):
-            if is_end or "/results" not in uri:
+            if is_end or not is_of_results(uri):
                 await self._publish(uri)
 
 
-def is_watchable(uri: str) -> bool:
-    """Whether `uri` has the form of a resource that can be watched."""
-    return _URI.fullmatch(uri) is not None
-
-
 def _job_of(uri: str) -> str:
-    match = _URI.fullmatch(uri)
-    if match is None:
+    job_id = watchable_job(uri)
+    if job_id is None:
         raise InvalidArgumentError(
             "watch this resource",
             "only a job can be watched",
-            "Use sutro://jobs/{job_id}, or the same with /status, /results or /results/summary",
+            f"Use {JOB}, or the same with /status, /results or /results/summary",
         )
-    return unquote(match[1])
+    return job_id

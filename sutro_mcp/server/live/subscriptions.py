@@ -25,8 +25,9 @@ from mcp.types import (
 from sutro_mcp.errors import SutroError
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import RESOURCE_NOT_FOUND, SutroServer, refusal
+from sutro_mcp.server.uris import watchable_job
 
-from .job_watcher import JobWatcher, is_watchable
+from .job_watcher import JobWatcher
 
 logger = logging.getLogger(__name__)
 
@@ -135,11 +136,13 @@ class Subscribers:
 
     async def _watch(self, watcher: JobWatcher, uri: str) -> None:
         """Watch a job. Other resources that are listed stay as they are: there is nothing to watch."""
-        if is_watchable(uri) or uri not in {resource.uri for resource in await self._server.list_resources()}:
+        if watchable_job(uri) or uri not in {
+            resource.uri for resource in await self._server.list_resources()
+        }:
             await watcher.watch(uri)
 
 
 def _release(watcher: JobWatcher, uris: Iterable[str]) -> None:
     """Undo `_watch` once for each."""
-    for uri in filter(is_watchable, uris):
+    for uri in filter(watchable_job, uris):
         watcher.unwatch(uri)

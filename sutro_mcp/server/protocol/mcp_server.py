@@ -61,9 +61,9 @@ class SutroServer(MCPServer[AppContext]):
         return ConcurrencyLimit()
 
     @cached_property
-    def _waits(self) -> ConcurrencyLimit:
-        """Waits have slots of their own: they take minutes, in which they do next to nothing."""
-        return ConcurrencyLimit(running=256, queued=0)
+    def limits(self) -> dict[str, ConcurrencyLimit]:
+        """Limits of tools whose calls do not count with those of the others, by the tool's name."""
+        return {}
 
     def handle(
         self,
@@ -87,7 +87,7 @@ class SutroServer(MCPServer[AppContext]):
         required = cast("list[str]", schemas[name].get("required", []))
         # Hosts send "" or null for an optional argument that was left blank.
         given = {key: value for key, value in arguments.items() if key in required or value not in ("", None)}
-        limit = self._waits if name == "wait_for_job" else self._calls
+        limit = self.limits.get(name, self._calls)
         try:
             async with limit.slot(f"call {name}"):
                 result = await super().call_tool(name, given, context)

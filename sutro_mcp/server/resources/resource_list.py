@@ -1,6 +1,6 @@
-"""resources/list: what a host's picker offers, live and page by page, the newest jobs first.
+"""resources/list: the entries of a host's picker, live and page by page, the newest jobs first.
 
-For each job its details; its status while that can change; what came out of it once it has succeeded. Many
+For each job its details; its status while that can change; its results once it has succeeded. Many
 hosts read the first page only, and as soon as they connect: it comes in any case, without jobs if need be.
 """
 
@@ -20,20 +20,18 @@ from mcp.types import (
 )
 
 from sutro_mcp.api import Job, Status, is_addressable
-from sutro_mcp.errors import DeadlineExceededError, InvalidCursorError, SutroError
+from sutro_mcp.errors import DeadlineExceededError, InvalidCursorError, SutroError, counted
+from sutro_mcp.server.answers import FAILURE_CHARS, MODEL_CHARS, NAME_CHARS, brief, iso
 from sutro_mcp.server.context import AppContext
-from sutro_mcp.server.job_outputs import JobUris, brief, iso
-from sutro_mcp.server.job_search import Found, JobFilter, find_jobs
 from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.tools.job_search import Found, JobFilter, find_jobs
+from sutro_mcp.server.uris import JOBS, JobUris
 from sutro_mcp.untrusted import quote
 
 from .templates import JSON
 
 # Up to three resources each.
 _PAGE_JOBS = 25
-_NAME_CHARS = 70
-_MODEL_CHARS = 50
-_FAILURE_CHARS = 90
 
 
 def serve_listing(server: SutroServer, seconds: float = 10.0) -> None:
@@ -77,11 +75,11 @@ async def _jobs(app: AppContext, cursor: str, seconds: float) -> Found:
 
 
 def resources_of(job: Job) -> Iterable[Resource]:
-    """What can be read of `job` now."""
+    """The resources of `job` that can be read now."""
     uris = JobUris.of(job.job_id)
-    label = brief(" ".join((job.name or job.job_id).split()), _NAME_CHARS)
+    label = brief(" ".join((job.name or job.job_id).split()), NAME_CHARS)
     changed = iso(job.datetime_completed or job.datetime_started or job.datetime_created)
-    rows = "rows" if job.num_rows is None else f"{job.num_rows:,} rows"
+    rows = "rows" if job.num_rows is None else counted(job.num_rows, "row")
 
     def resource(uri: str, what: str, title: str, description: str) -> Resource:
         return Resource(
@@ -98,7 +96,8 @@ def resources_of(job: Job) -> Iterable[Resource]:
         told = "Where the job stands. Subscribe to be told when that changes."
         yield resource(uris.status, " status", ": status", told)
     if job.status is Status.SUCCEEDED:
-        whole = f"What came out of all {rows}: values, shares, lengths, what looks wrong."
+        every = rows if job.num_rows == 1 else f"all {rows}"
+        whole = f"What came out of {every}: values, shares, lengths, what looks wrong."
         yield resource(uris.summary, " results summary", ": results, summarised", whole)
         some = f"The {rows}, 20 at a time; ?offset= and ?limit= choose which."
         yield resource(uris.results, " results", ": results", some)
@@ -107,17 +106,17 @@ def resources_of(job: Job) -> Iterable[Resource]:
 def _details(job: Job, rows: str) -> str:
     facts = [
         f"Job {job.job_id}",
-        f"model {quote(job.model, _MODEL_CHARS)}" if job.model else None,
+        f"model {quote(job.model, MODEL_CHARS)}" if job.model else None,
         rows if job.num_rows is not None else None,
         f"created {iso(job.datetime_created)}" if job.datetime_created else None,
-        f"failed: {quote(job.failure_reason.message, _FAILURE_CHARS)}" if job.failure_reason else None,
+        f"failed: {quote(job.failure_reason.message, FAILURE_CHARS)}" if job.failure_reason else None,
     ]
     return ", ".join(fact for fact in facts if fact)
 
 
 def _all_jobs(remark: str = "") -> Resource:
     return Resource(
-        uri="sutro://jobs",
+        uri=JOBS,
         name="jobs",
         title="Newest jobs",
         description=f"The 20 newest jobs with status, size, run time and cost.{remark}",

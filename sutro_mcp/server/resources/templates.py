@@ -13,16 +13,17 @@ from mcp.server.mcpserver import MCPServer
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import PageRequest
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.server.answers import Answer, ResultsAnswer
+from sutro_mcp.server.answers import Answer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
-from sutro_mcp.server.job_outputs import JobDetails, JobList, StatusAnswer
-from sutro_mcp.server.job_search import find_jobs
-from sutro_mcp.server.tools.get_job_results import summary_of
-from sutro_mcp.server.tools.jobs import job_filter
-from sutro_mcp.server.tools.params import parse_statuses
+from sutro_mcp.server.tools.get_job import JobDetails
+from sutro_mcp.server.tools.get_job_results import ResultsAnswer, summary_of
+from sutro_mcp.server.tools.get_job_status import StatusAnswer
+from sutro_mcp.server.tools.job_search import find_jobs, job_filter
+from sutro_mcp.server.tools.list_jobs import JobList
+from sutro_mcp.server.tools.params import MOST_CHARS, parse_statuses
+from sutro_mcp.server.uris import JOB, JOBS, RESULTS, STATUS, SUMMARY
 
 JSON = "application/json"
-_PAGE_CHARS = 50_000
 
 
 async def _jobs(ctx: Ctx, status: str = "", limit: str = "20") -> str:
@@ -51,9 +52,9 @@ async def _results(
     spec = ResultsSpec(job_id, include_inputs=_boolean("include_inputs", include_inputs))
     rows = _number("limit", limit, 1, 1000)
     first = _number("offset", offset, 0, 10**12)
-    request = PageRequest(offset=first, limit=rows, max_chars=_PAGE_CHARS)
+    request = PageRequest(offset=first, limit=rows, max_chars=MOST_CHARS)
     page = await app.results.page(app.client, spec, request)
-    return _json(ResultsAnswer.page(job_id, page, rows, include_inputs=spec.include_inputs))
+    return _json(ResultsAnswer.of_page(job_id, page, rows, include_inputs=spec.include_inputs))
 
 
 async def _summary(ctx: Ctx, job_id: str) -> str:
@@ -62,11 +63,11 @@ async def _summary(ctx: Ctx, job_id: str) -> str:
 
 
 _TEMPLATES: tuple[tuple[str, str, str, Callable[..., Awaitable[str]]], ...] = (
-    ("sutro://jobs{?status,limit}", "jobs", "Jobs", _jobs),
-    ("sutro://jobs/{job_id}", "job", "Job", _job),
-    ("sutro://jobs/{job_id}/status", "job-status", "Job status", _status),
-    ("sutro://jobs/{job_id}/results{?offset,limit,include_inputs}", "job-results", "Job results", _results),
-    ("sutro://jobs/{job_id}/results/summary", "job-results-summary", "Job results, summarised", _summary),
+    (JOBS + "{?status,limit}", "jobs", "Jobs", _jobs),
+    (JOB, "job", "Job", _job),
+    (STATUS, "job-status", "Job status", _status),
+    (RESULTS + "{?offset,limit,include_inputs}", "job-results", "Job results", _results),
+    (SUMMARY, "job-results-summary", "Job results, summarised", _summary),
 )
 
 

@@ -1,13 +1,14 @@
-"""The catalogue: the one list of tools, in the order in which hosts show them."""
+"""The list of tools, in the order in which hosts show them. A tool is a file of its own and a line here."""
 
-from sutro_mcp.server.tools.tool import Tool
-from sutro_mcp.settings import Settings
-
-from .cancel_job import BY_POLICY, cancel_job
+from .cancel_job import cancel_job
 from .export_job_results import export_job_results
+from .get_job import get_job
 from .get_job_results import get_job_results
-from .jobs import get_job, get_job_status, list_jobs, summarize_jobs
+from .get_job_status import get_job_status
+from .list_jobs import list_jobs
 from .query_job_results import query_job_results
+from .summarize_jobs import summarize_jobs
+from .tool import Tool
 from .wait_for_job import wait_for_job
 
 CATALOGUE: tuple[Tool, ...] = (
@@ -21,24 +22,3 @@ CATALOGUE: tuple[Tool, ...] = (
     export_job_results,
     cancel_job,
 )
-
-
-def description_of(tool: Tool, settings: Settings) -> str:
-    """What the model reads of a tool: its docstring, unless the settings make that untrue."""
-    if tool is cancel_job:
-        return BY_POLICY.get(settings.cancel, tool.description)
-    return tool.description
-
-
-def tools_for(settings: Settings) -> list[Tool]:
-    """The tools of a server with these settings.
-
-    Read-only leaves out whatever is not, by its annotation; over HTTP nothing writes files.
-    """
-    return [
-        tool
-        for tool in CATALOGUE
-        if (tool.is_read_only or not settings.read_only)
-        and (settings.transport == "stdio" or not tool.writes_files)
-        and (tool is not cancel_job or settings.cancel != "off")
-    ]

@@ -5,20 +5,36 @@ from typing import Annotated, cast
 from mcp.types import CallToolResult
 from pydantic import Field
 
+from sutro_mcp.errors import counted
 from sutro_mcp.results import ExportFormat, ExportRequest
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.server import text_format as text
-from sutro_mcp.server.answers import ExportAnswer
+from sutro_mcp.server.answers import ToolAnswer, UntrustedText
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
-from sutro_mcp.server.tools.params import JobId
-from sutro_mcp.server.tools.tool import reply, writing_tool
+from sutro_mcp.server.text_format import facts, fenced, table
+
+from .params import JobId, OffByDefault, OutputColumn, UnpackJson
+from .tool import reply, tool
 
 # Not a value to pass: a schema that listed it, or null, is refused by some hosts.
 _BY_ENDING = cast("ExportFormat", "")
 
 
-@writing_tool("Export a job's results")
+class ExportAnswer(ToolAnswer):
+    """The file that was written."""
+
+    job_id: str
+    file_name: Annotated[UntrustedText, Field(description="In the folder")]
+    folder: UntrustedText
+    format: ExportFormat
+    rows: int
+    bytes: int
+    column_count: int
+    columns: Annotated[list[UntrustedText], Field(description="The first names, long ones cut")]
+    remarks: Annotated[list[UntrustedText], Field(description="What was not unpacked or had to change")]
+
+
+@tool("Export a job's results", writes_files=True)
 async def export_job_results(
     ctx: Ctx,
     job_id: JobId,
@@ -26,12 +42,10 @@ async def export_job_results(
     format: Annotated[  # noqa: A002 - the name of the contract
         ExportFormat, Field(description="Default: file_name's ending, else parquet")
     ] = _BY_ENDING,
-    include_inputs: Annotated[bool, Field(description="Default false")] = False,
-    include_cumulative_logprobs: Annotated[bool, Field(description="Default false")] = False,
-    unpack_json: Annotated[bool, Field(description="JSON fields as columns (default true)")] = True,
-    output_column: Annotated[
-        str, Field(description="Default inference_result", max_length=200)
-    ] = "inference_result",
+    include_inputs: OffByDefault = False,
+    include_cumulative_logprobs: OffByDefault = False,
+    unpack_json: UnpackJson = True,
+    output_column: OutputColumn = "inference_result",
     join_with: Annotated[
         str, Field(description="CSV or Parquet file in the folder to add the results to", max_length=1000)
     ] = "",
@@ -56,5 +70,15 @@ async def export_job_results(
     written = await with_progress(
         ctx, lambda notify: app.results.export(app.client, spec, request, on_progress=notify)
     )
-    answer = ExportAnswer.of(job_id, written)
-    return reply(answer, text.export(answer))
+    answer = ExportAnswer(job_id=job_id, **dict(written))
+    return reply(answer, _text(answer))
+
+
+def _text(answer: ExportAnswer) -> str:
+    written = f"{counted(answer.rows, 'row')}, {counted(answer.bytes, 'byte')} of {answer.format}"
+    head = f"{answer.job_id}: wrote {written}."
+    where = facts([("file_name", answer.file_name), ("folder", answer.folder)])
+    rest = answer.column_count - len(answer.columns)
+    names = f"{counted(answer.column_count, 'column')}: {table(answer.columns, [])}"
+    names += f" and {rest:,} more" if rest else ""
+    return f"{head}\n{where}\n{fenced(chr(10).join([names, *answer.remarks]))}"

@@ -7,26 +7,62 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from sutro_mcp.api import Status
-from sutro_mcp.results import ExpectedResults, OnProgress, PageRequest, SummaryRequest
+from sutro_mcp.errors import counted
+from sutro_mcp.results import (
+    Cell,
+    ColumnSummary,
+    Distribution,
+    ExpectedResults,
+    OnProgress,
+    Page,
+    PageRequest,
+    QualityFlag,
+    Summary,
+    SummaryRequest,
+)
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.server import text_format as text
-from sutro_mcp.server.answers import ResultsAnswer
+from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
-from sutro_mcp.server.tools.params import Columns, JobId
-from sutro_mcp.server.tools.tool import read_tool, reply
+from sutro_mcp.server.text_format import facts, fenced, indented, table, word
+from sutro_mcp.server.uris import JobUris, page_uri
 
-# Characters of JSON text. The first is what an answer costs by default; the second is what someone gets who
-# asks for more rows or longer cells, and leaves room below the 60,000 that no answer may pass.
-_DEFAULT_CHARS = 9_000
-_MOST_CHARS = 50_000
+from .params import DEFAULT_CHARS, MOST_CHARS, Columns, JobId, OffByDefault, OutputColumn, UnpackJson
+from .tool import reply, tool
+
 _DEFAULT_LIMIT = 20
 _DEFAULT_CELL = 500
 _Offset = Annotated[int, Field(ge=0)]
 _Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
-@read_tool("Get a job's results")
+class ResultsAnswer(ToolAnswer):
+    """A page of rows (`columns`, `rows`), or the summary of all of them."""
+
+    job_id: str
+    view: Literal["summary", "rows"]
+    uri: Annotated[str, Field(description="These rows, or this summary, as a resource")]
+    row_count: Annotated[int, Field(description="All rows of the results")]
+    offset: int | None = None
+    next_offset: Annotated[int | None, Field(description="Offset of the next page; absent at the end")] = None
+    shortened: Annotated[str | None, Field(description="What was cut, and how to get it")] = None
+    columns: list[str] | None = None
+    rows: Annotated[list[list[Cell]] | None, Field(description="Cells in the order of columns")] = None
+    summary: Summary | None = None
+
+    @classmethod
+    def of_page(cls, job_id: str, page: Page, limit: int, *, include_inputs: bool) -> "ResultsAnswer":
+        """Its resource has the same rows, with all their columns."""
+        uri = page_uri(job_id, page.offset, limit, include_inputs=include_inputs)
+        return cls(job_id=job_id, view="rows", uri=uri, **dict(page))
+
+    @classmethod
+    def of_summary(cls, job_id: str, summary: Summary) -> "ResultsAnswer":
+        uri = JobUris.of(job_id).summary
+        return cls(job_id=job_id, view="summary", uri=uri, row_count=summary.row_count, summary=summary)
+
+
+@tool("Get a job's results")
 async def get_job_results(
     ctx: Ctx,
     job_id: JobId,
@@ -37,12 +73,10 @@ async def get_job_results(
     offset: Annotated[_Offset | SkipJsonSchema[None], Field(description="First row (default 0)")] = None,
     limit: Annotated[_Limit | SkipJsonSchema[None], Field(description="Default 20")] = None,
     columns: Columns = [],  # noqa: B006 - never mutated; a tuple would change the published schema
-    include_inputs: Annotated[bool, Field(description="Default false")] = False,
-    include_cumulative_logprobs: Annotated[bool, Field(description="Default false")] = False,
-    unpack_json: Annotated[bool, Field(description="JSON fields as columns (default true)")] = True,
-    output_column: Annotated[
-        str, Field(description="Default inference_result", max_length=200)
-    ] = "inference_result",
+    include_inputs: OffByDefault = False,
+    include_cumulative_logprobs: OffByDefault = False,
+    unpack_json: UnpackJson = True,
+    output_column: OutputColumn = "inference_result",
     max_cell_chars: Annotated[int, Field(description="Default 500", ge=16, le=50_000)] = _DEFAULT_CELL,
     disable_cache: Annotated[bool, Field(description="Fetch again (default false)")] = False,
 ) -> Annotated[CallToolResult, ResultsAnswer]:
@@ -58,7 +92,7 @@ async def get_job_results(
         include_cumulative_logprobs or "cumulative_logprobs" in columns,
     )
     if view is None:
-        # Also at their defaults: who names a first row wants rows.
+        # Also at their defaults: naming a first row asks for rows.
         view = "summary" if offset is None and limit is None and not columns else "rows"
     if view == "summary":
         request = SummaryRequest(unpack_json=unpack_json, output_column=output_column)
@@ -66,11 +100,11 @@ async def get_job_results(
             ctx,
             lambda notify: summary_of(app, spec, request, fresh=disable_cache, on_progress=notify),
         )
-        return reply(answer, text.results(answer), [answer.uri])
+        return reply(answer, text_of_summary(answer), [answer.uri])
     offset, limit = offset or 0, limit or _DEFAULT_LIMIT
     if limit == 1 and len(columns) == 1 and max_cell_chars == _DEFAULT_CELL:
-        # Who asks for one cell wants all of it.
-        max_cell_chars = _MOST_CHARS
+        # A single cell is returned in full.
+        max_cell_chars = MOST_CHARS
     asked_for_more = limit > _DEFAULT_LIMIT or max_cell_chars > _DEFAULT_CELL
     rows = PageRequest(
         offset=offset,
@@ -79,18 +113,18 @@ async def get_job_results(
         unpack_json=unpack_json,
         output_column=output_column,
         max_cell_chars=max_cell_chars,
-        max_chars=_MOST_CHARS if asked_for_more else _DEFAULT_CHARS,
+        max_chars=MOST_CHARS if asked_for_more else DEFAULT_CHARS,
     )
     page = await with_progress(
         ctx,
         lambda notify: app.results.page(app.client, spec, rows, fresh=disable_cache, on_progress=notify),
     )
-    answer = ResultsAnswer.page(job_id, page, limit, include_inputs=spec.include_inputs)
-    return reply(answer, text.results(answer), [answer.uri])
+    answer = ResultsAnswer.of_page(job_id, page, limit, include_inputs=spec.include_inputs)
+    return reply(answer, _text_of_page(answer, page), [answer.uri])
 
 
 def _is_shallow(value: object, depth: int = 50) -> bool:
-    """Whether JSON is nested less than `depth` deep: what is nested hundreds deep breaks readers of JSON."""
+    """Whether JSON is nested less than `depth` deep: deeper nesting breaks readers of JSON."""
     if isinstance(value, dict):
         value = list(cast("dict[str, object]", value).values())
     if not isinstance(value, list):
@@ -118,4 +152,72 @@ async def summary_of(
     summary = await app.results.summary(
         app.client, spec, request, expected=expected, fresh=fresh, on_progress=on_progress
     )
-    return ResultsAnswer.whole(spec.job_id, summary)
+    return ResultsAnswer.of_summary(spec.job_id, summary)
+
+
+def _text_of_page(answer: ResultsAnswer, page: Page) -> str:
+    head = f"{answer.job_id}: {counted(page.row_count, 'row')}."
+    if page.rows:
+        last = page.offset + len(page.rows) - 1
+        span = f"rows {page.offset:,} to {last:,}" if len(page.rows) > 1 else f"row {page.offset:,}"
+        head = f"{answer.job_id}: {span} of {page.row_count:,}."
+    if page.next_offset is not None:
+        head += f" Next page: offset={page.next_offset}."
+    if page.shortened:
+        head += f" Shortened: {page.shortened}."
+    body = table(["row", *page.columns], ([page.offset + i, *row] for i, row in enumerate(page.rows)))
+    return f"{head}\n{facts([('uri', answer.uri)])}\n{fenced(body)}"
+
+
+def text_of_summary(answer: ResultsAnswer) -> str:
+    """The text channel of an answer that holds a summary."""
+    summary = cast("Summary", answer.summary)
+    head = f"{answer.job_id}: {counted(summary.row_count, 'row')}"
+    if summary.expected_rows is not None:
+        same = summary.expected_rows == summary.row_count
+        head += " (the job says the same)" if same else f", but the job says {summary.expected_rows:,}"
+    head += f". Outputs: {summary.outputs}."
+    if summary.shortened:
+        head += f" Shortened: {summary.shortened}."
+    parts = ["columns:", *map(_column, summary.columns)]
+    if summary.suspicious:
+        about = "about " if any(flag.estimate for flag in summary.suspicious) else ""
+        total = f"{about}{summary.suspicious_rows:,}"
+        parts.append(f"suspicious rows: {total} (view rows, offset, limit=1 shows one)")
+        parts.extend(map(_flag, summary.suspicious))
+    if summary.samples:
+        names = ["row", "why", "output"]
+        if any(sample.input is not None for sample in summary.samples):
+            names.append("input")
+        rows = ([getattr(sample, name) for name in names] for sample in summary.samples)
+        parts += ["samples:", table(names, rows)]
+    return f"{head}\n{facts([('uri', answer.uri)])}\n{fenced(chr(10).join(parts))}"
+
+
+def _flag(flag: QualityFlag) -> str:
+    count = f"{'about ' if flag.estimate else ''}{flag.count:,}"
+    rows = ", ".join([*map(str, flag.rows), *(["…"] if flag.count > len(flag.rows) else [])])
+    return f"- {flag.kind}: {count} ({'row' if flag.count == 1 else 'rows'} {rows})"
+
+
+def _column(column: ColumnSummary) -> str:
+    estimates = column.estimates or []
+    distinct = f"{'about ' if 'distinct' in estimates else ''}{column.distinct:,} distinct"
+    words = [f"in {counted(column.present, 'row')}, {column.nulls:,} null, {distinct}"]
+    if column.numbers:
+        words.append(_spread(column.numbers) + (" (quartiles estimated)" if "quartiles" in estimates else ""))
+    if column.lengths:
+        words.append(f"length {_spread(column.lengths)}")
+    if column.items:
+        words.append(f"items {_spread(column.items)}")
+    if column.top:
+        least = " (counts at least)" if "top" in estimates else ""
+        words.append(
+            ", ".join(f"{word(top.value)} {top.count:,} ({top.share:.1%})" for top in column.top) + least
+        )
+    return indented(f"- {column.name} ({column.type}): " + "; ".join(words))
+
+
+def _spread(spread: Distribution) -> str:
+    five = "/".join(map(str, (spread.min, spread.q25, spread.median, spread.q75, spread.max)))
+    return f"{five} (min/q25/median/q75/max), mean {spread.mean}"

@@ -18,6 +18,11 @@ from sutro_mcp.untrusted import quote
 StatusWord = Literal[
     "QUEUED", "STARTING", "RUNNING", "SUCCEEDED", "CANCELLING", "CANCELLED", "FAILED", "UNKNOWN"
 ]
+# Characters of JSON text in an answer with rows: by default, and when the caller asks for more rows or longer
+# cells, which leaves room below the 60,000 that no answer may pass.
+DEFAULT_CHARS = 9_000
+MOST_CHARS = 50_000
+
 _AGE = re.compile(r"(\d{1,5})\s*([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -72,6 +77,9 @@ Columns = Annotated[
     BeforeValidator(_as_list),
     Field(description="Columns or JSON paths like a.b", max_length=200),
 ]
+OffByDefault = Annotated[bool, Field(description="Default false")]
+UnpackJson = Annotated[bool, Field(description="JSON fields as columns (default true)")]
+OutputColumn = Annotated[str, Field(description="Default inference_result", max_length=200)]
 
 
 def parse_statuses(text: str) -> list[str]:

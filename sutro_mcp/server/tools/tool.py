@@ -1,4 +1,4 @@
-"""How a tool is declared: a function, its effect, and the two channels of its answer.
+"""Declares a tool: its function, its effect, and the two channels of its answer.
 
 A tool is an async function whose docstring is its description and whose parameters are typed in `params`. It
 has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServer`, once.
@@ -6,74 +6,79 @@ has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServ
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from mcp.types import CallToolResult, InputRequiredResult, ResourceLink, TextContent, ToolAnnotations
 
 from sutro_mcp.server.answers import Answer
+from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
+from sutro_mcp.server.uris import link_name
+from sutro_mcp.settings import Settings
 
 ToolFunction = Callable[..., Awaitable[CallToolResult | InputRequiredResult]]
+Limit = Callable[[], ConcurrencyLimit]
+Describe = Callable[[Settings, str], str | None]
+
+
+def _as_written(_: Settings, docstring: str) -> str:
+    return docstring
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One entry of the catalogue."""
+    """One entry of the list of tools."""
 
     function: ToolFunction
     title: str
     annotations: ToolAnnotations
     writes_files: bool = False
     """On the computer of the server, which is the user's own over stdio only."""
+    limit: Limit | None = None
+    """Makes the limit of its calls at once; None: they count with those of the other tools."""
+    describe: Describe = _as_written
+    """Makes the description of the settings and the docstring; None: not served."""
 
     @property
     def name(self) -> str:
         return self.function.__name__
 
     @property
-    def description(self) -> str:
-        """The docstring without its indentation, which Python 3.11 keeps and 3.13 does not."""
-        return inspect.getdoc(self.function) or ""
-
-    @property
     def is_read_only(self) -> bool:
         return bool(self.annotations.read_only_hint)
 
+    def description_for(self, settings: Settings) -> str | None:
+        """The text that the model reads; None if a server with these settings does not serve the tool."""
+        if settings.read_only and not self.is_read_only:
+            return None
+        if settings.transport != "stdio" and self.writes_files:
+            return None
+        # Without its indentation, which Python 3.11 keeps and 3.13 does not.
+        return self.describe(settings, inspect.getdoc(self.function) or "")
 
-def read_tool(title: str) -> Callable[[ToolFunction], Tool]:
-    """Declare a tool that changes nothing."""
-    return _declare(title, read_only_hint=True, destructive_hint=False)
 
-
-def destructive_tool(title: str) -> Callable[[ToolFunction], Tool]:
-    """Declare a tool that ends something; asking twice does no more than asking once."""
-    return _declare(title, read_only_hint=False, destructive_hint=True)
-
-
-def writing_tool(title: str) -> Callable[[ToolFunction], Tool]:
-    """Declare a tool that writes a file.
+def tool(
+    title: str,
+    *,
+    destructive: bool = False,
+    writes_files: bool = False,
+    limit: Limit | None = None,
+    describe: Describe = _as_written,
+) -> Callable[[ToolFunction], Tool]:
+    """Declare a tool, which only reads unless it is `destructive` or `writes_files`.
 
     MCP calls a tool destructive unless it only ever adds. One that can be told to replace a file does not, so
-    hosts may ask before it; the same call twice leaves what one does.
+    hosts may ask before it. Calling any of ours twice does no more than calling it once.
     """
-    declare = _declare(title, read_only_hint=False, destructive_hint=True)
-    return lambda function: replace(declare(function), writes_files=True)
+    changes = destructive or writes_files
+    annotations = ToolAnnotations(
+        read_only_hint=not changes, destructive_hint=changes, idempotent_hint=True, open_world_hint=True
+    )
+    return lambda function: Tool(function, title, annotations, writes_files, limit, describe)
 
 
 def reply(answer: Answer, text: str, uris: Sequence[str] = ()) -> CallToolResult:
     """Both channels of an answer, each complete; `uris` are resources to link, and stand in both as well."""
-    links = [ResourceLink(uri=uri, name=_link_name(uri), mime_type="application/json") for uri in uris]
+    links = [ResourceLink(uri=uri, name=link_name(uri), mime_type="application/json") for uri in uris]
     return CallToolResult(
         content=[TextContent(type="text", text=text), *links], structured_content=answer.structured()
     )
-
-
-def _link_name(uri: str) -> str:
-    # In our words: what stands in a link is not marked as data.
-    job_id, _, part = uri.removeprefix("sutro://jobs/").partition("?")[0].partition("/")
-    return f"{part.replace('/', ' ') or 'job'} of {job_id}"
-
-
-def _declare(title: str, **hints: Any) -> Callable[[ToolFunction], Tool]:
-    annotations = ToolAnnotations(**hints, idempotent_hint=True, open_world_hint=True)
-    return lambda function: Tool(function, title, annotations)

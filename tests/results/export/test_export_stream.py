@@ -144,7 +144,8 @@ def test_the_reason_for_text_is_true_of_all_rows(tmp_path: Path, texts: list[str
         assert why.endswith("because no row holds a JSON object.")
     elif others:
         assert why is not None
-        assert f"{len(others)} rows hold no JSON object, the first of them row {others[0]} " in why
+        hold = "1 row holds" if len(others) == 1 else f"{len(others)} rows hold"
+        assert f"{hold} no JSON object, the first of them row {others[0]} " in why
 
 
 def is_object(text: str) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sutro_mcp.errors import InvalidArgumentError, SutroError, UnexpectedReplyError
 from sutro_mcp.results import LocalArtifact
-from sutro_mcp.results.rows.columns import read_artifact
+from sutro_mcp.results.rows.artifact_frame import read_artifact
 from sutro_mcp.results_spec import ResultsSpec
 from tests.results.support import JOB_ID, file, panicking, parquet
 

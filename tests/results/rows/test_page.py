@@ -124,7 +124,7 @@ def test_long_cells_are_cut_and_say_how_long_they_are(tmp_path: Path) -> None:
     """The reader learns what to pass to see more."""
     answer = page(outputs(tmp_path, "x" * 12_345, "short"), max_cell_chars=30)
     assert answer.rows == [["x" * 14 + "… [12,345 chars]"], ["short"]]
-    assert answer.shortened == "1 cells cut to 30 characters (raise max_cell_chars, or name fewer columns)"
+    assert answer.shortened == "1 cell cut to 30 characters (raise max_cell_chars, or name fewer columns)"
 
 
 def test_a_page_ends_early_at_a_whole_row(tmp_path: Path) -> None:
@@ -243,3 +243,11 @@ def test_an_offset_past_the_end_is_refused(tmp_path: Path, texts: list[str], off
         f"Cannot read rows of {JOB_ID} from offset {offset}: it has {len(texts)} rows, numbered from 0. "
         f"Use an offset below {max(len(texts), 1)}."
     )
+
+
+def test_a_field_that_reads_like_the_path_of_another_is_not_that_one(tmp_path: Path) -> None:
+    """`inputs` is called `inference_result.inputs`, and another row has that path."""
+    texts = ['{"inputs": 1}', '{"inference_result": {"inputs": 2}}']
+    answer = page(parquet(tmp_path, {"outputs": texts, "inputs": ["q", "r"]}, include_inputs=True))
+    assert answer.columns == ["inputs", "inference_result.inputs", "inference_result"]
+    assert answer.rows == [["q", 1, None], ["r", None, '{"inputs":2}']]

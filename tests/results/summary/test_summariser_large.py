@@ -7,8 +7,7 @@ import polars as pl
 import pytest
 
 from sutro_mcp.results import QualityFlag, TopValue
-from sutro_mcp.server import text_format as text
-from sutro_mcp.server.answers import ResultsAnswer
+from sutro_mcp.server.tools.get_job_results import ResultsAnswer, text_of_summary
 from tests.results.summary.support import OUTPUT, summarise
 from tests.results.support import JOB_ID, column
 
@@ -118,7 +117,7 @@ def test_repeated_texts_are_estimated_where_not_all_are_counted() -> None:
     assert found.count == answer.suspicious_rows
     assert abs(found.count / true - 1) < 0.025
     assert texts.is_duplicated().gather(found.rows).all()
-    printed = text.results(ResultsAnswer.whole(JOB_ID, answer))
+    printed = text_of_summary(ResultsAnswer.of_summary(JOB_ID, answer))
     assert f"suspicious rows: about {found.count:,} " in printed
     assert f"- same output as another row: about {found.count:,} (rows 0, " in printed
 
@@ -137,7 +136,7 @@ def test_estimates_are_called_so_in_the_text() -> None:
         "0/0.5/1/1.5/2 (min/q25/median/q75/max), mean 1 (quartiles estimated); "
         "1 2 (50.0%) (counts at least)\n"
         "suspicious rows: 7 (view rows, offset, limit=1 shows one)\n- empty output: 7 (rows 1, 2, …)\n"
-    ) in text.results(ResultsAnswer.whole(JOB_ID, shown))
+    ) in text_of_summary(ResultsAnswer.of_summary(JOB_ID, shown))
 
 
 def test_the_fields_of_many_objects_are_estimated_as_columns_are() -> None:

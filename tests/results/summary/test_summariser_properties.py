@@ -14,8 +14,7 @@ from pydantic_core import to_json
 
 from sutro_mcp.results import LocalArtifact, Summary
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.server import text_format as text
-from sutro_mcp.server.answers import ResultsAnswer
+from sutro_mcp.server.tools.get_job_results import ResultsAnswer, text_of_summary
 from tests.results.support import JOB_ID, objects, parquet, summary, suspicions
 
 Values = st.SearchStrategy[Any]
@@ -168,9 +167,9 @@ def test_a_budget_too_small_for_anything_still_gives_the_counts(tmp_path: Path) 
 
 def assert_short(answer: Summary) -> None:
     """At most 6,000 characters, as JSON and as text, with the longest id and what a tool puts around it."""
-    whole = ResultsAnswer.whole("j" * 128, answer)
+    whole = ResultsAnswer.of_summary("j" * 128, answer)
     assert len(to_json(whole.structured()).decode()) <= 6_000
-    assert len(text.results(whole)) <= 6_000
+    assert len(text_of_summary(whole)) <= 6_000
 
 
 def write(folder: Path, texts: list[str | None] | list[str]) -> LocalArtifact:

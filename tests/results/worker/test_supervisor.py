@@ -22,7 +22,8 @@ from sutro_mcp.errors import (
 )
 from sutro_mcp.results import LocalArtifact, Page, Summary
 from sutro_mcp.results.cache.byte_ranges import ByteRange
-from sutro_mcp.results.request_models import LoadRequest, PageRequest, QueryRequest, SummaryRequest
+from sutro_mcp.results.request_models import LoadRequest, PageRequest, QueryRequest, Request, SummaryRequest
+from sutro_mcp.results.sql.side_file import prepare
 from sutro_mcp.results.worker.protocol import framed, request_for
 from sutro_mcp.results.worker.supervisor import QueryRunner, Worker
 from sutro_mcp.results_spec import ResultsSpec
@@ -196,7 +197,7 @@ async def test_a_bug_in_a_task_is_an_error_that_names_its_class(
 ) -> None:
     """No more: the traceback may hold data."""
     with pytest.raises(WorkerError, match=r"the process that reads results failed \(KeyError\)"):
-        await worker.run(artifact, LoadRequest(), Page)
+        await worker.run(artifact, Request(), Page)
 
     assert (await page(worker, artifact)).row_count == 2
 
@@ -316,7 +317,7 @@ async def test_the_process_knows_no_secret(
 
 async def query(artifact: LocalArtifact) -> Page:
     """One query, in its process."""
-    return await QueryRunner().run(artifact, QueryRequest(sql="SELECT * FROM results"))
+    return await QueryRunner().run({"results": prepare(artifact)}, QueryRequest(sql="SELECT * FROM results"))
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,9 @@ async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
     try:
         with anyio.fail_after(20):
             # One has no such task, the other loads: both answer, and wait for more.
-            os.write(to_worker, framed(request_for(artifact, LoadRequest())))
+            os.write(
+                to_worker, framed(request_for(artifact, LoadRequest(tables={"results": prepare(artifact)})))
+            )
             await anyio.wait_readable(replies)
             assert os.read(replies, 1_000)[4:] == ready
             parent.kill()
@@ -411,7 +414,7 @@ async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
 
 async def has_noticed_the_end_of(pid: int) -> None:
     """Returns when asyncio knows that the process has ended."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while await anyio.Path(f"/proc/{pid}").exists():
             pass
         # On Python 3.11 a thread waits for each process and tells the loop.

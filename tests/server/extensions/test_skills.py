@@ -9,7 +9,7 @@ from mcp.types import TextResourceContents
 
 from sutro_mcp.emulator import Emulator
 from sutro_mcp.server.build import skill
-from sutro_mcp.server.tools import CATALOGUE, tools_for
+from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.settings import Settings
 from tests.support import Era, Talk, talk
 
@@ -87,6 +87,6 @@ def test_the_skill_names_every_tool_that_is_served_and_no_other(settings: Settin
     """A point about a tool that is not there is left out."""
     text = skill(settings)
     named = {tool.name for tool in CATALOGUE if re.search(rf"\b{tool.name}\b", text)}
-    assert named == {tool.name for tool in tools_for(settings)}
+    assert named == {tool.name for tool in CATALOGUE if tool.description_for(settings)}
     assert not re.search(r"^#.*\n\s*(?:#|\Z)", text, re.MULTILINE)
     assert len(text) < 5_000

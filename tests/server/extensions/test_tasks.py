@@ -18,8 +18,8 @@ from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings
 from tests.e2e.http_process import modern
 from tests.e2e.process import ENVELOPE
+from tests.server.live.test_job_wait import end
 from tests.server.tools.test_refusals import BAD_IDS
-from tests.server.tools.test_wait_for_job import end
 from tests.support import Talk, talk
 
 pytestmark = pytest.mark.anyio
@@ -75,14 +75,14 @@ class KnowsTasks(ClientExtension):
 async def ask(session: ClientSession, method: str, **params: Any) -> dict[str, Any]:
     """The result of a method that the SDK does not know."""
     request = Request[Params, str](method=method, params=Params.model_validate(params))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         reply = await session.send_request(request, Reply)
     return reply.model_dump(exclude={"_meta"})
 
 
 async def task_of(chat: Talk, **arguments: Any) -> dict[str, Any]:
     """The first reply to a call of the tool."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         result = await chat.client.session.call_tool("wait_for_job", arguments, allow_claimed=True)
     assert isinstance(result, CreatedTask), result
     return result.model_dump(by_alias=True, exclude={"meta"})

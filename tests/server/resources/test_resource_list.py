@@ -1,7 +1,4 @@
-"""What a host's picker offers: jobs, newest first and page by page, and something even without Sutro."""
-
-from datetime import UTC, datetime
-from typing import Any
+"""The entries of a host's picker: jobs, newest first and page by page, and something even without Sutro."""
 
 import httpx
 import pytest
@@ -9,19 +6,16 @@ from inline_snapshot import snapshot
 from mcp import Client, MCPError
 from mcp.types import Resource
 
-from sutro_mcp.api import ApiClient, resolve_connection
+from sutro_mcp.api import ApiClient, Job, Status, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.server.build import build_server
-from sutro_mcp.server.resources.resource_list import serve_listing
+from sutro_mcp.server.resources.resource_list import resources_of, serve_listing
 from sutro_mcp.settings import Settings
+from tests.server.tools.accounts import three_jobs
 from tests.server.tools.test_untrusted_text import FORBIDDEN, HOSTILE
 from tests.support import Era, Talk, talk
 
 pytestmark = pytest.mark.anyio
-
-
-def _wire(resource: Resource) -> dict[str, Any]:
-    return resource.model_dump(by_alias=True, exclude_none=True)
 
 
 async def _of_jobs(chat: Talk) -> list[Resource]:
@@ -30,79 +24,54 @@ async def _of_jobs(chat: Talk) -> list[Resource]:
     return [resource for resource in page.resources if not resource.uri.startswith("skill:")]
 
 
+def _lines(resources: list[Resource]) -> str:
+    """All that is said of each resource."""
+    lines: list[str] = []
+    for resource in resources:
+        assert resource.mime_type == "application/json"
+        changed = resource.annotations.last_modified if resource.annotations else None
+        lines += [
+            f"{resource.uri} {changed}",
+            f"  {resource.name} | {resource.title} | {resource.description}",
+        ]
+    return "\n".join(lines)
+
+
 async def test_each_job_is_offered_with_what_can_be_read_of_it_now(era: Era) -> None:
     """Its details; its status while that can change; its results once it has succeeded."""
-    emulator = Emulator(seed_jobs=False)
-    day = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    common: dict[str, Any] = {"model": "m", "created": day}
-    emulator.add_job(
-        job_id="job-c", status="FAILED", failure_reason={"message": "x"}, completed=day, **common
-    )
-    emulator.add_job(job_id="job-b", status="RUNNING", name="Nightly run", num_rows=1200, **common)
-    emulator.add_job(job_id="job-a", status="SUCCEEDED", name="Labels", outputs=["x", "y"], **common)
+    emulator = three_jobs()
     async with talk(emulator, era) as chat:
         listed = await _of_jobs(chat)
-        assert [_wire(resource) for resource in listed] == snapshot(
-            [
-                {
-                    "name": "jobs",
-                    "title": "Newest jobs",
-                    "uri": "sutro://jobs",
-                    "description": "The 20 newest jobs with status, size, run time and cost.",
-                    "mimeType": "application/json",
-                },
-                {
-                    "name": "Labels",
-                    "title": "Labels (SUCCEEDED)",
-                    "uri": "sutro://jobs/job-a",
-                    "description": 'Job job-a, model "m", 2 rows, created 2026-03-01T12:00:00Z',
-                    "mimeType": "application/json",
-                    "annotations": {"lastModified": "2026-03-01T12:01:10Z"},
-                },
-                {
-                    "name": "Labels results summary",
-                    "title": "Labels: results, summarised",
-                    "uri": "sutro://jobs/job-a/results/summary",
-                    "description": "What came out of all 2 rows: values, shares, lengths, what looks wrong.",
-                    "mimeType": "application/json",
-                    "annotations": {"lastModified": "2026-03-01T12:01:10Z"},
-                },
-                {
-                    "name": "Labels results",
-                    "title": "Labels: results",
-                    "uri": "sutro://jobs/job-a/results",
-                    "description": "The 2 rows, 20 at a time; ?offset= and ?limit= choose which.",
-                    "mimeType": "application/json",
-                    "annotations": {"lastModified": "2026-03-01T12:01:10Z"},
-                },
-                {
-                    "name": "Nightly run",
-                    "title": "Nightly run (RUNNING)",
-                    "uri": "sutro://jobs/job-b",
-                    "description": 'Job job-b, model "m", 1,200 rows, created 2026-03-01T12:00:00Z',
-                    "mimeType": "application/json",
-                    "annotations": {"lastModified": "2026-03-01T12:00:10Z"},
-                },
-                {
-                    "name": "Nightly run status",
-                    "title": "Nightly run: status",
-                    "uri": "sutro://jobs/job-b/status",
-                    "description": "Where the job stands. Subscribe to be told when that changes.",
-                    "mimeType": "application/json",
-                    "annotations": {"lastModified": "2026-03-01T12:00:10Z"},
-                },
-                {
-                    "name": "job-c",
-                    "title": "job-c (FAILED)",
-                    "uri": "sutro://jobs/job-c",
-                    "description": 'Job job-c, model "m", 3 rows, created 2026-03-01T12:00:00Z, failed: "x"',
-                    "mimeType": "application/json",
-                    "annotations": {"lastModified": "2026-03-01T12:00:00Z"},
-                },
-            ]
-        )
+        assert _lines(listed) == snapshot("""\
+sutro://jobs None
+  jobs | Newest jobs | The 20 newest jobs with status, size, run time and cost.
+sutro://jobs/job-a 2026-03-01T12:01:10Z
+  Labels, first | Labels, first (SUCCEEDED) | Job job-a, model "m", 2 rows, created 2026-03-01T12:00:00Z
+sutro://jobs/job-a/results/summary 2026-03-01T12:01:10Z
+  Labels, first results summary | Labels, first: results, summarised | What came out of all 2 rows: values, shares, lengths, what looks wrong.
+sutro://jobs/job-a/results 2026-03-01T12:01:10Z
+  Labels, first results | Labels, first: results | The 2 rows, 20 at a time; ?offset= and ?limit= choose which.
+sutro://jobs/job-b 2026-03-01T12:00:10Z
+  Nightly run | Nightly run (RUNNING) | Job job-b, model "m", 1,200 rows, created 2026-03-01T12:00:00Z
+sutro://jobs/job-b/status 2026-03-01T12:00:10Z
+  Nightly run status | Nightly run: status | Where the job stands. Subscribe to be told when that changes.
+sutro://jobs/job-c 2026-03-01T12:01:00Z
+  job-c | job-c (FAILED) | Job job-c, model "m", 1 row, created 2026-03-01T12:00:00Z, failed: "x"\
+""")
         for resource in listed:
             assert await chat.read(resource.uri)
+
+
+def test_one_row_is_not_called_rows() -> None:
+    """Wherever a number is said."""
+    job = Job(job_id="job-1", status=Status.SUCCEEDED, num_rows=1)
+    assert [resource.description for resource in resources_of(job)] == snapshot(
+        [
+            "Job job-1, 1 row",
+            "What came out of 1 row: values, shares, lengths, what looks wrong.",
+            "The 1 row, 20 at a time; ?offset= and ?limit= choose which.",
+        ]
+    )
 
 
 async def test_pages_joined_are_all_jobs_newest_first(chat: Talk) -> None:

@@ -4,25 +4,11 @@ import json
 
 import pytest
 from mcp import MCPError
-from mcp.types import ResourceLink
 
 from sutro_mcp.emulator import Fault
 from tests.support import Era, Talk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
-
-
-async def test_every_template_is_listed(chat: Talk) -> None:
-    """The five of them, with a description and as JSON."""
-    templates = (await chat.client.list_resource_templates()).resource_templates
-    assert [template.uri_template for template in templates] == [
-        "sutro://jobs{?status,limit}",
-        "sutro://jobs/{job_id}",
-        "sutro://jobs/{job_id}/status",
-        "sutro://jobs/{job_id}/results{?offset,limit,include_inputs}",
-        "sutro://jobs/{job_id}/results/summary",
-    ]
-    assert all(template.description and template.mime_type == "application/json" for template in templates)
 
 
 @pytest.mark.parametrize(
@@ -123,23 +109,3 @@ async def test_a_bug_in_a_resource_is_masked(chat: Talk, monkeypatch: pytest.Mon
     assert str(caught.value) == (
         "Reading this resource failed because of an error in sutro-mcp itself. Its log (stderr) says more."
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "kinds"),
-    [
-        ("support-ticket-triage", ["", "/results", "/results/summary"]),
-        ("nightly-email-classify", ["", "/status"]),
-        ("contract-summaries", [""]),
-    ],
-)
-async def test_a_job_links_what_can_be_read_of_it(chat: Talk, name: str, kinds: list[str]) -> None:
-    """A host can attach it without another question; the structured part has the same URIs."""
-    job_id = chat.emulator.find(name)
-    result = await chat.result("get_job", job_id=job_id)
-    links = [block for block in result.content if isinstance(block, ResourceLink)]
-    assert [link.uri for link in links] == [f"sutro://jobs/{job_id}{kind}" for kind in kinds]
-    assert result.structured_content is not None
-    assert {link.uri for link in links} <= set(result.structured_content["uris"].values())
-    for link in links:
-        assert await chat.read(link.uri)

@@ -1,13 +1,12 @@
 """Stopping a job: nothing without consent, nothing to a finished job, and exact words about the outcome."""
 
-from collections.abc import Callable
-
 import httpx
 import pytest
+from inline_snapshot import snapshot
 
-from sutro_mcp.emulator import ApiVariant, Emulator, Fault, Pace
+from sutro_mcp.emulator import ApiVariant, Emulator, Fault
 from sutro_mcp.settings import Settings
-from tests.support import Talk, talk
+from tests.support import Era, Talk, talk
 
 pytestmark = pytest.mark.anyio
 
@@ -19,19 +18,51 @@ def cancels(chat: Talk) -> list[str]:
     return [path for path in chat.paths() if "job-cancel" in path]
 
 
-async def test_without_consent_it_previews_and_sends_nothing(chat: Talk) -> None:
+async def test_without_consent_it_previews_and_sends_nothing(era: Era) -> None:
     """Status, rows done, cost, and what is lost."""
-    job_id = chat.emulator.find(RUNNING)
-    answer = await chat.call("cancel_job", job_id=job_id)
-    assert "outcome" not in answer
-    assert "status_after" not in answer
-    assert answer["status_before"] == "RUNNING"
-    assert 0 < answer["rows_done"] < answer["num_rows"] == 5_000
-    assert answer["cost_estimate_usd"] > 0
-    assert "A cancelled job has no results" in answer["message"]
-    assert "confirm=true" in answer["next"]
-    assert cancels(chat) == []
-    assert chat.emulator.job(job_id).status == "RUNNING"
+    emulator = Emulator(seed_jobs=False)
+    emulator.add_job(job_id="job-1", status="RUNNING", name="Labels", num_rows=1_000, cost_estimate=0.5)
+    async with talk(emulator, era) as chat:
+        assert await chat.text("cancel_job", job_id="job-1") == snapshot("""\
+job-1: preview. This is a preview, nothing was sent. 500 rows are done. They may still be billed, and are lost. A cancelled job has no results. The cost so far is not reported while a job runs. If the user agrees, call cancel_job again with confirm=true.
+status_before: RUNNING
+rows_done: 500
+num_rows: 1000
+cost_estimate_usd: 0.5
+uri: sutro://jobs/job-1/status
+<data>
+name: Labels
+</data>\
+""")
+        assert cancels(chat) == []
+    assert emulator.job("job-1").status == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("rows", "job_cost", "stream", "message"),
+    [
+        (2, 1.25, None, "1 row is done. It may still be billed, and is lost."),
+        (0, None, None, "0 rows are done. A cancelled job"),
+        (9, None, Fault.json(404, "no stream"), "How many rows are done is not known. They may"),
+        (9, None, Fault.raw(b""), "How many rows are done is not known."),
+        (9, None, Fault.raw(b'{"update_type":"heartbeat"}\n'), "How many rows are done is not known."),
+    ],
+    ids=["one", "none", "refused", "silent", "heartbeat-only"],
+)
+async def test_a_preview_says_what_it_knows(
+    rows: int, job_cost: float | None, stream: Fault | None, message: str
+) -> None:
+    """The stream is a courtesy; a cost that is reported is shown."""
+    emulator = Emulator(seed_jobs=False)
+    job_id = emulator.add_job(status="RUNNING", num_rows=rows, job_cost=job_cost, name=None)
+    if stream:
+        emulator.faults.add(stream, path="/stream-job-progress/*", times=9)
+    async with talk(emulator) as chat:
+        text = await chat.text("cancel_job", job_id=job_id)
+    assert message in text
+    assert ("cost_usd: 1.25" in text) is (job_cost is not None)
+    assert ("The cost so far is not reported" in text) is (job_cost is None)
+    assert "<data" not in text
 
 
 async def test_the_preview_of_a_queued_job_needs_no_stream(chat: Talk) -> None:
@@ -41,127 +72,94 @@ async def test_the_preview_of_a_queued_job_needs_no_stream(chat: Talk) -> None:
     assert not any("stream" in path for path in chat.paths())
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [Fault.json(404, "no stream"), Fault.raw(b""), Fault.raw(b'{"update_type":"heartbeat"}\n')],
-    ids=["refused", "silent", "heartbeat-only"],
-)
-async def test_a_preview_without_progress_says_that_it_does_not_know(chat: Talk, fault: Fault) -> None:
-    """The stream is a courtesy."""
-    chat.emulator.faults.add(fault, path="/stream-job-progress/*", times=9)
-    answer = await chat.call("cancel_job", job_id=chat.emulator.find(RUNNING))
-    assert "rows_done" not in answer
-    assert "not known" in answer["message"]
-
-
-async def test_a_cost_that_is_reported_is_shown(chat: Talk) -> None:
-    """Some deployments may know it early."""
-    job_id = chat.emulator.add_job(status="RUNNING", outputs=["x"], job_cost=1.25)
-    answer = await chat.call("cancel_job", job_id=job_id)
-    assert answer["cost_usd"] == 1.25
-    assert "not reported" not in answer["message"]
-
-
-async def test_with_consent_it_asks_once_and_reads_the_status_after(chat: Talk) -> None:
+async def test_with_consent_it_asks_once_and_reads_the_status_after(era: Era) -> None:
     """Requested is not confirmed."""
-    job_id = chat.emulator.find(RUNNING)
-    answer = await chat.call("cancel_job", job_id=job_id, confirm=True)
-    assert answer["outcome"] == "requested"
-    assert (answer["status_before"], answer["status_after"]) == ("RUNNING", "CANCELLING")
-    assert "not cancelled yet" in answer["message"]
-    paths = chat.paths()
-    assert paths == [f"GET /jobs/{job_id}", f"GET /job-cancel/{job_id}", f"GET /job-status/{job_id}"]
-
-
-async def test_a_cancellation_that_is_done_at_once_is_confirmed() -> None:
-    """Only because the status read afterwards says so."""
-    emulator = Emulator(pace=Pace.still())
-    job_id = emulator.add_job(status="RUNNING", outputs=["x"])
-    emulator.faults.add(
-        Fault.raw(b'{"message":"","job_status":{"%s":"CANCELLED"},"metadata":null}' % job_id.encode()),
-        path="/job-status/*",
-        times=1,
-    )
-    async with talk(emulator) as chat:
-        answer = await chat.call("cancel_job", job_id=job_id, confirm=True)
-    assert (answer["outcome"], answer["status_after"]) == ("confirmed", "CANCELLED")
-
-
-@pytest.mark.parametrize("name", ["support-ticket-triage", "contract-summaries", "crm-dedupe-v2"])
-async def test_a_finished_job_is_never_asked_to_stop(chat: Talk, name: str) -> None:
-    """A deployment may damage its status."""
-    answer = await chat.call("cancel_job", job_id=chat.emulator.find(name), confirm=True)
-    assert answer["outcome"] == "refused"
-    assert answer["status_before"] == answer["status_after"]
-    assert "no request was sent" in answer["message"]
-    assert cancels(chat) == []
-
-
-async def test_a_job_that_is_being_cancelled_is_not_asked_again(chat: Talk) -> None:
-    """The first request stands."""
-    answer = await chat.call(
-        "cancel_job", job_id=chat.emulator.find("forum-moderation-backfill"), confirm=True
-    )
-    assert answer["outcome"] == "requested"
-    assert cancels(chat) == []
-
-
-def _status(word: str) -> Callable[[str], bytes]:
-    return lambda job_id: (
-        b'{"message":"","job_status":{"%s":"%s"},"metadata":null}'
-        % (
-            job_id.encode(),
-            word.encode(),
-        )
-    )
-
-
-@pytest.mark.parametrize(
-    ("reply", "status", "outcome", "words"),
-    [
-        (Fault.dropped(), None, "requested", "being cancelled"),
-        (Fault.html(524), "RUNNING", "unknown", "No usable reply came"),
-        (Fault.html(502), "CANCELLED", "confirmed", "is cancelled"),
-        (Fault.html(502), "broken", "unknown", "No usable reply came"),
-        (None, "SUCCEEDED", "refused", "ended as SUCCEEDED before"),
-        (None, "FAILED", "refused", "ended as FAILED before"),
-        (None, "RUNNING", "requested", "it still says RUNNING"),
-        (None, "broken", "requested", "could not be read afterwards"),
-        (Fault.raw(b'{"cancelled":false,"message":"too late"}'), "RUNNING", "refused", 'request: "too late"'),
-        (Fault.raw(b'{"cancelled":false}'), "RUNNING", "refused", "did not accept the request."),
-    ],
-    ids=[
-        "reply-dropped-but-it-arrived",
-        "gateway-timeout-then-running",
-        "gateway-error-then-cancelled",
-        "nothing-can-be-read",
-        "race-won-by-success",
-        "race-won-by-failure",
-        "accepted-not-yet-visible",
-        "accepted-then-blind",
-        "refused-with-reason",
-        "refused-without-reason",
-    ],
-)
-async def test_the_outcome_is_what_is_known(
-    reply: Fault | None, status: str | None, outcome: str, words: str
-) -> None:
-    """A lost reply is unknown until a status read says more; it is never sent twice."""
     emulator = Emulator(seed_jobs=False)
-    job_id = emulator.add_job(status="RUNNING", outputs=["x"] * 3)
-    if reply is not None:
-        emulator.faults.add(reply, path="/job-cancel/*", times=1)
-    if status == "broken":
-        emulator.faults.add(Fault.raw(b"{"), path="/job-status/*", times=9)
-    elif status is not None:
-        emulator.faults.add(Fault.raw(_status(status)(job_id)), path="/job-status/*", times=1)
+    emulator.add_job(job_id="job-1", status="RUNNING", name="Labels", num_rows=1_000)
+    async with talk(emulator, era) as chat:
+        assert await chat.text("cancel_job", job_id="job-1", confirm=True) == snapshot("""\
+job-1: requested. The job is being cancelled; it is not cancelled yet. Call get_job_status until it says CANCELLED or another final state.
+status_before: RUNNING
+status_after: CANCELLING
+num_rows: 1000
+uri: sutro://jobs/job-1/status
+<data>
+name: Labels
+</data>\
+""")
+        assert chat.paths() == ["GET /jobs/job-1", "GET /job-cancel/job-1", "GET /job-status/job-1"]
+
+
+async def stopped(emulator: Emulator) -> str:
+    """The first line of the answer to a consented call about job-1."""
     # A drop is an exception in the app; the product must see a broken connection, as on a socket.
-    transport = _Wire(emulator)
-    async with talk(emulator, transport=transport) as chat:
-        answer = await chat.call("cancel_job", job_id=job_id, confirm=True)
-        assert answer["outcome"] == outcome
-        assert words in answer["message"]
-        assert len(cancels(chat)) == 1
+    async with talk(emulator, transport=_Wire(emulator)) as chat:
+        text = await chat.text("cancel_job", job_id="job-1", confirm=True)
+        return text.splitlines()[0]
+
+
+async def test_what_need_not_be_stopped_is_never_asked_to() -> None:
+    """A deployment may damage a status that is final, and a first request stands."""
+    lines: list[str] = []
+    for status in ("SUCCEEDED", "FAILED", "CANCELLED", "CANCELLING"):
+        emulator = Emulator(seed_jobs=False)
+        emulator.add_job(job_id="job-1", status=status)
+        lines.append(await stopped(emulator))
+        assert not any("job-cancel" in request.path for request in emulator.requests)
+    assert "\n".join(lines) == snapshot("""\
+job-1: refused. The job had already ended as SUCCEEDED; no request was sent. Read its results with get_job_results.
+job-1: refused. The job had already ended as FAILED; no request was sent. Nothing to do.
+job-1: refused. The job had already ended as CANCELLED; no request was sent. Nothing to do.
+job-1: requested. Cancellation was asked for before; no second request was sent. Call get_job_status until it says CANCELLED or another final state.\
+""")
+
+
+PAGE = Fault.raw(b"<html></html>", media_type="text/html")
+TOO_LATE = Fault.raw(b'{"cancelled":false,"message":"too late"}')
+
+
+async def test_the_outcome_is_what_is_known() -> None:
+    """A lost reply is unknown until a status read says more; it is never sent twice."""
+    lines: list[str] = []
+    for case, reply, status in (
+        ("reply dropped, but it arrived", Fault.dropped(), None),
+        ("gateway timeout, then running", Fault.html(524), "RUNNING"),
+        ("gateway error, then cancelled", Fault.html(502), "CANCELLED"),
+        ("nothing can be read", Fault.html(502), "broken"),
+        ("a web page", PAGE, "RUNNING"),
+        ("race won by success", None, "SUCCEEDED"),
+        ("race won by failure", None, "FAILED"),
+        ("done at once", None, "CANCELLED"),
+        ("accepted, not yet visible", None, "RUNNING"),
+        ("accepted, then blind", None, "broken"),
+        ("refused with a reason", TOO_LATE, "RUNNING"),
+        ("refused without a reason", Fault.raw(b'{"cancelled":false}'), "RUNNING"),
+    ):
+        emulator = Emulator(seed_jobs=False)
+        emulator.add_job(job_id="job-1", status="RUNNING", outputs=["x"] * 3)
+        if reply is not None:
+            emulator.faults.add(reply, path="/job-cancel/*", times=1)
+        if status == "broken":
+            emulator.faults.add(Fault.raw(b"{"), path="/job-status/*", times=9)
+        elif status is not None:
+            said = b'{"message":"","job_status":{"job-1":"%s"},"metadata":null}' % status.encode()
+            emulator.faults.add(Fault.raw(said), path="/job-status/*", times=1)
+        lines.append(f"{case} → {await stopped(emulator)}")
+        assert sum("job-cancel" in request.path for request in emulator.requests) == 1, case
+    assert "\n".join(lines) == snapshot("""\
+reply dropped, but it arrived → job-1: requested. The job is being cancelled; it is not cancelled yet. Call get_job_status until it says CANCELLED or another final state.
+gateway timeout, then running → job-1: unknown. No usable reply came, so it is not known whether the request was carried out. Call get_job_status; if the job still runs in a minute, call cancel_job again.
+gateway error, then cancelled → job-1: confirmed. The job is cancelled. Nothing to do.
+nothing can be read → job-1: unknown. No usable reply came, so it is not known whether the request was carried out. Call get_job_status; if the job still runs in a minute, call cancel_job again.
+a web page → job-1: unknown. No usable reply came, so it is not known whether the request was carried out. Call get_job_status; if the job still runs in a minute, call cancel_job again.
+race won by success → job-1: refused. The job ended as SUCCEEDED before it could be cancelled. Read its results with get_job_results.
+race won by failure → job-1: refused. The job ended as FAILED before it could be cancelled. Nothing to do.
+done at once → job-1: confirmed. The job is cancelled. Nothing to do.
+accepted, not yet visible → job-1: requested. The deployment accepted the request; it still says RUNNING. Call get_job_status until it says CANCELLED or another final state.
+accepted, then blind → job-1: requested. The deployment accepted the request; its status could not be read afterwards. Call get_job_status until it says CANCELLED or another final state.
+refused with a reason → job-1: refused. The deployment did not accept the request: "too late". Call get_job to see the job.
+refused without a reason → job-1: refused. The deployment did not accept the request. Call get_job to see the job.\
+""")
 
 
 class _Wire(httpx.ASGITransport):
@@ -177,6 +175,13 @@ class _Wire(httpx.ASGITransport):
             raise httpx.RemoteProtocolError("connection lost", request=request) from error
 
 
+async def test_a_rate_limit_is_a_refusal_that_says_how_long(chat: Talk) -> None:
+    """Nothing was done, so nothing is unknown."""
+    chat.emulator.faults.add(Fault.rate_limited(7), path="/job-cancel/*", times=None)
+    refusal = await chat.refusal("cancel_job", job_id=chat.emulator.find(RUNNING), confirm=True)
+    assert "Wait 7 seconds" in refusal
+
+
 async def test_an_older_deployment_is_asked_by_post() -> None:
     """405 to GET, then POST, once."""
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(cancel_methods="post"))
@@ -186,8 +191,8 @@ async def test_an_older_deployment_is_asked_by_post() -> None:
         assert cancels(chat) == [f"GET /job-cancel/{job_id}", f"POST /job-cancel/{job_id}"]
 
 
-async def test_allow_cancels_at_once_and_off_and_read_only_have_no_such_tool(emulator: Emulator) -> None:
-    """The policy is the operator's."""
+async def test_the_policy_is_the_operators(emulator: Emulator) -> None:
+    """`allow` cancels at once, and says so; with `off` and read-only there is no such tool, nor word of it."""
     job_id = emulator.find(RUNNING)
     for settings in (
         Settings(cancel="off"),
@@ -196,18 +201,11 @@ async def test_allow_cancels_at_once_and_off_and_read_only_have_no_such_tool(emu
     ):
         async with talk(emulator, settings=settings) as chat:
             assert "cancel_job" not in [tool.name for tool in (await chat.client.list_tools()).tools]
+            assert "cancel_job" not in (chat.client.instructions or "")
             with pytest.raises(Exception, match="Unknown tool: 'cancel_job'"):
                 await chat.result("cancel_job", job_id=job_id, confirm=True)
             assert cancels(chat) == []
     async with talk(emulator, settings=Settings(cancel="allow")) as chat:
+        tools = {tool.name: tool.description or "" for tool in (await chat.client.list_tools()).tools}
+        assert "without a preview" in tools["cancel_job"]
         assert (await chat.call("cancel_job", job_id=job_id))["outcome"] == "requested"
-
-
-async def test_the_text_says_the_same(chat: Talk) -> None:
-    """Outcome, figures, and the name inside the fence."""
-    preview = await chat.text("cancel_job", job_id=chat.emulator.find(RUNNING))
-    assert "preview. This is a preview, nothing was sent." in preview
-    assert "rows_done: " in preview
-    assert f"name: {RUNNING}" in preview
-    unnamed = chat.emulator.add_job(status="RUNNING", outputs=["x"], name=None)
-    assert "<data" not in await chat.text("cancel_job", job_id=unnamed)

@@ -1,15 +1,14 @@
 """Reading what came out of a job, through the tool and as every user meets it."""
 
-import csv
-import io
 import json
 from collections.abc import AsyncIterator
 
 import pytest
+from inline_snapshot import snapshot
 from mcp.types import ResourceLink
 
 from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator, Fault
-from tests.support import Talk, talk, text_of
+from tests.support import Era, Talk, talk, text_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
@@ -34,50 +33,110 @@ async def reader() -> AsyncIterator[Talk]:
 
 
 @pytest.mark.parametrize("name", JOBS)
-async def test_the_default_summary_of_every_kind_of_job_is_short(reader: Talk, name: str) -> None:
-    """Under 6,000 characters in either channel, and it covers every row."""
+async def test_no_answer_passes_its_budget(reader: Talk, name: str) -> None:
+    """A summary 6,000 characters, a page 10,000, and 60,000 when more is asked for, in each channel."""
     job_id = reader.emulator.find(name)
-    result = await reader.result("get_job_results", job_id=job_id)
-    assert result.structured_content is not None
-    answer = result.structured_content
-    assert answer["row_count"] == answer["summary"]["expected_rows"] == reader.emulator.job(job_id).num_rows
-    assert len(json.dumps(answer["summary"], ensure_ascii=False)) < 6_000
-    assert len(text_of(result)) < 6_000
+    for asked, most in (
+        ({}, 6_000),
+        ({"view": "rows"}, 10_000),
+        ({"view": "rows", "limit": 1000, "max_cell_chars": 50_000, "include_inputs": True}, 60_000),
+    ):
+        result = await reader.result("get_job_results", job_id=job_id, **asked)
+        answer = result.structured_content
+        assert answer is not None
+        assert answer["row_count"] == reader.emulator.job(job_id).num_rows
+        shown = answer.get("summary", answer)
+        assert max(len(json.dumps(shown, ensure_ascii=False)), len(text_of(result))) < most
 
 
-async def test_a_summary_says_what_looks_wrong(chat: Talk) -> None:
-    """With the numbers of the first rows."""
-    answer = await chat.call("get_job_results", job_id=chat.emulator.find("support-ticket-triage"))
-    suspicious = {item["kind"]: item for item in answer["summary"]["suspicious"]}
-    assert suspicious["null output"]["count"] == 4
-    assert suspicious["empty output"]["count"] == 2
-    row = suspicious["JSON cut off or broken"]["rows"][0]
-    page = await chat.call(
-        "get_job_results", job_id=answer["job_id"], view="rows", offset=row, limit=1, unpack_json=False
-    )
-    assert page["rows"][0][0].startswith("{")
+async def test_a_summary_says_what_came_out_and_what_looks_wrong(era: Era) -> None:
+    """Of fields and of outputs that are none, with the numbers of the first rows."""
+    emulator = Emulator(seed_jobs=False)
+    labels = [json.dumps({"label": label, "score": n, "sure": n > 2}) for n, label in enumerate("aabcb")]
+    emulator.add_job(job_id="job-1", outputs=[*labels, None, "", '{"label": "a', "no, sorry"], num_rows=12)
+    async with talk(emulator, era) as chat:
+        assert await chat.text("get_job_results", job_id="job-1") == snapshot("""\
+job-1: 9 rows, but the job says 12. Outputs: JSON objects in 5 of 9 rows.
+uri: sutro://jobs/job-1/results/summary
+<data>
+columns:
+- label (text): in 5 rows, 0 null, 3 distinct; a 2 (40.0%), b 2 (40.0%)
+- score (integer): in 5 rows, 0 null, 5 distinct; 0/1/2/3/4 (min/q25/median/q75/max), mean 2
+- sure (boolean): in 5 rows, 0 null, 2 distinct; false 3 (60.0%), true 2 (40.0%)
+suspicious rows: 4 (view rows, offset, limit=1 shows one)
+- null output: 1 (row 5)
+- empty output: 1 (row 6)
+- JSON cut off or broken: 1 (row 7)
+- not JSON: 1 (row 8)
+samples:
+row,why,output
+0,first,"{""label"": ""a"", ""score"": 0, ""sure"": false}"
+2,spread,"{""label"": ""b"", ""score"": 2, ""sure"": false}"
+4,spread,"{""label"": ""b"", ""score"": 4, ""sure"": true}"
+6,spread,""
+8,shortest,"no, sorry"
+</data>\
+""")
 
 
-async def test_reasoning_envelopes_are_named(chat: Talk) -> None:
+@pytest.mark.parametrize(
+    ("outputs", "num_rows", "head"),
+    [
+        (["a"] * 10, None, "10 rows. Outputs: text."),
+        (["a"], 1, "1 row (the job says the same). Outputs: text."),
+        ([], 0, "0 rows (the job says the same). Outputs: none, there are no rows."),
+        ([None, "a"], 2, "2 rows (the job says the same). Outputs: text."),
+    ],
+    ids=["size-unknown", "one", "none", "null-first"],
+)
+async def test_a_summary_of_few_rows_is_whole(
+    outputs: list[str | None], num_rows: int | None, head: str
+) -> None:
+    """And compared with what the job says of its size."""
+    emulator = Emulator(seed_jobs=False)
+    emulator.add_job(job_id="job-1", outputs=outputs)
+    emulator.job("job-1").overrides["num_rows"] = num_rows
+    async with talk(emulator) as chat:
+        text = await chat.text("get_job_results", job_id="job-1")
+    assert text.startswith(f"job-1: {head}\n")
+    assert ("samples" in text) is (outputs != [])
+
+
+async def test_reasoning_envelopes_are_named(reader: Talk) -> None:
     """Not flattened silently."""
-    answer = await chat.call("get_job_results", job_id=chat.emulator.find("math-reasoning-audit"))
+    answer = await reader.call("get_job_results", job_id=reader.emulator.find("math-reasoning-audit"))
     assert answer["summary"]["outputs"].startswith("reasoning envelopes")
     assert "content.verdict" in [column["name"] for column in answer["summary"]["columns"]]
 
 
-async def test_a_page_is_the_same_in_both_channels(chat: Talk) -> None:
-    """Columns, rows in their order, and the row numbers in the text."""
-    job_id = chat.emulator.find("support-ticket-triage")
-    ask = {"job_id": job_id, "view": "rows", "offset": 40, "limit": 8, "include_inputs": True}
-    answer = await chat.call("get_job_results", **ask)
-    text = await chat.text("get_job_results", **ask)
-    body = text.split("\n", 3)[3].rsplit("\n", 1)[0]
-    rows = list(csv.reader(io.StringIO(body)))
-    assert rows[0] == ["row", *answer["columns"]]
-    assert [row[0] for row in rows[1:]] == [str(n) for n in range(40, 40 + len(answer["rows"]))]
-    shown = [["" if cell is None else str(cell) for cell in row] for row in answer["rows"]]
-    assert [row[1:] for row in rows[1:]] == shown
-    assert f"Next page: offset={answer['next_offset']}." in text
+async def test_a_page_is_a_table(era: Era) -> None:
+    """With the numbers of its rows; null and empty are told apart."""
+    emulator = Emulator(seed_jobs=False)
+    outputs = ["first", None, "", 'a, "b"\nc', "last"]
+    emulator.add_job(job_id="job-1", outputs=outputs, inputs=["one", "two", "three", "four", None])
+    async with talk(emulator, era) as chat:
+        ask = {"job_id": "job-1", "offset": 1, "limit": 3, "include_inputs": True}
+        assert await chat.text("get_job_results", **ask) == snapshot("""\
+job-1: rows 1 to 3 of 5. Next page: offset=4.
+uri: sutro://jobs/job-1/results?offset=1&limit=3&include_inputs=true
+<data>
+row,inputs,inference_result
+1,two,
+2,three,""
+3,four,"a, ""b""
+c"
+</data>\
+""")
+        assert (await chat.text("get_job_results", job_id="job-1", offset=4)).startswith(
+            "job-1: row 4 of 5.\n"
+        )
+
+
+async def test_a_job_of_no_rows_has_a_page_without_any(chat: Talk) -> None:
+    """And none is invented."""
+    job_id = chat.emulator.add_job(outputs=[])
+    text = await chat.text("get_job_results", job_id=job_id, view="rows")
+    assert text.startswith(f"{job_id}: 0 rows.\n")
 
 
 async def test_following_next_offset_reaches_every_row_within_budget(chat: Talk) -> None:
@@ -94,19 +153,8 @@ async def test_following_next_offset_reaches_every_row_within_budget(chat: Talk)
     assert len({json.dumps(row) for row in rows}) == 1_000
 
 
-@pytest.mark.parametrize("name", JOBS)
-@pytest.mark.parametrize("more", [{}, {"limit": 1000, "max_cell_chars": 50_000, "include_inputs": True}])
-async def test_no_page_passes_its_budget(reader: Talk, name: str, more: dict[str, object]) -> None:
-    """10,000 characters by default, 60,000 when more is asked for, in each channel."""
-    job_id = reader.emulator.find(name)
-    result = await reader.result("get_job_results", job_id=job_id, view="rows", **more)
-    most = 60_000 if more else 10_000
-    assert len(json.dumps(result.structured_content, ensure_ascii=False)) < most
-    assert len(text_of(result)) < most
-
-
-async def test_the_next_pages_cost_no_request(chat: Talk) -> None:
-    """An artifact is fetched once: results-url, then one GET at the store without the key."""
+async def test_an_artifact_is_fetched_once(chat: Talk) -> None:
+    """results-url, then one GET at the store without the key; further pages and summaries cost no request."""
     job_id = chat.emulator.find("support-ticket-triage")
     await chat.call("get_job_results", job_id=job_id, view="rows")
     api = [r for r in chat.emulator.requests if r.origin == "api"]
@@ -114,8 +162,10 @@ async def test_the_next_pages_cost_no_request(chat: Talk) -> None:
     assert [r.path for r in api] == [f"/v1/jobs/{job_id}/results-url"]
     assert [r.method for r in store] == ["GET"]
     assert not any(DEMO_KEY in str(r.headers) for r in store)
+    first = await chat.call("get_job_results", job_id=job_id)
     chat.emulator.requests.clear()
     await chat.call("get_job_results", job_id=job_id, view="rows", offset=500)
+    assert await chat.call("get_job_results", job_id=job_id) == first
     assert chat.emulator.requests == []
     await chat.call("get_job_results", job_id=job_id, view="rows", disable_cache=True)
     assert len(chat.emulator.requests) == 2
@@ -205,30 +255,6 @@ async def test_unknown_columns_and_offsets_past_the_end_are_refused_with_what_th
     assert len(answer["rows"]) == 2
 
 
-async def test_a_row_count_that_differs_from_the_job_is_said(chat: Talk) -> None:
-    """The reader must not take a part for the whole."""
-    job_id = chat.emulator.add_job(status="SUCCEEDED", outputs=["a"] * 10, num_rows=12)
-    assert "10 rows, but the job says 12" in await chat.text("get_job_results", job_id=job_id)
-
-
-async def test_a_job_that_never_says_its_size_is_summarised_all_the_same(chat: Talk) -> None:
-    """Nothing to compare with, nothing said."""
-    job_id = chat.emulator.add_job(status="SUCCEEDED", outputs=["a"] * 10)
-    chat.emulator.job(job_id).overrides["num_rows"] = None
-    assert "10 rows." in await chat.text("get_job_results", job_id=job_id)
-
-
-async def test_a_job_of_no_rows_has_results_without_any(chat: Talk) -> None:
-    """Both views say so, and neither invents one."""
-    job_id = chat.emulator.add_job(status="SUCCEEDED", outputs=[])
-    summary = await chat.text("get_job_results", job_id=job_id)
-    assert "0 rows (the job says the same). Outputs: none, there are no rows." in summary
-    assert "samples" not in summary
-    page = await chat.call("get_job_results", job_id=job_id, view="rows")
-    assert (page["rows"], page["row_count"]) == ([], 0)
-    assert f"{job_id}: 0 rows." in await chat.text("get_job_results", job_id=job_id, view="rows")
-
-
 async def test_a_damaged_artifact_is_an_error_and_the_next_call_works(chat: Talk) -> None:
     """Never a partial result."""
     job_id = chat.emulator.find("haiku-smoke-test")
@@ -247,6 +273,7 @@ async def test_one_cell_is_shown_in_full_to_who_asks_for_it(chat: Talk) -> None:
     one = await chat.call("get_job_results", job_id=job_id, columns=["inference_result"], limit=1, offset=1)
 
     assert several["rows"][1][0].endswith("[15,000 chars]")
+    assert several["shortened"].startswith("1 cell cut to 500 characters")
     assert one["rows"] == [[long]]
     assert "shortened" not in one
 
@@ -267,12 +294,34 @@ async def test_a_long_summary_tells_how_far_it_is(chat: Talk) -> None:
     assert all(message for _, _, message in heard)
 
 
-async def test_a_second_summary_asks_nothing_of_sutro(chat: Talk) -> None:
-    """Nor does a page after it, and both are the same as before."""
-    job_id = chat.emulator.find("support-ticket-triage")
-    first = await chat.call("get_job_results", job_id=job_id)
-    chat.emulator.requests.clear()
+async def test_what_cannot_be_read_is_fetched_again_by_the_next_call() -> None:
+    """A reply cut at a lucky place must not stay."""
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False, get_results=False))
+    job_id = emulator.add_job(status="SUCCEEDED", outputs=["a", "b"])
+    emulator.faults.add(Fault.raw(b'{"results": {"outputs": ["a", }'), path="/job-results", times=1)
+    async with talk(emulator) as chat:
+        await chat.refusal("get_job_results", job_id=job_id, view="rows")
+        assert (await chat.call("get_job_results", job_id=job_id, view="rows"))["rows"] == [["a"], ["b"]]
 
-    assert await chat.call("get_job_results", job_id=job_id) == first
-    await chat.call("get_job_results", job_id=job_id, view="rows")
-    assert chat.emulator.requests == []
+
+async def test_an_accepted_is_no_answer() -> None:
+    """202 with an empty body of results would be zero rows."""
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False, get_results=False))
+    job_id = emulator.add_job(status="SUCCEEDED", outputs=["a"])
+    emulator.faults.add(Fault.raw(b'{"results": []}', status=202), path="/job-results", times=1)
+    async with talk(emulator) as chat:
+        assert "202" in await chat.refusal("get_job_results", job_id=job_id)
+
+
+async def test_a_route_that_seemed_absent_is_asked_again_before_results_are_called_gone() -> None:
+    """One odd 404 must not hide the results of every other job."""
+    emulator = Emulator(seed_jobs=False)
+    first, second = (emulator.add_job(status="SUCCEEDED", outputs=[name]) for name in "ab")
+    emulator.faults.add(Fault.json(404, "no such thing"), path=f"/jobs/{first}/results-url", times=1)
+    for route in (f"/jobs/{second}/results", "/job-results"):
+        emulator.faults.add(
+            Fault.json(404, "no such thing"), path=route, times=9, skip=route == "/job-results"
+        )
+    async with talk(emulator) as chat:
+        assert (await chat.call("get_job_results", job_id=first, view="rows"))["rows"] == [["a"]]
+        assert (await chat.call("get_job_results", job_id=second, view="rows"))["rows"] == [["b"]]

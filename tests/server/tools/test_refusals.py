@@ -31,13 +31,26 @@ BAD_IDS = [
 ]
 
 
-@pytest.mark.parametrize("tool", ["get_job", "get_job_status", "get_job_results", "cancel_job"])
-async def test_what_is_not_an_id_sends_nothing(chat: Talk, tool: str) -> None:
-    """No request of any kind leaves."""
-    more = {"confirm": True} if tool == "cancel_job" else {}
+OF_A_JOB: dict[str, dict[str, object]] = {
+    "get_job": {},
+    "get_job_status": {},
+    "wait_for_job": {},
+    "get_job_results": {},
+    "query_job_results": {"sql": "SELECT 1 FROM results"},
+    "export_job_results": {"file_name": "a.csv"},
+    "cancel_job": {"confirm": True},
+}
+
+
+@pytest.mark.parametrize("tool", OF_A_JOB)
+async def test_a_job_that_is_none_is_refused(chat: Talk, tool: str) -> None:
+    """No request of any kind leaves for what is not an id; an id of no job is said to be unknown."""
     for job_id in BAD_IDS:
-        assert "list_jobs" in await chat.refusal(tool, job_id=job_id, **more)
+        assert "list_jobs" in await chat.refusal(tool, job_id=job_id, **OF_A_JOB[tool])
     assert chat.emulator.requests == []
+    refusal = await chat.refusal(tool, job_id="job-00000000", **OF_A_JOB[tool])
+    assert "no such job" in refusal
+    assert "list_jobs" in refusal
 
 
 async def test_an_unknown_tool_is_a_protocol_error(chat: Talk) -> None:
@@ -68,6 +81,7 @@ async def test_an_unknown_argument_is_refused_with_the_accepted_ones(chat: Talk)
         ("list_jobs", {"status": [7]}, "status.0: "),
         ("list_jobs", {"status": {"a": 1}}, "status: "),
         ("list_jobs", {"status": "[oops"}, "status.0: "),
+        ("list_jobs", {"status": "[" * 3_000}, "status.0: "),
         ("list_jobs", {"search": "x" * 5_000}, "at most 200 characters"),
         ("summarize_jobs", {"group_by": "colour"}, "group_by: "),
         ("get_job", {}, "job_id is required"),
@@ -91,14 +105,6 @@ async def test_blank_optional_arguments_count_as_absent(chat: Talk) -> None:
     """Hosts send "" or null for what the model left out."""
     answer = await chat.call("list_jobs", status="", model=None, limit="", cursor="", created_after=None)
     assert len(answer["jobs"]) == 20
-
-
-async def test_an_unknown_job_is_said_to_be_unknown(chat: Talk) -> None:
-    """For every tool that takes an id."""
-    for tool in ("get_job", "get_job_status", "get_job_results", "cancel_job"):
-        refusal = await chat.refusal(tool, job_id="job-00000000")
-        assert "no such job" in refusal
-        assert "list_jobs" in refusal
 
 
 async def test_a_wrong_key_is_told_from_a_wrong_url(emulator: Emulator, era: Era) -> None:

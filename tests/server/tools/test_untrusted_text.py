@@ -57,6 +57,7 @@ async def test_no_answer_holds_an_unseen_character_or_an_unmarked_text(era: Any)
         ("get_job", {"job_id": failed}),
         ("get_job", {"job_id": done, "full": True}),
         ("get_job_status", {"job_id": failed}),
+        ("wait_for_job", {"job_id": failed}),
         ("get_job_results", {"job_id": done, "include_inputs": True}),
         ("get_job_results", {"job_id": done, "view": "rows", "include_inputs": True}),
         ("get_job_results", {"job_id": done, "view": "rows", "unpack_json": False}),
@@ -84,7 +85,8 @@ async def test_no_answer_holds_an_unseen_character_or_an_unmarked_text(era: Any)
 
 async def test_two_answers_do_not_share_a_fence(chat: Talk) -> None:
     """A text that has seen one cannot close the next."""
-    fences = {re.findall(r"<data (\w+)>", await chat.text("list_jobs"))[0] for _ in range(5)}
+    texts = [text_of(await chat.result("list_jobs")) for _ in range(5)]
+    fences = {re.findall(r"<data (\w+)>", text)[0] for text in texts}
     assert len(fences) == 5
 
 

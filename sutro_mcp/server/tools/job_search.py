@@ -7,12 +7,17 @@ repeat nor hide others. It is bound to the filters it was made with.
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
 
 from sutro_mcp.api import EMPTY_PAGES, Job
-from sutro_mcp.errors import InvalidCursorError, RejectedError, UnexpectedReplyError
+from sutro_mcp.errors import InvalidArgumentError, InvalidCursorError, RejectedError, UnexpectedReplyError
+
+from .params import parse_time
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
@@ -22,11 +27,18 @@ _PAGE = 100
 LOOK_LIMIT = 2_000
 # Lists are from new to old, though not to the second: so many older jobs in a row end a search by date.
 PAST_RUN = 20
+# Upstream cursor, the last job looked at, and the digest of the filters.
+_CURSOR = TypeAdapter(tuple[str | None, str | None, str])
+_GONE = "the place this cursor names is no longer in the list"
+_DAMAGED = (
+    "this is not a cursor that list_jobs returned",
+    "Pass next_cursor unchanged, or call list_jobs without a cursor",
+)
 
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs are wanted; the empty filter wants all."""
+    """Conditions on a job; the empty filter wants all jobs."""
 
     statuses: tuple[str, ...] = ()
     model: str = ""
@@ -57,6 +69,33 @@ class JobFilter:
     def cannot_judge(self, job: Job) -> bool:
         """Whether a time filter leaves `job` out only because it does not say when it was created."""
         return bool(self.created_after or self.created_before) and job.datetime_created is None
+
+
+def job_filter(
+    status: Sequence[str],
+    model: str = "",
+    search: str = "",
+    created_after: str = "",
+    created_before: str = "",
+) -> tuple[JobFilter, str]:
+    """The filter, and the same as written, to bind a cursor to. Raises InvalidArgumentError."""
+    after = parse_time("created_after", created_after)
+    before = parse_time("created_before", created_before)
+    if after and before and after >= before:
+        raise InvalidArgumentError(
+            "filter by these times", "created_after is not before created_before", "Swap or widen them"
+        )
+    wanted = JobFilter(tuple(status), model, search, after, before)
+    return wanted, json.dumps([sorted(status), model, search, created_after, created_before])
+
+
+def undated_jobs(count: int | None) -> str:
+    """A sentence about the jobs that a time filter cannot judge."""
+    if not count:
+        return ""
+    if count == 1:
+        return " 1 does not say when it was created and is left out."
+    return f" {count:,} do not say when they were created and are left out."
 
 
 @dataclass(frozen=True)
@@ -90,7 +129,7 @@ async def find_jobs(client: "ApiClient", wanted: JobFilter, limit: int, cursor: 
         except RejectedError as error:
             if page_cursor is None:
                 raise
-            raise _stale() from error
+            raise _invalid(_GONE) from error
         empty_pages = 0 if page.jobs else empty_pages + 1
         for position, job in enumerate(page.jobs):
             if after is not None:
@@ -111,7 +150,7 @@ async def find_jobs(client: "ApiClient", wanted: JobFilter, limit: int, cursor: 
                 return Found(jobs, looked_at, _encode(*place, binding), undated)
         if not page.next_cursor or page.next_cursor in seen_pages:
             if after is not None:
-                raise _stale()
+                raise _invalid(_GONE)
             return Found(jobs, looked_at, None, undated)
         seen_pages.add(page.next_cursor)
         page_cursor = page.next_cursor
@@ -133,34 +172,15 @@ def _encode(page_cursor: str | None, after: str | None, binding: str) -> str:
 
 def _decode(cursor: str, binding: str) -> tuple[str | None, str | None]:
     try:
-        raw: object = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
-    except (ValueError, RecursionError):
-        raise _damaged() from None
-    if not isinstance(raw, list) or [type(part) for part in cast("list[object]", raw)[2:]] != [str]:
-        raise _damaged()
-    page_cursor, after, digest = cast("list[object]", raw)
-    if not all(part is None or isinstance(part, str) for part in (page_cursor, after)):
-        raise _damaged()
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+        page_cursor, after, digest = _CURSOR.validate_json(raw, strict=True)
+    except ValueError:
+        raise _invalid(*_DAMAGED) from None
     if digest != _digest(binding):
-        raise InvalidCursorError(
-            "continue the list of jobs",
-            "this cursor was made with other filters",
-            "Repeat the filters of the call that returned it, or call list_jobs without a cursor",
-        )
-    return cast("str | None", page_cursor), cast("str | None", after)
+        again = "Repeat the filters of the call that returned it, or call list_jobs without a cursor"
+        raise _invalid("this cursor was made with other filters", again)
+    return page_cursor, after
 
 
-def _damaged() -> InvalidCursorError:
-    return InvalidCursorError(
-        "continue the list of jobs",
-        "this is not a cursor that list_jobs returned",
-        "Pass next_cursor unchanged, or call list_jobs without a cursor",
-    )
-
-
-def _stale() -> InvalidCursorError:
-    return InvalidCursorError(
-        "continue the list of jobs",
-        "the place this cursor names is no longer in the list",
-        "Call list_jobs again without a cursor",
-    )
+def _invalid(happened: str, next_step: str = "Call list_jobs again without a cursor") -> InvalidCursorError:
+    return InvalidCursorError("continue the list of jobs", happened, next_step)

@@ -1,0 +1,342 @@
+"""DuckDB over the views of result artifacts: one SELECT, made into a page.
+
+Runs in a process of its own, which has no rights by the time that it hears SQL (`sandbox`): it holds the
+files that it reads (`held_files`), and DuckDB's own lock is a second wall. One thread, so that the same SQL
+gives the same answer, to the last digit and in the same order.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, cast
+
+import duckdb
+from pydantic_core import from_json
+
+from sutro_mcp.errors import InvalidArgumentError, counted
+from sutro_mcp.results.request_models import Cell, Page, QueryRequest, SqlTable
+
+# The same budgets as those of a page, kept by the same means.
+from sutro_mcp.results.rows.char_budget import fit
+from sutro_mcp.results.rows.json_values import cell
+from sutro_mcp.untrusted import shorten, visible
+
+from .json_shape import quoted
+from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
+from .results_view import OUTPUT
+from .side_file import open_views
+from .sql_errors import said
+
+MAX_SQL = 10_000
+_MAX_CELL = 500
+# A few rows may have longer cells: this many characters are shared among them.
+_CELLS = 8_000
+_LISTED = 60
+_MAX_NAME = 80
+_MAX_LISTING = 3_000
+# How long rows that are not shown may take to count.
+_COUNT_SECONDS = 4.0
+
+_SETTINGS: dict[str, Any] = {
+    "threads": "1",
+    "memory_limit": "256MB",
+    "temp_directory": "",
+    "max_temp_directory_size": "0KB",
+    "max_expression_depth": "250",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "python_enable_replacements": "false",
+}
+_LOCK = (
+    "SET error_on_division_by_zero = false",
+    "SET TimeZone = 'UTC'",
+    "SET enable_external_file_cache = false",
+    "SET secret_directory = '/nowhere'",
+    "SET allow_extension_repositories = 'forbidden'",
+    "SET enable_external_access = false",
+    "SET disabled_filesystems = 'LocalFileSystem'",
+    # Last: nothing can be set any more.
+    "SET lock_configuration = true",
+)
+# What assistants write and DuckDB lacks.
+_MACROS = (
+    "CREATE MACRO regexp_like(s, p) AS regexp_matches(s, p)",
+    "CREATE MACRO nvl(a, b) AS coalesce(a, b)",
+    """CREATE MACRO width_bucket(x, a, b, n) AS
+        greatest(0, least(n + 1, 1 + floor((x - a) * n / (b - a))))::INTEGER""",
+)
+# Every kind of value once, so that what fetching needs is imported.
+_WARM_UP = """SELECT [1], {'a': 1}, DATE '2026-01-01', TIMESTAMPTZ '2026-01-01', 1.5::DECIMAL(9, 2), uuid(),
+    INTERVAL 1 DAY, 'x'::BLOB, MAP {'a': 1}, 1::HUGEINT, TIME '10:00', '{"a": 1}'::JSON, NULL, 'a' LIKE 'b'"""
+_STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
+_ARITHMETIC = {b"*", b"+", b"-"}
+_TIMES = {"date", "time", "timestamp", "interval"}
+_NESTED = {"list", "struct", "map", "array", "union", "variant"}
+
+
+@dataclass(frozen=True)
+class LoadedTables:
+    """A connection that sees the tables as views and nothing else, and what is said about them."""
+
+    connection: duckdb.DuckDBPyConnection
+    clock: "_Clock"
+    job_id: str
+    listing: str
+    columns: tuple[str, ...]
+    more_fields: bool
+    # Makes the views over short columns ones over the artifacts.
+    wide: tuple[str, ...]
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.clock.stop()
+        self.connection.close()
+
+
+def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
+    """See `sql_engine.load`."""
+    connection = duckdb.connect(config=_SETTINGS)
+    opened = open_views(connection, tables)
+    wide: list[str] = []
+    for name, table in tables.items():
+        if table.narrow_file is not None:
+            connection.execute(narrow_view(connection, name, opened[name].columns))
+            wide.append(opened[name].sql)
+    for statement in (*_MACROS, _WARM_UP, *_LOCK):
+        connection.execute(statement).fetchall()
+    loaded = LoadedTables(
+        connection=connection,
+        clock=_Clock(connection.interrupt),
+        job_id=next(iter(tables.values())).artifact.spec.job_id,
+        listing="; ".join(_listing(name, table.columns) for name, table in opened.items()),
+        columns=tuple(column for table in opened.values() for column, _ in table.columns),
+        more_fields=any(table.about.profile.more_fields for table in opened.values()),
+        wide=tuple(wide),
+    )
+    for sql in ("SELECT 1 AS a, DATE '2026-01-01' AS d, [1] AS l FROM range(9)", "SELECT nothing"):
+        with suppress(InvalidArgumentError):
+            run(loaded, QueryRequest(sql=sql, limit=1)).model_dump_json()
+    return loaded
+
+
+def run(loaded: LoadedTables, request: QueryRequest) -> Page:
+    """See `sql_engine.run`."""
+    if len(request.sql) > MAX_SQL:
+        raise _refused(loaded, f"the SQL has more than {MAX_SQL:,} characters")
+    try:
+        statements = loaded.connection.extract_statements(request.sql)
+        if len(statements) != 1 or statements[0].type not in _STATEMENTS:
+            raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
+        return _widely(loaded, request)
+    except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
+        raise _refused(loaded, said(error, request.sql, loaded.columns)) from None
+
+
+def _widely(loaded: LoadedTables, request: QueryRequest) -> Page:
+    """The answer from the short columns or, where these are not enough, from all."""
+    if loaded.wide:
+        if may_use_narrow(request.sql):
+            try:
+                return _exactly(loaded, request)
+            except duckdb.InvalidInputException as error:
+                if not needs_artifact(error):
+                    raise
+        for statement in loaded.wide:
+            loaded.connection.execute(statement)
+    return _exactly(loaded, request)
+
+
+def _exactly(loaded: LoadedTables, request: QueryRequest) -> Page:
+    """The answer, with wider integers if written ones overflow."""
+    try:
+        return _answer(loaded, request.sql, request)
+    except duckdb.OutOfRangeException as error:
+        if (sql := _widened(request.sql)) == request.sql:
+            raise
+        try:
+            return _answer(loaded, sql, request)
+        except duckdb.Error:
+            raise error from None
+
+
+def _answer(loaded: LoadedTables, sql: str, request: QueryRequest) -> Page:
+    found = loaded.connection.sql(sql)
+    shown, convert = _shown(found)
+    rows = [
+        [change(value) for change, value in zip(convert, values, strict=True)]
+        for values in found.limit(request.limit + 1).project(shown).fetchall()
+    ]
+    row_count, is_counted = _count(loaded, found, rows, request)
+    return _page(loaded, found.columns, rows, row_count, is_counted, request)
+
+
+def _widened(sql: str) -> str:
+    """`sql` with integers in arithmetic as 64 bits: DuckDB reads them as 32 until one does not fit."""
+    raw = sql.encode()
+    starts = [start for start, _ in duckdb.tokenize(sql)]
+    tokens = [raw[start:end] for start, end in zip(starts, [*starts[1:], len(raw)], strict=True)]
+    around = zip([b"", *tokens], tokens, [*tokens[1:], b""], strict=False)
+    wider = [
+        token.rstrip() + b"::BIGINT " if _is_operand(before, token, after) else token
+        for before, token, after in around
+    ]
+    return b"".join([raw[: starts[0]], *wider]).decode()
+
+
+def _is_operand(before: bytes, token: bytes, after: bytes) -> bool:
+    return token.strip().isdigit() and not _ARITHMETIC.isdisjoint((before.strip(), after.strip()))
+
+
+def _not_one_select(kinds: list[str]) -> str:
+    if len(kinds) > 1:
+        return "it holds more than one statement"
+    if not kinds:
+        return "it has to be one SELECT"
+    return f"{kinds[0]} is not allowed: it has to be one SELECT (DESCRIBE, SUMMARIZE and PIVOT are, too)"
+
+
+def _count(
+    loaded: LoadedTables, found: duckdb.DuckDBPyRelation, rows: list[list[Cell]], request: QueryRequest
+) -> tuple[int, bool]:
+    """How many rows there are, and whether that is certain: counting may take longer than the first rows."""
+    if len(rows) <= request.limit:
+        return len(rows), True
+    rows.pop()
+    try:
+        with loaded.clock.limit(_COUNT_SECONDS):
+            ((count,),) = cast("list[tuple[int]]", found.aggregate("count(*)").fetchall())
+    except (duckdb.Error, RuntimeError) as error:
+        if needs_artifact(error):
+            raise
+        return len(rows) + 1, False
+    return count, True
+
+
+def _shown(found: duckdb.DuckDBPyRelation) -> tuple[str, list[Callable[[Any], Cell]]]:
+    """What to select of the answer so that Python can hold each value, and how to make it a cell."""
+    shown: list[str] = []
+    convert: list[Callable[[Any], Cell]] = []
+    for at, kind in enumerate(found.types, start=1):
+        name = str(kind)
+        if kind.id in _NESTED:
+            shown.append(f"to_json(#{at})")
+            convert.append(_of_json)
+        elif name == "JSON":
+            shown.append(f"#{at}")
+            convert.append(_of_json)
+        elif kind.id.partition("_")[0].partition(" ")[0] in _TIMES:
+            shown.append(f"CAST(#{at} AS VARCHAR)")
+            convert.append(_of_time if name.startswith("TIMESTAMP") else cell)
+        elif kind.id in ("uuid", "bit", "enum"):
+            shown.append(f"CAST(#{at} AS VARCHAR)")
+            convert.append(cell)
+        else:
+            shown.append(f"#{at}")
+            convert.append(_of_decimal if kind.id == "decimal" else cell)
+    return ", ".join(shown), convert
+
+
+def _of_json(text: str | None) -> Cell:
+    """JSON of a scalar as that scalar, of anything else as it is."""
+    if text is None or text[:1] in "[{":
+        return cell(text)
+    try:
+        return cell(from_json(text))
+    except ValueError:
+        return cell(text)
+
+
+def _of_time(text: str | None) -> Cell:
+    """As ISO 8601 has it."""
+    if text is None:
+        return None
+    text = text.replace(" ", "T", 1)
+    return text + ":00" if text[-3:-2] in ("+", "-") and "T" in text else text
+
+
+def _of_decimal(value: Any) -> Cell:
+    """As a number if that has the same digits."""
+    return (
+        float(value) if value is not None and str(float(value)) == f"{value.normalize():f}" else cell(value)
+    )
+
+
+def _page(
+    loaded: LoadedTables,
+    names: list[str],
+    rows: list[list[Cell]],
+    row_count: int,
+    is_counted: bool,
+    request: QueryRequest,
+) -> Page:
+    """As much of the rows as fits, and what does not."""
+    fitted = fit(names, rows, request.max_chars, max(_MAX_CELL, _CELLS // max(len(rows), 1)))
+    notes: list[str] = []
+    if fitted.cuts:
+        cut = f"{counted(fitted.cuts, 'cell')} cut to {fitted.cell_chars} characters"
+        notes.append(f"{cut} (select fewer rows or columns)")
+    if not is_counted:
+        notes.append(
+            "more rows not shown, too many to count in time (limit goes up to 1,000; OFFSET skips rows)"
+        )
+    elif row_count > len(fitted.rows):
+        left = row_count - len(fitted.rows)
+        notes.append(f"{counted(left, 'row')} not shown (limit goes up to 1,000; OFFSET skips rows)")
+    if unshown := len(names) - len(fitted.columns):
+        notes.append(f"{counted(unshown, 'column')} not shown (select those you need)")
+    if loaded.more_fields:
+        notes.append(f"some JSON fields are no columns (they are in {OUTPUT})")
+    return Page(
+        columns=fitted.columns,
+        rows=fitted.rows,
+        row_count=row_count,
+        offset=0,
+        shortened="; ".join(notes) or None,
+    )
+
+
+def _listing(table: str, described: Sequence[Column]) -> str:
+    """The columns of a table with their types, as SQL names them."""
+    columns = [
+        f"{quoted(shorten(' '.join(name.split()), _MAX_NAME)[0])} {shorten(visible(kind), _MAX_NAME)[0]}"
+        for name, kind in described
+    ]
+    more = f", and {len(columns) - _LISTED} more" if len(columns) > _LISTED else ""
+    return f"The columns of {table} are {shorten(', '.join(columns[:_LISTED]), _MAX_LISTING)[0]}{more}"
+
+
+def _refused(loaded: LoadedTables, happened: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"query the results of {loaded.job_id}", happened, loaded.listing)
+
+
+class _Clock:
+    """Interrupts what takes too long: a thread of its own, as none can be started when it is needed."""
+
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        self._interrupt = interrupt
+        self._seconds: SimpleQueue[float | None] = SimpleQueue()
+        self._done = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    @contextmanager
+    def limit(self, seconds: float) -> Generator[None]:
+        """The block is interrupted after so many seconds."""
+        self._done.clear()
+        self._seconds.put(seconds)
+        try:
+            yield
+        finally:
+            self._done.set()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._seconds.put(None)
+
+    def _run(self) -> None:
+        while (seconds := self._seconds.get()) is not None:
+            if not self._done.wait(seconds):
+                self._interrupt()

@@ -1,0 +1,395 @@
+"""The fields of JSON outputs and their SQL types, told from every row.
+
+DuckDB groups the rows by their structure, and a job has a handful of those. Rows that it might read otherwise
+than `parse_object` does are read by that one, row by row; where the two differ, what `parse_object` reads is
+written into the table `fixed`, from which the view takes it.
+"""
+
+import heapq
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple, cast
+
+import duckdb
+from pydantic import BaseModel, ConfigDict
+
+from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, is_envelope, unwrap
+from sutro_mcp.results.rows.json_values import compact, parse_object
+
+from .json_shape import Place, Shape, literal
+
+Path = tuple[str, ...]
+Envelope = Literal["none", "some", "all"]
+
+_MOST_FIELDS = 200
+_MOST_LISTS = 20
+_MOST_ORDERS = 100
+# `parse_object` gives up at 200 levels; what is deeper than this is left to it.
+_DEEP = 150
+_BATCH = 1_000
+# One for each first character: such a search is several times as fast as all of them in one expression.
+_NUMBER = r"-?([0-9]{19,}|[nN][aA][nN]|[iI][nN][fF]([iI][nN][iI][tT][yY])?)\s*[,}\]]"
+_ODD = (rf",\s*([}}\]]|{_NUMBER})", rf":\s*{_NUMBER}", rf"\[\s*{_NUMBER}", r'"\s+:')
+_PLAIN_KEY = re.compile(r"[\w .-]+")
+
+
+class Field(BaseModel):
+    """A field by its path, and its SQL type. `is_beside_list`: its parent is a list in other rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    type: str
+    is_beside_list: bool = False
+
+
+class JsonProfile(BaseModel):
+    """What a view of outputs is made from.
+
+    `all_objects`: every output is null or an object that DuckDB reads as it is. `envelope`: which objects are
+    reasoning envelopes, whose content may be JSON in a string. `has_fixed`: some rows stand in `fixed`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    fields: tuple[Field, ...] = ()
+    more_fields: bool = False
+    all_objects: bool = False
+    envelope: Envelope = "none"
+    has_fixed: bool = False
+
+
+def pointer(path: Path) -> str:
+    """A JSON pointer as an SQL string: it reaches any key at all, where a JSON path fails for some."""
+    return literal("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path))
+
+
+def as_object(text: str) -> str:
+    """SQL for `text` where DuckDB reads a JSON object in it, else NULL."""
+    return f"CASE WHEN {_IS_OBJECT.format(text)} THEN {text} END"
+
+
+def content_of(object_text: str, envelope: Envelope) -> str:
+    """SQL for the text that may hold the fields of `content`: an object, or any text in an envelope."""
+    content = f"json_extract_string({object_text}, '/content')"
+    if envelope == "all":
+        return content
+    members = " AND ".join(f"json_exists({object_text}, '/{key}')" for key in sorted(ENVELOPE))
+    is_one = f"(len(json_keys({object_text})) = {len(ENVELOPE)} AND {members})"
+    return f"CASE WHEN json_type({object_text}, '/content') = 'OBJECT' OR {is_one} THEN {content} END"
+
+
+def make_profile(connection: duckdb.DuckDBPyConnection, source: str) -> JsonProfile:
+    """The profile of `source`, SQL that yields `row` and `outputs` (text).
+
+    Makes the table `fixed(row, json, content)` in the current database: of each row that DuckDB would
+    misread, the object (or null) and the object in its content (or null).
+    """
+    return _Profiling(connection, source).make()
+
+
+# How often a name can have been told from its value.
+_NAMES = """(strlen(text) - strlen(replace(text, '":', '"')))"""
+_STARTS = r"starts_with(ltrim({0}, E' \t\n\r'), '{{')"
+_IS_OBJECT = f"({_STARTS} AND json_valid({{0}}))"
+
+_SEARCHES = " OR ".join(f"regexp_matches(text, {literal(each)})" for each in _ODD)
+_VERDICT = f"""CASE WHEN text IS NULL THEN NULL WHEN NOT contains(text, '{{') THEN 'other'
+    WHEN NOT json_valid(text) THEN 'odd' WHEN NOT {_STARTS.format("text")} THEN 'other'
+    WHEN {_SEARCHES} THEN 'odd' ELSE 'object' END"""
+
+
+class _Group(NamedTuple):
+    """Rows of one structure. `names`: how often `":` occurs in each; `row`: the first of them."""
+
+    structure: Any
+    names: int
+    row: int
+
+
+@dataclass
+class _Settled:
+    """The structures of some texts, how many are no objects, and lists whose objects differ in their keys."""
+
+    groups: list[_Group] = field(default_factory=list[_Group])
+    others: int = 0
+    uneven: set[Place] = field(default_factory=set[Place])
+
+
+class _Profiling:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, source: str) -> None:
+        self._connection = connection
+        self._source = source
+        connection.execute("CREATE OR REPLACE TABLE fixed (row BIGINT, json VARCHAR, content VARCHAR)")
+        # The rows that `parse_object` reads.
+        connection.execute("CREATE OR REPLACE TEMP TABLE singled (row BIGINT)")
+
+    def make(self) -> JsonProfile:
+        texts = f"SELECT row, outputs AS text FROM ({self._source})"
+        try:
+            outer = self._settle(texts)
+            envelope = _envelope({is_envelope(group.structure) for group in outer.groups})
+            inner = _Settled()
+            if envelope != "none":
+                before = self._count()
+                content = content_of("text", envelope)
+                inner = self._settle(f"SELECT row, {content} AS text FROM {self._objects(texts)}")
+                if self._count() > before:
+                    outer = self._settle(texts)
+        except duckdb.OutOfMemoryException:
+            # As many structures as rows, or nearly so.
+            self._single_out(f"SELECT row FROM ({self._source})")
+            outer, inner = _Settled(others=1), _Settled()
+        root, content, envelopes, fixed = self._merge(outer.groups, inner.groups)
+        for shape, settled in ((root, outer), (content, inner)):
+            for place in settled.uneven:
+                shape.at(place).is_even = False
+        fields = list(_fields(root, content if True in envelopes else None))
+        return JsonProfile(
+            fields=tuple(fields[:_MOST_FIELDS]),
+            more_fields=len(fields) > _MOST_FIELDS or root.is_crowded,
+            all_objects=not outer.others and not self._count(),
+            envelope=_envelope(envelopes),
+            has_fixed=fixed > 0,
+        )
+
+    def _settle(self, texts: str) -> _Settled:
+        """The structures of these texts, once all rows are singled out that have to be."""
+        while True:
+            found = _Settled()
+            odd: tuple[int, int] | None = None
+            for verdict, structure, names, count, first, last in self._shapes(texts):
+                if verdict == "object":
+                    # Of an empty object it says "JSON".
+                    parsed: Any = {} if structure == '"JSON"' else json.loads(structure)
+                    found.groups.append(_Group(parsed, names, first))
+                elif verdict == "odd":
+                    odd = first, last
+                elif verdict == "other":
+                    found.others = count
+            if odd:
+                where = f"row BETWEEN {odd[0]} AND {odd[1]} AND {_VERDICT} = 'odd'"
+                self._single_out(f"SELECT row FROM ({texts}) WHERE {where}{self._unsingled()}")
+            if not self._single_out_repeated_names(texts, found):
+                return found
+
+    def _shapes(self, texts: str) -> list[tuple[str, str, int, int, int, int]]:
+        verdict = f"CASE WHEN true{self._unsingled()} THEN {_VERDICT} END"
+        return self._connection.execute(
+            f"""
+            SELECT verdict, structure, names, count(*), min(row), max(row) FROM (
+                SELECT row, verdict, CASE WHEN verdict = 'object' THEN json_structure(text)::VARCHAR END
+                    AS structure, CASE WHEN verdict = 'object' THEN {_NAMES} END AS names
+                FROM (SELECT row, text, {verdict} AS verdict FROM ({texts}))
+            ) GROUP BY ALL ORDER BY min(row)
+            """
+        ).fetchall()
+
+    def _single_out_repeated_names(self, texts: str, found: _Settled) -> bool:
+        """Whether there were objects that name a field twice, or are too deep."""
+        keys: dict[Place, set[tuple[str, ...]]] = {}
+        listed: set[int] = set()
+        suspicious: set[int] = set()
+        is_certain = True
+        for group in found.groups:
+            objects, is_mixed, depth = _measure(group.structure)
+            for place, names in objects:
+                keys.setdefault(place, set()).add(names)
+            if any(None in place and names for place, names in objects):
+                listed.add(group.names)
+            elif group.names != sum(len(names) for _, names in objects):
+                # A name that occurs again, an object among mixed values, or a text that looks like a name.
+                suspicious.add(group.names)
+                is_certain = is_certain and not is_mixed
+            if depth > _DEEP:
+                suspicious.add(group.names)
+                is_certain = False
+        if listed and not self._are_all_expected(texts, keys):
+            suspicious |= listed
+        if not suspicious:
+            return False
+        return self._search(texts, found, list(keys), suspicious, is_certain)
+
+    def _are_all_expected(self, texts: str, keys: dict[Place, set[tuple[str, ...]]]) -> bool:
+        """Whether each object has the keys that a structure has in its place, in that order."""
+        outside = [place for place in keys if None not in place]
+        checks: list[str] = []
+        for place, names in keys.items():
+            if len(names) > _MOST_ORDERS or (path := _json_path(place)) is None:
+                return False
+            orders = ", ".join(f"[{', '.join(map(literal, each))}]::VARCHAR[]" for each in names)
+            if None in place:
+                checks.append(f"list_bool_or([k NOT IN ({orders}) for k in json_keys(text, {path})])")
+            else:
+                at = outside.index(place) + 1
+                checks.append(f"k[{at}] NOT IN ({orders}, []::VARCHAR[])")
+        some = f"json_keys(text, [{', '.join(pointer(cast('Path', place)) for place in outside)}])"
+        if len(checks) - len(outside) > _MOST_LISTS:
+            return False
+        conditions = " OR ".join(f"coalesce({each}, false)" for each in checks)
+        rows = self._objects(texts)
+        count = self._one(f"SELECT count(*) FROM (SELECT text, {some} AS k FROM {rows}) WHERE {conditions}")
+        return count[0] == 0
+
+    def _search(
+        self, texts: str, found: _Settled, places: list[Place], counts: set[int], is_certain: bool
+    ) -> bool:
+        """Single out the rows with so many names in which an object names a field twice."""
+        inside = [place for place in places if None in place]
+        outside = ", ".join(pointer(cast("Path", place)) for place in places if None not in place)
+        keys = [f"json_keys(text, {path})" for path in map(_json_path, inside) if path]
+        if not is_certain or len(keys) < len(inside) or len(keys) > _MOST_LISTS:
+            keys, repeated = [], "true"
+            found.uneven.update(inside)
+        else:
+            every = [f"json_keys(text, [{outside}])", *keys]
+            each = (f"list_bool_or([len(list_distinct(k)) < len(k) for k in {some}])" for some in every)
+            repeated = " OR ".join(f"coalesce({some}, false)" for some in each)
+        rows = f"{self._objects(texts)} WHERE {_NAMES} IN ({', '.join(map(str, counts))})"
+        least = "".join(f", min(list_min([len(k) for k in {each}]))" for each in keys)
+        count, *fewest = self._one(f"SELECT count(*) FILTER ({repeated}){least} FROM {rows}")
+        shape = Shape()
+        for group in found.groups:
+            shape.add_structure(group.structure)
+        for place, few in zip(inside, fewest, strict=False):
+            if few is not None and few < len(shape.at(place).fields):
+                found.uneven.add(place)
+        if count:
+            self._single_out(f"SELECT row FROM {rows} AND ({repeated})")
+        return count > 0
+
+    def _objects(self, texts: str) -> str:
+        """SQL for those rows of `texts` that DuckDB reads."""
+        rows = f"SELECT row, text FROM ({texts}) WHERE {_IS_OBJECT.format('text')}"
+        return f"({rows}{self._unsingled()})"
+
+    def _unsingled(self) -> str:
+        return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
+
+    def _merge(self, outer: list[_Group], inner: list[_Group]) -> tuple[Shape, Shape, set[bool], int]:
+        """The shapes of outputs and contents, whether objects are envelopes, how many rows are fixed."""
+        root, content = Shape(), Shape()
+        envelopes: set[bool] = set()
+        fixed: list[tuple[int, str | None, str | None]] = []
+        count = 0
+        by_structure = ((group.row, root, group.structure) for group in outer)
+        inside = ((group.row, content, group.structure) for group in inner)
+        one_by_one = ((row, None, (text, is_read)) for row, text, is_read in self._singled_rows())
+        steps = heapq.merge(by_structure, inside, one_by_one, key=itemgetter(0))
+        for row, shape, found in cast("Iterator[tuple[int, Shape | None, Any]]", steps):
+            if shape is not None:
+                shape.add_structure(found)
+                if shape is root:
+                    envelopes.add(is_envelope(found))
+                    if not inner and isinstance(found.get("content"), dict):
+                        content.add_structure(found["content"])
+                continue
+            text, is_read = found
+            value = parse_object(text)
+            inner_value: Any = None
+            if value is not None:
+                root.add_value(value)
+                envelopes.add(is_envelope(value))
+                inner_value = unwrap(value).get("content")
+                if isinstance(inner_value, dict):
+                    content.add_value(inner_value)
+            if is_read == (value is None) or (value is not None and (is_envelope(value) or _repeats(text))):
+                inner_text = compact(cast("Any", inner_value)) if isinstance(inner_value, dict) else None
+                fixed.append((row, None if value is None else compact(value), inner_text))
+                count += 1
+            if len(fixed) == _BATCH:
+                self._fix(fixed)
+        self._fix(fixed)
+        return root, content, envelopes, count
+
+    def _singled_rows(self) -> Iterator[tuple[int, str, bool]]:
+        rows = self._connection.execute(
+            f"SELECT row, outputs, {_IS_OBJECT.format('outputs')} FROM ({self._source}) "
+            "WHERE row IN (SELECT row FROM singled)"
+        )
+        while batch := rows.fetchmany(_BATCH):
+            yield from batch
+
+    def _fix(self, rows: list[tuple[int, str | None, str | None]]) -> None:
+        if rows:
+            # The connection itself is in the middle of an answer.
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            self._connection.cursor().execute(
+                "INSERT INTO fixed SELECT unnest(?), unnest(?), unnest(?)", columns
+            )
+            rows.clear()
+
+    def _single_out(self, rows: str) -> None:
+        self._connection.execute(f"INSERT INTO singled {rows}")
+
+    def _count(self) -> int:
+        return self._one("SELECT count(*) FROM singled")[0]
+
+    def _one(self, sql: str) -> tuple[Any, ...]:
+        return cast("tuple[Any, ...]", self._connection.execute(sql).fetchone())
+
+
+def _fields(root: Shape, content: Shape | None) -> Iterator[Field]:
+    """Every path to four levels, an object before its own fields; `content` has the fields of that field."""
+
+    def walk(shape: Shape, prefix: Path) -> Iterator[Field]:
+        for key, inner in shape.fields.items():
+            path = (*prefix, key)
+            yield Field(path=path, type=inner.sql_type, is_beside_list=shape.items is not None)
+            if len(path) < DEPTH:
+                yield from walk(content if content and path == ("content",) else inner, path)
+
+    return walk(root, ())
+
+
+def _envelope(found: set[bool]) -> Envelope:
+    return "all" if found == {True} else "some" if True in found else "none"
+
+
+def _measure(structure: Any) -> tuple[list[tuple[Place, tuple[str, ...]]], bool, int]:
+    """The objects in it with their keys, whether values are mixed, and how deep it is."""
+    objects: list[tuple[Place, tuple[str, ...]]] = []
+    is_mixed, deepest = False, 0
+    rest: list[tuple[Any, Place]] = [(structure, ())]
+    while rest:
+        found, place = rest.pop()
+        deepest = max(deepest, len(place))
+        if isinstance(found, dict):
+            members = cast("dict[str, Any]", found)
+            objects.append((place, tuple(members)))
+            rest += [(inner, (*place, key)) for key, inner in members.items()]
+        elif isinstance(found, list):
+            rest.append((cast("list[Any]", found)[0], (*place, None)))
+        else:
+            is_mixed = is_mixed or found == "JSON"
+    return objects, is_mixed, deepest
+
+
+def _json_path(place: Place) -> str | None:
+    """A JSON path, which can go through all items of lists, as an SQL string; None for unusual keys."""
+    if not all(key is None or _PLAIN_KEY.fullmatch(key) for key in place):
+        return None
+    return literal("$" + "".join("[*]" if key is None else f'."{key}"' for key in place))
+
+
+def _repeats(text: str) -> bool:
+    """Whether an object in it names a field twice."""
+
+    def pairs(found: list[tuple[str, Any]]) -> None:
+        if len({name for name, _ in found}) < len(found):
+            raise _RepeatedError
+
+    try:
+        json.loads(text, object_pairs_hook=pairs)
+    except _RepeatedError:
+        return True
+    except (ValueError, RecursionError):
+        pass
+    return False
+
+
+class _RepeatedError(Exception):
+    pass

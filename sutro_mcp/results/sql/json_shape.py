@@ -1,0 +1,159 @@
+"""What is known of one place in JSON objects (a field, the items of a list) from many rows, and its SQL type.
+
+A type is given only if every value that is not null has it. Kinds of scalars are those of DuckDB's
+`json_structure`, and of integers beyond 64 bits: `INT128`, `FLOATING` (within the range of floats) and
+`TEXTUAL` (one that nothing but text holds).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+# A struct of more fields is unwieldy, and such an object rather has data for its keys.
+_MOST_STRUCT_FIELDS = 50
+_MOST_FIELDS = 1_000
+_INTEGERS = {"UBIGINT", "BIGINT", "HUGEINT"}
+_BIGGER = {"INT128", "FLOATING"}
+_TEXT = "VARCHAR"
+
+# The keys to a place; None stands for the items of a list.
+Place = tuple[str | None, ...]
+
+
+@dataclass
+class Shape:
+    """The values of one place. `is_even`: every object had the same keys, every item of a list included."""
+
+    scalars: set[str] = field(default_factory=set[str])
+    fields: dict[str, "Shape"] = field(default_factory=dict[str, "Shape"])
+    items: "Shape | None" = None
+    is_object: bool = False
+    is_even: bool = True
+
+    def add_structure(self, structure: Any, *, in_list: bool = False) -> None:
+        """What `json_structure` says of one or more rows that have this place."""
+        if structure == "JSON" and not in_list:
+            # An empty object; in lists it is also what has no common structure.
+            structure = {}
+        if isinstance(structure, dict):
+            for inner, value in self._members(cast("dict[str, Any]", structure)):
+                inner.add_structure(value, in_list=in_list)
+        elif isinstance(structure, list):
+            self.items = self.items or Shape()
+            self.items.add_structure(structure[0], in_list=True)
+        elif structure != "NULL":
+            self.scalars.add(structure)
+
+    def add_value(self, value: Any) -> None:
+        """One value, as `parse_object` reads it."""
+        if isinstance(value, dict):
+            for inner, member in self._members(cast("dict[str, Any]", value)):
+                inner.add_value(member)
+        elif isinstance(value, list):
+            self.items = self.items or Shape()
+            for item in cast("list[Any]", value):
+                self.items.add_value(item)
+        elif value is not None:
+            self.scalars.add(_kind(value))
+
+    def _members(self, found: dict[str, Any]) -> Iterator[tuple["Shape", Any]]:
+        """The values of an object with the shapes of their places, as long as these are not too many."""
+        if self.is_object and found.keys() != self.fields.keys():
+            self.is_even = False
+        self.is_object = True
+        for key, value in found.items():
+            if key not in self.fields and len(self.fields) < _MOST_FIELDS:
+                self.fields[key] = Shape()
+            if key in self.fields:
+                yield self.fields[key], value
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there are more fields than are looked at."""
+        return len(self.fields) >= _MOST_FIELDS
+
+    def objects(self, prefix: Place = ()) -> Iterator[Place]:
+        """The places of all objects in it."""
+        if self.is_object:
+            yield prefix
+        for key, inner in self.fields.items():
+            yield from inner.objects((*prefix, key))
+        if self.items is not None:
+            yield from self.items.objects((*prefix, None))
+
+    def at(self, place: Place) -> "Shape":
+        """The shape of one of `objects`."""
+        found: Shape = self
+        for key in place:
+            inner = found.items if key is None else found.fields[key]
+            assert inner is not None  # noqa: S101 - for the type checker
+            found = inner
+        return found
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether its values have no common type but text."""
+        if self.is_object + (self.items is not None) + bool(self.scalars) > 1:
+            return True
+        if self.items is not None:
+            return self.items.is_mixed
+        return bool(self.scalars) and self.sql_type == _TEXT and self.scalars != {"VARCHAR"}
+
+    @property
+    def sql_type(self) -> str:
+        """Text for anything mixed, and for a place that is always null."""
+        if self.is_object + (self.items is not None) + bool(self.scalars) > 1:
+            return _TEXT
+        if self.is_object:
+            return self._struct() or "JSON"
+        if self.items is not None:
+            return f"{self.items.sql_type}[]"
+        return self._scalar()
+
+    def _scalar(self) -> str:
+        kinds = self.scalars
+        if kinds and kinds <= _INTEGERS:
+            return "BIGINT"
+        if kinds and kinds <= {*_INTEGERS, "INT128"}:
+            return "HUGEINT"
+        if "DOUBLE" in kinds and kinds <= {*_INTEGERS, *_BIGGER, "DOUBLE"}:
+            return "DOUBLE"
+        return "BOOLEAN" if kinds == {"BOOLEAN"} else _TEXT
+
+    def _struct(self) -> str | None:
+        """The type of objects that all have the same keys, if a struct shows each as it is."""
+        names = {name.lower() for name in self.fields}
+        if not self.is_even or not 0 < len(names) == len(self.fields) <= _MOST_STRUCT_FIELDS:
+            return None
+        if any(not name or "\0" in name or inner.is_mixed for name, inner in self.fields.items()):
+            return None
+        parts = [f"{quoted(name)} {inner.sql_type}" for name, inner in self.fields.items()]
+        return f"STRUCT({', '.join(parts)})"
+
+
+def quoted(name: str) -> str:
+    """`name` as an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """`text` as a string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "BOOLEAN"
+    if isinstance(value, float):
+        return "DOUBLE"
+    if isinstance(value, str):
+        return "VARCHAR"
+    if -(2**63) <= value < 2**63:
+        return "BIGINT"
+    if -(2**127) <= value < 2**127:
+        return "INT128"
+    try:
+        float(value)
+    except OverflowError:
+        return "TEXTUAL"
+    return "FLOATING"

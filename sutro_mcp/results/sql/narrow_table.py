@@ -1,0 +1,75 @@
+"""The short columns of an artifact as a table of their own, a few bytes a row: what most questions are about.
+
+Numbers, booleans, short texts, lists and objects are in it; long texts stay in the artifact. In the view over
+it a column that it lacks is an expression that fails when it is needed; the query then runs on the artifact.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+
+from sutro_mcp.results.request_models import SqlTable
+
+from .json_shape import literal, quoted
+from .side_file import SETTINGS, narrow_file, open_views, published
+
+# In bytes of text, on average. Lists and objects are stored by their parts, which takes less.
+_SHORT = 64
+_SHORT_NESTED = 160
+_MOST_COLUMNS = 32
+_SAMPLE = 20_000
+# What says that a query needs the artifact. TRY would make null of it.
+_MARK = "this column is in the artifact alone"
+_TRY = re.compile(r"\btry\b", re.IGNORECASE)
+
+Column = tuple[str, str]
+
+
+def make_narrow(table: SqlTable) -> SqlTable:
+    """The table with its `narrow_file`, which is made unless it is there or nothing is short."""
+    path = narrow_file(Path(table.side_file))
+    if not path.exists():
+        with published(path) as part, closing(duckdb.connect(part, config=SETTINGS)) as connection:
+            open_views(connection, {"source": table})
+            short = ", ".join(map(quoted, _short(connection)))
+            connection.execute(f"CREATE TABLE narrow AS SELECT {short} FROM source")
+            connection.execute("DROP VIEW source")
+            connection.execute("CHECKPOINT")
+    return table.model_copy(update={"narrow_file": str(path)})
+
+
+def narrow_view(connection: duckdb.DuckDBPyConnection, name: str, columns: Sequence[Column]) -> str:
+    """SQL that makes the view `name`, whose columns have these names and types, one over the short ones."""
+    short = {column for column, *_ in connection.execute(f"DESCRIBE {name}_narrow.narrow").fetchall()}
+    shown = ", ".join(
+        quoted(column)
+        if column in short
+        else f"CASE WHEN row >= 0 THEN error({literal(_MARK)}) END::{kind} AS {quoted(column)}"
+        for column, kind in columns
+    )
+    return f"CREATE OR REPLACE VIEW {name} AS SELECT {shown} FROM {name}_narrow.narrow"
+
+
+def may_use_narrow(sql: str) -> bool:
+    """Whether a query that needs the artifact is sure to say so."""
+    return _TRY.search(sql) is None
+
+
+def needs_artifact(error: BaseException) -> bool:
+    """Whether a query failed because it needs a column that is not short."""
+    return _MARK in str(error)
+
+
+def _short(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    columns = [(name, kind) for name, kind, *_ in connection.execute("DESCRIBE source").fetchall()]
+    sizes = ", ".join(f"avg(strlen(CAST({quoted(name)} AS VARCHAR)))" for name, _ in columns)
+    (found,) = connection.execute(f"SELECT {sizes} FROM (FROM source LIMIT {_SAMPLE})").fetchall()
+    short = [
+        name
+        for (name, kind), size in zip(columns, found, strict=True)
+        if (size or 0) <= (_SHORT if kind in ("VARCHAR", "JSON") else _SHORT_NESTED)
+    ]
+    return short[:_MOST_COLUMNS]

@@ -1,0 +1,148 @@
+"""The view through which SQL sees a result artifact: typed columns, JSON outputs as one for each field.
+
+Its columns, in this order: `row` (number from 0), inputs and carried columns, one column for each field of
+the JSON outputs, the raw output as `inference_result`, logprobs and confidence. A nested object is one column
+and, to four levels, one for each of its fields by path (`vendor.name`); so is the content of a reasoning
+envelope that is JSON in a string. A row that holds no JSON object has null in every field. A field is
+extracted only where a query names it.
+
+A cast is strict: it fails on a value that the profile has not foreseen, and never makes another one of it.
+"""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from sutro_mcp.results.request_models import LocalArtifact
+from sutro_mcp.results.rows.columns import arrangement
+from sutro_mcp.untrusted import visible
+
+from .json_profile import Field, JsonProfile, as_object, content_of, pointer
+from .json_shape import quoted
+
+OUTPUT = "inference_result"
+# Stands for the output column while its neighbours are named: a customer's column may have its name.
+_HIDDEN = f"\0{OUTPUT}"
+_SMALL = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
+_WIDER = {**dict.fromkeys(_SMALL, "BIGINT"), "UBIGINT": "HUGEINT", "FLOAT": "DOUBLE"}
+
+
+class FileColumn(BaseModel):
+    """A column of a Parquet file: its name there, and the name and type that DuckDB gives it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stored: str
+    name: str
+    type: str
+
+
+def outputs_of(columns: Sequence[FileColumn], ref: LocalArtifact) -> FileColumn:
+    """The column that holds the outputs."""
+    return _arranged(columns, ref)[_HIDDEN]
+
+
+def numbered(columns: Sequence[FileColumn], address: str) -> str:
+    """SQL for the rows of a Parquet file with their numbers as `file_row_number`."""
+    if any(column.name.lower() == "file_row_number" for column in columns):
+        everything = ", ".join(f"{quoted(column.name)} AS {quoted(_inner(column))}" for column in columns)
+        return (
+            f"SELECT row_number() OVER () - 1 AS file_row_number, {everything} FROM read_parquet('{address}')"
+        )
+    everything = ", ".join(f"{quoted(column.name)} AS {quoted(_inner(column))}" for column in columns)
+    return f"SELECT file_row_number, {everything} FROM read_parquet('{address}', file_row_number=true)"
+
+
+def as_text(column: FileColumn) -> str | None:
+    """SQL for outputs that are text, of whatever text type; None for others."""
+    if column.type == "VARCHAR":
+        return quoted(_inner(column))
+    if column.type == "JSON" or column.type.startswith("ENUM"):
+        return f"{quoted(_inner(column))}::VARCHAR"
+    return None
+
+
+def results_view(
+    name: str, columns: Sequence[FileColumn], ref: LocalArtifact, profile: JsonProfile, file: str, fixed: str
+) -> str:
+    """SQL that creates the view `name` over the Parquet file at `file`, with the table `fixed` beside it."""
+    shown: list[str] = []
+    # Ours first, then the customer's, then the model's: who comes late gives way.
+    taken = {"row", OUTPUT}
+    arranged = _arranged(columns, ref)
+    carried = {key: _free(key, "carried", taken) for key in arranged if key != _HIDDEN}
+    for key, column in arranged.items():
+        if key != _HIDDEN:
+            shown.append(f"{_widened(column)} AS {quoted(carried[key])}")
+            continue
+        for field in profile.fields:
+            label = _free(".".join(field.path), OUTPUT, taken)
+            shown.append(f"{_extracted(field, profile)} AS {quoted(label)}")
+        shown.append(f"{as_text(column) or _widened(column)} AS {OUTPUT}")
+    rows = _with_objects(numbered(columns, file), as_text(arranged[_HIDDEN]), profile, fixed)
+    return f"CREATE OR REPLACE VIEW {name} AS SELECT file_row_number AS row, {', '.join(shown)} FROM ({rows})"
+
+
+def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str) -> str:
+    """`rows` with the object in each output as ` j`, and the one in its content as ` c`."""
+    if text is None or not profile.fields:
+        return rows
+    found = text if profile.all_objects else as_object(text)
+    if profile.has_fixed:
+        rows = (
+            'SELECT r.*, f.json AS " fixed", f.content AS " fixed content", '
+            'f.row IS NOT NULL AS " is fixed" '
+            f"FROM ({rows}) r LEFT JOIN {fixed} f ON f.row = r.file_row_number"
+        )
+        found = f'CASE WHEN " is fixed" THEN " fixed" ELSE {found} END'
+    rows = f'SELECT *, {found} AS " j" FROM ({rows})'
+    if profile.envelope == "none":
+        return rows
+    content = as_object('" t"')
+    if profile.has_fixed:
+        content = f'CASE WHEN " is fixed" THEN " fixed content" ELSE {content} END'
+    texts = f'SELECT *, {content_of(quoted(" j"), profile.envelope)} AS " t" FROM ({rows})'
+    return f'SELECT *, {content} AS " c" FROM ({texts})'
+
+
+def _extracted(field: Field, profile: JsonProfile) -> str:
+    is_inside = profile.envelope != "none" and field.path[0] == "content" and len(field.path) > 1
+    source, path = ('" c"', field.path[1:]) if is_inside else ('" j"', field.path)
+    at = pointer(path)
+    if field.type == "VARCHAR":
+        found = f"json_extract_string({source}, {at})"
+    elif field.type == "JSON":
+        found = f"nullif(json_extract({source}, {at}), 'null'::JSON)"
+    elif field.type.endswith("]") or field.type.startswith("STRUCT"):
+        found = f"CAST(json_extract({source}, {at}) AS {field.type})"
+    else:
+        found = f"CAST(json_extract_string({source}, {at}) AS {field.type})"
+    if field.is_beside_list:
+        # A pointer may reach into a list by number.
+        found = f"CASE WHEN json_type({source}, {pointer(path[:-1])}) = 'OBJECT' THEN {found} END"
+    return found
+
+
+def _arranged(columns: Sequence[FileColumn], ref: LocalArtifact) -> dict[str, FileColumn]:
+    by_name = {column.stored: column for column in columns}
+    return {name: by_name[stored] for name, stored in arrangement(list(by_name), ref, _HIDDEN).items()}
+
+
+def _widened(column: FileColumn) -> str:
+    """A number in a type in which arithmetic does not overflow soon."""
+    name = quoted(_inner(column))
+    return f"{name}::{_WIDER[column.type]}" if column.type in _WIDER else name
+
+
+def _inner(column: FileColumn) -> str:
+    """Its name inside the view: none that the view itself uses begins so."""
+    return f"file {column.name}"
+
+
+def _free(name: str, prefix: str, taken: set[str]) -> str:
+    """`name` as it can be typed, behind `prefix` until nothing else has it, whatever the case."""
+    name = visible(name)
+    while name.lower() in taken or not name:
+        name = f"{prefix}.{name}"
+    taken.add(name.lower())
+    return name

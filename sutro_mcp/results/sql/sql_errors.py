@@ -1,0 +1,184 @@
+"""What is wrong with SQL, in one sentence that helps to write it right.
+
+DuckDB's own words are kept where they help; never its candidates by the dozen, the parser's arrows, a path or
+a traceback.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+import duckdb
+
+from sutro_mcp.untrusted import quote
+
+_ONLY_TABLES = "SQL can read the tables listed here and nothing else"
+_MOST_NEAR = 3
+_ADDED = {"inputs": "include_inputs", "cumulative_logprobs": "include_cumulative_logprobs"}
+_PATH = re.compile(r"(?:\b[a-z][\w+.-]*:/|\b[a-z]:\\|(?<![\w.)\]])[/\\])[^\s'\"`,;)]+", re.IGNORECASE)
+_PREFIX = re.compile(r"^[\w ]+ (?:Error|exception): ", re.IGNORECASE)
+
+# Functions of other dialects and what DuckDB has instead.
+_INSTEAD = {
+    "array_size": "len(list)",
+    "charindex": "strpos(text, part)",
+    "collect_list": "list(x)",
+    "collect_set": "list(DISTINCT x)",
+    "convert": "CAST(x AS type)",
+    "date_format": "strftime(time, '%Y-%m')",
+    "dateadd": "x + INTERVAL 1 DAY",
+    "decode": "CASE x WHEN … THEN … END",
+    "explode": "unnest(list)",
+    "format_number": "format('{:,.2f}', x)",
+    "getdate": "current_timestamp",
+    "iif": "CASE WHEN … THEN … ELSE … END",
+    "initcap": "upper(left(x, 1)) || lower(x[2:])",
+    "isnull": "x IS NULL, or coalesce(x, y)",
+    "json_query": "json_extract(x, '$.a')",
+    "locate": "strpos(text, part)",
+    "parse_date": "strptime(x, '%d.%m.%Y')",
+    "percentile": "quantile_cont(x, 0.9)",
+    "percentile_approx": "quantile_cont(x, 0.9)",
+    "regexp_count": "len(regexp_extract_all(x, pattern))",
+    "regexp_substr": "regexp_extract(x, pattern)",
+    "safe_cast": "TRY_CAST(x AS type)",
+    "size": "len(list)",
+    "str_to_date": "strptime(x, '%d.%m.%Y')",
+    "substring_index": "split_part(x, ',', 1)",
+    "to_char": "strftime(time, '%Y-%m'), or format('{:,.2f}', number)",
+    "to_date": "CAST(x AS DATE), or strptime(x, '%d.%m.%Y')",
+    "to_number": "TRY_CAST(x AS DOUBLE)",
+}
+_AS_NUMBER = "TRY_CAST(x AS DOUBLE) makes a number of text"
+_AS_TIME = "CAST(x AS DATE) or CAST(x AS TIMESTAMP) makes a time of text"
+_OF_TIMES = re.compile(
+    r"DATE|TIME|INTERVAL|\b(?:year|month|day|hour|minute|week|quarter|strftime|age)\w*\(", re.I
+)
+
+
+class _Mistake(NamedTuple):
+    match: re.Match[str]
+    sql: str
+    columns: Sequence[str]
+
+
+def said(error: BaseException, sql: str, columns: Sequence[str]) -> str:
+    """Why the SQL cannot be run. `columns` are those of all tables."""
+    text = str(error)
+    if "Traceback" in text or isinstance(error, duckdb.IOException | duckdb.PermissionException):
+        # One sentence, whatever it was: a difference would tell whether a file exists.
+        return _ONLY_TABLES
+    if isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "llocation failure" in text:
+        return (
+            "it needs more memory than it may have: select or group by fewer and shorter columns "
+            "(count(DISTINCT hash(x)) takes less than count(DISTINCT x))"
+        )
+    for pattern, say in _RULES:
+        if match := re.search(pattern, text):
+            return say(_Mistake(match, sql, columns))
+    first = _PREFIX.sub("", text.partition("\n")[0])
+    return quote(_PATH.sub("(path)", first))
+
+
+def _no_column(at: "_Mistake") -> str:
+    name = at.match[1]
+    happened = f"there is no column {quote(name)}"
+    if name.lower() in _ADDED:
+        return f"{happened} ({_ADDED[name.lower()]}=true adds it)"
+    if near := _near(name, at.columns):
+        happened += f"; the nearest names are {', '.join(map(_column, near))}"
+    if f'"{name}"' in at.sql:
+        happened += "; text goes in single quotes"
+    return happened
+
+
+def _no_table(at: "_Mistake") -> str:
+    name = at.match[1]
+    prefix = f"{name}.".lower()
+    if dotted := [column for column in at.columns if column.lower().startswith(prefix)]:
+        return (
+            f"there is no table {quote(name)}; a column with a dot in its name goes in double quotes "
+            f"as a whole, such as {_column(dotted[0])}"
+        )
+    return f"there is no table {quote(name)}"
+
+
+def _no_function(at: "_Mistake") -> str:
+    name, near = at.match[1].lower(), at.match[2]
+    happened = f"there is no function {quote(name, 80)}"
+    if name in _INSTEAD:
+        return f"{happened}; use {_INSTEAD[name]}"
+    return f"{happened}; the nearest name is {near}" if near else happened
+
+
+def _no_types(at: "_Mistake") -> str:
+    call = at.match[1]
+    advice = _AS_TIME if _OF_TIMES.search(call) else _AS_NUMBER if "VARCHAR" in call else ""
+    return f"there is no {quote(call)}" + (f"; {advice}" if advice else "")
+
+
+def _no_comparison(at: "_Mistake") -> str:
+    kinds = f"{at.match[1]} {at.match[2]}"
+    advice = _AS_TIME if _OF_TIMES.search(kinds) else _AS_NUMBER
+    first, second = (kind.removesuffix("_LITERAL") for kind in at.match.groups())
+    return f"it compares {first} with {second}; {advice}"
+
+
+def _no_cast(at: "_Mistake") -> str:
+    return f"{quote(at.match[0])}; TRY_CAST gives null for what cannot be cast"
+
+
+def _syntax(at: "_Mistake") -> str:
+    happened = f"there is a syntax error at or near {quote(at.match[1], 80)}"
+    if re.search(r"\bSELECT\s+TOP\b", at.sql, re.IGNORECASE):
+        return f"{happened}; write LIMIT 5 at the end instead of TOP 5"
+    if re.search(r"\bSAFE_CAST\b", at.sql, re.IGNORECASE):
+        return f"{happened}; write TRY_CAST instead of SAFE_CAST"
+    return happened
+
+
+def _plain(sentence: str) -> "_Say":
+    return lambda _: sentence
+
+
+_Say = Callable[[_Mistake], str]
+_RULES: list[tuple[str, _Say]] = [
+    (r'Referenced column "(.+?)" (?:not found|was not found)', _no_column),
+    (r'does not have a column named "(.+?)"', _no_column),
+    (r'Referenced table "(.+?)" not found', _no_table),
+    (r"Table with name (.+?) does not exist", _no_table),
+    (r'Function with name (\S+) does not exist!(?:\nDid you mean "(.+?)")?', _no_function),
+    (
+        r"json_extract\w*\((?:VARCHAR|JSON), BOOLEAN\)",
+        _plain("an operator after -> takes the key for its own; write (x->>'key') in brackets"),
+    ),
+    (r"No function matches the given name and argument types '(.+?)'\.", _no_types),
+    (r'Could not choose a best candidate function for the function call "(.+?)"\.', _no_types),
+    (r"Cannot compare values of type (\S+) and type (\S+) ", _no_comparison),
+    (r"Could not convert string .{0,200}?(?= when casting|\n|$)", _no_cast),
+    (r"invalid \w+ field format.{0,200}?(?= when casting|\n|$)", _no_cast),
+    (
+        r"Deprecated lambda arrow",
+        _plain("a lambda is written lambda x: x + 1, as in list_transform(tags, lambda x: upper(x))"),
+    ),
+    (r"UNNEST\(\) can only be", _plain("UNNEST takes a list; CAST(x AS JSON[]) makes one of a JSON array")),
+    (r"Malformed JSON", _plain("it compares JSON with text; x->>'key' is text where x->'key' is JSON")),
+    (r"Max expression depth|too deeply|tack limit", _plain("it is nested too deeply")),
+    (r'syntax error at or near "(.+?)"', _syntax),
+    (r"(?:file system|External access|[Ff]ile|ermission).{0,80}disabled", _plain(_ONLY_TABLES)),
+]  # fmt: skip
+
+
+def _near(name: str, columns: Sequence[str]) -> list[str]:
+    """Columns whose name, or the last part of it, is like `name`."""
+    by_key: dict[str, str] = {}
+    for column in columns:
+        by_key.setdefault(column.lower(), column)
+        by_key.setdefault(column.lower().rpartition(".")[2], column)
+    close = get_close_matches(name.lower(), by_key, n=_MOST_NEAR, cutoff=0.6)
+    return list(dict.fromkeys(by_key[key] for key in close))
+
+
+def _column(name: str) -> str:
+    return quote(name, 80)

@@ -1,0 +1,66 @@
+"""URIs of jobs: their form, their names, and which of them can be watched.
+
+A job has four resources: its details, its status, its results page by page, and the summary of these.
+"""
+
+import re
+from urllib.parse import unquote
+
+from sutro_mcp.api import Status
+
+from .answers import Answer
+
+JOBS = "sutro://jobs"
+JOB = JOBS + "/{job_id}"
+STATUS = JOB + "/status"
+RESULTS = JOB + "/results"
+SUMMARY = RESULTS + "/summary"
+
+_OF_A_JOB = re.compile(JOBS + r"/([^/?#]+)(?:/(status|results/summary|results))?")
+
+
+class JobUris(Answer):
+    """The same job as resources."""
+
+    job: str
+    status: str
+    results: str
+    summary: str
+
+    @classmethod
+    def of(cls, job_id: str) -> "JobUris":
+        """The URIs of `job_id`, which is an id that can stand in a path."""
+        job, status, results, summary = (uri.format(job_id=job_id) for uri in (JOB, STATUS, RESULTS, SUMMARY))
+        return cls(job=job, status=status, results=results, summary=summary)
+
+
+def page_uri(job_id: str, offset: int, limit: int, *, include_inputs: bool) -> str:
+    """A page of results, with all its columns."""
+    inputs = "&include_inputs=true" if include_inputs else ""
+    return f"{RESULTS.format(job_id=job_id)}?offset={offset}&limit={limit}{inputs}"
+
+
+def uri_to_follow(job_id: str, status: Status) -> str:
+    """The resource to attach of a job in this state: its results, why it has none, or its status to watch."""
+    uris = JobUris.of(job_id)
+    if status is Status.SUCCEEDED:
+        return uris.summary
+    return uris.job if status.is_terminal else uris.status
+
+
+def link_name(uri: str) -> str:
+    """A name in our words: what stands in a link is not marked as data."""
+    match = _OF_A_JOB.match(uri)
+    return f"{(match[2] or 'job').replace('/', ' ')} of {match[1]}" if match else uri
+
+
+def watchable_job(uri: str) -> str | None:
+    """The id of the job whose changes change this resource; None where there is nothing to watch."""
+    match = _OF_A_JOB.fullmatch(uri)
+    return unquote(match[1]) if match else None
+
+
+def is_of_results(uri: str) -> bool:
+    """Whether the resource is there only once the job has ended."""
+    match = _OF_A_JOB.match(uri)
+    return match is not None and (match[2] or "").startswith("results")

@@ -1,0 +1,55 @@
+"""Files that are read by descriptors: what DuckDB is told of them, and what it is not given."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sutro_mcp.results.sql.held_files import HeldFiles, address
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[HeldFiles]:
+    """One file of ten bytes."""
+    path = tmp_path / "x"
+    path.write_bytes(b"0123456789")
+    descriptor = os.open(path, os.O_RDONLY)
+    yield HeldFiles({"results": descriptor})
+    os.close(descriptor)
+
+
+def test_each_reader_has_a_position_of_its_own(held: HeldFiles) -> None:
+    """DuckDB opens a file anew for every scan, and reads from any place."""
+    first, second = held.open(address("results")), held.open("results", "rb")
+    assert (first.read(3), second.read(1), first.read(), first.read(5)) == (b"012", b"0", b"3456789", b"")
+    assert [first.seek(-4, os.SEEK_END), first.seek(1, os.SEEK_CUR), first.tell()] == [6, 7, 7]
+    assert first.read(2) == b"78"
+    assert (first.readable(), first.seekable(), first.writable()) == (True, True, False)
+
+
+def test_its_size_is_told_and_its_path_is_not(held: HeldFiles) -> None:
+    """The name is the whole of its address."""
+    assert held.info(address("results")) == {"name": "held://results", "size": 10, "type": "file"}
+    assert held.glob("held://*") == []
+    assert held.glob(address("results")) == ["held://results"]
+    assert held.modified("results") == held.modified(address("results"))
+
+
+@pytest.mark.parametrize(
+    "name", ["held://other", "held:///etc/passwd", "held://../x", "", "/etc/passwd", "results/"]
+)
+def test_any_other_name_is_unknown(held: HeldFiles, name: str) -> None:
+    """Whatever lies there on the disk."""
+    assert not held.exists(name)
+    assert not held.isfile(name)
+    for ask in (held.open, held.info, held.modified):
+        with pytest.raises(FileNotFoundError, match="no such file is held"):
+            ask(name)
+
+
+@pytest.mark.parametrize("mode", ["wb", "r+", "ab", "x"])
+def test_nothing_can_be_written(held: HeldFiles, mode: str) -> None:
+    """Not even what is held."""
+    with pytest.raises(PermissionError, match="read-only"):
+        held.open(address("results"), mode)

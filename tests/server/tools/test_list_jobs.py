@@ -1,0 +1,97 @@
+"""Finding jobs: what a list shows, and which jobs the filters leave in it."""
+
+from datetime import UTC, datetime
+
+import pytest
+from inline_snapshot import snapshot
+
+from sutro_mcp.emulator import Emulator, Fault
+from tests.support import Era, Talk, talk
+
+from .accounts import three_jobs
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_list_shows_its_jobs_newest_first_in_both_channels(era: Era) -> None:
+    """Totals and how to go on come first; what others wrote is fenced."""
+    async with talk(three_jobs(), era) as chat:
+        assert await chat.text("list_jobs") == snapshot("""\
+3 jobs, newest first; 3 looked at.
+<data>
+job_id,name,status,model,created,runtime_seconds,num_rows,cost_usd,failure
+job-a,"Labels, first",SUCCEEDED,m,2026-03-01T12:00:00Z,60,2,0.000012,
+job-b,Nightly run,RUNNING,m,2026-03-01T12:00:00Z,,1200,,
+job-c,,FAILED,m,2026-03-01T12:00:00Z,50,1,0,x
+</data>\
+""")
+        text = await chat.text("list_jobs", limit=1, search="nightly")
+        assert text.startswith("1 job, newest first; 2 looked at. Older ones: repeat the call with cursor=")
+
+
+async def test_twenty_jobs_are_listed_by_default(chat: Talk) -> None:
+    """With one request, and a cursor for the rest."""
+    answer = await chat.call("list_jobs")
+    newest = [job.job_id for job in chat.emulator.account.all()][:20]
+    assert [job["job_id"] for job in answer["jobs"]] == newest
+    assert answer["looked_at"] == 20
+    assert answer["next_cursor"]
+    assert chat.paths() == ["GET /list-jobs"]
+
+
+async def test_an_account_without_jobs_is_an_empty_list(era: Era) -> None:
+    """Not an error, and no fence around nothing."""
+    async with talk(Emulator(seed_jobs=False), era) as chat:
+        assert await chat.text("list_jobs") == "0 jobs, newest first; 0 looked at. None matches."
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        ({"status": ["FAILED"], "search": "pii"}, ["pii-redaction-pilot"]),
+        ({"status": "failed, Cancelled", "search": "dedupe-v2"}, ["crm-dedupe-v2"]),
+        ({"status": '["QUEUED"]'}, ["legal-clause-tagging"]),
+        ({"status": "pending"}, ["legal-clause-tagging"]),
+        ({"search": "LEGAL-clause"}, ["legal-clause-tagging"]),
+        ({"model": "qwen-3-embedding-0.6b"}, ["catalogue-embeddings"]),
+        ({"created_after": "1h"}, ["legal-clause-tagging", "quarterly-nps-coding", "catalogue-copy-refresh"]),
+        ({"created_before": "80d"}, ["old-survey-coding"]),
+    ],
+)
+async def test_filters_narrow_the_list(chat: Talk, filters: dict[str, object], names: list[str]) -> None:
+    """Words in any case, lists as text, ages and texts."""
+    assert [job["name"] for job in (await chat.call("list_jobs", **filters))["jobs"]] == names
+
+
+@pytest.mark.parametrize(
+    ("filters", "refusal"),
+    [
+        ({"created_after": "6d12h"}, "it is neither an ISO time nor an age"),
+        ({"created_after": "7d", "created_before": "8d"}, "created_after is not before created_before"),
+    ],
+)
+async def test_times_that_filter_nothing_are_refused(
+    chat: Talk, filters: dict[str, object], refusal: str
+) -> None:
+    """Rather than answered with nothing."""
+    assert refusal in await chat.refusal("list_jobs", **filters)
+    assert chat.paths() == []
+
+
+async def test_times_are_read_with_and_without_a_zone(chat: Talk) -> None:
+    """To the hour that is meant."""
+    early = chat.emulator.add_job(status="FAILED", created=datetime(2025, 5, 1, 12, tzinfo=UTC))
+    for start, end in (
+        ("2025-05-01", "2025-05-02"),
+        ("2025-05-01T14:00:00+02:00", "2025-05-01T12:00:01Z"),
+    ):
+        answer = await chat.call("list_jobs", created_after=start, created_before=end)
+        assert [job["job_id"] for job in answer["jobs"]] == [early]
+
+
+async def test_a_refused_first_page_is_reported_as_such() -> None:
+    """A 400 without a cursor of ours is not about cursors."""
+    emulator = Emulator()
+    emulator.faults.add(Fault.json(400, "limit is odd"), path="/list-jobs", times=1)
+    async with talk(emulator) as chat:
+        assert "limit is odd" in await chat.refusal("list_jobs")
