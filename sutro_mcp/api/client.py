@@ -203,11 +203,7 @@ class ApiClient:
         return await self._results.open(spec)
 
     async def fetch_results(
-        self,
-        spec: ResultsSpec,
-        directory: Path,
-        *,
-        on_bytes: OnBytes | None = None,
+        self, spec: ResultsSpec, directory: Path, *, on_bytes: OnBytes | None = None
     ) -> DownloadedFile:
         """The results of a job as a new private file in `directory`, by whatever route the deployment has.
 

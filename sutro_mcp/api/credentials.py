@@ -137,7 +137,7 @@ def resolve_connection(
     `ConfigurationError`, which says what is missing or wrong and what to do.
     """
     env = os.environ if env is None else env
-    url, key = _argument(api_url), _argument(api_key)
+    url, key = _present(api_url, "argument"), _present(api_key, "argument")
     if key:
         return _connection(_Pair(url or _present(env.get(_URL), _URL), key))
     inherited = _from_environment(env)
@@ -185,10 +185,6 @@ def _no_key(url: _Value | None) -> ConfigurationError:
         f"there is a deployment URL (from {url.source}) but no key that belongs to it",
         f"Set {_KEY} to a key of that deployment together with {_URL}",
     )
-
-
-def _argument(value: str | None) -> _Value | None:
-    return _present(value, "argument")
 
 
 def _from_environment(env: Mapping[str, str]) -> _Pair:

@@ -67,6 +67,7 @@ class CircuitBreaker:
 
     def __init__(self) -> None:
         self._failures = 0
+        self._last = ""
         self._next = 0.0
 
     @property
@@ -81,7 +82,7 @@ class CircuitBreaker:
             seconds = math.ceil(self._next - anyio.current_time())
             raise CircuitOpenError(
                 doing,
-                f"the deployment failed {self._failures} times in a row, so nothing was sent to it now",
+                f"{self._last}; that was failure {self._failures} in a row, so nothing was sent now",
                 f"Wait {seconds} seconds and call again",
                 retry_after=seconds,
             )
@@ -92,6 +93,7 @@ class CircuitBreaker:
         except _FAILURES as error:
             asked = getattr(error, "retry_after", None) or 0.0
             self._failures += 1
+            self._last = error.happened
             self._next = anyio.current_time() + max(self._PAUSE, asked)
             raise
         except SutroError:
