@@ -39,6 +39,8 @@ _MAX_LISTING = 3_000
 
 _SETTINGS: dict[str, Any] = {
     "threads": "1",
+    # Eight of them read ahead by default, and a UNION is in the order in which they are done.
+    "async_threads": "0",
     "memory_limit": "256MB",
     "temp_directory": "",
     "max_temp_directory_size": "0KB",
@@ -281,7 +283,8 @@ def _page(
         notes.append(f"{cut} (select fewer rows or columns)")
     if not is_counted:
         notes.append(
-            "row_count is a lower bound, there are too many to count (limit goes up to 1,000; OFFSET skips rows)"
+            "row_count is a lower bound, there are too many to count "
+            "(limit goes up to 1,000; OFFSET skips rows)"
         )
     elif row_count > len(fitted.rows):
         left = row_count - len(fitted.rows)

@@ -283,9 +283,8 @@ def test_rows_that_take_too_long_to_count_are_not_counted(reviews: LocalArtifact
     endless = "SELECT 7 FROM range(1_000_000_000_000) a, range(1000) b WHERE a.range + b.range >= 0"
     page = sql_engine.run(tables, QueryRequest(sql=endless, limit=2))
     assert (page.rows, page.row_count) == ([[7], [7]], 3)
-    assert page.shortened == (
-        "row_count is a lower bound, there are too many to count (limit goes up to 1,000; OFFSET skips rows)"
-    )
+    assert page.shortened is not None
+    assert page.shortened.startswith("row_count is a lower bound, there are too many to count")
     assert sql_engine.run(tables, QueryRequest(sql="SELECT count(*) FROM results")).rows == [[7]]
     tables.close()
 
