@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import select
 import stat
 import time
 from collections.abc import Mapping
@@ -269,7 +270,7 @@ def _from_pipe(descriptor: int, cap: int) -> bytes:
             return data
         if not part:
             # The end of a pipe without a byte only says that its writer is still to come.
-            time.sleep(0.02)
+            select.select([descriptor], [], [], 0.02)
     raise _UnusableError(f"it is a pipe that was not written and closed within {_PIPE_SECONDS:g} seconds")
 
 

@@ -7,6 +7,8 @@ import asyncio
 import selectors
 from collections.abc import Mapping
 
+import anyio
+
 
 class _Impatient(selectors.SelectSelector):
     """Never waits, and adds up how long it should have waited."""
@@ -33,3 +35,8 @@ class QuickLoop(asyncio.SelectorEventLoop):
 
 BACKEND: tuple[str, Mapping[str, object]] = ("asyncio", {"loop_factory": QuickLoop})
 """For the fixture `anyio_backend`."""
+
+
+async def pass_time(seconds: float) -> None:
+    """Let `seconds` pass by the loop's clock, with all that waits for an earlier time."""
+    await anyio.sleep(seconds)

@@ -11,7 +11,7 @@ from sutro_mcp.api import ApiClient
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.errors import AuthenticationError, ServiceUnavailableError, SutroError
 
-from .clock import BACKEND
+from .clock import BACKEND, pass_time
 from .wire import Script, client, emulated, reply
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +85,7 @@ async def test_callers_that_come_one_by_one_are_held_back_too(emulator: Emulator
     async with emulated(emulator) as api:
         for _ in range(CALLERS):
             await call(api, errors)
-            await anyio.sleep(0.1)
+            await pass_time(0.1)
     assert len(errors) == CALLERS
     assert len(emulator.requests) <= 12
 
@@ -96,7 +96,7 @@ async def test_callers_that_wait_as_long_as_they_are_told_are_answered(emulator:
     async with emulated(emulator) as api:
         errors = await all_at_once(api, 20)
         waits = [error.retry_after for error in errors if isinstance(error, ServiceUnavailableError)]
-        await anyio.sleep(max(wait or 0.0 for wait in waits))
+        await pass_time(max(wait or 0.0 for wait in waits))
         assert await all_at_once(api) == []
 
 
@@ -105,9 +105,9 @@ async def test_a_pause_that_the_deployment_asks_for_is_kept(emulator: Emulator) 
     troubled(emulator, 503, times=10, **{"Retry-After": "20"})
     async with emulated(emulator) as api, anyio.create_task_group() as tasks:
         tasks.start_soon(all_at_once, api, 10)
-        await anyio.sleep(19)
+        await pass_time(19)
         assert [len(await all_at_once(api, 20)), len(emulator.requests)] == [20, 10]
-        await anyio.sleep(2)
+        await pass_time(2)
         assert await all_at_once(api, 20) == []
 
 
@@ -118,7 +118,7 @@ async def test_an_open_circuit_is_probed_by_one_caller_at_a_time(emulator: Emula
         await all_at_once(api, 20)
         for _ in range(3):
             seen = len(emulator.requests)
-            await anyio.sleep(5)
+            await pass_time(5)
             await all_at_once(api)
             assert len(emulator.requests) == seen + 1
 
