@@ -16,7 +16,7 @@ def _vocabulary() -> Mapping[str, Any]:
     return tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text("utf-8"))
 
 
-def _churn(rng: SeededRandom, row: int) -> Row:
+def churn(rng: SeededRandom, row: int) -> Row:
     """A customer record as a Function takes it, and the Function's answer."""
     words = _vocabulary()["churn"]
     plan, signal, months = rng.pick(words["plans"]), rng.pick(words["signals"]), rng.between(1, 60)
@@ -34,14 +34,14 @@ def _clause_text(rng: SeededRandom) -> str:
     return f"{rng.pick(words['parties']).capitalize()} shall {duty}. {rng.pick(words['limits'])}"
 
 
-def _clause(rng: SeededRandom, _row: int) -> Row:
+def clause(rng: SeededRandom, _row: int) -> Row:
     """A contract clause and its tag."""
     text = _clause_text(rng)
     tag = "termination" if "notice" in text else "payment"
     return text, json.dumps({"clause": tag, "risky": "90" in text})
 
 
-def _copy(rng: SeededRandom, row: int) -> Row:
+def copy(rng: SeededRandom, row: int) -> Row:
     """Product attributes and the text for the catalogue."""
     words = _vocabulary()["copy"]
     goods, trait = rng.pick(words["goods"]), rng.pick(words["traits"])
@@ -49,7 +49,7 @@ def _copy(rng: SeededRandom, row: int) -> Row:
     return f"sku=SK{row + 1:05d}; item={goods}; trait={trait}; tone=plain", text
 
 
-def _dedupe(rng: SeededRandom, _row: int) -> Row:
+def dedupe(rng: SeededRandom, _row: int) -> Row:
     """Two CRM records, and whether they are one person."""
     words = _vocabulary()["dedupe"]
     person, street = rng.pick(words["people"]), rng.pick(words["streets"])
@@ -59,7 +59,7 @@ def _dedupe(rng: SeededRandom, _row: int) -> Row:
     return text, json.dumps({"same_person": same, "reason": "same name" if same else "different names"})
 
 
-def _email(rng: SeededRandom, _row: int) -> Row:
+def email(rng: SeededRandom, _row: int) -> Row:
     """An email and the folder it belongs in."""
     words = _vocabulary()
     subjects, folders = words["email"]["subjects"], words["email"]["folders"]
@@ -69,21 +69,21 @@ def _email(rng: SeededRandom, _row: int) -> Row:
     return text, json.dumps({"folder": folder, "needs_human": kind in (0, 3)})
 
 
-def _greeting(_rng: SeededRandom, row: int) -> Row:
+def greeting(_rng: SeededRandom, row: int) -> Row:
     """A language and a greeting in it, or one of the awkward texts."""
     greetings = _vocabulary()["greeting"]["greetings"]
     language, text = greetings[row % len(greetings)]
     return f"Greet me in {language}.", text
 
 
-def _haiku(rng: SeededRandom, row: int) -> Row:
+def haiku(rng: SeededRandom, row: int) -> Row:
     """A topic and three lines."""
     words = _vocabulary()["haiku"]
     poem = "\n".join(rng.pick(words[line]) for line in ("first", "second", "third"))
     return f"Write a haiku about {words['topics'][row % len(words['topics'])]}.", poem
 
 
-def _invoice(rng: SeededRandom, row: int) -> Row:
+def invoice(rng: SeededRandom, row: int) -> Row:
     """The text of an invoice and what was extracted from it; totals are the sum of their lines."""
     words = _vocabulary()["invoice"]
     vendor, country, currency = rng.pick(words["vendors"])
@@ -106,7 +106,7 @@ def _invoice(rng: SeededRandom, row: int) -> Row:
     return "\n".join(text), json.dumps(extracted, ensure_ascii=False)
 
 
-def _math(rng: SeededRandom, _row: int) -> Row:
+def math(rng: SeededRandom, _row: int) -> Row:
     """A worked sum, and a reasoning envelope that judges it (§7.3)."""
     boxes, each, given_away = rng.between(3, 40), rng.between(4, 60), rng.between(1, 11)
     answer = boxes * each - given_away
@@ -124,7 +124,7 @@ def _math(rng: SeededRandom, _row: int) -> Row:
     return text, json.dumps(envelope)
 
 
-def _proof(rng: SeededRandom, _row: int) -> Row:
+def proof(rng: SeededRandom, _row: int) -> Row:
     """A claim, and a reasoning envelope whose content is plain text (§7.3)."""
     claim = rng.pick(_vocabulary()["proof"]["claims"])
     content = f"Suppose it were false that {claim}. A contradiction follows in {rng.between(3, 9)} steps."
@@ -132,7 +132,7 @@ def _proof(rng: SeededRandom, _row: int) -> Row:
     return f"Sketch a proof that {claim}.", json.dumps({"reasoning_content": thought, "content": content})
 
 
-def _review(rng: SeededRandom, _row: int) -> Row:
+def review(rng: SeededRandom, _row: int) -> Row:
     """A product review, its sentiment, stars and topic. Written to be fast: one job has 100,000 of them."""
     words = _vocabulary()["review"]
     topic, stars = words["topics"][rng.below(5)], 1 + int(rng.below(25) ** 0.5)
@@ -143,13 +143,13 @@ def _review(rng: SeededRandom, _row: int) -> Row:
     return text, f'{{"sentiment": "{sentiment}", "stars": {stars}, "topic": "{topic}"}}'
 
 
-def _summary(rng: SeededRandom, _row: int) -> Row:
+def summary(rng: SeededRandom, _row: int) -> Row:
     """A few clauses and a summary of them."""
     clauses = [_clause_text(rng) for _ in range(rng.between(3, 6))]
     return "\n".join(clauses), f"{len(clauses)} clauses. The first says: {clauses[0].split('.')[0].lower()}."
 
 
-def _survey(rng: SeededRandom, _row: int) -> Row:
+def survey(rng: SeededRandom, _row: int) -> Row:
     """An open survey answer and its codes."""
     words = _vocabulary()["survey"]
     subject, valence = rng.pick(words["subjects"]), rng.pick(list(words["verdicts"]))
@@ -157,7 +157,7 @@ def _survey(rng: SeededRandom, _row: int) -> Row:
     return text, json.dumps({"codes": [subject.replace(" ", "_")], "valence": valence})
 
 
-def _ticket(rng: SeededRandom, row: int) -> Row:
+def ticket(rng: SeededRandom, row: int) -> Row:
     """A support ticket and its triage; a few rows went wrong (§7.2)."""
     words = _vocabulary()["ticket"]
     label = rng.pick(list(words["issues"]))
@@ -189,26 +189,14 @@ def _ticket_text(rng: SeededRandom, label: str) -> str:
     )
 
 
-def _vector(rng: SeededRandom, _row: int) -> Row:
+def vector(rng: SeededRandom, _row: int) -> Row:
     """A product title and its embedding."""
     return f"{rng.pick(_vocabulary()['products'])}, model {rng.between(100, 999)}", embedding(rng)
 
 
+_OF_TEXT = (clause, copy, email, greeting, haiku, proof, summary, survey, ticket)
+_OF_RECORDS = (churn, dedupe, invoice, math, review, vector)
 GENERATORS: Mapping[str, Callable[[SeededRandom, int], Row]] = {
-    "churn": _churn,
-    "clause": _clause,
-    "copy": _copy,
-    "dedupe": _dedupe,
-    "email": _email,
-    "greeting": _greeting,
-    "haiku": _haiku,
-    "invoice": _invoice,
-    "math": _math,
-    "proof": _proof,
-    "review": _review,
-    "summary": _summary,
-    "survey": _survey,
-    "ticket": _ticket,
-    "vector": _vector,
+    generator.__name__: generator for generator in (*_OF_TEXT, *_OF_RECORDS)
 }
-"""By kind of work of `plans.toml`: how a row is created from its number."""
+"""By kind of work, as `plans.toml` names it: how a row is created from its number."""
