@@ -103,15 +103,8 @@ def leaves(found: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 QUOTES = '"' * 5_000
-MIXED: list[Any] = [
-    QUOTES,
-    -1.23456e-300,
-    9.87654e300,
-    True,
-    [QUOTES],
-    {"a": {"b": {"c": {"d": QUOTES}}}},
-    10**300,
-]
+NESTED_QUOTES = {"a": {"b": {"c": {"d": QUOTES}}}}
+MIXED: list[Any] = [QUOTES, -1.23456e-300, 9.87654e300, True, [QUOTES], NESTED_QUOTES, 10**300]
 
 HOSTILE: dict[str, list[dict[str, Any]]] = {
     "200 fields": [{f"field {number}": number for number in range(200)}] * 30,

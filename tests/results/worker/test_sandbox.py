@@ -39,10 +39,7 @@ from tests.results.support import children, file, objects, outputs, reads_proc
 from tests.results.worker.attacks import ATTACKS, BOMBS
 from tests.results.worker.test_supervisor import HARMLESS
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.skipif(sys.platform != "linux", reason="SQL runs on Linux only"),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="SQL runs on Linux only")]
 
 CANARY = "canary_4f1b"
 GOOD = "SELECT label, count(*) AS n FROM results GROUP BY label ORDER BY label"
