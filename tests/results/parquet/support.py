@@ -63,7 +63,7 @@ class Remote:
 
 @contextmanager
 def at_most(size: int) -> Generator[None]:
-    """Python never holds more than `size` bytes beside what it held before."""
+    """Fails if Python comes to hold `size` bytes beside what it held before."""
     tracemalloc.start()
     try:
         yield

@@ -171,7 +171,7 @@ async def test_waits_that_are_stopped_leave_nothing_behind_but_the_job(era: Era,
                 host.start_soon(partial(call, chat, Heard(), job_id=job_id))
             await transport.until(opened=number, seconds=20)
             host.cancel_scope.cancel()
-        await transport.until(closed=number, seconds=20)
+        await transport.until(closed=number, seconds=1 if number == 1 else 20)
         with anyio.fail_after(30):
             while asyncio.all_tasks() != before:
                 await anyio.lowlevel.checkpoint()
