@@ -72,18 +72,9 @@ async def test_an_id_that_is_running_is_refused_and_can_be_used_afterwards() -> 
                 async def ask_again() -> None:
                     await upstream.asked.wait()
                     refused = await client.post(url, **same_id)
-                    assert (refused.status_code, refused.json()) == (
-                        400,
-                        {
-                            "jsonrpc": "2.0",
-                            "id": 1,
-                            "error": {
-                                "code": -32600,
-                                "message": "Invalid request: a request with this id is still running in this "
-                                "session",
-                            },
-                        },
-                    )
+                    words = "Invalid request: a request with this id is still running in this session"
+                    said = {"jsonrpc": "2.0", "id": 1, "error": {"code": -32600, "message": words}}
+                    assert (refused.status_code, refused.json()) == (400, said)
                     elsewhere = await client.post(url, **legacy("tools/list", {}, other))
                     assert elsewhere.status_code == 200
                     calling.cancel()
@@ -127,12 +118,8 @@ async def test_the_session_that_is_idle_for_longest_makes_room_and_one_with_a_ca
         await listen(listening)
         assert await is_open(used)
         new = await initialize()
-        assert [await is_open(session) for session in (listening, used, idle, new)] == [
-            True,
-            True,
-            False,
-            True,
-        ]
+        sessions = (listening, used, idle, new)
+        assert [await is_open(session) for session in sessions] == [True, True, False, True]
         for _ in range(3):
             assert await is_well()
         # The check took the place of the one idle for longest, and gave it back.
