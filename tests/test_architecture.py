@@ -22,7 +22,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "results_spec": (set(), set()),
     "settings": ({"errors", "untrusted"}, {"pydantic"}),
     "host_configs": (set(), set()),
-    "asgi_serving": (set(), {"uvicorn"}),
+    "asgi_serving": (set(), {"uvicorn", "h11"}),
     "console": ({"redaction"}, set()),
     "check": ({"api", "settings", "errors"}, set()),
     "api": (
