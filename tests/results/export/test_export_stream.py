@@ -20,7 +20,7 @@ from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results import ExportFormat, LocalArtifact
 from sutro_mcp.results.export.formats import Written
 from sutro_mcp.results.rows.reader import open_rows
-from sutro_mcp.results.rows.typed_frame import StreamedFrame
+from sutro_mcp.results.rows.typed_frame import TypedFrame
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 from tests.results.export.support import FORMATS, export, frame_of, stored
 from tests.results.parquet.synthetic import File, data_page
@@ -97,7 +97,7 @@ def streamed(artifact: LocalArtifact, step: int, **options: Any) -> tuple[pl.Dat
     """All parts of the frame joined, and why outputs were not unpacked."""
     name = options.setdefault("output_column", "inference_result")
     with open_rows(artifact, name, NullChannel()) as rows:
-        frame = StreamedFrame(rows, artifact, NullChannel(), step=step, **options)
+        frame = TypedFrame(rows, artifact, NullChannel(), step=step, **options)
         parts = [pl.DataFrame(schema=frame.schema), *frame.frames()]
         assert all(part.height <= step for part in parts)
     return pl.concat(parts), frame.not_unpacked
@@ -257,7 +257,7 @@ def test_what_is_written_has_the_types_that_polars_was_told(tmp_path: Path) -> N
     losses: dict[str, list[str]] = {}
     for form in FORMATS:
         with open_rows(artifact, "inference_result", NullChannel()) as rows:
-            written = Written(StreamedFrame(rows, artifact, NullChannel(), step=1), form)
+            written = Written(TypedFrame(rows, artifact, NullChannel(), step=1), form)
             assert {frame.schema == pl.Schema(written.schema) for frame in written.frames()} == {True}
             losses[form] = [loss.removeprefix("Lists, objects and bytes are ") for loss in written.losses()]
     assert losses == snapshot(

@@ -12,7 +12,7 @@ import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import LocalArtifact
-from sutro_mcp.results.rows.frames import build_frame
+from sutro_mcp.results.rows.typed_frame import build_frame
 from tests.results.support import file, outputs, parquet
 
 
