@@ -51,7 +51,7 @@ def make_export(
                 table,
                 artifact,
                 channel,
-                original=original,
+                original,
                 output_column=request.output_column,
                 unpack_json=request.unpack_json,
                 step=step,
