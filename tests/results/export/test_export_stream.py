@@ -28,10 +28,6 @@ from tests.results.support import file, objects, outputs, parquet
 
 pq: Any = importlib.import_module("pyarrow.parquet")
 
-in_one_folder = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
 # Each of these kinds together has one common type. polars draws lots between two of them for booleans,
 # integers and fractions, as it does for the order of fields in nested objects: here that is always the same.
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
@@ -93,7 +89,7 @@ def tables(draw: st.DrawFn) -> pl.DataFrame:
     return pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String), **{n: columns[n]() for n in chosen}})
 
 
-@settings(in_one_folder, max_examples=30)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=tables(), step=st.integers(1, 8))
 @example(table=pl.DataFrame({"outputs": ['{"a": 1}', '{"a": 1.5, "b": {"x": [true]}}', "null"]}), step=1)
 def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(
