@@ -64,7 +64,7 @@ class SutroClient(ApiClient):
             local = LocalArtifact(path=str(artifact.path), format=artifact.format, spec=spec)
 
             def read() -> "pl.DataFrame | pd.DataFrame":
-                from sutro_mcp.results.rows.frames import build_frame
+                from sutro_mcp.results.rows.typed_frame import build_frame
 
                 return build_frame(
                     local,

@@ -14,9 +14,8 @@ import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import ExportReport, ExportRequest, LocalArtifact
-from sutro_mcp.results.rows.frames import DifferentHeightError
 from sutro_mcp.results.rows.reader import open_rows
-from sutro_mcp.results.rows.typed_frame import STEP, StreamedFrame
+from sutro_mcp.results.rows.typed_frame import DifferentHeightError, TypedFrame
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, shorten, visible
 
@@ -29,9 +28,13 @@ _MAX_NAME = 100
 
 
 def make_export(
-    artifact: LocalArtifact, request: ExportRequest, channel: Channel | None = None, *, step: int = STEP
+    artifact: LocalArtifact,
+    request: ExportRequest,
+    channel: Channel | None = None,
+    *,
+    step: int | None = None,
 ) -> ExportReport:
-    """Write the file, at most `step` rows at a time.
+    """Write the file, `step` rows at a time.
 
     Raises InvalidArgumentError, UnexpectedReplyError (the artifact) or SettingsError.
     """
@@ -44,11 +47,11 @@ def make_export(
         original = _original(folder, request.join_with) if request.join_with else None
         with _in_words_of_the_tool(request):
             table = stack.enter_context(open_rows(artifact, request.output_column, channel))
-            frame = StreamedFrame(
+            frame = TypedFrame(
                 table,
                 artifact,
                 channel,
-                original=original,
+                original,
                 output_column=request.output_column,
                 unpack_json=request.unpack_json,
                 step=step,

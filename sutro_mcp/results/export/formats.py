@@ -15,7 +15,7 @@ from polars.io.plugins import register_io_source
 
 from sutro_mcp.results.request_models import ExportFormat
 from sutro_mcp.results.rows.json_values import compact
-from sutro_mcp.results.rows.typed_frame import StreamedFrame
+from sutro_mcp.results.rows.typed_frame import TypedFrame
 from sutro_mcp.untrusted import quote
 
 _MAX_NAMES = 5
@@ -26,7 +26,7 @@ _GROUP_BYTES = 16 * 1024 * 1024
 class Written:
     """A frame as one format holds it, and what was seen while it was written."""
 
-    def __init__(self, frame: StreamedFrame, form: ExportFormat) -> None:
+    def __init__(self, frame: TypedFrame, form: ExportFormat) -> None:
         self._frame = frame
         self._form: ExportFormat = form
         needs_text = _UNFIT[form]

@@ -24,8 +24,7 @@ def arrangement(columns: Sequence[str], ref: LocalArtifact, output_column: str) 
             "Choose another output_column",
         )
     wanted = ref.spec.optional_columns
-    diagnostics = {"confidence_score", *(name for name, asked in wanted.items() if asked)}
-    carried = [c for c in columns if c != outputs and c not in diagnostics]
+    carried = [c for c in columns if c != outputs and c not in diagnostics(ref)]
     order = [
         *(["inputs"] if wanted["inputs"] else []),
         *carried,
@@ -35,6 +34,11 @@ def arrangement(columns: Sequence[str], ref: LocalArtifact, output_column: str) 
     ]
     stored = {output_column: outputs, **{c: c for c in columns if c != outputs}}
     return {name: stored[name] for name in order if name in stored}
+
+
+def diagnostics(ref: LocalArtifact) -> set[str]:
+    """The columns that Sutro adds beside the outputs. All others came from the input."""
+    return {"confidence_score", *(name for name, asked in ref.spec.optional_columns.items() if asked)}
 
 
 def _find_outputs(columns: Sequence[str], ref: LocalArtifact) -> str:

@@ -1,27 +1,32 @@
-"""The frame that `frames.build_frame` gives, a few thousand rows at a time and however many there are.
+"""Results as a typed frame, by the rules of the official SDK (0.1.67, `get_job_results`).
 
-What a column becomes rests on all its values. So rows are read twice: first as many as it takes to tell the
-types, then all.
+Library callers get it whole, exports a few thousand rows at a time. What a column becomes rests on all its
+values. So rows are read twice: first as many as it takes to tell the types, then all. Unlike a page, a frame
+unpacks JSON only if every row that is not null holds an object, and refuses name conflicts.
 """
 
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from sutro_mcp.errors import counted
+from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results.parquet import UnsupportedError
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.worker.protocol import Channel
+from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote
 
-from .frames import as_json_type, carried_names, check_fields, check_join, json_dtype
+from .artifact_frame import read_artifact
+from .columns import diagnostics
 from .json_values import parse_object
-from .reader import Rows
+from .reader import FrameRows, Rows
 
-STEP = 16_384
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STEP = 16_384
 _STEP_BYTES = 8 * 1024 * 1024
 # Levels of objects and lists. The time that polars takes grows with their cube, and is spent on every part.
 _MAX_DEPTH = 100
@@ -38,7 +43,65 @@ _EXAMPLES: dict[Any, Any] = {
 }
 
 
-class StreamedFrame:
+class DifferentHeightError(InvalidArgumentError):
+    """The frame to which the results are to be added has another number of rows."""
+
+
+def build_frame(
+    ref: LocalArtifact,
+    *,
+    with_original_df: "pl.DataFrame | pd.DataFrame | None",
+    output_column: str,
+    unpack_json: bool,
+) -> "pl.DataFrame | pd.DataFrame":
+    """The artifact as a frame: joined to `with_original_df` by position, in that frame's own kind.
+
+    Raises InvalidArgumentError on name conflicts or unequal row counts, and UnexpectedReplyError when the
+    artifact cannot be read.
+    """
+    rows = FrameRows(read_artifact(ref, output_column))
+    original = None if with_original_df is None else _as_polars(with_original_df)
+    frame = TypedFrame(
+        rows,
+        ref,
+        NullChannel(),
+        original,
+        output_column=output_column,
+        unpack_json=unpack_json,
+        step=rows.height,
+        max_depth=None,
+    )
+    results = next(frame.results(), pl.DataFrame(schema=frame.added))
+    if original is None or with_original_df is None:
+        return results
+    if isinstance(with_original_df, pl.DataFrame):
+        return original.hstack(results)
+    combined = with_original_df.copy()
+    for name, values in results.to_pandas().items():
+        combined[name] = values.array
+    return combined
+
+
+def _as_polars(frame: "pl.DataFrame | pd.DataFrame") -> pl.DataFrame:
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    doing = "add the results to with_original_df"
+    # A caller with a pandas frame has imported pandas; without one it is not needed.
+    pandas: Any = sys.modules.get("pandas")
+    if pandas is None or not isinstance(frame, pandas.DataFrame):
+        happened = f"it is a {type(frame).__name__}, not a polars or pandas DataFrame"
+        raise InvalidArgumentError(doing, happened, "Pass a DataFrame")
+    try:
+        return cast("pl.DataFrame", cast("Any", pl.from_pandas)(frame))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InvalidArgumentError(
+            doing,
+            "polars cannot hold it: a column has values of several types, or two columns have one name",
+            "Give each column one type and a name of its own, or add the results yourself",
+        ) from error
+
+
+class TypedFrame:
     """A frame of known types, whose rows are read as they are asked for."""
 
     def __init__(
@@ -46,96 +109,120 @@ class StreamedFrame:
         table: Rows,
         ref: LocalArtifact,
         channel: Channel,
+        original: pl.DataFrame | None,
         *,
-        original: pl.DataFrame | None = None,
-        output_column: str = "inference_result",
-        unpack_json: bool = True,
-        step: int = STEP,
+        output_column: str,
+        unpack_json: bool,
+        step: int | None = None,
+        max_depth: int | None = _MAX_DEPTH,
     ) -> None:
-        """Read what tells the types; `step` is how many rows are looked at together, at most.
+        """Read what tells the types, `step` rows at a time; outputs that nest beyond `max_depth` stay text.
 
         Raises InvalidArgumentError as `build_frame` does, and UnexpectedReplyError for a damaged artifact.
         """
         self._table = table
         self._channel = channel
         self._original = pl.DataFrame() if original is None else original
-        self._step = max(min(step, int(_STEP_BYTES * table.height / max(table.size(table.names), 1))), 1)
-        self._told = 0
         self._output_column = output_column
-        self._fields: pl.Struct | None = None
+        self._step = step or max(
+            min(_STEP, int(_STEP_BYTES * table.height / max(table.size(table.names), 1))), 1
+        )
+        self._told = 0
+        self._fields: dict[str, pl.DataType] = {}
         self.height = table.height
         self.not_unpacked: str | None = None
 
-        names = list(table.names)
-        types = {name: self._settled(name) for name in names}
-        if unpack_json and isinstance(types[output_column], pl.String | pl.Null):
-            self._unpack(types)
-        fields = {} if self._fields is None else _types(self._fields)
-        kept = [name for name in names if name != output_column or not fields]
+        kept = {name: self._json_type(name) for name in table.names}
+        if unpack_json and isinstance(kept[output_column], pl.String | pl.Null):
+            self._unpack(kept, JsonTypes(max_depth))
+        if self._fields:
+            del kept[output_column]
         if original is not None:
-            carried = carried_names(names, ref, output_column)
-            check_join(
-                original,
-                [*kept, *fields],
-                self.height,
-                carried,
-                lambda name: self._is_same(name, types[name]),
-            )
-        self._kept = {name: types[name] for name in kept if name not in self._original.columns}
-        self.schema: dict[str, pl.DataType] = {**self._original.schema, **self._kept, **fields}
+            self._check_join(kept, {output_column, *diagnostics(ref)})
+        self._kept = {name: dtype for name, dtype in kept.items() if name not in self._original.columns}
+        # The columns of the artifact that are read again; outputs with fields are the last.
+        self._names = [*self._kept, *([output_column] if self._fields else [])]
+        self.added = {**self._kept, **self._fields}
+        self.schema: dict[str, pl.DataType] = {**self._original.schema, **self.added}
 
     @property
     def row_size(self) -> float:
         """About how many bytes a row takes in memory."""
-        size = self._original.estimated_size() + self._table.size(self._read_names())
+        size = self._original.estimated_size() + self._table.size(self._names)
         return size / max(self.height, 1)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """All rows in order, in frames of `schema`."""
+        done = 0
+        for results in self.results():
+            original = self._original.slice(done, results.height)
+            yield original.hstack(results) if original.width else results
+            done += results.height
+
+    def results(self) -> Iterator[pl.DataFrame]:
+        """The columns that are `added` to the original, of all rows in order."""
         base, done = self._told, 0
-        for part in self._aligned(self._read_names()):
-            count = len(part[0])
-            columns = {column.name: column for column in self._original.slice(done, count).iter_columns()}
-            for (name, dtype), column in zip(self._kept.items(), part, strict=False):
-                columns[name] = column.cast(dtype).alias(name)
-            if self._fields is not None:
-                decoded = _texts(part[-1]).str.json_decode(self._fields)
+        for part in self._aligned(self._names):
+            typed = zip(self._kept.items(), part, strict=False)
+            columns = {name: column.cast(dtype).alias(name) for (name, dtype), column in typed}
+            if self._fields:
+                decoded = _texts(part[-1]).str.json_decode(pl.Struct(self._fields))
                 columns |= {field.name: field for field in decoded.struct.unnest().iter_columns()}
             yield pl.DataFrame(columns)
-            done += count
+            done += len(part[0])
             self._tell(base + done * (self.height - base) // self.height)
 
-    def _read_names(self) -> list[str]:
-        """The columns of the artifact that hold what the frame does; outputs with fields are the last."""
-        return [*self._kept, *([] if self._fields is None else [self._output_column])]
+    def _json_type(self, name: str) -> pl.DataType:
+        """The type that a JSON reply has for a whole column, from as few of its values as tell it.
 
-    def _settled(self, name: str) -> pl.DataType:
-        """The type of `frames.as_json_type` for a whole column, from as few of its values as tell it."""
-        wanted: pl.DataType = pl.Null()
+        Without a value it is Null. Integers that do not fit into 64 bits keep their type.
+        """
+        dtype: pl.DataType = pl.Null()
         for _, values in self._read(name):
-            found = as_json_type(values).dtype
-            if found == pl.Null:
-                continue
-            if found != json_dtype(values.dtype):
-                return values.dtype
-            wanted = found
-            if not _may_not_fit(values.dtype):
-                break
-        return wanted
+            if values.null_count() < len(values):
+                dtype = _json_dtype(values.dtype)
+                try:
+                    values.cast(dtype)
+                except pl.exceptions.InvalidOperationError:
+                    return values.dtype
+                if not _may_not_fit(values.dtype):
+                    break
+        return dtype
 
-    def _unpack(self, types: dict[str, pl.DataType]) -> None:
+    def _unpack(self, types: dict[str, pl.DataType], objects: "JsonTypes") -> None:
         """Find the fields of the outputs, or say why they have none."""
-        objects = JsonTypes()
         if types[self._output_column] != pl.Null:
             for first_row, values in self._read(self._output_column):
                 objects.add(first_row, _texts(values))
-        if objects.fields is not None:
-            check_fields(_types(objects.fields), [*types, *self._original.columns])
-            if objects.fields.fields:
-                self._fields = objects.fields
-                return
-        name = quote(self._output_column, 60)
-        self.not_unpacked = f"Not unpacked: {name} holds the outputs as text, because {objects.problem}."
+        self._fields = objects.fields
+        conflicts = self._fields.keys() & {*types, *self._original.columns}
+        if conflicts:
+            raise InvalidArgumentError(
+                "unpack the JSON outputs into columns",
+                f"these names are taken by other columns: {', '.join(sorted(conflicts))}",
+                "Pass unpack_json=False to keep the outputs as text",
+            )
+        if not self._fields:
+            name = quote(self._output_column, 60)
+            self.not_unpacked = f"Not unpacked: {name} holds the outputs as text, because {objects.problem}."
+
+    def _check_join(self, types: dict[str, pl.DataType], own: set[str]) -> None:
+        """Whether the results can be added: a column that both have is not the job's `own`, and the same."""
+        doing = "add the results to with_original_df"
+        if self._original.height != self.height:
+            raise DifferentHeightError(
+                doing,
+                f"it has {self._original.height:,} rows and the results have {self.height:,}",
+                "Pass the frame that the job was submitted with",
+            )
+        shared = types.keys() & set(self._original.columns)
+        conflicts = [name for name in shared if name in own or not self._is_same(name, types[name])]
+        if conflicts:
+            raise InvalidArgumentError(
+                doing,
+                f"both have columns named {', '.join(sorted(conflicts))}",
+                "Rename them in the frame, or choose another output_column",
+            )
 
     def _is_same(self, name: str, dtype: pl.DataType) -> bool:
         column = self._original.get_column(name)
@@ -147,13 +234,11 @@ class StreamedFrame:
     def _read(self, name: str) -> Iterator[tuple[int, pl.Series]]:
         """The first reading: number of the first row and values, at most `step` of them."""
         done = 0
-        for column in self._batches(name):
-            for start in range(0, len(column), self._step):
-                values = column.slice(start, self._step)
-                yield done, values
-                done += len(values)
-                # The second reading is the other half of the work.
-                self._tell(done // 2)
+        for (values,) in self._aligned([name]):
+            yield done, values
+            done += len(values)
+            # The second reading is the other half of the work.
+            self._tell(done // 2)
 
     def _aligned(self, names: Sequence[str]) -> Iterator[list[pl.Series]]:
         """The same rows of all these columns, each of which comes in batches of its own length."""
@@ -195,7 +280,8 @@ class JsonTypes:
     integers and fractions in one field, and to the order of fields in nested objects), so does this.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_depth: int | None) -> None:
+        self._max_depth = max_depth
         self._fields: pl.Struct | None = None
         self._is_sound = True
         self._holds_objects = False
@@ -203,9 +289,9 @@ class JsonTypes:
         self._first_other = sys.maxsize
 
     @property
-    def fields(self) -> pl.Struct | None:
-        """The type of the objects, if every text that is not null holds one and their types agree."""
-        return self._fields if self._is_sound else None
+    def fields(self) -> dict[str, pl.DataType]:
+        """The fields of the objects, if every text that is not null holds one and their types agree."""
+        return {} if self._fields is None or not self._is_sound else _types(self._fields)
 
     @property
     def problem(self) -> str:
@@ -238,7 +324,7 @@ class JsonTypes:
             )
         except pl.exceptions.PolarsError:
             return False
-        if _is_deeper(found.dtype, _MAX_DEPTH):
+        if self._max_depth is not None and _is_deeper(found.dtype, self._max_depth):
             return False
         if isinstance(found.dtype, pl.Struct):
             self._fields = found.dtype
@@ -255,6 +341,17 @@ def _types(fields: pl.Struct) -> dict[str, pl.DataType]:
     return {field.name: cast("pl.DataType", field.dtype) for field in fields.fields}
 
 
+def _json_dtype(dtype: pl.DataType) -> pl.DataType:
+    """The type that a JSON reply has for `dtype`."""
+    if dtype.is_integer():
+        return pl.Int64()
+    if dtype == pl.Float32:
+        return pl.Float64()
+    if isinstance(dtype, pl.List | pl.Array):
+        return pl.List(_json_dtype(cast("pl.DataType", dtype.inner)))
+    return pl.String() if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
+
+
 def _may_not_fit(dtype: pl.DataType) -> bool:
     if isinstance(dtype, pl.List | pl.Array):
         return _may_not_fit(cast("pl.DataType", dtype.inner))
@@ -262,11 +359,10 @@ def _may_not_fit(dtype: pl.DataType) -> bool:
 
 
 def _is_deeper(dtype: pl.DataType, levels: int) -> bool:
-    if isinstance(dtype, pl.Struct):
-        return not levels or any(_is_deeper(inner, levels - 1) for inner in _types(dtype).values())
-    if isinstance(dtype, pl.List):
-        return not levels or _is_deeper(cast("pl.DataType", dtype.inner), levels - 1)
-    return False
+    if not isinstance(dtype, pl.Struct | pl.List):
+        return False
+    inner = _types(dtype).values() if isinstance(dtype, pl.Struct) else [cast("pl.DataType", dtype.inner)]
+    return not levels or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def _example(dtype: pl.DataType) -> Any:

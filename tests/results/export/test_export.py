@@ -218,7 +218,7 @@ def test_results_are_added_to_a_file_as_the_sdk_does(
     else:
         original.write_parquet(exports / "mine.parquet")
     artifact = parquet(artifacts, {"id": [1, 2, 3], "outputs": ['{"a": 1}', '{"a": 2}', "null"]})
-    report = export(exports, artifact, form=form, join_with=f"mine.{kind}")
+    report = export(exports, artifact, form=form, join_with=f"mine.{kind}", step=2)
     expected = frame_of(artifact, with_original_df=original)
     assert expected.columns == report.columns == ["id", "label", "zip", "a"]
     assert_frame_equal(read(exports / f"a.{form}", expected.schema), expected)
@@ -286,7 +286,7 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(
     pl.DataFrame(original).write_parquet(exports / "mine.parquet")
     columns = {"id": [1, 2, 3], "\u202eid": [1, 2, 3], "outputs": ["a"] * 3, "confidence_score": [1.0] * 3}
     with pytest.raises(InvalidArgumentError) as refused:
-        export(exports, parquet(artifacts, columns), join_with="mine.parquet")
+        export(exports, parquet(artifacts, columns), join_with="mine.parquet", step=2)
     assert [word for word in words if word not in str(refused.value)] == []
     assert "\u202e" not in str(refused.value)
     assert names(exports) == {"mine.parquet"}

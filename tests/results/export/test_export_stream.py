@@ -20,17 +20,13 @@ from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results import ExportFormat, LocalArtifact
 from sutro_mcp.results.export.formats import Written
 from sutro_mcp.results.rows.reader import open_rows
-from sutro_mcp.results.rows.typed_frame import StreamedFrame
+from sutro_mcp.results.rows.typed_frame import TypedFrame
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 from tests.results.export.support import FORMATS, export, frame_of, stored
 from tests.results.parquet.synthetic import File, data_page
 from tests.results.support import file, objects, outputs, parquet
 
 pq: Any = importlib.import_module("pyarrow.parquet")
-
-in_one_folder = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 # Each of these kinds together has one common type. polars draws lots between two of them for booleans,
 # integers and fractions, as it does for the order of fields in nested objects: here that is always the same.
@@ -93,90 +89,7 @@ def tables(draw: st.DrawFn) -> pl.DataFrame:
     return pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String), **{n: columns[n]() for n in chosen}})
 
 
-def streamed(artifact: LocalArtifact, step: int, **options: Any) -> tuple[pl.DataFrame, str | None]:
-    """All parts of the frame joined, and why outputs were not unpacked."""
-    name = options.setdefault("output_column", "inference_result")
-    with open_rows(artifact, name, NullChannel()) as rows:
-        frame = StreamedFrame(rows, artifact, NullChannel(), step=step, **options)
-        parts = [pl.DataFrame(schema=frame.schema), *frame.frames()]
-        assert all(part.height <= step for part in parts)
-    return pl.concat(parts), frame.not_unpacked
-
-
-def or_refusal(make: Callable[[], Any]) -> Any:
-    """What is made, or the words with which it is refused."""
-    try:
-        return make()
-    except InvalidArgumentError as error:
-        return str(error)
-
-
-def assert_same(found: Any, expected: Any) -> None:
-    """Equal frames, values and types, or equal refusals."""
-    if isinstance(found, str) or isinstance(expected, str):
-        assert found == expected
-    else:
-        assert_frame_equal(found, expected, check_exact=True)
-
-
-@in_one_folder
-@given(table=tables(), step=st.integers(1, 8), rows_in_group=st.integers(1, 8), unpack=st.booleans())
-def test_parts_joined_are_the_whole_frame(
-    tmp_path: Path, table: pl.DataFrame, step: int, rows_in_group: int, unpack: bool
-) -> None:
-    """Values, types and the order of columns, wherever parts and row groups begin."""
-    artifact = stored(tmp_path, table, rows_in_group)
-    found = or_refusal(lambda: streamed(artifact, step, unpack_json=unpack)[0])
-    assert_same(found, or_refusal(lambda: frame_of(artifact, unpack_json=unpack)))
-
-
-@in_one_folder
-@given(texts=json_texts(), step=st.integers(1, 8))
-def test_the_reason_for_text_is_true_of_all_rows(tmp_path: Path, texts: list[str | None], step: int) -> None:
-    """The rows that hold no object are counted over all parts, and the first of them is the first."""
-    artifact = stored(tmp_path, pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String)}), 5)
-    frame, why = streamed(artifact, step)
-    assert (why is None) == ("inference_result" not in frame.columns)
-    filled = [(row, text) for row, text in enumerate(texts) if text is not None and text.strip() != "null"]
-    others = [row for row, text in filled if not is_object(text)]
-    if len(others) == len(filled):
-        assert why is not None
-        assert why.endswith("because no row holds a JSON object.")
-    elif others:
-        assert why is not None
-        hold = "1 row holds" if len(others) == 1 else f"{len(others)} rows hold"
-        assert f"{hold} no JSON object, the first of them row {others[0]} " in why
-
-
-def is_object(text: str) -> bool:
-    """Whether it is the JSON text of an object."""
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
-
-
-@in_one_folder
-@given(
-    table=tables(),
-    step=st.integers(1, 8),
-    changed=st.integers(0, 20),
-    kind=st.sampled_from([pl.UInt64, pl.Int64, pl.String]),
-)
-def test_joined_parts_are_the_joined_frame(
-    tmp_path: Path, table: pl.DataFrame, step: int, changed: int, kind: Any
-) -> None:
-    """Also where a carried id is another one in one late row, or of another type: that is refused alike."""
-    ids = list(range(table.height))
-    artifact = stored(tmp_path, table.with_columns(pl.Series("id", ids, dtype=pl.UInt64)), 3)
-    original = pl.DataFrame(
-        {"id": pl.Series([9 if row == changed else row for row in ids]).cast(kind), "mine": ids}
-    )
-    found = or_refusal(lambda: streamed(artifact, step, original=original)[0])
-    assert_same(found, or_refusal(lambda: frame_of(artifact, with_original_df=original)))
-
-
-@settings(in_one_folder, max_examples=30)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=tables(), step=st.integers(1, 8))
 @example(table=pl.DataFrame({"outputs": ['{"a": 1}', '{"a": 1.5, "b": {"x": [true]}}', "null"]}), step=1)
 def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(
@@ -187,6 +100,8 @@ def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(
     try:
         frame = frame_of(artifact)
     except InvalidArgumentError:
+        with pytest.raises(InvalidArgumentError):
+            export(tmp_path, artifact, step=step)
         return
     for form in FORMATS:
         report = export(tmp_path, artifact, form=form, overwrite=True)
@@ -210,66 +125,48 @@ def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(
 def test_outputs_that_nest_too_deeply_stay_text(tmp_path: Path, head: str, tail: str) -> None:
     """Polars would take hours for them; nothing of them is lost."""
     levels = 100 // len(tail)
-    texts = ["{}", head * levels + "1" + tail * levels]
-    assert streamed(outputs(tmp_path, *texts), 1)[0].columns == ["a"]
+    texts = ["null", head * levels + "1" + tail * levels]
+    assert export(tmp_path, outputs(tmp_path, *texts), step=1).columns == ["a"]
     texts.append(head * levels + "[1]" + tail * levels)
-    frame, why = streamed(outputs(tmp_path, *texts), 1)
-    assert frame["inference_result"].to_list() == texts
-    assert why is not None
-    assert "nest too deeply" in why
+    report = export(tmp_path, outputs(tmp_path, *texts), step=1, overwrite=True)
+    assert "nest too deeply" in report.remarks[0]
+    assert pl.read_parquet(tmp_path / "a.parquet")["inference_result"].to_list() == texts
 
 
 def test_a_name_like_a_pattern_is_a_name(tmp_path: Path) -> None:
     """In polars `^…$` stands for all names that match, and none does here."""
     artifact = parquet(tmp_path, {"^b+$": ['{"a": 1}', '{"a": 2}']})
-    assert streamed(artifact, 1)[0].to_dict(as_series=False) == {"a": [1, 2]}
+    export(tmp_path, artifact, step=1)
+    assert pl.read_parquet(tmp_path / "a.parquet").to_dict(as_series=False) == {"a": [1, 2]}
 
 
-def test_results_that_came_as_json_are_exported_alike(tmp_path: Path) -> None:
-    """They are in memory, and cut all the same."""
-    columns = {"outputs": ['{"a": 1}', None, '{"a": 0.5}'], "id": [1, 2, None]}
-    artifact = file(tmp_path, json.dumps(columns), "json")
-    assert_frame_equal(streamed(artifact, 1)[0], frame_of(artifact))
-
-
-def test_rows_that_cannot_be_had_in_parts_any_more_come_from_the_frame_of(tmp_path: Path) -> None:
+def test_rows_that_cannot_be_had_in_parts_any_more_come_from_the_whole(tmp_path: Path) -> None:
     """Half way through a column there is a page that only a full reader reads; no row is lost or doubled."""
     smallest = {5: (12, b"\x18" + b"\x80\x80\x80\x01" + bytes(2 << 20) + b"\x00")}
     pages = [data_page(262_144), data_page(10), data_page(10, inner=smallest)]
     artifact = file(tmp_path, File(rows=262_164, pages=pages).data())
-    frame, _ = streamed(artifact, 100_000)
-    assert_frame_equal(frame, frame_of(artifact))
+    export(tmp_path, artifact, step=100_000)
+    assert_frame_equal(pl.read_parquet(tmp_path / "a.parquet"), frame_of(artifact))
 
 
-def test_what_is_written_has_the_types_that_polars_was_told(tmp_path: Path) -> None:
-    """It believes them. What is seen on the way is said afterwards."""
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_written_has_the_types_that_polars_was_told(tmp_path: Path, form: ExportFormat) -> None:
+    """It believes them."""
     table = pl.DataFrame(
         {
             "outputs": ['{"a": [1], "e": {}}', '{"a": null, "e": null}', None],
-            "bytes": [b"x", None, b""],
             "blobs": [[b"x"], [None], None],
             "record": [{"b": b"x", "l": [b"y"]}, None, {"b": None, "l": None}],
             "taken": [datetime.timedelta(seconds=90), None, None],
-            "confidence_score": [0.5, float("nan"), None],
         }
     )
     artifact = parquet(tmp_path, table)
-    losses: dict[str, list[str]] = {}
-    for form in FORMATS:
-        with open_rows(artifact, "inference_result", NullChannel()) as rows:
-            written = Written(StreamedFrame(rows, artifact, NullChannel(), step=1), form)
-            assert {frame.schema == pl.Schema(written.schema) for frame in written.frames()} == {True}
-            losses[form] = [loss.removeprefix("Lists, objects and bytes are ") for loss in written.losses()]
-    assert losses == snapshot(
-        {
-            "parquet": ['written as text (JSON, base64) in "e".'],
-            "csv": ['written as text (JSON, base64) in "bytes", "blobs", "record", "taken", "a" and 1 more.'],
-            "jsonl": [
-                'written as text (JSON, base64) in "bytes", "blobs", "record".',
-                "NaN and infinity are written as null, as JSON has no words for them.",
-            ],
-        }
-    )
+    with open_rows(artifact, "inference_result", NullChannel()) as rows:
+        frame = TypedFrame(
+            rows, artifact, NullChannel(), None, output_column="inference_result", unpack_json=True, step=1
+        )
+        written = Written(frame, form)
+        assert {part.schema == pl.Schema(written.schema) for part in written.frames()} == {True}
 
 
 class Listening:
