@@ -62,6 +62,7 @@ METHODS: dict[str, Callable[[ApiClient, str], Awaitable[object]]] = {
     "get_job_status": lambda api, job_id: api.get_job_status(job_id),
     "cancel_job": lambda api, job_id: api.cancel_job(job_id),
     "fetch_results": lambda api, job_id: api.fetch_results(ResultsSpec(job_id), Path("never")),
+    "open_results": lambda api, job_id: api.open_results(ResultsSpec(job_id)),
     "download_job_results": lambda api, job_id: api.download_job_results(job_id, Path("never")),
     "stream_job_progress": _stream,
 }
