@@ -74,9 +74,9 @@ DEFAULT: dict[str, object] = {
     "results": ("results-url", "parquet"),
     "auth": AuthReply(authenticated=True, endpoint="auth/check"),
 }
-GET = {"results": ("get-results", "parquet")}
-POST = {"results": ("post-results", "json")}
-OLD_AUTH = {"auth": AuthReply(authenticated=True, endpoint="try-authentication")}
+GET: dict[str, object] = {"results": ("get-results", "parquet")}
+POST: dict[str, object] = {"results": ("post-results", "json")}
+OLD_AUTH: dict[str, object] = {"auth": AuthReply(authenticated=True, endpoint="try-authentication")}
 
 SIDES: dict[str, tuple[ApiVariant, dict[str, object]]] = {
     "default": (ApiVariant(), {}),

@@ -51,23 +51,13 @@ async def test_each_kind_of_update_is_read() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b"",
-        b"   ",
-        b"{",
-        b"[]",
-        b"null",
-        b"\xff\xfe",
-        b"{}",
+        *(b"", b"   ", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b"<html>"),
         b'{"update_type": "later"}',
         b'{"update_type": ["progress"], "result": 1}',
-        progress("three"),
-        progress(-1),
-        progress(2.5),
-        progress(None),
+        *(progress(rows) for rows in ("three", -1, 2.5, None)),
         b'{"update_type": "tokens", "result": 5}',
         b'{"update_type": "progress", "result": NaN}',
         b"x" * (LINE_CAP + 1),
-        b"<html>",
     ],
     ids=lambda line: line[:40].decode("latin-1"),
 )
@@ -92,9 +82,8 @@ async def test_however_the_stream_is_cut_into_chunks_the_events_are_the_same(
 async def test_an_endless_line_is_dropped_without_being_held(size: int) -> None:
     """And what is behind it is read."""
     chunks = [b"x" * size] * (LINE_CAP * 3 // size + 1)
-    assert [
-        event.rows_done for event in await read(*chunks, b"\n" + progress(7) + b"\n", b"y" * size * 99)
-    ] == [7]
+    found = await read(*chunks, b"\n" + progress(7) + b"\n", b"y" * size * 99)
+    assert found == [JobProgress(kind="progress", rows_done=7)]
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,10 @@ async def test_the_signed_link_is_the_first_route(tmp_path: Path) -> None:
     transport = deployment()
     seen: list[tuple[int, int | None]] = []
     artifact = await fetched(
-        transport, tmp_path / "cache" / "new", lambda *of: seen.append(of), include_inputs=True
+        transport,
+        tmp_path / "cache" / "new",
+        lambda done, total: seen.append((done, total)),
+        include_inputs=True,
     )
     path, size = artifact.path, len(PARQUET)
     assert artifact == DownloadedFile(path, "parquet", size, '"v1"', "results-url")
@@ -145,7 +148,7 @@ async def test_the_third_route_is_a_post_that_only_reads(tmp_path: Path) -> None
     answers = [reply(502), reply(200, {"results": {"outputs": ["a"]}})]
     transport = deployment(results_url=absent, get_results=absent, post_results=lambda: answers.pop(0))
     seen: list[tuple[int, int | None]] = []
-    artifact = await fetched(transport, tmp_path, lambda *of: seen.append(of))
+    artifact = await fetched(transport, tmp_path, lambda done, total: seen.append((done, total)))
     assert (artifact.format, artifact.route) == ("json", "post-results")
     assert json.loads(artifact.path.read_bytes()) == {"results": {"outputs": ["a"]}}
     assert json.loads(transport.seen[-1].content) == {
