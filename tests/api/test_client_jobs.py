@@ -16,6 +16,7 @@ from sutro_mcp.errors import (
     InvalidArgumentError,
     JobNotFoundError,
     ServiceUnavailableError,
+    SutroError,
     UnexpectedReplyError,
     WrongDeploymentError,
 )
@@ -36,21 +37,15 @@ async def test_listing_everything_is_one_request_in_the_order_of_the_server() ->
     assert created == sorted(created, reverse=True)
 
 
-async def test_pages_joined_equal_the_whole_list() -> None:
-    """And no request asks for more than was said."""
-    emulator = Emulator()
+@pytest.mark.parametrize("paginated", [True, False])
+async def test_pages_joined_equal_the_whole_list(paginated: bool) -> None:
+    """No request asks for more than was said; a deployment without pages ignores `limit`, sends no cursor."""
+    emulator = Emulator(variant=ApiVariant(paginated=paginated))
     async with emulated(emulator) as api:
-        paged = [job async for job in api.iter_jobs(7)]
-        assert paged == await api.list_jobs()
-    assert {request.query.get("limit") for request in emulator.requests} == {"7", None}
-
-
-async def test_a_deployment_without_pages_lists_each_job_once() -> None:
-    """It ignores `limit` and sends no cursor."""
-    emulator = Emulator(variant=ApiVariant(paginated=False))
-    async with emulated(emulator) as api:
-        assert [job async for job in api.iter_jobs(5)] == await api.list_jobs()
-    assert len(emulator.requests) == 2
+        assert [job async for job in api.iter_jobs(7)] == await api.list_jobs()
+    limits = [request.query.get("limit") for request in emulator.requests]
+    assert set(limits) == {"7", None}
+    assert paginated or len(limits) == 2
 
 
 async def test_a_cursor_goes_back_unchanged() -> None:
@@ -210,34 +205,24 @@ AMBIGUOUS: dict[str, Callable[[], httpx.Response]] = {
 }
 
 
+LISTINGS: dict[str, tuple[Callable[[], httpx.Response], type[SutroError], str]] = {
+    "a list": (lambda: reply(200, {"jobs": []}), JobNotFoundError, "knows no such job"),
+    "404 too": (AMBIGUOUS["framework"], WrongDeploymentError, "Check SUTRO_API_URL"),
+    "no list": (lambda: reply(200, {"hello": "world"}), WrongDeploymentError, "Check SUTRO_API_URL"),
+    "503": (lambda: reply(503), ServiceUnavailableError, "failed (503)"),
+}
+
+
 @pytest.mark.parametrize("body", AMBIGUOUS)
-async def test_a_404_that_says_nothing_is_an_unknown_job_if_the_deployment_can_list_jobs(body: str) -> None:
-    """The URL is right then, so it is the job."""
-    transport = answering(AMBIGUOUS[body](), reply(200, {"jobs": []}))
+@pytest.mark.parametrize("listing", LISTINGS)
+async def test_a_404_that_says_nothing_is_settled_by_listing_jobs(body: str, listing: str) -> None:
+    """The job is unknown where the URL is right; else it is some other server, or neither is known yet."""
+    answer, kind, happened = LISTINGS[listing]
+    transport = Script(lambda request: answer() if "list-jobs" in request.url.path else AMBIGUOUS[body]())
     error = await error_of(transport)
-    assert type(error) is JobNotFoundError
-    assert "knows no such job" in str(error)
-    assert transport.targets == [f"GET /v1/jobs/{JOB}", "GET /v1/list-jobs"]
-
-
-@pytest.mark.parametrize("body", AMBIGUOUS)
-@pytest.mark.parametrize("listing", [AMBIGUOUS["framework"], lambda: reply(200, {"hello": "world"})])
-async def test_a_404_that_says_nothing_is_a_wrong_url_if_it_cannot(
-    body: str, listing: Callable[[], httpx.Response]
-) -> None:
-    """Some other server, or the wrong prefix."""
-    error = await error_of(answering(AMBIGUOUS[body](), listing()), CALLS["status"])
-    assert isinstance(error, WrongDeploymentError)
-    assert "Check SUTRO_API_URL" in str(error)
-
-
-async def test_a_404_is_not_settled_while_the_deployment_fails() -> None:
-    """Then neither is known, and waiting is right."""
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        return reply(503) if "list-jobs" in request.url.path else AMBIGUOUS["framework"]()
-
-    assert type(await error_of(Script(handler))) is ServiceUnavailableError
+    assert isinstance(error, kind)
+    assert happened in str(error)
+    assert transport.targets[:2] == [f"GET /v1/jobs/{JOB}", "GET /v1/list-jobs"]
 
 
 async def test_a_deployment_under_another_prefix_is_a_wrong_url() -> None:

@@ -47,54 +47,44 @@ def refusal(url: str | None = None, *, home: Path | None = None, **env: str) -> 
 
 
 FILE, CENTRAL = "~/.sutro/config.json", "https://api.sutro.sh"
-BROKEN = {"SUTRO_API_URL": "nonsense", "SUTRO_API_KEY_FILE": "/nowhere"}
+PAIR = {"SUTRO_API_URL": URL, "SUTRO_API_KEY": KEY}
 
-# URL and key as arguments, the variables, and what is used while the file has a pair of its own.
-SOURCES: dict[str, tuple[str | None, str | None, dict[str, str], tuple[str, str, str, str]]] = {
-    "the pair of the environment": (
-        *(None, None, {"SUTRO_API_URL": URL, "SUTRO_API_KEY": KEY}),
-        (f"{URL}/v1", KEY, "SUTRO_API_URL", "SUTRO_API_KEY"),
-    ),
+# Arguments and variables, and what is used while the file has a pair of its own.
+SOURCES: dict[str, tuple[dict[str, str], tuple[str, str, str, str]]] = {
+    "the pair of the environment": (PAIR, (f"{URL}/v1", KEY, "SUTRO_API_URL", "SUTRO_API_KEY")),
     "a key of the environment never with the URL of the file": (
-        *(None, None, {"SUTRO_API_KEY": KEY}),
+        {"SUTRO_API_KEY": KEY},
         (CENTRAL, KEY, "default", "SUTRO_API_KEY"),
     ),
-    "the pair of the file, after `sutro login`": (None, None, {}, (f"{FILE_URL}/v1", FILE_KEY, FILE, FILE)),
+    "the pair of the file, after `sutro login`": ({}, (f"{FILE_URL}/v1", FILE_KEY, FILE, FILE)),
     "an explicit pair, whatever else is broken": (
-        URL,
-        KEY,
-        BROKEN,
+        {"url": URL, "key": KEY, "SUTRO_API_URL": "nonsense", "SUTRO_API_KEY_FILE": "/nowhere"},
         (f"{URL}/v1", KEY, "argument", "argument"),
     ),
     "an explicit key with the URL of the environment": (
-        *(None, KEY, {"SUTRO_API_URL": URL}),
+        {"key": KEY, "SUTRO_API_URL": URL},
         (f"{URL}/v1", KEY, "SUTRO_API_URL", "argument"),
     ),
-    "an explicit key never with the URL of the file": (None, KEY, {}, (CENTRAL, KEY, "default", "argument")),
-    "an explicit URL that is the file's": (
-        *(f"{FILE_URL}/v1/", None, {}),
-        (f"{FILE_URL}/v1", FILE_KEY, "argument", FILE),
-    ),
-    "an explicit URL that is the environment's": (
-        *(URL, None, {"SUTRO_API_URL": URL, "SUTRO_API_KEY": KEY}),
-        (f"{URL}/v1", KEY, "argument", "SUTRO_API_KEY"),
-    ),
-    "an explicit URL that is the default": (
-        *(f"{CENTRAL}/v1", None, {"SUTRO_API_KEY": KEY}),
+    "an explicit key never with the URL of the file": ({"key": KEY}, (CENTRAL, KEY, "default", "argument")),
+    "the URL of the file": ({"url": f"{FILE_URL}/v1/"}, (f"{FILE_URL}/v1", FILE_KEY, "argument", FILE)),
+    "the URL of the environment": ({"url": URL, **PAIR}, (f"{URL}/v1", KEY, "argument", "SUTRO_API_KEY")),
+    "the default URL": (
+        {"url": f"{CENTRAL}/v1", "SUTRO_API_KEY": KEY},
         (CENTRAL, KEY, "argument", "SUTRO_API_KEY"),
     ),
     "the plain variable before the secret file": (
-        *(None, None, {"SUTRO_API_KEY": KEY, "SUTRO_API_KEY_FILE": "/nowhere"}),
+        {"SUTRO_API_KEY": KEY, "SUTRO_API_KEY_FILE": "/nowhere"},
         (CENTRAL, KEY, "default", "SUTRO_API_KEY"),
     ),
 }
 
 
-@pytest.mark.parametrize("case", SOURCES)
-def test_url_and_key_are_a_pair_that_was_meant_to_be_one(home: Path, case: str) -> None:
+@pytest.mark.parametrize(("given", "expected"), SOURCES.values(), ids=SOURCES.keys())
+def test_url_and_key_are_a_pair_that_was_meant_to_be_one(
+    home: Path, given: dict[str, str], expected: tuple[str, str, str, str]
+) -> None:
     """A key belongs to one deployment; the file may be stale, and normalised URLs decide."""
-    url, key, env, expected = SOURCES[case]
-    assert found(url, key, home=home, **env) == expected
+    assert found(home=home, **given) == expected
 
 
 def test_a_url_alone_in_the_environment_is_refused_although_the_file_has_a_key(home: Path) -> None:
@@ -207,40 +197,36 @@ def test_files_of_windows_editors_are_read(tmp_path: Path, encoding: str) -> Non
     assert found(SUTRO_API_KEY_FILE=str(secret))[1] == KEY
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602], ids=oct)
-def test_a_file_that_others_can_use_is_warned_of_once(
-    home: Path, mode: int, caplog: pytest.LogCaptureFixture
+OTHERS = "can be read or written by other users: remove their rights (chmod 600)"
+
+
+@pytest.mark.parametrize(
+    ("mode", "warning"),
+    [
+        *((mode, OTHERS) for mode in (0o640, 0o604, 0o620, 0o602)),
+        (0o600, None),
+        (None, "belongs to another user: make your own"),
+    ],
+)
+def test_a_file_that_others_can_use_or_own_is_warned_of_once(
+    home: Path,
+    mode: int | None,
+    warning: str | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its mode is its owner's business."""
+    """Its mode is its owner's business; its owner can change where the key is sent."""
     path = home / ".sutro" / "config.json"
-    path.chmod(mode)
+    path.chmod(mode or 0o600)
+    if mode is None and os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    elif mode is None:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
     for _ in range(2):
         assert found(home=home)[1] == FILE_KEY
-    assert caplog.messages == [
-        f"{path} holds an API key and can be read or written by other users: remove their rights (chmod 600)"
-    ]
-    assert stat.S_IMODE(path.stat().st_mode) == mode
-
-
-def test_a_file_of_another_user_is_warned_of(
-    home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its owner can change where the key is sent; the administrator can do that anyway."""
-    path = home / ".sutro" / "config.json"
-    path.chmod(0o600)
-    if os.geteuid() == 0:
-        os.chown(path, 12345, -1)
-    else:
-        monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    resolve_connection(env={}, home=home)
-    assert caplog.messages == [f"{path} holds an API key and belongs to another user: make your own"]
-
-
-def test_a_private_file_is_not_warned_of(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """As the official SDK leaves it."""
-    (home / ".sutro" / "config.json").chmod(0o600)
-    resolve_connection(env={}, home=home)
-    assert caplog.messages == []
+    expected = warning and f"{path} holds an API key and {warning}"
+    assert caplog.messages == ([expected] if expected else [])
+    assert stat.S_IMODE(path.stat().st_mode) == (mode or 0o600)
 
 
 @pytest.mark.parametrize(

@@ -204,8 +204,7 @@ async def test_a_connection_is_continued_as_long_as_it_gets_on() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (unreachable, ConnectionFailedError),
-        (status(503), ServiceUnavailableError),
+        *((unreachable, ConnectionFailedError), (status(503), ServiceUnavailableError)),
         (cut(0), IncompleteReplyError),
     ],
     ids=["unreachable", "503", "no byte"],

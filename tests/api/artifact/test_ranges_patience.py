@@ -1,6 +1,6 @@
 """How long a store is waited for and a link is used, by a clock that keeps nobody waiting."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import anyio
@@ -10,19 +10,14 @@ import pytest
 from sutro_mcp.api import RemoteArtifact
 from sutro_mcp.errors import DeadlineExceededError
 from sutro_mcp.results_spec import ResultsSpec
-from tests.api.clock import BACKEND
+from tests.api.clock import QUICK
 from tests.api.wire import JOB, Script, client, reply
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, QUICK]
 
 LINK = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
 KIB = 1024
 CHUNK = bytes(64 * KIB)
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, Mapping[str, object]]:
-    return BACKEND
 
 
 class Line(httpx.AsyncByteStream):

@@ -39,6 +39,8 @@ from tests.api.wire import (
 
 pytestmark = pytest.mark.anyio
 
+Route = Callable[[], httpx.Response]
+
 LINK = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
 
 
@@ -55,11 +57,11 @@ def offer(**fields: object) -> dict[str, object]:
 
 def deployment(
     *,
-    results_url: Callable[[], httpx.Response] = lambda: reply(200, offer()),
-    get_results: Callable[[], httpx.Response] = lambda: reply(200, PARQUET),
-    post_results: Callable[[], httpx.Response] = lambda: reply(200, {"results": {"outputs": ["a"]}}),
-    get_job: Callable[[], httpx.Response] = lambda: reply(200, {"job": job()}),
-    store: Callable[[], httpx.Response] = lambda: reply(200, PARQUET, headers={"etag": '"v1"'}),
+    results_url: Route = lambda: reply(200, offer()),
+    get_results: Route = lambda: reply(200, PARQUET),
+    post_results: Route = lambda: reply(200, {"results": {"outputs": ["a"]}}),
+    get_job: Route = lambda: reply(200, {"job": job()}),
+    store: Route = lambda: reply(200, PARQUET, headers={"etag": '"v1"'}),
 ) -> Script:
     """A deployment and its store, each route made to order."""
 
@@ -82,7 +84,7 @@ def absent() -> httpx.Response:
     return reply(404, {"detail": "Not Found"})
 
 
-def refusing(status: int, detail: str = "no") -> Callable[[], httpx.Response]:
+def refusing(status: int, detail: str = "no") -> Route:
     return lambda: reply(status, {"detail": detail})
 
 
@@ -178,9 +180,7 @@ async def test_results_in_another_format_are_kept_as_they_came(
 
 
 @pytest.mark.parametrize("lacking", [absent, refusing(405), refusing(501), refusing(404, "no such endpoint")])
-async def test_a_route_that_a_deployment_lacks_is_not_tried_again(
-    tmp_path: Path, lacking: Callable[[], httpx.Response]
-) -> None:
+async def test_a_route_that_a_deployment_lacks_is_not_tried_again(tmp_path: Path, lacking: Route) -> None:
     """For as long as the client lives."""
     transport = deployment(results_url=lacking)
     async with client(transport) as api:
@@ -222,9 +222,7 @@ async def test_without_any_route_the_job_is_past_retention_or_the_deployment_has
 
 
 @pytest.mark.parametrize("says", [absent, refusing(404, "Job not found"), refusing(409), refusing(405)])
-async def test_an_unknown_job_is_an_unknown_job_whatever_the_route_says(
-    tmp_path: Path, says: Callable[[], httpx.Response]
-) -> None:
+async def test_an_unknown_job_is_an_unknown_job_whatever_the_route_says(tmp_path: Path, says: Route) -> None:
     """The job itself decides."""
     transport = deployment(results_url=says, get_job=refusing(404, "Job not found"))
     assert isinstance(await refused(transport, tmp_path), JobNotFoundError)
@@ -247,9 +245,7 @@ UNFINISHED: dict[str, tuple[dict[str, object], type[SutroError], str]] = {
 
 @pytest.mark.parametrize("status", UNFINISHED)
 @pytest.mark.parametrize("first", [refusing(409), absent, refusing(404, "Job has no results")])
-async def test_a_job_without_results_says_why(
-    tmp_path: Path, status: str, first: Callable[[], httpx.Response]
-) -> None:
+async def test_a_job_without_results_says_why(tmp_path: Path, status: str, first: Route) -> None:
     """409 or 404: the job is looked up, and no other route is used."""
     fields, kind, happened = UNFINISHED[status]
     transport = deployment(
@@ -290,85 +286,66 @@ async def test_results_that_lag_behind_success_are_being_published(tmp_path: Pat
         assert (await api.fetch_results(ResultsSpec(job_id), tmp_path)).route == route
 
 
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (refusing(400), RejectedError),
-        (refusing(401), AuthenticationError),
-        (refusing(410, "no longer supported, set SUTRO_API_URL"), WrongDeploymentError),
-        (lambda: reply(302), WrongDeploymentError),
-        (lambda: reply(200, b"<html>"), WrongDeploymentError),
-    ],
-)
-async def test_other_refusals_are_told_as_they_are(
-    tmp_path: Path, make: Callable[[], httpx.Response], kind: type[SutroError]
-) -> None:
-    """No other route is tried."""
-    transport = deployment(results_url=make)
-    assert type(await refused(transport, tmp_path)) is kind
-    assert len(transport.seen) == 1
+def offering(**fields: object) -> dict[str, Route]:
+    return {"results_url": lambda: reply(200, offer(**fields))}
 
 
-@pytest.mark.parametrize(
-    ("fields", "happened"),
-    [
-        ({"job_id": OTHER_JOB}, "answered for another job"),
-        ({"job_id": None}, "answered for another job"),
-        ({"format": "csv"}, "another format than Parquet"),
-        ({"urls": None}, "no download link"),
-        ({"urls": {"get": ""}}, "no download link"),
-        ({"urls": {"get": 7}}, "no download link"),
-        ({"urls": {"get": "http://bucket.example.com/?sig=canary"}}, "is not https on the default port"),
-        ({"urls": {"get": "https://127.0.0.1/?sig=canary"}}, "leads to a private address"),
-    ],
-    ids=repr,
-)
-async def test_an_offer_that_is_not_what_was_asked_for_is_refused(
-    tmp_path: Path, fields: dict[str, object], happened: str
-) -> None:
-    """Nothing is fetched, and the link is not shown."""
-    transport = deployment(results_url=lambda: reply(200, offer(**fields)))
+def sending(body: bytes) -> dict[str, Route]:
+    """Without a length to compare with."""
+    return {"results_url": absent, "get_results": lambda: reply(200, body, length=False)}
+
+
+OTHER_STORE: dict[str, Route] = {**offering(artifact=None), "store": lambda: reply(200, b'{"a": 1}')}
+MIGRATION = "no longer supported, set SUTRO_API_URL"
+
+# The routes, and how many requests there are before it ends.
+REFUSED: dict[str, tuple[dict[str, Route], int, type[SutroError], str]] = {
+    "400": ({"results_url": refusing(400)}, 1, RejectedError, "found the request malformed"),
+    "401": ({"results_url": refusing(401)}, 1, AuthenticationError, "refused the API key"),
+    "410": ({"results_url": refusing(410, MIGRATION)}, 1, WrongDeploymentError, "no longer serves"),
+    "302": ({"results_url": lambda: reply(302)}, 1, WrongDeploymentError, "redirects elsewhere"),
+    "page": ({"results_url": lambda: reply(200, b"<html>")}, 1, WrongDeploymentError, "a web page"),
+    "other job": (offering(job_id=OTHER_JOB), 1, UnexpectedReplyError, "answered for another job"),
+    "null job": (offering(job_id=None), 1, UnexpectedReplyError, "answered for another job"),
+    "other format": (offering(format="csv"), 1, UnexpectedReplyError, "another format than Parquet"),
+    "no URLs": (offering(urls=None), 1, UnexpectedReplyError, "no download link"),
+    "empty URL": (offering(urls={"get": ""}), 1, UnexpectedReplyError, "no download link"),
+    "junk URL": (offering(urls={"get": 7}), 1, UnexpectedReplyError, "no download link"),
+    "http": (offering(urls={"get": "http://a.example.com/?canary"}), 1, UnexpectedReplyError, "is not https"),
+    "private": (offering(urls={"get": "https://10.0.0.1/?canary"}), 1, UnexpectedReplyError, "a private"),
+    "link to JSON": (OTHER_STORE, 2, UnexpectedReplyError, "the artifact is not Parquet"),
+    "page as results": (sending(b"  <html>canary"), 3, UnexpectedReplyError, "a web page or XML document"),
+    "nothing": (sending(b""), 3, UnexpectedReplyError, "neither Parquet nor JSON"),
+    "garbage": (sending(b"\x00\x01\x02"), 3, UnexpectedReplyError, "neither Parquet nor JSON"),
+    "half Parquet": (sending(PARQUET[:-5]), 3, IncompleteReplyError, "the parquet file that came is not"),
+    "magic only": (sending(b"PAR1"), 3, IncompleteReplyError, "the parquet file that came is not"),
+    "half JSON": (sending(b'{"outputs": ["a'), 3, IncompleteReplyError, "the json file that came is not"),
+    "half a list": (sending(b'["a"}'), 3, IncompleteReplyError, "the json file that came is not"),
+    "half a ZIP": (
+        sending(b"PK\x03\x04" + b"x" * 99),
+        3,
+        IncompleteReplyError,
+        "the csv file that came is",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_is_neither_results_nor_a_link_to_them_is_told_as_it_is(tmp_path: Path, case: str) -> None:
+    """No other route is tried, nothing is kept, and neither content nor link is shown."""
+    routes, requests, kind, happened = REFUSED[case]
+    transport = deployment(**routes)
     error = await refused(transport, tmp_path)
-    assert type(error) is UnexpectedReplyError
+    assert type(error) is kind
     assert happened in str(error)
     assert "canary" not in str(error)
-    assert len(transport.seen) == 1
+    assert len(transport.seen) == requests
 
 
 async def test_an_offer_may_lack_all_that_is_not_needed(tmp_path: Path) -> None:
     """The link is enough."""
     transport = deployment(results_url=lambda: reply(200, {"urls": {"get": LINK}}))
     assert (await fetched(transport, tmp_path)).size == len(PARQUET)
-
-
-NOT_RESULTS: dict[str, tuple[bytes, type[SutroError], str]] = {
-    "page": (b"  <html>secret</html>", UnexpectedReplyError, "a web page or XML document came"),
-    "nothing": (b"", UnexpectedReplyError, "neither Parquet nor JSON"),
-    "garbage": (b"\x00\x01\x02", UnexpectedReplyError, "neither Parquet nor JSON"),
-    "half Parquet": (PARQUET[:-5], IncompleteReplyError, "the parquet file that came is not whole"),
-    "magic only": (b"PAR1", IncompleteReplyError, "the parquet file that came is not whole"),
-    "half JSON": (b'{"outputs": ["a', IncompleteReplyError, "the json file that came is not whole"),
-    "half a list": (b'["a"}', IncompleteReplyError, "the json file that came is not whole"),
-    "half a ZIP": (b"PK\x03\x04" + b"x" * 99, IncompleteReplyError, "the csv file that came is not whole"),
-}
-
-
-@pytest.mark.parametrize("case", NOT_RESULTS)
-async def test_content_that_is_not_results_is_refused_and_removed(tmp_path: Path, case: str) -> None:
-    """Even without a length to compare with."""
-    body, kind, happened = NOT_RESULTS[case]
-    transport = deployment(results_url=absent, get_results=lambda: reply(200, body, length=False))
-    error = await refused(transport, tmp_path)
-    assert type(error) is kind
-    assert happened in str(error)
-
-
-async def test_the_link_must_lead_to_parquet(tmp_path: Path) -> None:
-    """It is the only format it can have."""
-    transport = deployment(
-        results_url=lambda: reply(200, offer(artifact=None)), store=lambda: reply(200, b'{"a": 1}')
-    )
-    assert "the artifact is not Parquet" in str(await refused(transport, tmp_path))
 
 
 async def test_a_body_that_breaks_off_is_fetched_again_from_the_start(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -27,6 +27,8 @@ from sutro_mcp.errors import (
 from sutro_mcp.results_spec import ResultsSpec
 from tests.api.wire import JOB, answering, client, emulated, error_of, reply
 
+from .stores import read
+
 pytestmark = pytest.mark.anyio
 
 
@@ -37,22 +39,14 @@ def emulator() -> Iterator[Emulator]:
         yield running
 
 
-def connected(emulator: Emulator) -> ApiClient:
-    return ApiClient(Connection(f"{emulator.api_origin}/v1", ApiKey(DEMO_KEY), "argument", "argument"))
-
-
 @asynccontextmanager
 async def opened(emulator: Emulator, rows: int = 20_000) -> AsyncGenerator[RemoteArtifact]:
     """The results of a job of the emulator, opened."""
-    async with connected(emulator) as api:
+    connection = Connection(f"{emulator.api_origin}/v1", ApiKey(DEMO_KEY), "argument", "argument")
+    async with ApiClient(connection) as api:
         artifact = await api.open_results(ResultsSpec(emulator.add_job(num_rows=rows)))
         assert artifact is not None
         yield artifact
-
-
-async def read(artifact: RemoteArtifact, start: int, stop: int, etag: str | None = None) -> bytes:
-    async with aclosing(artifact.chunks(start, stop, etag)) as chunks:
-        return b"".join([chunk async for chunk in chunks])
 
 
 def at_store(emulator: Emulator) -> list[SeenRequest]:
