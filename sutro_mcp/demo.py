@@ -99,6 +99,14 @@ async def converse(client: Client, say: Say) -> None:
         include_inputs=True,
         max_cell_chars=60,
     )
+    if sys.platform == "linux":  # the only system with a sandbox for SQL
+        await talk.ask(
+            "Which folder needs a person most often?",
+            "query_job_results",
+            job_id=followed,
+            sql="SELECT folder, count(*) AS emails, round(100 * avg(needs_human::INT), 1) AS percent"
+            " FROM results GROUP BY folder ORDER BY percent DESC",
+        )
 
 
 async def _follow(talk: _Conversation, job_id: str) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -310,6 +311,33 @@ async def test_a_query_that_takes_long_goes_on_without_its_caller(
             await query()
         assert (await patiently(query)).rows == [[ROWS]]
         assert large.asked()[2] < large.size * 1.01
+
+
+async def test_what_answers_further_questions_is_made_after_the_first(
+    frame: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Beside the artifact, where the next process finds it; nothing is fetched again."""
+    texts = [
+        json.dumps({"n": n, "text": text}) for n, text in enumerate(frame.get_column("outputs")[:20_000])
+    ]
+    frame = pl.DataFrame({"outputs": texts})
+    artifact = io.BytesIO()
+    frame.write_parquet(artifact)
+    questions = ("SELECT count(n) FROM results", "SELECT count(text) FROM results")
+    async with sutro(frame, artifact.getvalue(), folder=tmp_path) as large:
+        spec = ResultsSpec(large.job)
+        for sql in questions:
+            page = await large.engine.query(large.client, spec, QueryRequest(sql=sql))
+            assert page.rows == [[20_000]]
+        with anyio.fail_after(20):
+            # Another process makes it.
+            while not [path async for path in anyio.Path(tmp_path).rglob("*.narrow")]:  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+        large.asked()
+        for sql in questions:
+            request = QueryRequest(sql=sql, limit=2)
+            assert (await large.engine.query(large.client, spec, request)).rows == [[20_000]]
+        assert large.asked() == (0, 0, 0)
 
 
 async def test_a_summary_that_nobody_waits_for_any_more_is_stopped(

@@ -36,11 +36,11 @@ _CELLS = 8_000
 _LISTED = 60
 _MAX_NAME = 80
 _MAX_LISTING = 3_000
-# How long rows that are not shown may take to count.
-_COUNT_SECONDS = 4.0
 
 _SETTINGS: dict[str, Any] = {
     "threads": "1",
+    # Eight of them read ahead by default, and a UNION is in the order in which they are done.
+    "async_threads": "0",
     "memory_limit": "256MB",
     "temp_directory": "",
     "max_temp_directory_size": "0KB",
@@ -90,6 +90,8 @@ class LoadedTables:
     more_fields: bool
     # Makes the views over short columns ones over the artifacts.
     wide: tuple[str, ...]
+    # How long rows that are not shown may take to count.
+    count_seconds: float = 4.0
 
     def close(self) -> None:
         """Give the memory back."""
@@ -207,7 +209,7 @@ def _count(
         return len(rows), True
     rows.pop()
     try:
-        with loaded.clock.limit(_COUNT_SECONDS):
+        with loaded.clock.limit(loaded.count_seconds):
             ((count,),) = cast("list[tuple[int]]", found.aggregate("count(*)").fetchall())
     except (duckdb.Error, RuntimeError) as error:
         if needs_artifact(error):
@@ -281,7 +283,8 @@ def _page(
         notes.append(f"{cut} (select fewer rows or columns)")
     if not is_counted:
         notes.append(
-            "more rows not shown, too many to count in time (limit goes up to 1,000; OFFSET skips rows)"
+            "row_count is a lower bound, there are too many to count "
+            "(limit goes up to 1,000; OFFSET skips rows)"
         )
     elif row_count > len(fitted.rows):
         left = row_count - len(fitted.rows)

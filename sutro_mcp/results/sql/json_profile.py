@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, is_envelope, unwrap
 from sutro_mcp.results.rows.json_values import compact, parse_object
 
+from .fixed_rows import FixedKind, FixedRows
 from .json_shape import Place, Shape, literal
 
 Path = tuple[str, ...]
@@ -50,7 +51,7 @@ class JsonProfile(BaseModel):
     """What a view of outputs is made from.
 
     `all_objects`: every output is null or an object that DuckDB reads as it is. `envelope`: which objects are
-    reasoning envelopes, whose content may be JSON in a string. `has_fixed`: some rows stand in `fixed`.
+    reasoning envelopes, whose content may be JSON in a string. `fixed`: how many rows stand in `fixed`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,7 +60,7 @@ class JsonProfile(BaseModel):
     more_fields: bool = False
     all_objects: bool = False
     envelope: Envelope = "none"
-    has_fixed: bool = False
+    fixed: FixedKind = "none"
 
 
 def pointer(path: Path) -> str:
@@ -85,8 +86,7 @@ def content_of(object_text: str, envelope: Envelope) -> str:
 def make_profile(connection: duckdb.DuckDBPyConnection, source: str) -> JsonProfile:
     """The profile of `source`, SQL that yields `row` and `outputs` (text).
 
-    Makes the table `fixed(row, json, content)` in the current database: of each row that DuckDB would
-    misread, the object (or null) and the object in its content (or null).
+    Makes the table `fixed` in the current database.
     """
     return _Profiling(connection, source).make()
 
@@ -123,7 +123,8 @@ class _Profiling:
     def __init__(self, connection: duckdb.DuckDBPyConnection, source: str) -> None:
         self._connection = connection
         self._source = source
-        connection.execute("CREATE OR REPLACE TABLE fixed (row BIGINT, json VARCHAR, content VARCHAR)")
+        self._fixed = FixedRows(connection)
+        self._rows: int = self._one(f"SELECT count(*) FROM ({source})")[0]
         # The rows that `parse_object` reads.
         connection.execute("CREATE OR REPLACE TEMP TABLE singled (row BIGINT)")
 
@@ -143,7 +144,7 @@ class _Profiling:
             # As many structures as rows, or nearly so.
             self._single_out(f"SELECT row FROM ({self._source})")
             outer, inner = _Settled(others=1), _Settled()
-        root, content, envelopes, fixed = self._merge(outer.groups, inner.groups)
+        root, content, envelopes = self._merge(outer.groups, inner.groups)
         for shape, settled in ((root, outer), (content, inner)):
             for place in settled.uneven:
                 shape.at(place).is_even = False
@@ -153,7 +154,7 @@ class _Profiling:
             more_fields=len(fields) > _MOST_FIELDS or root.is_crowded,
             all_objects=not outer.others and not self._count(),
             envelope=_envelope(envelopes),
-            has_fixed=fixed > 0,
+            fixed=self._fixed.finish(self._rows),
         )
 
     def _settle(self, texts: str) -> _Settled:
@@ -269,12 +270,11 @@ class _Profiling:
     def _unsingled(self) -> str:
         return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
 
-    def _merge(self, outer: list[_Group], inner: list[_Group]) -> tuple[Shape, Shape, set[bool], int]:
-        """The shapes of outputs and contents, whether objects are envelopes, how many rows are fixed."""
+    def _merge(self, outer: list[_Group], inner: list[_Group]) -> tuple[Shape, Shape, set[bool]]:
+        """The shapes of outputs and of contents, and whether objects are envelopes."""
         root, content = Shape(), Shape()
         envelopes: set[bool] = set()
-        fixed: list[tuple[int, str | None, str | None]] = []
-        count = 0
+        self._fixed.expect(self._count())
         by_structure = ((group.row, root, group.structure) for group in outer)
         inside = ((group.row, content, group.structure) for group in inner)
         one_by_one = ((row, None, (text, is_read)) for row, text, is_read in self._singled_rows())
@@ -298,29 +298,16 @@ class _Profiling:
                     content.add_value(inner_value)
             if is_read == (value is None) or (value is not None and (is_envelope(value) or _repeats(text))):
                 inner_text = compact(cast("Any", inner_value)) if isinstance(inner_value, dict) else None
-                fixed.append((row, None if value is None else compact(value), inner_text))
-                count += 1
-            if len(fixed) == _BATCH:
-                self._fix(fixed)
-        self._fix(fixed)
-        return root, content, envelopes, count
+                self._fixed.add(row, None if value is None else compact(value), inner_text)
+        return root, content, envelopes
 
     def _singled_rows(self) -> Iterator[tuple[int, str, bool]]:
         rows = self._connection.execute(
             f"SELECT row, outputs, {_IS_OBJECT.format('outputs')} FROM ({self._source}) "
-            "WHERE row IN (SELECT row FROM singled)"
+            + ("" if self._count() == self._rows else "WHERE row IN (SELECT row FROM singled)")
         )
         while batch := rows.fetchmany(_BATCH):
             yield from batch
-
-    def _fix(self, rows: list[tuple[int, str | None, str | None]]) -> None:
-        if rows:
-            # The connection itself is in the middle of an answer.
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            self._connection.cursor().execute(
-                "INSERT INTO fixed SELECT unnest(?), unnest(?), unnest(?)", columns
-            )
-            rows.clear()
 
     def _single_out(self, rows: str) -> None:
         self._connection.execute(f"INSERT INTO singled {rows}")

@@ -88,18 +88,18 @@ def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str)
     if text is None or not profile.fields:
         return rows
     found = text if profile.all_objects else as_object(text)
-    if profile.has_fixed:
-        rows = (
-            'SELECT r.*, f.json AS " fixed", f.content AS " fixed content", '
-            'f.row IS NOT NULL AS " is fixed" '
-            f"FROM ({rows}) r LEFT JOIN {fixed} f ON f.row = r.file_row_number"
-        )
+    if profile.fixed != "none":
+        join = f"POSITIONAL JOIN {fixed} f"
+        if profile.fixed == "few":
+            join = f"LEFT JOIN {fixed} f ON f.row = r.file_row_number"
+        columns = 'r.*, f.json AS " fixed", f.content AS " fixed content", f.is_fixed AS " is fixed"'
+        rows = f"SELECT {columns} FROM ({rows}) r {join}"
         found = f'CASE WHEN " is fixed" THEN " fixed" ELSE {found} END'
     rows = f'SELECT *, {found} AS " j" FROM ({rows})'
     if profile.envelope == "none":
         return rows
     content = as_object('" t"')
-    if profile.has_fixed:
+    if profile.fixed != "none":
         content = f'CASE WHEN " is fixed" THEN " fixed content" ELSE {content} END'
     texts = f'SELECT *, {content_of(quoted(" j"), profile.envelope)} AS " t" FROM ({rows})'
     return f'SELECT *, {content} AS " c" FROM ({texts})'

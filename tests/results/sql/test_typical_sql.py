@@ -227,6 +227,7 @@ def test_the_same_sql_has_the_same_answer_every_time(tables: LoadedTables) -> No
         "SELECT row, RANK() OVER (ORDER BY score DESC, row) AS r FROM results LIMIT 3",
         "SELECT row FROM results WHERE score > (SELECT AVG(score) FROM results) LIMIT 3",
         "SELECT label FROM results UNION SELECT label FROM results",
+        "SELECT label FROM results UNION SELECT CAST(n AS TEXT) FROM results",
         "SELECT label, avg(score), sum(score) FROM results GROUP BY label",
     ):
         pages = [sql_engine.run(tables, QueryRequest(sql=sql)) for _ in range(20)]

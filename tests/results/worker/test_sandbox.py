@@ -104,14 +104,24 @@ def runner() -> QueryRunner:
 
 async def run(runner: QueryRunner, table: SqlTable, sql: str) -> Page:
     """One query, in its process."""
-    with anyio.fail_after(25):
+    with anyio.fail_after(60):
         return await runner.run({"results": table}, QueryRequest(sql=sql))
+
+
+async def said_by(code: str, *arguments: str, given: bytes = b"") -> str:
+    """The output of a Python process. One without rights could not write what coverage measured."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    with anyio.fail_after(100):
+        done = await anyio.run_process(
+            [sys.executable, "-c", code, *arguments], input=given, stderr=subprocess.STDOUT, env=environment
+        )
+    return done.stdout.decode()
 
 
 async def sandboxed(ticks: int = 0) -> Path:
     """The query process, once it has no rights and has worked on the SQL for so many ticks."""
     begun: int | None = None
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while True:
             for process in children("query"):
                 with suppress(OSError):
@@ -165,11 +175,8 @@ async def test_attacks_are_harmless_when_nobody_looks(table: SqlTable, target: T
         "attacks": attacks,
         "canary": CANARY,
     }
-    with anyio.fail_after(28):
-        done = await anyio.run_process(
-            [sys.executable, "-c", UNSEEN], input=json.dumps(asked).encode(), stderr=subprocess.STDOUT
-        )
-    answers = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    done = await said_by(UNSEEN, given=json.dumps(asked).encode())
+    answers = [json.loads(line) for line in done.splitlines()]
     assert len(answers) == len(attacks)
     for template, attack, said in zip(ATTACKS, attacks, answers, strict=True):
         told = said.replace(attack, "")
@@ -299,12 +306,7 @@ async def test_nothing_can_be_opened_or_started_after_the_rights_are_gone(tmp_pa
     """Not by Python either, which can try more than SQL. As root, it has become nobody."""
     readable = tmp_path / "readable"
     readable.write_text("x")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    with anyio.fail_after(20):
-        done = await anyio.run_process(
-            [sys.executable, "-c", DENIED, str(readable)], stderr=subprocess.STDOUT, env=environment
-        )
-    assert done.stdout.decode() == "done\n"
+    assert await said_by(DENIED, str(readable)) == "done\n"
     assert readable.read_text() == "x"
 
 
