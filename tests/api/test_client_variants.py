@@ -87,10 +87,7 @@ SIDES: dict[str, tuple[ApiVariant, dict[str, object]]] = {
     "C5-cancelling-is-not-final": (ApiVariant(cancelling_reads=None), {}),
     "C6-cancel-by-get": (ApiVariant(cancel_methods="get"), {}),
     "C6-cancel-by-post": (ApiVariant(cancel_methods="post"), {}),
-    "C7-terminal-refused": (
-        ApiVariant(cancel_terminal="refuse"),
-        {"cancel SUCCEEDED": (False, "SUCCEEDED")},
-    ),
+    "C7-terminal-refused": (ApiVariant(cancel_terminal="refuse"), {"cancel SUCCEEDED": (False, "SUCCEEDED")}),
     "C7-terminal-flipped": (ApiVariant(cancel_terminal="flip"), {"cancel SUCCEEDED": (True, "CANCELLING")}),
     "C8-missing-in-body": (ApiVariant(cancel_missing="body"), {"cancel missing": "not accepted"}),
     "C9-error-in-message": (ApiVariant(error_key="message"), {}),

@@ -302,11 +302,7 @@ def test_a_docker_secret_is_stripped_and_counts_as_the_key_variable(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [
-        (None, "No such file or directory"),
-        (b"x" * 10_241, "it is too large"),
-        (b"\xff", "it is not text"),
-    ],
+    [(None, "No such file or directory"), (b"x" * 10_241, "it is too large"), (b"\xff", "it is not text")],
     ids=["missing", "large", "binary"],
 )
 def test_an_unusable_secret_names_its_variable(tmp_path: Path, content: bytes | None, why: str) -> None:

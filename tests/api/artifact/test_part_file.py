@@ -72,15 +72,6 @@ async def test_what_cannot_be_continued_is_fetched_from_zero(tmp_path: Path, ans
     assert asked(transport) == [(f"bytes=1000-{SIZE - 1}", '"v1"'), (None, None)]
 
 
-async def test_it_is_fetched_from_zero_once(tmp_path: Path) -> None:
-    """A store that always has something else is not asked for ever."""
-    transport = store(*[serve(PARQUET[:-1])] * 3)
-    with pytest.raises(ArtifactChangedError):
-        await saved(transport, tmp_path / "r.parquet")
-    assert asked(transport) == [(None, None)] * 2
-    assert names_in(tmp_path) == []
-
-
 FROM_ZERO = (None, None)
 
 
@@ -109,10 +100,14 @@ async def test_whatever_an_earlier_process_left_the_result_is_right(
     assert names_in(tmp_path) == ["r.parquet"]
 
 
-async def test_content_that_is_wrong_is_not_kept_for_later(tmp_path: Path) -> None:
-    """Going on from a web page makes no sense."""
+async def test_content_that_is_wrong_is_neither_kept_nor_fetched_for_ever(tmp_path: Path) -> None:
+    """Going on from a web page makes no sense; a store that has something else is asked from zero, once."""
     with pytest.raises(UnexpectedReplyError, match="a web page"):
         await saved(store(serve(b"<html>"), offers=[UNKNOWN]), tmp_path / "r.parquet")
+    transport = store(*[serve(PARQUET[:-1])] * 3)
+    with pytest.raises(ArtifactChangedError):
+        await saved(transport, tmp_path / "r.parquet")
+    assert asked(transport) == [(None, None)] * 2
     assert names_in(tmp_path) == []
 
 
@@ -139,10 +134,13 @@ async def test_a_job_that_has_not_finished_leaves_no_trace(tmp_path: Path) -> No
     assert names_in(tmp_path) == []
 
 
-async def test_a_folder_is_no_destination(tmp_path: Path) -> None:
-    """The caller names the file."""
+async def test_neither_a_folder_nor_an_artifact_above_the_cap_is_begun(tmp_path: Path) -> None:
+    """The caller names the file; the cap is eight gibibytes."""
     with pytest.raises(InvalidArgumentError, match="is a folder"):
         await saved(store(), tmp_path)
+    with pytest.raises(ReplyTooLargeError, match=r"more than the 8,589,934,592 that are fetched"):
+        await saved(store(offers=[{"artifact": {"size_bytes": 8 * 1024**3 + 1}}]), tmp_path / "r.parquet")
+    assert names_in(tmp_path) == []
 
 
 async def test_a_disk_that_cannot_be_written_is_an_error_of_the_settings(tmp_path: Path) -> None:
@@ -192,10 +190,3 @@ async def test_an_artifact_of_unknown_size_is_fetched_from_the_start_at_each_att
     ):
         with pytest.raises(UnexpectedReplyError, match=happened):
             await saved(store(answer, offers=[UNKNOWN]), tmp_path / "again.parquet")
-
-
-async def test_an_artifact_above_the_cap_is_not_begun(tmp_path: Path) -> None:
-    """Eight gibibytes."""
-    with pytest.raises(ReplyTooLargeError, match=r"more than the 8,589,934,592 that are fetched"):
-        await saved(store(offers=[{"artifact": {"size_bytes": 8 * 1024**3 + 1}}]), tmp_path / "r.parquet")
-    assert names_in(tmp_path) == []

@@ -24,18 +24,7 @@ from sutro_mcp.errors import (
     WrongDeploymentError,
 )
 from sutro_mcp.results_spec import ResultsSpec
-from tests.api.wire import (
-    JOB,
-    OTHER_JOB,
-    PARQUET,
-    Script,
-    client,
-    emulated,
-    error_of,
-    job,
-    names_in,
-    reply,
-)
+from tests.api.wire import JOB, OTHER_JOB, PARQUET, Script, client, emulated, error_of, job, names_in, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -321,12 +310,7 @@ REFUSED: dict[str, tuple[dict[str, Route], int, type[SutroError], str]] = {
     "magic only": (sending(b"PAR1"), 3, IncompleteReplyError, "the parquet file that came is not"),
     "half JSON": (sending(b'{"outputs": ["a'), 3, IncompleteReplyError, "the json file that came is not"),
     "half a list": (sending(b'["a"}'), 3, IncompleteReplyError, "the json file that came is not"),
-    "half a ZIP": (
-        sending(b"PK\x03\x04" + b"x" * 99),
-        3,
-        IncompleteReplyError,
-        "the csv file that came is",
-    ),
+    "half a ZIP": (sending(b"PK\x03\x04" + b"x" * 99), 3, IncompleteReplyError, "the csv file that came is"),
 }
 
 
