@@ -25,24 +25,36 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def _room() -> int:
+    """Connections that leave half of the process's descriptors to everything else."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _CONNECTIONS
+    return min(_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
 @contextlib.asynccontextmanager
 async def serving(
     app: Any,
     *sockets: socket.socket,
     grace_seconds: int,
     request_seconds: float = _REQUEST_SECONDS,
-    most_connections: int = _CONNECTIONS,
+    most_connections: int = 0,
     log_level: str | None = None,
 ) -> AsyncGenerator[Callable[[], None]]:
     """Serve `app` until the block ends, which begins when connections are taken.
 
     Yields a function that ends the taking of connections. What is open at the end of the block has
     `grace_seconds` to finish. A connection is closed when a request on it is not complete after
-    `request_seconds`, or when it is one too many; uvicorn would wait for ever, and run out of descriptors.
+    `request_seconds`, or when it is one more than `most_connections` (0: as many as there is room for);
+    uvicorn would wait for ever, and run out of descriptors.
     """
     import h11
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    most = most_connections or _room()
 
     class Connection(H11Protocol):
         """Closes what is one too many, or does not come to the end of a request."""
@@ -51,7 +63,7 @@ async def serving(
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
             super().connection_made(transport)
-            if len(self.connections) > most_connections:
+            if len(self.connections) > most:
                 transport.abort()
             self._watch()
 
@@ -100,6 +112,7 @@ async def serving(
         interface="asgi3",  # uvicorn would guess wrong for a bound method
         lifespan="off",
         ws="none",
+        backlog=64,  # taken in one go, before those too many are closed
         proxy_headers=False,
         server_header=False,
         access_log=False,
