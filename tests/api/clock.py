@@ -5,9 +5,9 @@ For tests that use no sockets and no threads: as soon as nothing is left to do b
 
 import asyncio
 import selectors
-from collections.abc import Mapping
 
 import anyio
+import pytest
 
 
 class _Impatient(selectors.SelectSelector):
@@ -33,8 +33,8 @@ class QuickLoop(asyncio.SelectorEventLoop):
         return self._impatient.waited
 
 
-BACKEND: tuple[str, Mapping[str, object]] = ("asyncio", {"loop_factory": QuickLoop})
-"""For the fixture `anyio_backend`."""
+QUICK = pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": QuickLoop})], ids=["quick"])
+"""For the tests of a module."""
 
 
 async def pass_time(seconds: float) -> None:

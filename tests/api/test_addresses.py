@@ -35,47 +35,38 @@ ACCEPTED = {
 }
 
 REFUSED = {
-    "http://a.example.com": "must use https",
-    "http://0.0.0.0:8000": "must use https",
-    "http://host.docker.internal": "must use https",
-    "http://x.localhost": "must use https",
-    "http://127.1": "must use https",
-    "http://api.sutro.sh": "must use https",
-    "https://a.example.com/api": "a path other than /v1",
-    "https://a.example.com/v1/jobs": "a path other than /v1",
-    "https://a.example.com/V1": "a path other than /v1",
-    "https://a.example.com//v1": "a path other than /v1",
-    "https://a.example.com?x=1": "a query or a fragment",
-    "https://a.example.com#x": "a query or a fragment",
-    "https://user:canary@a.example.com": "a user name or password",
-    "https://canary@a.example.com": "a user name or password",
-    "https://good.example.com\\@evil.example.com": "a user name or password",
-    "a.example.com": "not an absolute http(s) URL",
-    "ftp://a.example.com": "not an absolute http(s) URL",
-    "https://": "not an absolute http(s) URL",
-    "https:a.example.com": "not an absolute http(s) URL",
-    "": "not an absolute http(s) URL",
-    "https://a.example.com:99999": "not a valid URL",
-    "https://[::1": "not a valid URL",
-    "https://a.exam\tple.com": "blanks or control characters",
-    "https://a b.example.com": "blanks or control characters",
-    "https://a.example.com.": "not a plain ASCII name",
-    "https://a..example.com": "not a plain ASCII name",
-    "https://a%2eexample.com": "not a plain ASCII name",
-    "https://bücher.example.com": "not a plain ASCII name",
-    "https://a.example.com;x": "not a plain ASCII name",
+    "must use https": [
+        *("http://a.example.com", "http://0.0.0.0:8000", "http://host.docker.internal"),
+        *("http://x.localhost", "http://127.1", "http://api.sutro.sh"),
+    ],
+    "a path other than /v1": [
+        *("https://a.example.com/api", "https://a.example.com/v1/jobs", "https://a.example.com/V1"),
+        "https://a.example.com//v1",
+    ],
+    "a query or a fragment": ["https://a.example.com?x=1", "https://a.example.com#x"],
+    "a user name or password": [
+        *("https://user:canary@a.example.com", "https://canary@a.example.com"),
+        "https://good.example.com\\@evil.example.com",
+    ],
+    "not an absolute http(s) URL": [
+        "a.example.com",
+        "ftp://a.example.com",
+        "https://",
+        "https:a.example.com",
+        "",
+    ],
+    "not a valid URL": ["https://a.example.com:99999", "https://[::1"],
+    "blanks or control characters": ["https://a.exam\tple.com", "https://a b.example.com"],
+    "not a plain ASCII name": [
+        *("https://a.example.com.", "https://a..example.com", "https://a%2eexample.com"),
+        *("https://bücher.example.com", "https://a.example.com;x"),
+    ],
 }
 
 CENTRAL = [
-    "https://serve.sutro.sh",
-    "https://api.materialized.dev",
-    "https://API.Materialized.dev",
-    "https://api.materialized.dev.",
-    "https://api.sutro.sh.",
-    "https://eu.api.sutro.sh",
-    "https://api%2Esutro.sh",
-    "https://%61pi.materialized.dev",
-    "https://x.serve.sutro.sh:8443",
+    *("https://serve.sutro.sh", "https://api.materialized.dev", "https://API.Materialized.dev"),
+    *("https://api.materialized.dev.", "https://api.sutro.sh.", "https://eu.api.sutro.sh"),
+    *("https://api%2Esutro.sh", "https://%61pi.materialized.dev", "https://x.serve.sutro.sh:8443"),
     "https://acme--tensor-factory-fastapi-app.modal.run",
     "https://acme--Tensor-Factory-fastapi-app.modal.run.",
 ]
@@ -87,13 +78,13 @@ def test_a_deployment_url_gets_the_prefix_of_its_generation(url: str) -> None:
     assert normalise_base_url(url, "SUTRO_API_URL") == ACCEPTED[url]
 
 
-@pytest.mark.parametrize("url", REFUSED, ids=repr)
-def test_a_url_that_could_lead_elsewhere_is_refused_without_being_repeated(url: str) -> None:
+@pytest.mark.parametrize(("why", "url"), [(why, url) for why in REFUSED for url in REFUSED[why]])
+def test_a_url_that_could_lead_elsewhere_is_refused_without_being_repeated(why: str, url: str) -> None:
     """The message says the source and the reason; the URL may hold credentials."""
     with pytest.raises(ConfigurationError) as caught:
         normalise_base_url(url, "SUTRO_API_URL")
     assert caught.value.happened.startswith("the deployment URL from SUTRO_API_URL ")
-    assert REFUSED[url] in str(caught.value)
+    assert why in str(caught.value)
     assert "canary" not in str(caught.value)
     assert len(url) < 9 or url not in str(caught.value)
 
@@ -106,15 +97,10 @@ def test_a_retired_central_host_is_refused_with_the_way_to_move(url: str) -> Non
     assert "Set SUTRO_API_URL to the URL of your own Sutro deployment" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("base_url", "origin"),
-    [
-        ("https://a.example.com:8443/v1", "https://a.example.com:8443"),
-        ("https://api.sutro.sh", "https://api.sutro.sh"),
-    ],
-)
-def test_a_connection_shows_its_origin(base_url: str, origin: str) -> None:
+@pytest.mark.parametrize("origin", ["https://a.example.com:8443", "https://api.sutro.sh"])
+def test_a_connection_shows_its_origin(origin: str) -> None:
     """Without the prefix."""
+    base_url = normalise_base_url(origin, "argument")
     assert Connection(base_url, ApiKey("k"), "default", "argument").origin == origin
 
 

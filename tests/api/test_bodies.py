@@ -9,19 +9,11 @@ import httpx
 import pytest
 
 from sutro_mcp.api.bodies import chunks, parse_object
-from sutro_mcp.errors import IncompleteReplyError, ReplyTooLargeError, SutroError, UnexpectedReplyError
+from sutro_mcp.errors import IncompleteReplyError, ReplyTooLargeError, UnexpectedReplyError
 
-from .wire import JOB, answering, client, job, reply
+from .wire import JOB, answering, client, error_of, job, reply
 
 pytestmark = pytest.mark.anyio
-
-
-async def failure(make: Callable[[], httpx.Response]) -> SutroError:
-    """What get_job raises when every attempt is answered so."""
-    async with client(answering(make)) as api:
-        with pytest.raises(SutroError) as caught:
-            await api.get_job(JOB)
-    return caught.value
 
 
 BAD_JSON = {
@@ -66,7 +58,7 @@ async def test_a_reply_above_its_cap_is_refused() -> None:
     """Announced or not."""
     piece = b" " * 1024 * 1024
     for length in (True, False):
-        found = await failure(lambda length=length: reply(200, [piece] * 9, length=length))
+        found = await error_of(answering(lambda length=length: reply(200, [piece] * 9, length=length)))
         assert isinstance(found, ReplyTooLargeError)
         assert "larger than 8,388,608 bytes" in str(found)
 
@@ -99,7 +91,7 @@ async def test_a_length_that_is_no_number_is_refused(value: str) -> None:
 )
 async def test_a_body_of_another_length_than_announced_is_incomplete(announced: int, happened: str) -> None:
     """Never a partial result."""
-    found = await failure(lambda: reply(200, b"{}", headers={"content-length": str(announced)}))
+    found = await error_of(answering(lambda: reply(200, b"{}", headers={"content-length": str(announced)})))
     assert isinstance(found, IncompleteReplyError)
     assert happened in str(found)
 
@@ -149,5 +141,5 @@ BROKEN_PACKING = {
 async def test_a_broken_or_hostile_compression_is_an_error(case: str) -> None:
     """httpx takes a truncated gzip for an empty body."""
     encoding, body, kind = BROKEN_PACKING[case]
-    found = await failure(lambda: reply(200, body, headers={"content-encoding": encoding}))
+    found = await error_of(answering(lambda: reply(200, body, headers={"content-encoding": encoding})))
     assert type(found) is kind

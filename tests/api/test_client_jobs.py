@@ -1,6 +1,7 @@
 """Listing and reading jobs and their status."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Awaitable, Callable
 from itertools import count
 
 import httpx
@@ -8,22 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sutro_mcp.api import Job, JobStatus, Status
+from sutro_mcp.api import ApiClient, Job, JobStatus, Status
 from sutro_mcp.api.models import JobPage, Quota
 from sutro_mcp.emulator import ApiVariant, Emulator
 from sutro_mcp.errors import (
     InvalidArgumentError,
     JobNotFoundError,
     ServiceUnavailableError,
+    SutroError,
     UnexpectedReplyError,
     WrongDeploymentError,
 )
 
-from .wire import JOB, OTHER_JOB, Script, answering, client, emulated, job, reply
+from .wire import JOB, OTHER_JOB, Script, answering, client, emulated, error_of, job, reply
 
 pytestmark = pytest.mark.anyio
-
-Handler = Callable[[httpx.Request], httpx.Response]
 
 
 async def test_listing_everything_is_one_request_in_the_order_of_the_server() -> None:
@@ -37,21 +37,15 @@ async def test_listing_everything_is_one_request_in_the_order_of_the_server() ->
     assert created == sorted(created, reverse=True)
 
 
-async def test_pages_joined_equal_the_whole_list() -> None:
-    """And no request asks for more than was said."""
-    emulator = Emulator()
+@pytest.mark.parametrize("paginated", [True, False])
+async def test_pages_joined_equal_the_whole_list(paginated: bool) -> None:
+    """No request asks for more than was said; a deployment without pages ignores `limit`, sends no cursor."""
+    emulator = Emulator(variant=ApiVariant(paginated=paginated))
     async with emulated(emulator) as api:
-        paged = [job async for job in api.iter_jobs(7)]
-        assert paged == await api.list_jobs()
-    assert {request.query.get("limit") for request in emulator.requests} == {"7", None}
-
-
-async def test_a_deployment_without_pages_lists_each_job_once() -> None:
-    """It ignores `limit` and sends no cursor."""
-    emulator = Emulator(variant=ApiVariant(paginated=False))
-    async with emulated(emulator) as api:
-        assert [job async for job in api.iter_jobs(5)] == await api.list_jobs()
-    assert len(emulator.requests) == 2
+        assert [job async for job in api.iter_jobs(7)] == await api.list_jobs()
+    limits = [request.query.get("limit") for request in emulator.requests]
+    assert set(limits) == {"7", None}
+    assert paginated or len(limits) == 2
 
 
 async def test_a_cursor_goes_back_unchanged() -> None:
@@ -77,21 +71,19 @@ async def test_a_page_size_out_of_range_is_refused_before_anything_is_sent(limit
     assert transport.seen == []
 
 
-@pytest.mark.parametrize("last", [None, "", 7, "first"], ids=["null", "empty", "junk", "repeated"])
-async def test_paging_ends_when_there_is_no_new_cursor(last: object) -> None:
+@pytest.mark.parametrize(
+    "last",
+    [*({"next_cursor": last} for last in (None, "", 7, "first")), {}],
+    ids=["null", "empty", "junk", "repeated", "missing"],
+)
+async def test_paging_ends_when_there_is_no_new_cursor(last: dict[str, object]) -> None:
     """A loop would never end."""
     transport = answering(
         reply(200, {"jobs": [job("job-1"), job("job-2")], "next_cursor": "first"}),
-        reply(200, {"jobs": [job("job-2"), job("job-3")], "next_cursor": last}),
+        reply(200, {"jobs": [job("job-2"), job("job-3")], **last}),
     )
     async with client(transport) as api:
         assert [found.job_id async for found in api.iter_jobs()] == ["job-1", "job-2", "job-3"]
-
-
-async def test_paging_ends_when_the_cursor_is_missing() -> None:
-    """Deployments without pages send none."""
-    async with client(answering(reply(200, {"jobs": [job()]}))) as api:
-        assert [found.job_id async for found in api.iter_jobs()] == [JOB]
 
 
 async def test_a_list_that_never_ends_is_an_error_and_not_a_short_list(
@@ -124,38 +116,40 @@ async def test_whatever_the_pages_hold_each_job_comes_once_in_order(pages: list[
     assert found == list(dict.fromkeys(f"job-{number}" for page in pages for number in page))
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        "{}",
-        '{"jobs": null}',
-        '{"jobs": {}}',
-        '{"jobs": [null]}',
-        '{"jobs": [{}]}',
-        '{"jobs": [{"job_id": 7}]}',
-        '{"jobs": [{"job_id": ""}]}',
-    ],
+CALLS: dict[str, Callable[[ApiClient], Awaitable[object]]] = {
+    "list": lambda api: api.list_jobs(),
+    "job": lambda api: api.get_job(JOB),
+    "status": lambda api: api.get_job_status(JOB),
+    "quotas": lambda api: api.get_quotas(),
+}
+
+
+NO_LISTS = (
+    *("{}", '{"jobs": null}', '{"jobs": {}}', '{"jobs": [null]}', '{"jobs": [{}]}'),
+    *('{"jobs": [{"job_id": 7}]}', '{"jobs": [{"job_id": ""}]}'),
 )
-async def test_a_list_of_the_wrong_shape_is_an_error(sent: str) -> None:
-    """Failure is never a successful empty answer."""
-    async with client(answering(reply(200, sent.encode()))) as api:
-        with pytest.raises(UnexpectedReplyError, match="the reply"):
-            await api.list_jobs()
+NO_JOBS = ("{}", '{"job": null}', '{"job": []}', '{"job": {"status": "FAILED"}}')
 
 
-@pytest.mark.parametrize("body", [{}, {"job": None}, {"job": []}, {"job": {"status": "FAILED"}}], ids=repr)
-async def test_a_job_of_the_wrong_shape_is_an_error(body: dict[str, object]) -> None:
-    """The wrapper and the id are the least a reply must have."""
-    async with client(answering(reply(200, body))) as api:
-        with pytest.raises(UnexpectedReplyError, match="a job without an id"):
-            await api.get_job(JOB)
-
-
-async def test_a_reply_about_another_job_is_an_error() -> None:
-    """A cache between us and the deployment can do that."""
-    async with client(answering(reply(200, {"job": job(OTHER_JOB)}))) as api:
-        with pytest.raises(UnexpectedReplyError, match="answered for another job"):
-            await api.get_job(JOB)
+@pytest.mark.parametrize(
+    ("call", "sent", "happened"),
+    [
+        *(("list", json.loads(sent), "the reply") for sent in NO_LISTS),
+        *(("job", json.loads(sent), "a job without an id") for sent in NO_JOBS),
+        ("job", {"job": job(OTHER_JOB)}, "answered for another job"),
+        ("status", {"message": "ok"}, "the reply"),
+        ("status", {"job_status": {OTHER_JOB: "RUNNING"}}, "another job"),
+        ("quotas", {"quotas": {}}, "no list of quotas"),
+    ],
+    ids=repr,
+)
+async def test_a_reply_of_the_wrong_shape_or_about_another_job_is_an_error(
+    call: str, sent: dict[str, object], happened: str
+) -> None:
+    """Failure is never a successful empty answer, and nothing is guessed."""
+    error = await error_of(answering(reply(200, sent)), CALLS[call])
+    assert type(error) is UnexpectedReplyError
+    assert happened in str(error)
 
 
 @pytest.mark.parametrize(
@@ -183,18 +177,6 @@ async def test_a_status_reply_is_read_in_every_shape(
         assert await api.get_job_status(JOB) == expected
 
 
-@pytest.mark.parametrize(
-    "body", [{"message": "ok"}, {"job_status": {OTHER_JOB: "RUNNING"}}], ids=["none", "other"]
-)
-async def test_a_status_reply_that_is_about_nothing_or_another_job_is_an_error(
-    body: dict[str, object],
-) -> None:
-    """A status must not be guessed."""
-    async with client(answering(reply(200, body))) as api:
-        with pytest.raises(UnexpectedReplyError):
-            await api.get_job_status(JOB)
-
-
 @pytest.mark.parametrize("method", ["get_job", "get_job_status", "cancel_job"])
 @pytest.mark.parametrize(
     "body",
@@ -208,9 +190,9 @@ async def test_a_status_reply_that_is_about_nothing_or_another_job_is_an_error(
 async def test_a_404_that_speaks_of_the_job_is_an_unknown_job(method: str, body: dict[str, object]) -> None:
     """One request; the next step is a tool."""
     transport = answering(reply(404, body))
-    async with client(transport) as api:
-        with pytest.raises(JobNotFoundError, match="Call list_jobs to see the jobs of this key"):
-            await getattr(api, method)(JOB)
+    error = await error_of(transport, lambda api: getattr(api, method)(JOB))
+    assert type(error) is JobNotFoundError
+    assert "Call list_jobs to see the jobs of this key" in str(error)
     assert len(transport.seen) == 1
 
 
@@ -223,36 +205,24 @@ AMBIGUOUS: dict[str, Callable[[], httpx.Response]] = {
 }
 
 
-@pytest.mark.parametrize("body", AMBIGUOUS)
-async def test_a_404_that_says_nothing_is_an_unknown_job_if_the_deployment_can_list_jobs(body: str) -> None:
-    """The URL is right then, so it is the job."""
-    transport = answering(AMBIGUOUS[body](), reply(200, {"jobs": []}))
-    async with client(transport) as api:
-        with pytest.raises(JobNotFoundError, match="knows no such job"):
-            await api.get_job(JOB)
-    assert transport.targets == [f"GET /v1/jobs/{JOB}", "GET /v1/list-jobs"]
+LISTINGS: dict[str, tuple[Callable[[], httpx.Response], type[SutroError], str]] = {
+    "a list": (lambda: reply(200, {"jobs": []}), JobNotFoundError, "knows no such job"),
+    "404 too": (AMBIGUOUS["framework"], WrongDeploymentError, "Check SUTRO_API_URL"),
+    "no list": (lambda: reply(200, {"hello": "world"}), WrongDeploymentError, "Check SUTRO_API_URL"),
+    "503": (lambda: reply(503), ServiceUnavailableError, "failed (503)"),
+}
 
 
 @pytest.mark.parametrize("body", AMBIGUOUS)
-@pytest.mark.parametrize("listing", [AMBIGUOUS["framework"], lambda: reply(200, {"hello": "world"})])
-async def test_a_404_that_says_nothing_is_a_wrong_url_if_it_cannot(
-    body: str, listing: Callable[[], httpx.Response]
-) -> None:
-    """Some other server, or the wrong prefix."""
-    async with client(answering(AMBIGUOUS[body](), listing())) as api:
-        with pytest.raises(WrongDeploymentError, match="Check SUTRO_API_URL"):
-            await api.get_job_status(JOB)
-
-
-async def test_a_404_is_not_settled_while_the_deployment_fails() -> None:
-    """Then neither is known, and waiting is right."""
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        return reply(503) if "list-jobs" in request.url.path else AMBIGUOUS["framework"]()
-
-    async with client(Script(handler)) as api:
-        with pytest.raises(ServiceUnavailableError):
-            await api.get_job(JOB)
+@pytest.mark.parametrize("listing", LISTINGS)
+async def test_a_404_that_says_nothing_is_settled_by_listing_jobs(body: str, listing: str) -> None:
+    """The job is unknown where the URL is right; else it is some other server, or neither is known yet."""
+    answer, kind, happened = LISTINGS[listing]
+    transport = Script(lambda request: answer() if "list-jobs" in request.url.path else AMBIGUOUS[body]())
+    error = await error_of(transport)
+    assert isinstance(error, kind)
+    assert happened in str(error)
+    assert transport.targets[:2] == [f"GET /v1/jobs/{JOB}", "GET /v1/list-jobs"]
 
 
 async def test_a_deployment_under_another_prefix_is_a_wrong_url() -> None:
@@ -274,10 +244,3 @@ async def test_quotas_are_read_with_their_priorities() -> None:
             Quota(priority=5),
             Quota(priority=2),
         )
-
-
-async def test_quotas_of_the_wrong_shape_are_an_error() -> None:
-    """Not an empty answer."""
-    async with client(answering(reply(200, {"quotas": {}}))) as api:
-        with pytest.raises(UnexpectedReplyError, match="no list of quotas"):
-            await api.get_quotas()

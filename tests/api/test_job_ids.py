@@ -20,36 +20,20 @@ pytestmark = pytest.mark.anyio
 
 CONNECTION = Connection("https://sutro.example.com/v1", ApiKey("k"), "argument", "argument")
 
-HOSTILE = {
-    "parent": "..",
-    "cancel by parent": "../job-cancel/job-1",
-    "deep parent": "a/../../job-cancel/x",
-    "escaped dots": "%2e%2e",
-    "escaped slash": "%2fjob-cancel%2fx",
-    "query": "job-1?x=1",
-    "fragment": "job-1#x",
-    "backslash": "..\\job-cancel\\x",
-    "other host": "//evil.example.com",
-    "absolute": "https://evil.example.com/",
-    "header": "job-1\r\nX-Evil: 1",
-    "newline at the end": "job-1\n",
-    "nul": "job-1\0",
-    "blank": "job 1",
-    "blank around": " job-1 ",
-    "full width": "\uff4aob-1",
-    "full-width digit": "job-\uff11",
-    "right to left": "job-\u202e1",
-    "lone surrogate": "job-\ud83d",
-    "empty": "",
-    "dot": ".",
-    "hyphen first": "-job",
-    "129 characters": "j" * 129,
-    "9 KB": "j" * 9216,
-    "star": "*",
-    "list": "job-1,job-2",
-    "the cancel path itself": "job-cancel",
-    "the cancel path in capitals": "JOB-CANCEL-1",
-}
+HOSTILE = (
+    *(
+        "..",
+        "../job-cancel/job-1",
+        "a/../../job-cancel/x",
+        "%2e%2e",
+        "%2fjob-cancel%2fx",
+        "..\\job-cancel\\x",
+    ),
+    *("job-1?x=1", "job-1#x", "//evil.example.com", "https://evil.example.com/", "job-1\r\nX-Evil: 1"),
+    *("job-1\n", "job-1\0", "job 1", " job-1 ", "", ".", "-job", "*", "job-1,job-2"),
+    *("\uff4aob-1", "job-\uff11", "job-\u202e1", "job-\ud83d", "j" * 129, "j" * 9216),
+    *("job-cancel", "JOB-CANCEL-1"),
+)
 
 
 async def _stream(api: ApiClient, job_id: str) -> None:
@@ -62,13 +46,14 @@ METHODS: dict[str, Callable[[ApiClient, str], Awaitable[object]]] = {
     "get_job_status": lambda api, job_id: api.get_job_status(job_id),
     "cancel_job": lambda api, job_id: api.cancel_job(job_id),
     "fetch_results": lambda api, job_id: api.fetch_results(ResultsSpec(job_id), Path("never")),
+    "open_results": lambda api, job_id: api.open_results(ResultsSpec(job_id)),
     "download_job_results": lambda api, job_id: api.download_job_results(job_id, Path("never")),
     "stream_job_progress": _stream,
 }
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("job_id", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("job_id", HOSTILE, ids=lambda job_id: ascii(job_id[:24]))
 async def test_a_hostile_id_is_refused_before_anything_is_sent(method: str, job_id: str) -> None:
     """No request, and no echo of the id."""
     transport = answering(reply)

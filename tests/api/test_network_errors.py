@@ -18,7 +18,7 @@ from sutro_mcp.errors import (
     WrongDeploymentError,
 )
 
-from .wire import KEY, answering, client, socket_server
+from .wire import KEY, answering, client, error_of, socket_server
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +63,9 @@ def test_the_cause_is_kept_where_it_holds_no_secret() -> None:
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
+PLACE = r"\(sutro.example.com:443\)"
+
+
 def caused(error: httpx.ConnectError, cause: BaseException) -> httpx.ConnectError:
     """`error` as the transport raises it, two levels above its cause."""
     middle = OSError("all connection attempts failed")
@@ -76,34 +79,24 @@ def caused(error: httpx.ConnectError, cause: BaseException) -> httpx.ConnectErro
     [
         (
             caused(httpx.ConnectError(""), socket.gaierror(-2, "unknown")),
-            ConnectionFailedError,
-            r"the host name of the deployment could not be resolved \(sutro.example.com:443\)",
+            *(ConnectionFailedError, f"the host name of the deployment could not be resolved {PLACE}"),
         ),
-        (
-            caused(httpx.ConnectError(""), ConnectionRefusedError()),
-            ConnectionFailedError,
-            r"nothing accepts connections at the address of the deployment \(sutro.example.com:443\)",
-        ),
-        (
-            caused(httpx.ConnectError(""), ExceptionGroup("", [ConnectionRefusedError()])),
-            ConnectionFailedError,
-            r"nothing accepts connections at the address of the deployment \(sutro.example.com:443\)",
+        *(
+            (
+                caused(httpx.ConnectError(""), cause),
+                *(
+                    ConnectionFailedError,
+                    f"nothing accepts connections at the address of the deployment {PLACE}",
+                ),
+            )
+            for cause in (ConnectionRefusedError(), ExceptionGroup("", [ConnectionRefusedError()]))
         ),
         (
             caused(httpx.ConnectError(""), ssl.SSLCertVerificationError()),
-            WrongDeploymentError,
-            r"no secure connection could be made.* \(sutro.example.com:443\)",
+            *(WrongDeploymentError, f"no secure connection could be made.* {PLACE}"),
         ),
-        (
-            httpx.ConnectError(""),
-            ConnectionFailedError,
-            r"could be made \(sutro.example.com:443\)",
-        ),
-        (
-            httpx.ConnectTimeout(""),
-            DeadlineExceededError,
-            r"made in time \(sutro.example.com:443\)",
-        ),
+        (httpx.ConnectError(""), ConnectionFailedError, f"could be made {PLACE}"),
+        (httpx.ConnectTimeout(""), DeadlineExceededError, f"made in time {PLACE}"),
         (httpx.PoolTimeout(""), DeadlineExceededError, "too many requests are already under way"),
         (httpx.WriteTimeout(""), DeadlineExceededError, "the deployment stopped taking the request"),
         (httpx.ReadTimeout(""), DeadlineExceededError, "the deployment stopped sending"),
@@ -119,13 +112,8 @@ async def test_each_way_to_fail_has_its_own_sentence(
     error: Exception, kind: type[SutroError], happened: str
 ) -> None:
     """So that an assistant can tell a wrong URL from a broken cable."""
-
-    def fail() -> httpx.Response:
-        raise error
-
-    async with client(answering(fail)) as api:
-        with pytest.raises(kind, match=happened):
-            await api.list_jobs()
+    with pytest.raises(kind, match=happened):
+        raise await error_of(answering(*[error] * 3))
 
 
 SOCKET = (ConnectionResetError(), ssl.SSLError(), anyio.BrokenResourceError(), anyio.EndOfStream())
@@ -133,16 +121,12 @@ SOCKET = (ConnectionResetError(), ssl.SSLError(), anyio.BrokenResourceError(), a
 
 @pytest.mark.parametrize("error", SOCKET, ids=repr)
 def test_an_error_of_the_socket_that_httpx_lets_through_is_a_broken_connection(error: Exception) -> None:
-    """An app in this process that hangs up looks the same."""
+    """An app in this process that hangs up looks the same; if headers had come, the reply is incomplete."""
     with pytest.raises(ConnectionFailedError, match="the connection to the deployment broke"), mapped("read"):
         raise error
-
-
-def test_a_connection_that_breaks_while_reading_is_an_incomplete_reply() -> None:
-    """Headers had come."""
-    for error in (httpx.ReadError(""), httpx.RemoteProtocolError(""), *SOCKET):
+    for each in (error, httpx.ReadError(""), httpx.RemoteProtocolError("")):
         with pytest.raises(IncompleteReplyError), mapped("read", reading=True):
-            raise error
+            raise each
 
 
 async def test_a_closed_port_is_said_to_be_closed() -> None:

@@ -51,23 +51,13 @@ async def test_each_kind_of_update_is_read() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b"",
-        b"   ",
-        b"{",
-        b"[]",
-        b"null",
-        b"\xff\xfe",
-        b"{}",
+        *(b"", b"   ", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b"<html>"),
         b'{"update_type": "later"}',
         b'{"update_type": ["progress"], "result": 1}',
-        progress("three"),
-        progress(-1),
-        progress(2.5),
-        progress(None),
+        *(progress(rows) for rows in ("three", -1, 2.5, None)),
         b'{"update_type": "tokens", "result": 5}',
         b'{"update_type": "progress", "result": NaN}',
         b"x" * (LINE_CAP + 1),
-        b"<html>",
     ],
     ids=lambda line: line[:40].decode("latin-1"),
 )
@@ -92,45 +82,31 @@ async def test_however_the_stream_is_cut_into_chunks_the_events_are_the_same(
 async def test_an_endless_line_is_dropped_without_being_held(size: int) -> None:
     """And what is behind it is read."""
     chunks = [b"x" * size] * (LINE_CAP * 3 // size + 1)
-    assert [
-        event.rows_done for event in await read(*chunks, b"\n" + progress(7) + b"\n", b"y" * size * 99)
-    ] == [7]
+    found = await read(*chunks, b"\n" + progress(7) + b"\n", b"y" * size * 99)
+    assert found == [JobProgress(kind="progress", rows_done=7)]
 
 
 @pytest.mark.parametrize(
-    "failure", [httpx.ReadError(""), httpx.ReadTimeout(""), httpx.RemoteProtocolError("")], ids=repr
+    "failure", [None, httpx.ReadError(""), httpx.ReadTimeout(""), httpx.RemoteProtocolError("")], ids=repr
 )
-async def test_a_stream_that_breaks_or_falls_silent_is_over(failure: Exception) -> None:
-    """Only the stored status says how the job stands."""
-    found = await read(progress(1) + b"\n" + progress(2)[:-3], failure=failure)
-    assert [event.rows_done for event in found] == [1]
-
-
-async def test_an_update_cut_in_the_middle_is_not_read_as_a_smaller_one() -> None:
-    """`"result": 41` must not become 4."""
-    assert await read(b'{"update_type": "progress", "result": 4') == []
+async def test_a_stream_that_breaks_or_falls_silent_is_over(failure: Exception | None) -> None:
+    """Only the stored status says how the job stands, and `"result": 41` must not become 4."""
+    found = await read(progress(1) + b"\n" + progress(41)[:-2], failure=failure)
+    assert found == [JobProgress(kind="progress", rows_done=1)]
 
 
 async def test_the_emulators_stream_rises_to_the_number_of_rows() -> None:
-    """With Pace by polls, so that nothing waits."""
+    """A gateway error before the first line is repeated like any read; nothing is followed twice."""
     emulator = Emulator(pace=Pace.polls(4))
     job_id = emulator.add_job(status="RUNNING", num_rows=100)
+    emulator.faults.add(Fault.html(502), path="/stream-job-progress/*")
     async with emulated(emulator) as api:
         found = [event async for event in api.stream_job_progress(job_id)]
+    assert [request.status for request in emulator.requests] == [502, 200]
     rows = [event.rows_done for event in found if event.rows_done is not None]
     assert rows == sorted(rows)
     assert rows[-1] == 100
     assert {event.kind for event in found} == {"progress", "tokens", "heartbeat"}
-
-
-async def test_a_stream_is_opened_again_but_not_followed_twice() -> None:
-    """A gateway error before the first line is repeated like any read."""
-    emulator = Emulator(pace=Pace.polls(2))
-    job_id = emulator.add_job(status="RUNNING", num_rows=10)
-    emulator.faults.add(Fault.html(502), path="/stream-job-progress/*")
-    async with emulated(emulator) as api:
-        assert [event async for event in api.stream_job_progress(job_id)]
-    assert [request.status for request in emulator.requests] == [502, 200]
 
 
 async def test_a_refused_stream_is_an_error() -> None:

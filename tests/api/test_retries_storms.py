@@ -1,6 +1,6 @@
 """Many callers and a deployment in trouble, by a clock that keeps nobody waiting: requests are counted."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 
 import anyio
 import httpx
@@ -11,17 +11,12 @@ from sutro_mcp.api import ApiClient
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.errors import AuthenticationError, ServiceUnavailableError, SutroError
 
-from .clock import BACKEND, pass_time
+from .clock import QUICK, pass_time
 from .wire import Script, client, emulated, reply
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, QUICK]
 
 CALLERS = 100
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, Mapping[str, object]]:
-    return BACKEND
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,18 @@
 """What the emulator cannot do: replies made to order, and a socket that breaks every rule."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import anyio.abc
 import httpx
+import pytest
 
 from sutro_mcp.api import ApiClient, ApiKey, Connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
+from sutro_mcp.errors import SutroError
 
 KEY = "sk_live_canary_0123456789"
 ORIGIN = "https://sutro.example.com"
@@ -113,6 +115,17 @@ def emulated(emulator: Emulator, *, results_timeout: float = 300.0) -> ApiClient
     transport = httpx.ASGITransport(app=emulator.app)
     connection = Connection(f"{emulator.api_origin}/v1", ApiKey(DEMO_KEY), "argument", "argument")
     return ApiClient(connection, transport=transport, results_timeout=results_timeout)
+
+
+async def error_of(
+    transport: httpx.AsyncBaseTransport,
+    call: Callable[[ApiClient], Awaitable[object]] = lambda api: api.get_job(JOB),
+) -> SutroError:
+    """What a call of a client of that deployment raises."""
+    async with client(transport) as api:
+        with pytest.raises(SutroError) as caught:
+            await call(api)
+    return caught.value
 
 
 def job(job_id: object = JOB, **fields: object) -> dict[str, object]:

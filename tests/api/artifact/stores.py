@@ -129,11 +129,7 @@ async def part(transport: Script, start: int = 100, stop: int = 9000, etag: str 
 
 
 async def failed(
-    transport: Script,
-    kind: type[SutroError],
-    start: int = 100,
-    stop: int = 9000,
-    etag: str | None = None,
+    transport: Script, kind: type[SutroError], start: int = 100, stop: int = 9000, etag: str | None = None
 ) -> str:
     """What the error says, which is of exactly that kind."""
     with pytest.raises(SutroError) as caught:

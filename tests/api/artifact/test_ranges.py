@@ -18,7 +18,7 @@ from sutro_mcp.errors import (
     SutroError,
     UnexpectedReplyError,
 )
-from tests.api.wire import JOB, PARQUET, client, reply
+from tests.api.wire import JOB, PARQUET, Body, client, reply
 
 from .stores import (
     LINK,
@@ -62,17 +62,14 @@ async def test_a_part_after_the_first_reply_is_asked_for_of_the_same_artifact() 
         assert await read(artifact, 0, 100) == PARQUET[:100]
         assert await read(artifact, 0, SIZE) == PARQUET
         assert await read(artifact, 7, 7) == b""
+        with pytest.raises(ArtifactChangedError):  # without asking: the tag of what is there is known
+            await read(artifact, 10, 20, '"v0"')
     assert asked(transport) == [
         (f"bytes={SIZE - 8}-{SIZE - 1}", None),
         ("bytes=0-99", '"v1"'),
         (None, '"v1"'),
     ]
-    assert dict(transport.seen[2].headers) == {
-        "host": "bucket.s3.example.com",
-        "accept-encoding": "identity",
-        "range": "bytes=0-99",
-        "if-match": '"v1"',
-    }
+    assert transport.seen[2].headers.keys() == {"host", "accept-encoding", "range", "if-match"}
 
 
 async def test_what_earlier_bytes_belong_to_is_asked_for_at_once() -> None:
@@ -82,46 +79,23 @@ async def test_what_earlier_bytes_belong_to_is_asked_for_at_once() -> None:
     assert asked(transport) == [("bytes=0-9", '"v1"')]
 
 
-async def test_bytes_that_belong_to_another_artifact_are_known_without_asking() -> None:
-    """The tag of what is there is known already."""
-    transport = store()
-    async with client(transport) as api:
-        artifact = await opened(api)
-        await read(artifact, 0, 10)
-        with pytest.raises(ArtifactChangedError):
-            await read(artifact, 10, 20, '"v0"')
-    assert len(asked(transport)) == 1
+REPLACED: dict[str, tuple[Answer, int, int, str | None]] = {
+    "412 to a part": (status(412), 100, 200, '"v0"'),
+    "412 to the whole": (status(412), 0, SIZE, '"v0"'),
+    "416": (status(416), 100, 200, None),
+    "other tag of a part": (serve(etag='"v2"'), 100, 200, '"v1"'),
+    "other tag of the whole": (serve(etag='"v2"'), 0, SIZE, '"v1"'),
+    "no tag of the whole": (serve(etag=None), 0, SIZE, '"v1"'),
+    "longer": (serve(headers={"content-range": f"bytes 100-199/{SIZE + 1}"}), 100, 200, None),
+    "shorter": (serve(headers={"content-range": f"bytes 100-199/{SIZE - 1}"}), 100, 200, '"v1"'),
+    "whole of another length": (serve(PARQUET[:-1]), 0, SIZE, None),
+}
 
 
-@pytest.mark.parametrize(
-    ("answer", "start", "stop", "etag"),
-    [
-        (status(412), 100, 200, '"v0"'),
-        (status(412), 0, SIZE, '"v0"'),
-        (status(416), 100, 200, None),
-        (serve(etag='"v2"'), 100, 200, '"v1"'),
-        (serve(etag='"v2"'), 0, SIZE, '"v1"'),
-        (serve(etag=None), 0, SIZE, '"v1"'),
-        (serve(headers={"content-range": f"bytes 100-199/{SIZE + 1}"}), 100, 200, None),
-        (serve(headers={"content-range": f"bytes 100-199/{SIZE - 1}"}), 100, 200, '"v1"'),
-        (serve(PARQUET[:-1]), 0, SIZE, None),
-    ],
-    ids=[
-        "412 to a part",
-        "412 to the whole",
-        "416",
-        "other tag of a part",
-        "other tag of the whole",
-        "no tag of the whole",
-        "longer",
-        "shorter",
-        "whole of another length",
-    ],
-)
-async def test_an_artifact_that_was_replaced_is_not_read_on(
-    answer: Answer, start: int, stop: int, etag: str | None
-) -> None:
+@pytest.mark.parametrize("case", REPLACED)
+async def test_an_artifact_that_was_replaced_is_not_read_on(case: str) -> None:
     """Nothing of it is given out, and it is not asked for again."""
+    answer, start, stop, etag = REPLACED[case]
     transport = store(answer)
     assert "replaced or removed" in await failed(transport, ArtifactChangedError, start, stop, etag)
     assert len(asked(transport)) == 1
@@ -158,39 +132,27 @@ async def test_a_part_that_proves_nothing_is_refused_before_its_first_byte(answe
     assert len(asked(transport)) == 1
 
 
-@pytest.mark.parametrize(
-    ("answer", "start", "stop", "happened"),
-    [
-        (serve(headers={"content-range": f"bytes 101-8999/{SIZE}"}), 100, 9000, "another part"),
-        (serve(headers={"content-range": f"bytes 100-8998/{SIZE}"}), 100, 9000, "another part"),
-        (serve(headers={"content-length": "8899"}), 100, 9000, "sent 8,899 bytes instead of 8,900"),
-        (serve(headers={"content-length": "x"}), 100, 9000, "a length that is not a number"),
-        (serve(headers={"content-encoding": "gzip"}), 100, 9000, "sent the artifact compressed"),
-        (serve(headers={"content-encoding": "br"}), 0, SIZE, "sent the artifact compressed"),
-        (status(301), 100, 9000, "answered 301"),
-        (status(404), 100, 9000, "answered 404"),
-        (status(204), 0, SIZE, "answered 204"),
-        (status(206), 0, SIZE, "answered 206"),
-        (serve(headers={"content-range": f"bytes 0-{SIZE - 1}/{SIZE}"}, code=206), 0, SIZE, "answered 206"),
-    ],
-    ids=[
-        "other start",
-        "other stop",
-        "other length",
-        "junk length",
-        "compressed",
-        "compressed whole",
-        "redirect",
-        "not found",
-        "no content",
-        "part of no range",
-        "all of it as a part",
-    ],
-)
-async def test_what_was_not_asked_for_is_an_error(
-    answer: Answer, start: int, stop: int, happened: str
-) -> None:
+NOT_ASKED_FOR: dict[str, tuple[Answer, int, int, str]] = {
+    "other start": (serve(headers={"content-range": f"bytes 101-8999/{SIZE}"}), 100, 9000, "another part"),
+    "other stop": (serve(headers={"content-range": f"bytes 100-8998/{SIZE}"}), 100, 9000, "another part"),
+    "other length": (serve(headers={"content-length": "8899"}), 100, 9000, "8,899 bytes instead of 8,900"),
+    "junk length": (serve(headers={"content-length": "x"}), 100, 9000, "a length that is not a number"),
+    "compressed": (serve(headers={"content-encoding": "gzip"}), 100, 9000, "sent the artifact compressed"),
+    "compressed whole": (serve(headers={"content-encoding": "br"}), 0, SIZE, "sent the artifact compressed"),
+    "redirect": (status(301), 100, 9000, "answered 301"),
+    "not found": (status(404), 100, 9000, "answered 404"),
+    "no content": (status(204), 0, SIZE, "answered 204"),
+    "all of it as a part": (
+        serve(headers={"content-range": f"bytes 0-{SIZE - 1}/{SIZE}"}, code=206),
+        *(0, SIZE, "answered 206"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_ASKED_FOR)
+async def test_what_was_not_asked_for_is_an_error(case: str) -> None:
     """It would be the wrong bytes in the right place; asking again would not help."""
+    answer, start, stop, happened = NOT_ASKED_FOR[case]
     transport = store(answer)
     assert happened in await failed(transport, UnexpectedReplyError, start, stop)
     assert len(asked(transport)) == 1
@@ -242,8 +204,7 @@ async def test_a_connection_is_continued_as_long_as_it_gets_on() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (unreachable, ConnectionFailedError),
-        (status(503), ServiceUnavailableError),
+        *((unreachable, ConnectionFailedError), (status(503), ServiceUnavailableError)),
         (cut(0), IncompleteReplyError),
     ],
     ids=["unreachable", "503", "no byte"],
@@ -274,12 +235,13 @@ async def test_what_breaks_before_its_first_byte_is_begun_again_even_without_a_t
 async def test_without_a_strong_tag_what_breaks_off_is_incomplete() -> None:
     """The rest could be that of another artifact."""
     for etag in (None, 'W/"v1"'):
-        transport = store(cut(1000, etag))
-        assert "the connection broke" in await failed(transport, IncompleteReplyError, 0, SIZE)
-        assert len(asked(transport)) == 1
-        transport = store(serve(cut=1000, etag=etag, length=False))
-        assert "bytes early" in await failed(transport, IncompleteReplyError, 0, SIZE)
-        assert len(asked(transport)) == 1
+        for answer, happened in (
+            (cut(1000, etag), "the connection broke"),
+            (serve(cut=1000, etag=etag, length=False), "bytes early"),
+        ):
+            transport = store(answer)
+            assert happened in await failed(transport, IncompleteReplyError, 0, SIZE)
+            assert len(asked(transport)) == 1
 
 
 @pytest.mark.parametrize(
@@ -301,11 +263,10 @@ async def test_a_store_that_continues_from_zero_is_read_on_once(start: int, stop
     assert len(asked(transport)) == 2
 
 
-async def test_an_artifact_replaced_while_it_is_read_is_not_continued() -> None:
+@pytest.mark.parametrize("answer", [status(412), serve(OTHER, etag='"v2"'), whole_again(etag='"v2"')])
+async def test_an_artifact_replaced_while_it_is_read_is_not_continued(answer: Answer) -> None:
     """Two halves of two artifacts would look whole."""
-    await failed(store(cut(1000), status(412)), ArtifactChangedError, 0, SIZE)
-    await failed(store(cut(1000), serve(OTHER, etag='"v2"')), ArtifactChangedError, 0, SIZE)
-    await failed(store(cut(1000), whole_again(etag='"v2"')), ArtifactChangedError, 0, SIZE)
+    await failed(store(cut(1000), answer), ArtifactChangedError, 0, SIZE)
 
 
 CUTS = st.lists(st.tuples(st.integers(0, SIZE), st.booleans()), max_size=8)
@@ -334,22 +295,17 @@ async def test_whatever_breaks_the_bytes_are_right_or_there_is_an_error(
 # --- how much at once
 
 
-class Stuck(httpx.AsyncByteStream):
-    """A body that begins and then says nothing more until it is told to."""
+class Stuck(Body):
+    """A body that says nothing more after its first byte until it is told to."""
 
-    def __init__(self, body: bytes, begins: int = 1) -> None:
+    def __init__(self, body: bytes) -> None:
+        super().__init__([body[:1], body[1:]])
         self.go_on = anyio.Event()
-        self.closed = False
-        self._body = body
-        self._begins = begins
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
-        yield self._body[: self._begins]
-        await self.go_on.wait()
-        yield self._body[self._begins :]
-
-    async def aclose(self) -> None:
-        self.closed = True
+        async for chunk in super().__aiter__():
+            yield chunk
+            await self.go_on.wait()
 
 
 def stuck(bodies: list[Stuck]) -> Answer:

@@ -7,6 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sutro_mcp.api.artifact.part_file import OnBytes
+from sutro_mcp.api.artifact.results_routes import DownloadedFile
 from sutro_mcp.emulator import ApiVariant, Emulator, Fault
 from sutro_mcp.errors import (
     AuthenticationError,
@@ -22,19 +24,11 @@ from sutro_mcp.errors import (
     WrongDeploymentError,
 )
 from sutro_mcp.results_spec import ResultsSpec
-from tests.api.wire import (
-    JOB,
-    OTHER_JOB,
-    PARQUET,
-    Script,
-    client,
-    emulated,
-    job,
-    names_in,
-    reply,
-)
+from tests.api.wire import JOB, OTHER_JOB, PARQUET, Script, client, emulated, error_of, job, names_in, reply
 
 pytestmark = pytest.mark.anyio
+
+Route = Callable[[], httpx.Response]
 
 LINK = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
 
@@ -52,11 +46,11 @@ def offer(**fields: object) -> dict[str, object]:
 
 def deployment(
     *,
-    results_url: Callable[[], httpx.Response] = lambda: reply(200, offer()),
-    get_results: Callable[[], httpx.Response] = lambda: reply(200, PARQUET),
-    post_results: Callable[[], httpx.Response] = lambda: reply(200, {"results": {"outputs": ["a"]}}),
-    get_job: Callable[[], httpx.Response] = lambda: reply(200, {"job": job()}),
-    store: Callable[[], httpx.Response] = lambda: reply(200, PARQUET, headers={"etag": '"v1"'}),
+    results_url: Route = lambda: reply(200, offer()),
+    get_results: Route = lambda: reply(200, PARQUET),
+    post_results: Route = lambda: reply(200, {"results": {"outputs": ["a"]}}),
+    get_job: Route = lambda: reply(200, {"job": job()}),
+    store: Route = lambda: reply(200, PARQUET, headers={"etag": '"v1"'}),
 ) -> Script:
     """A deployment and its store, each route made to order."""
 
@@ -79,31 +73,40 @@ def absent() -> httpx.Response:
     return reply(404, {"detail": "Not Found"})
 
 
-def refusing(status: int, detail: str = "no") -> Callable[[], httpx.Response]:
+def refusing(status: int, detail: str = "no") -> Route:
     return lambda: reply(status, {"detail": detail})
 
 
+async def fetched(
+    transport: Script, directory: Path, on_bytes: OnBytes | None = None, **options: bool
+) -> DownloadedFile:
+    async with client(transport) as api:
+        return await api.fetch_results(ResultsSpec(JOB, **options), directory, on_bytes=on_bytes)
+
+
+async def refused(transport: Script, directory: Path) -> SutroError:
+    """Why nothing was fetched; then nothing is left, either."""
+    error = await error_of(transport, lambda api: api.fetch_results(ResultsSpec(JOB), directory))
+    assert names_in(directory) == []
+    return error
+
+
 async def test_the_signed_link_is_the_first_route(tmp_path: Path) -> None:
-    """One request for the link, one without credentials to the store; no HEAD, and a name of our own."""
+    """One request for the link, one to the store; no HEAD, and a private file with a name of our own."""
     transport = deployment()
     seen: list[tuple[int, int | None]] = []
-    async with client(transport) as api:
-        artifact = await api.fetch_results(
-            ResultsSpec(JOB, include_inputs=True),
-            tmp_path,
-            on_bytes=lambda done, total: seen.append((done, total)),
-        )
-    assert artifact.path.read_bytes() == PARQUET
-    assert (artifact.format, artifact.size, artifact.etag, artifact.route) == (
-        "parquet",
-        len(PARQUET),
-        '"v1"',
-        "results-url",
+    artifact = await fetched(
+        transport,
+        tmp_path / "cache" / "new",
+        lambda done, total: seen.append((done, total)),
+        include_inputs=True,
     )
-    assert names_in(tmp_path) == [artifact.path.name]
-    assert artifact.path.suffix == ".parquet"
-    assert artifact.path.stat().st_mode & 0o777 == 0o600
-    assert seen == [(len(PARQUET), len(PARQUET))]
+    path, size = artifact.path, len(PARQUET)
+    assert artifact == DownloadedFile(path, "parquet", size, '"v1"', "results-url")
+    assert path.read_bytes() == PARQUET
+    assert (names_in(path.parent), path.suffix) == ([path.name], ".parquet")
+    assert [each.stat().st_mode & 0o777 for each in (path, path.parent)] == [0o600, 0o700]
+    assert seen == [(size, size)]
     assert [request.method for request in transport.seen] == ["GET", "GET"]
     assert dict(transport.seen[0].url.params) == {
         "format": "parquet",
@@ -116,9 +119,8 @@ async def test_the_signed_link_is_the_first_route(tmp_path: Path) -> None:
 async def test_the_second_route_is_asked_for_parquet_under_both_names(tmp_path: Path) -> None:
     """And only after the job is known to have succeeded."""
     transport = deployment(results_url=absent)
-    async with client(transport) as api:
-        artifact = await api.fetch_results(ResultsSpec(JOB, include_cumulative_logprobs=True), tmp_path)
-    assert (artifact.format, artifact.route, artifact.etag) == ("parquet", "get-results", None)
+    artifact = await fetched(transport, tmp_path, include_cumulative_logprobs=True)
+    assert artifact == DownloadedFile(artifact.path, "parquet", len(PARQUET), None, "get-results")
     assert transport.targets == [
         f"GET /v1/jobs/{JOB}/results-url",
         f"GET /v1/jobs/{JOB}",
@@ -137,10 +139,7 @@ async def test_the_third_route_is_a_post_that_only_reads(tmp_path: Path) -> None
     answers = [reply(502), reply(200, {"results": {"outputs": ["a"]}})]
     transport = deployment(results_url=absent, get_results=absent, post_results=lambda: answers.pop(0))
     seen: list[tuple[int, int | None]] = []
-    async with client(transport) as api:
-        artifact = await api.fetch_results(
-            ResultsSpec(JOB), tmp_path, on_bytes=lambda done, total: seen.append((done, total))
-        )
+    artifact = await fetched(transport, tmp_path, lambda done, total: seen.append((done, total)))
     assert (artifact.format, artifact.route) == ("json", "post-results")
     assert json.loads(artifact.path.read_bytes()) == {"results": {"outputs": ["a"]}}
     assert json.loads(transport.seen[-1].content) == {
@@ -152,18 +151,25 @@ async def test_the_third_route_is_a_post_that_only_reads(tmp_path: Path) -> None
     assert seen == [(artifact.size, artifact.size)]
 
 
-async def test_results_that_are_a_zip_of_csv_are_kept_as_they_came(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("body", "form", "ending"),
+    [
+        (b"PK\x03\x04" + b"x" * 100 + b"PK\x05\x06" + b"\0" * 18, "csv", ".csv.zip"),
+        (b'\xef\xbb\xbf ["a"]\n', "json", ".json"),
+    ],
+    ids=["ZIP of a CSV", "JSON list after a byte-order mark"],
+)
+async def test_results_in_another_format_are_kept_as_they_came(
+    tmp_path: Path, body: bytes, form: str, ending: str
+) -> None:
     """An older deployment may ignore the format it was asked for."""
-    archive = b"PK\x03\x04" + b"x" * 100 + b"PK\x05\x06" + b"\0" * 18
-    async with client(deployment(results_url=absent, get_results=lambda: reply(200, archive))) as api:
-        artifact = await api.fetch_results(ResultsSpec(JOB), tmp_path)
-    assert (artifact.format, artifact.path.name[-8:]) == ("csv", ".csv.zip")
+    artifact = await fetched(deployment(results_url=absent, get_results=lambda: reply(200, body)), tmp_path)
+    assert (artifact.format, artifact.path.read_bytes()) == (form, body)
+    assert artifact.path.name.endswith(ending)
 
 
 @pytest.mark.parametrize("lacking", [absent, refusing(405), refusing(501), refusing(404, "no such endpoint")])
-async def test_a_route_that_a_deployment_lacks_is_not_tried_again(
-    tmp_path: Path, lacking: Callable[[], httpx.Response]
-) -> None:
+async def test_a_route_that_a_deployment_lacks_is_not_tried_again(tmp_path: Path, lacking: Route) -> None:
     """For as long as the client lives."""
     transport = deployment(results_url=lacking)
     async with client(transport) as api:
@@ -184,37 +190,31 @@ async def test_an_expired_job_does_not_teach_that_its_routes_are_absent(tmp_path
         assert (await api.fetch_results(ResultsSpec(kept), tmp_path)).route == "results-url"
 
 
-@pytest.mark.parametrize("status", [404, 410])
-async def test_a_succeeded_job_whose_routes_all_say_gone_is_past_retention(
-    tmp_path: Path, status: int
+@pytest.mark.parametrize(
+    ("statuses", "kind", "happened"),
+    [
+        ((404, 404, 404), ResultsGoneError, "kept for 90 days by default"),
+        ((410, 410, 410), ResultsGoneError, "kept for 90 days by default"),
+        ((405, 501, 405), UnexpectedReplyError, "none of the known ways"),
+    ],
+)
+async def test_without_any_route_the_job_is_past_retention_or_the_deployment_has_none(
+    tmp_path: Path, statuses: tuple[int, int, int], kind: type[SutroError], happened: str
 ) -> None:
     """With the job asked for once."""
-    gone = refusing(status)
-    transport = deployment(results_url=gone, get_results=gone, post_results=gone)
-    async with client(transport) as api:
-        with pytest.raises(ResultsGoneError, match="kept for 90 days by default"):
-            await api.fetch_results(ResultsSpec(JOB), tmp_path)
+    link, get, post = (refusing(status) for status in statuses)
+    transport = deployment(results_url=link, get_results=get, post_results=post)
+    error = await refused(transport, tmp_path)
+    assert type(error) is kind
+    assert happened in str(error)
     assert transport.targets.count(f"GET /v1/jobs/{JOB}") == 1
-    assert names_in(tmp_path) == []
-
-
-async def test_a_deployment_without_any_route_is_reported_as_such(tmp_path: Path) -> None:
-    """Not as a job past retention."""
-    transport = deployment(results_url=refusing(405), get_results=refusing(501), post_results=refusing(405))
-    async with client(transport) as api:
-        with pytest.raises(UnexpectedReplyError, match="none of the known ways"):
-            await api.fetch_results(ResultsSpec(JOB), tmp_path)
 
 
 @pytest.mark.parametrize("says", [absent, refusing(404, "Job not found"), refusing(409), refusing(405)])
-async def test_an_unknown_job_is_an_unknown_job_whatever_the_route_says(
-    tmp_path: Path, says: Callable[[], httpx.Response]
-) -> None:
+async def test_an_unknown_job_is_an_unknown_job_whatever_the_route_says(tmp_path: Path, says: Route) -> None:
     """The job itself decides."""
     transport = deployment(results_url=says, get_job=refusing(404, "Job not found"))
-    async with client(transport) as api:
-        with pytest.raises(JobNotFoundError):
-            await api.fetch_results(ResultsSpec(JOB), tmp_path)
+    assert isinstance(await refused(transport, tmp_path), JobNotFoundError)
 
 
 UNFINISHED: dict[str, tuple[dict[str, object], type[SutroError], str]] = {
@@ -234,20 +234,16 @@ UNFINISHED: dict[str, tuple[dict[str, object], type[SutroError], str]] = {
 
 @pytest.mark.parametrize("status", UNFINISHED)
 @pytest.mark.parametrize("first", [refusing(409), absent, refusing(404, "Job has no results")])
-async def test_a_job_without_results_says_why(
-    tmp_path: Path, status: str, first: Callable[[], httpx.Response]
-) -> None:
+async def test_a_job_without_results_says_why(tmp_path: Path, status: str, first: Route) -> None:
     """409 or 404: the job is looked up, and no other route is used."""
     fields, kind, happened = UNFINISHED[status]
     transport = deployment(
         results_url=first, get_job=lambda: reply(200, {"job": job(status=status, **fields)})
     )
-    async with client(transport) as api:
-        with pytest.raises(kind) as caught:
-            await api.fetch_results(ResultsSpec(JOB), tmp_path)
-    assert happened in str(caught.value)
+    error = await refused(transport, tmp_path)
+    assert type(error) is kind
+    assert happened in str(error)
     assert transport.targets == [f"GET /v1/jobs/{JOB}/results-url", f"GET /v1/jobs/{JOB}"]
-    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("unready", [400, 404, 409])
@@ -273,106 +269,67 @@ async def test_results_that_lag_behind_success_are_being_published(tmp_path: Pat
     )
     job_id = emulator.add_job()
     async with emulated(emulator) as api:
-        with pytest.raises(ResultsNotReadyError, match=r"are being published. Try again shortly") as caught:
+        published = r"are being published. Try again shortly; this takes up to about 100 seconds"
+        with pytest.raises(ResultsNotReadyError, match=published):
             await api.fetch_results(ResultsSpec(job_id), tmp_path)
-        assert "100 seconds" in str(caught.value)
         assert (await api.fetch_results(ResultsSpec(job_id), tmp_path)).route == route
 
 
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (refusing(400), RejectedError),
-        (refusing(401), AuthenticationError),
-        (refusing(422), RejectedError),
-        (refusing(410, "no longer supported, set SUTRO_API_URL"), WrongDeploymentError),
-        (lambda: reply(302), WrongDeploymentError),
-        (lambda: reply(200, b"<html>"), WrongDeploymentError),
-    ],
-)
-async def test_other_refusals_are_told_as_they_are(
-    tmp_path: Path, make: Callable[[], httpx.Response], kind: type[SutroError]
-) -> None:
-    """No other route is tried."""
-    transport = deployment(results_url=make)
-    async with client(transport) as api:
-        with pytest.raises(kind):
-            await api.fetch_results(ResultsSpec(JOB), tmp_path)
-    assert len(transport.seen) == 1
+def offering(**fields: object) -> dict[str, Route]:
+    return {"results_url": lambda: reply(200, offer(**fields))}
 
 
-@pytest.mark.parametrize(
-    ("fields", "happened"),
-    [
-        ({"job_id": OTHER_JOB}, "answered for another job"),
-        ({"job_id": None}, "answered for another job"),
-        ({"format": "csv"}, "another format than Parquet"),
-        ({"urls": None}, "no download link"),
-        ({"urls": {"get": ""}}, "no download link"),
-        ({"urls": {"get": 7}}, "no download link"),
-        ({"urls": {"get": "http://bucket.example.com/?sig=canary"}}, "is not https on the default port"),
-        ({"urls": {"get": "https://127.0.0.1/?sig=canary"}}, "leads to a private address"),
-    ],
-    ids=repr,
-)
-async def test_an_offer_that_is_not_what_was_asked_for_is_refused(
-    tmp_path: Path, fields: dict[str, object], happened: str
-) -> None:
-    """Nothing is fetched, and the link is not shown."""
-    transport = deployment(results_url=lambda: reply(200, offer(**fields)))
-    async with client(transport) as api:
-        with pytest.raises(UnexpectedReplyError, match=happened) as caught:
-            await api.fetch_results(ResultsSpec(JOB), tmp_path)
-    assert "canary" not in str(caught.value)
-    assert len(transport.seen) == 1
-    assert names_in(tmp_path) == []
+def sending(body: bytes) -> dict[str, Route]:
+    """Without a length to compare with."""
+    return {"results_url": absent, "get_results": lambda: reply(200, body, length=False)}
+
+
+OTHER_STORE: dict[str, Route] = {**offering(artifact=None), "store": lambda: reply(200, b'{"a": 1}')}
+MIGRATION = "no longer supported, set SUTRO_API_URL"
+
+# The routes, and how many requests there are before it ends.
+REFUSED: dict[str, tuple[dict[str, Route], int, type[SutroError], str]] = {
+    "400": ({"results_url": refusing(400)}, 1, RejectedError, "found the request malformed"),
+    "401": ({"results_url": refusing(401)}, 1, AuthenticationError, "refused the API key"),
+    "410": ({"results_url": refusing(410, MIGRATION)}, 1, WrongDeploymentError, "no longer serves"),
+    "302": ({"results_url": lambda: reply(302)}, 1, WrongDeploymentError, "redirects elsewhere"),
+    "page": ({"results_url": lambda: reply(200, b"<html>")}, 1, WrongDeploymentError, "a web page"),
+    "other job": (offering(job_id=OTHER_JOB), 1, UnexpectedReplyError, "answered for another job"),
+    "null job": (offering(job_id=None), 1, UnexpectedReplyError, "answered for another job"),
+    "other format": (offering(format="csv"), 1, UnexpectedReplyError, "another format than Parquet"),
+    "no URLs": (offering(urls=None), 1, UnexpectedReplyError, "no download link"),
+    "empty URL": (offering(urls={"get": ""}), 1, UnexpectedReplyError, "no download link"),
+    "junk URL": (offering(urls={"get": 7}), 1, UnexpectedReplyError, "no download link"),
+    "http": (offering(urls={"get": "http://a.example.com/?canary"}), 1, UnexpectedReplyError, "is not https"),
+    "private": (offering(urls={"get": "https://10.0.0.1/?canary"}), 1, UnexpectedReplyError, "a private"),
+    "link to JSON": (OTHER_STORE, 2, UnexpectedReplyError, "the artifact is not Parquet"),
+    "page as results": (sending(b"  <html>canary"), 3, UnexpectedReplyError, "a web page or XML document"),
+    "nothing": (sending(b""), 3, UnexpectedReplyError, "neither Parquet nor JSON"),
+    "garbage": (sending(b"\x00\x01\x02"), 3, UnexpectedReplyError, "neither Parquet nor JSON"),
+    "half Parquet": (sending(PARQUET[:-5]), 3, IncompleteReplyError, "the parquet file that came is not"),
+    "magic only": (sending(b"PAR1"), 3, IncompleteReplyError, "the parquet file that came is not"),
+    "half JSON": (sending(b'{"outputs": ["a'), 3, IncompleteReplyError, "the json file that came is not"),
+    "half a list": (sending(b'["a"}'), 3, IncompleteReplyError, "the json file that came is not"),
+    "half a ZIP": (sending(b"PK\x03\x04" + b"x" * 99), 3, IncompleteReplyError, "the csv file that came is"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_is_neither_results_nor_a_link_to_them_is_told_as_it_is(tmp_path: Path, case: str) -> None:
+    """No other route is tried, nothing is kept, and neither content nor link is shown."""
+    routes, requests, kind, happened = REFUSED[case]
+    transport = deployment(**routes)
+    error = await refused(transport, tmp_path)
+    assert type(error) is kind
+    assert happened in str(error)
+    assert "canary" not in str(error)
+    assert len(transport.seen) == requests
 
 
 async def test_an_offer_may_lack_all_that_is_not_needed(tmp_path: Path) -> None:
     """The link is enough."""
-    async with client(deployment(results_url=lambda: reply(200, {"urls": {"get": LINK}}))) as api:
-        assert (await api.fetch_results(ResultsSpec(JOB), tmp_path)).size == len(PARQUET)
-
-
-NOT_RESULTS: dict[str, tuple[bytes, type[SutroError], str]] = {
-    "page": (b"  <html>secret</html>", UnexpectedReplyError, "a web page or XML document came"),
-    "nothing": (b"", UnexpectedReplyError, "neither Parquet nor JSON"),
-    "garbage": (b"\x00\x01\x02", UnexpectedReplyError, "neither Parquet nor JSON"),
-    "half Parquet": (PARQUET[:-5], IncompleteReplyError, "the parquet file that came is not whole"),
-    "magic only": (b"PAR1", IncompleteReplyError, "the parquet file that came is not whole"),
-    "half JSON": (b'{"outputs": ["a', IncompleteReplyError, "the json file that came is not whole"),
-    "half a list": (b'["a"}', IncompleteReplyError, "the json file that came is not whole"),
-    "half a ZIP": (b"PK\x03\x04" + b"x" * 99, IncompleteReplyError, "the csv file that came is not whole"),
-}
-
-
-@pytest.mark.parametrize("case", NOT_RESULTS)
-async def test_content_that_is_not_results_is_refused_and_removed(tmp_path: Path, case: str) -> None:
-    """Even without a length to compare with."""
-    body, kind, happened = NOT_RESULTS[case]
-    transport = deployment(results_url=absent, get_results=lambda: reply(200, body, length=False))
-    async with client(transport) as api:
-        with pytest.raises(kind, match=happened):
-            await api.fetch_results(ResultsSpec(JOB), tmp_path)
-    assert names_in(tmp_path) == []
-
-
-async def test_json_results_may_be_a_list_and_start_with_a_mark(tmp_path: Path) -> None:
-    """Both seen in older deployments."""
-    transport = deployment(results_url=absent, get_results=lambda: reply(200, b'\xef\xbb\xbf ["a"]\n'))
-    async with client(transport) as api:
-        assert (await api.fetch_results(ResultsSpec(JOB), tmp_path)).format == "json"
-
-
-async def test_the_link_must_lead_to_parquet(tmp_path: Path) -> None:
-    """It is the only format it can have."""
-    transport = deployment(
-        results_url=lambda: reply(200, offer(artifact=None)), store=lambda: reply(200, b'{"a": 1}')
-    )
-    async with client(transport) as api:
-        with pytest.raises(UnexpectedReplyError, match="the artifact is not Parquet"):
-            await api.fetch_results(ResultsSpec(JOB), tmp_path)
-    assert names_in(tmp_path) == []
+    transport = deployment(results_url=lambda: reply(200, {"urls": {"get": LINK}}))
+    assert (await fetched(transport, tmp_path)).size == len(PARQUET)
 
 
 async def test_a_body_that_breaks_off_is_fetched_again_from_the_start(tmp_path: Path) -> None:
@@ -382,8 +339,7 @@ async def test_a_body_that_breaks_off_is_fetched_again_from_the_start(tmp_path: 
         lambda: reply(200, PARQUET),
     ]
     transport = deployment(results_url=absent, get_results=lambda: answers.pop(0)())
-    async with client(transport) as api:
-        assert (await api.fetch_results(ResultsSpec(JOB), tmp_path)).path.read_bytes() == PARQUET
+    assert (await fetched(transport, tmp_path)).path.read_bytes() == PARQUET
 
 
 async def test_the_whole_fetch_has_one_deadline(tmp_path: Path) -> None:
@@ -395,35 +351,3 @@ async def test_the_whole_fetch_has_one_deadline(tmp_path: Path) -> None:
         with pytest.raises(DeadlineExceededError, match=r"no complete answer within 0.1 seconds"):
             await api.fetch_results(ResultsSpec(job_id), tmp_path)
     assert names_in(tmp_path) == []
-
-
-async def test_a_folder_that_is_missing_is_made_private(tmp_path: Path) -> None:
-    """Caches start empty."""
-    async with client(deployment()) as api:
-        artifact = await api.fetch_results(ResultsSpec(JOB), tmp_path / "cache" / "results")
-    assert artifact.path.parent.stat().st_mode & 0o777 == 0o700
-
-
-@pytest.mark.parametrize(
-    "variant", [ApiVariant(), ApiVariant(results_url=False), ApiVariant(results_url=False, get_results=False)]
-)
-async def test_the_emulator_delivers_by_every_route(tmp_path: Path, variant: ApiVariant) -> None:
-    """The same job, three ways."""
-    emulator = Emulator(variant=variant)
-    job_id = emulator.add_job(outputs=["a", "b"])
-    async with emulated(emulator) as api:
-        artifact = await api.fetch_results(ResultsSpec(job_id, include_inputs=True), tmp_path)
-    assert artifact.size == artifact.path.stat().st_size
-    assert artifact.format == ("json" if artifact.route == "post-results" else "parquet")
-
-
-async def test_a_link_is_asked_for_once_when_nothing_goes_wrong(tmp_path: Path) -> None:
-    """Two requests in all."""
-    emulator = Emulator()
-    job_id = emulator.add_job()
-    async with emulated(emulator) as api:
-        await api.fetch_results(ResultsSpec(job_id), tmp_path)
-    assert [(request.method, request.origin) for request in emulator.requests] == [
-        ("GET", "api"),
-        ("GET", "store"),
-    ]

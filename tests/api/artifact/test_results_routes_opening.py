@@ -2,34 +2,32 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from inline_snapshot import snapshot
 
 from sutro_mcp.api import ApiClient, ApiKey, Connection, RemoteArtifact
 from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator, Fault, SeenRequest, serve_in_thread
 from sutro_mcp.errors import (
-    AccessDeniedError,
-    ArtifactChangedError,
     AuthenticationError,
     IncompleteReplyError,
-    InvalidArgumentError,
     JobNotFoundError,
     NoResultsError,
     RangesUnsupportedError,
     RejectedError,
-    ResultsGoneError,
     ResultsNotReadyError,
     ServiceUnavailableError,
     SutroError,
-    WrongDeploymentError,
 )
 from sutro_mcp.results_spec import ResultsSpec
-from tests.api.wire import JOB, answering, client, emulated, job, reply
+from tests.api.wire import JOB, answering, client, emulated, error_of, reply
+
+from .stores import read
 
 pytestmark = pytest.mark.anyio
 
@@ -41,22 +39,14 @@ def emulator() -> Iterator[Emulator]:
         yield running
 
 
-def connected(emulator: Emulator) -> ApiClient:
-    return ApiClient(Connection(f"{emulator.api_origin}/v1", ApiKey(DEMO_KEY), "argument", "argument"))
-
-
 @asynccontextmanager
 async def opened(emulator: Emulator, rows: int = 20_000) -> AsyncGenerator[RemoteArtifact]:
     """The results of a job of the emulator, opened."""
-    async with connected(emulator) as api:
+    connection = Connection(f"{emulator.api_origin}/v1", ApiKey(DEMO_KEY), "argument", "argument")
+    async with ApiClient(connection) as api:
         artifact = await api.open_results(ResultsSpec(emulator.add_job(num_rows=rows)))
         assert artifact is not None
         yield artifact
-
-
-async def read(artifact: RemoteArtifact, start: int, stop: int, etag: str | None = None) -> bytes:
-    async with aclosing(artifact.chunks(start, stop, etag)) as chunks:
-        return b"".join([chunk async for chunk in chunks])
 
 
 def at_store(emulator: Emulator) -> list[SeenRequest]:
@@ -97,43 +87,6 @@ async def test_three_dropped_connections_cost_no_byte_twice(emulator: Emulator) 
     assert [request.status for request in seen] == [200, 206, 206, 206]
     assert {request.headers.get("if-match") for request in seen} == {artifact.etag}
     assert sum(request.body_bytes for request in seen) <= artifact.size * 1.01
-
-
-async def test_a_part_that_ends_early_as_if_it_were_whole_is_continued(emulator: Emulator) -> None:
-    """A gateway that cuts without a length is not believed."""
-    async with opened(emulator) as artifact:
-        whole = await read(artifact, 0, artifact.size)
-        emulator.faults.add(Fault.truncated(after=100), origin="store")
-        assert await read(artifact, 1000, 2000) == whole[1000:2000]
-    assert [request.body_bytes for request in at_store(emulator)[1:]] == [100, 900]
-
-
-async def test_an_artifact_that_is_replaced_between_two_parts_is_noticed(emulator: Emulator) -> None:
-    """Or in the middle of one; another one is opened then."""
-    async with opened(emulator) as artifact:
-        await read(artifact, 0, 100)
-        emulator.faults.add(Fault.changed_artifact(), origin="store")
-        with pytest.raises(ArtifactChangedError):
-            await read(artifact, 100, 200)
-    async with opened(emulator) as artifact:
-        emulator.faults.add(Fault.dropped(after=1000), origin="store")
-        emulator.faults.add(Fault.changed_artifact(), origin="store")
-        with pytest.raises(ArtifactChangedError):
-            await read(artifact, 0, artifact.size)
-    assert at_store(emulator)[-1].status == 412
-
-
-async def test_an_expired_link_is_renewed_on_the_way(emulator: Emulator) -> None:
-    """At the cost of one more request to each side."""
-    async with opened(emulator) as artifact:
-        emulator.faults.add(Fault.expired(), origin="store")
-        assert await read(artifact, 0, 4) == b"PAR1"
-    assert [(r.origin, r.status) for r in emulator.requests] == [
-        ("api", 200),
-        ("store", 403),
-        ("api", 200),
-        ("store", 206),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -183,14 +136,28 @@ async def test_where_there_are_no_links_the_file_route_takes_over(tmp_path: Path
         assert len(emulator.requests) == before
 
 
-@pytest.mark.parametrize("status", [405, 501])
-async def test_a_route_that_is_certainly_absent_is_not_asked_for_again(status: int) -> None:
-    """A status that cannot be about the job."""
-    transport = answering(reply(status, {"detail": "no"}))
+def offered(size: object) -> httpx.Response:
+    link = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
+    return reply(200, {"job_id": JOB, "artifact": {"size_bytes": size}, "urls": {"get": link}})
+
+
+@pytest.mark.parametrize(
+    ("answer", "requests"),
+    [
+        *((lambda status=status: reply(status, {"detail": "no"}), 1) for status in (405, 501)),
+        *((lambda status=status: reply(status, {"detail": "no"}), 2) for status in (404, 410)),
+        *((lambda size=size: offered(size), 2) for size in (None, 0, -1, "x", 8 * 1024**3 + 1)),
+    ],
+    ids=["405", "501", "404", "410", "no size", "zero", "negative", "junk", "too large"],
+)
+async def test_where_there_is_no_link_to_rely_on_the_results_are_a_file(
+    answer: Callable[[], httpx.Response], requests: int
+) -> None:
+    """The route is not asked for again after a status that cannot be about the job."""
+    transport = answering(answer)
     async with client(transport) as api:
-        assert await api.open_results(ResultsSpec(JOB)) is None
-        assert await api.open_results(ResultsSpec(JOB)) is None
-    assert len(transport.seen) == 1
+        assert [await api.open_results(ResultsSpec(JOB)) for _ in range(2)] == [None, None]
+    assert len(transport.seen) == requests
 
 
 async def test_a_link_that_works_again_is_used_again(tmp_path: Path) -> None:
@@ -205,92 +172,38 @@ async def test_a_link_that_works_again_is_used_again(tmp_path: Path) -> None:
         assert await api.open_results(ResultsSpec(job_id)) is not None
 
 
-@pytest.mark.parametrize(
-    "artifact",
-    [{}, {"size_bytes": 0}, {"size_bytes": -1}, {"size_bytes": "x"}, {"size_bytes": 8 * 1024**3 + 1}],
-    ids=repr,
-)
-async def test_without_a_size_to_rely_on_the_results_are_a_file(artifact: dict[str, object]) -> None:
-    """Parts of nothing known cannot be counted."""
-    link = "https://bucket.s3.example.com/x.parquet?X-Amz-Signature=canary"
-    transport = answering(reply(200, {"job_id": JOB, "artifact": artifact, "urls": {"get": link}}))
-    async with client(transport) as api:
-        assert await api.open_results(ResultsSpec(JOB)) is None
-    assert len(transport.seen) == 1
-
-
-@pytest.mark.parametrize("expired_status", [404, 410])
-async def test_results_that_are_gone_are_sorted_out_by_asking_for_a_file(
-    tmp_path: Path, expired_status: int
-) -> None:
-    """Gone is said once every route has been asked."""
-    emulator = Emulator(seed_jobs=False, variant=ApiVariant(expired_status=expired_status))  # pyright: ignore[reportArgumentType]
-    job_id = emulator.add_job()
-    emulator.job(job_id).results_expired = True
-    async with emulated(emulator) as api:
-        assert await api.open_results(ResultsSpec(job_id)) is None
-        with pytest.raises(ResultsGoneError):
-            await api.fetch_results(ResultsSpec(job_id), tmp_path)
-
-
 # --- errors: what is certain is said at once
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "kind", "happened"),
     [
-        ("RUNNING", ResultsNotReadyError),
-        ("CANCELLED", NoResultsError),
-        ("FAILED", NoResultsError),
+        ("RUNNING", ResultsNotReadyError, "RUNNING"),
+        ("FAILED", NoResultsError, "FAILED"),
+        ("SUCCEEDED", ResultsNotReadyError, "being published"),
     ],
 )
-async def test_a_job_without_results_says_why(status: str, kind: type[SutroError]) -> None:
+async def test_a_job_without_results_says_why(status: str, kind: type[SutroError], happened: str) -> None:
     """The refusal of a link is looked into."""
-    emulator = Emulator(seed_jobs=False)
+    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_lag=1))
     job_id = emulator.add_job(status=status)
     async with emulated(emulator) as api:
-        with pytest.raises(kind, match=status):
+        with pytest.raises(kind, match=happened):
             await api.open_results(ResultsSpec(job_id))
-    assert [request.status for request in emulator.requests] == [409, 200]
-
-
-async def test_results_that_lag_behind_their_job_are_worth_another_try() -> None:
-    """The job has succeeded; the artifact is not there yet."""
-    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_lag=1))
-    job_id = emulator.add_job()
-    async with emulated(emulator) as api:
-        with pytest.raises(ResultsNotReadyError, match="being published"):
-            await api.open_results(ResultsSpec(job_id))
-        assert await api.open_results(ResultsSpec(job_id)) is not None
+        assert [request.status for request in emulator.requests] == [409, 200]
+        if status == "SUCCEEDED":
+            assert await api.open_results(ResultsSpec(job_id)) is not None
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "requests"),
-    [
-        (400, RejectedError, 1),
-        (401, AuthenticationError, 1),
-        (403, AccessDeniedError, 1),
-        (422, RejectedError, 1),
-        (302, WrongDeploymentError, 1),
-        (503, ServiceUnavailableError, 3),
-    ],
+    [(400, RejectedError, 1), (401, AuthenticationError, 1), (503, ServiceUnavailableError, 3)],
 )
 async def test_other_refusals_are_errors(status: int, kind: type[SutroError], requests: int) -> None:
     """Another route would not help, or its answer would hide them."""
     transport = answering(lambda: reply(status, {"detail": "no"}))
-    async with client(transport) as api:
-        with pytest.raises(kind):
-            await api.open_results(ResultsSpec(JOB))
+    assert type(await error_of(transport, lambda api: api.open_results(ResultsSpec(JOB)))) is kind
     assert len(transport.seen) == requests
-
-
-async def test_an_id_that_is_none_is_refused_before_anything_is_sent() -> None:
-    """As everywhere."""
-    transport = answering(reply(200, {"job": job()}))
-    async with client(transport) as api:
-        with pytest.raises(InvalidArgumentError):
-            await api.open_results(ResultsSpec("../job-cancel/job-1"))
-    assert transport.seen == []
 
 
 # --- what results are kept under
