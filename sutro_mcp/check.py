@@ -12,6 +12,8 @@ from typing import Any
 
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.errors import AuthenticationError, ConfigurationError, SutroError
+from sutro_mcp.results.cache import cache_folder
+from sutro_mcp.results.export.folder import check_folder
 from sutro_mcp.settings import Settings, load_settings
 
 _POLICIES = {
@@ -79,17 +81,25 @@ async def _check(env: Mapping[str, str], found: Callable[..., None]) -> None:
 
 def _check_folders(settings: Settings, found: Callable[..., None]) -> None:
     cache = settings.cache_folder
-    size, text = _size(cache) if cache else (0, "nothing is kept")
-    limit = f", at most {_readable(settings.cache_max_bytes)}" if cache else ""
-    found(
-        f"Cache: {text}{limit}",
-        cache={"folder": cache and str(cache), "bytes": size, "max_bytes": settings.cache_max_bytes},
-    )
-    exports: Path | None = None
-    with suppress(ConfigurationError):
-        exports = settings.export_folder
-    size, text = _size(exports) if exports else (0, "there is no home folder; set SUTRO_MCP_EXPORT_DIR")
-    found(f"Exports: {text}", exports={"folder": exports and str(exports), "bytes": size})
+    facts: dict[str, Any] = {
+        "folder": cache and str(cache),
+        "bytes": 0,
+        "max_bytes": settings.cache_max_bytes,
+    }
+    text = "nothing is kept"
+    if cache:
+        try:
+            facts["bytes"], text = _size(cache_folder(cache))
+            text += f", at most {_readable(settings.cache_max_bytes)}"
+        except ConfigurationError as error:
+            # Results are then fetched anew by each process, which only takes longer.
+            facts["problem"] = str(error)
+            text = f"nothing is kept. Warning: {error}"
+    found(f"Cache: {text}", cache=facts)
+    exports = settings.export_folder
+    check_folder(exports)
+    size, text = _size(exports)
+    found(f"Exports: {text}", exports={"folder": str(exports), "bytes": size})
 
 
 def _size(folder: Path) -> tuple[int, str]:

@@ -265,13 +265,14 @@ def _check(options: argparse.Namespace) -> int:
 
     from sutro_mcp.check import check
 
-    guard_process("ERROR")
+    guard_process("WARNING")
     with _ungrouped():
         facts = anyio.run(check, os.environ, None if options.json else say)
     if options.json:
         say(json.dumps(facts, indent=2))
     elif facts["ok"]:
-        say("All is well. `sutro-mcp config CLIENT` prints what to paste into your assistant.")
+        well = "It works, but see the warning above." if "problem" in facts["cache"] else "All is well."
+        say(f"{well} `sutro-mcp config CLIENT` prints what to paste into your assistant.")
     else:
         tell(facts["error"])
     return 0 if facts["ok"] else 1

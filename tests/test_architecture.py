@@ -24,7 +24,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "host_configs": (set(), set()),
     "asgi_serving": (set(), {"uvicorn", "h11"}),
     "console": ({"redaction"}, set()),
-    "check": ({"api", "settings", "errors"}, set()),
+    "check": ({"api", "results", "settings", "errors"}, set()),
     "api": (
         {"errors", "file_access", "untrusted", "redaction", "results_spec"},
         {"httpx", "pydantic", "anyio", "stamina"},
@@ -194,6 +194,7 @@ def test_the_tree_can_be_looked_through() -> None:
         ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
         ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
+        ("import sutro_mcp.check", ["polars", "duckdb", "mcp"]),
     ],
 )
 def test_importing_loads_nothing_it_does_not_need(statement: str, absent: list[str]) -> None:

@@ -101,7 +101,7 @@ def test_check_says_what_is_configured_and_that_it_works(sutro: Emulator) -> Non
     assert _checked(sutro, done) == snapshot("""\
 sutro-mcp 0.x on Python 3.x
 cancel_job acts once the user agrees, asked by the host or, where it cannot, by the assistant (confirm).
-Cache: ~/.cache/sutro-mcp (not there yet), at most 5.37 GB
+Cache: ~/.cache/sutro-mcp/sutro-mcp-results (4.1 kB), at most 5.37 GB
 Exports: ~/sutro-exports (65.5 kB)
 URL: https://sutro (from SUTRO_API_URL)
 Key: fingerprint f (from SUTRO_API_KEY)
@@ -109,6 +109,50 @@ Key accepted (auth/check).
 Jobs can be listed.
 All is well. `sutro-mcp config CLIENT` prints what to paste into your assistant.
 """)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes and pipes are those of POSIX")
+def test_check_warns_of_what_costs_time(sutro: Emulator, tmp_path: Path) -> None:
+    """A cache that is not used; and a configuration that others can read, in the words of `serve`."""
+    _log_in(sutro.api_origin)
+    (Path(os.environ["HOME"]) / ".sutro" / "config.json").chmod(0o644)
+    (tmp_path / "file").touch()
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    for name, reason in {"file": "File exists", "shared": "other users may write there"}.items():
+        done = run("check", SUTRO_MCP_CACHE_DIR=str(tmp_path / name))
+        assert done.returncode == 0
+        assert re.search(f"\nCache: nothing is kept. Warning: Cannot keep results in .*{reason}", done.stdout)
+        assert "All is well" not in done.stdout
+        assert "can be read or written by other users" in done.stderr
+
+
+def test_check_counts_the_cache_alone(tmp_path: Path) -> None:
+    """Not what a user keeps beside it."""
+    (tmp_path / "mine").write_bytes(os.urandom(65536))
+    facts = anyio.run(check, {"SUTRO_MCP_CACHE_DIR": str(tmp_path)}, None)
+    assert facts["cache"]["bytes"] < 65536
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes and pipes are those of POSIX")
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("file", "it is not a folder"),
+        ("pipe", "it is not a folder"),
+        ("file/new", "it is not a folder"),
+        ("shared", "other users may write there"),
+    ],
+)
+def test_check_fails_where_nothing_can_be_exported(tmp_path: Path, kind: str, reason: str) -> None:
+    """With the reason that the tool would give."""
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    facts = anyio.run(check, {"SUTRO_MCP_DEMO": "1", "SUTRO_MCP_EXPORT_DIR": str(tmp_path / kind)}, None)
+    assert not facts["ok"]
+    assert f'Cannot use the export folder "{tmp_path / kind}": {reason}' in facts["error"]
 
 
 def test_check_can_answer_as_json(sutro: Emulator) -> None:

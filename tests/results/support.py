@@ -51,7 +51,7 @@ def file(
 
 
 def _new(folder: Path, kind: str) -> Path:
-    return folder / f"{len(list(folder.iterdir()))}.{kind}"
+    return folder / f"{len(list(folder.iterdir())):016x}.{kind}"
 
 
 def page(artifact: LocalArtifact, **options: Any) -> Page:

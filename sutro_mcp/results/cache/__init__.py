@@ -21,7 +21,7 @@ other in one step; what is no list, no regular file or of another length counts 
 
 from .cache import ArtifactSource, ArtifactStore, FetchedArtifact
 from .filling import CachedArtifact, OnBytes, RemoteArtifact
-from .folders import kept_folder
+from .folders import cache_folder, kept_folder
 
 __all__ = [
     "ArtifactSource",
@@ -30,5 +30,6 @@ __all__ = [
     "FetchedArtifact",
     "OnBytes",
     "RemoteArtifact",
+    "cache_folder",
     "kept_folder",
 ]

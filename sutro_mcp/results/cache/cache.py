@@ -167,7 +167,7 @@ class ArtifactStore:
 
     async def _left(self, key: str, remote: RemoteArtifact, spec: ResultsSpec) -> CachedArtifact | None:
         """What an earlier process left, if it is still what the deployment has."""
-        for data in sorted(self.folder.glob(f"{key}-*.data")):
+        for data in sorted(filter(is_ours, self.folder.glob(f"{key}-*.data"))):
             state = await anyio.to_thread.run_sync(read_state, data)
             if state is None:
                 continue

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sutro_mcp.errors import ArtifactChangedError, ConfigurationError
 from sutro_mcp.file_access import open_regular, read_regular
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges
-from sutro_mcp.results.cache.folders import beside
+from sutro_mcp.results.cache.folders import beside, is_ours
 
 # A piece is believed or dropped as a whole.
 PIECE = 4 * 1024 * 1024
@@ -227,7 +227,7 @@ def read_state(data: Path) -> State | None:
 
 def remove(data: Path) -> None:
     """Remove an artifact with what lies beside it: its list first, so that no list is without bytes."""
-    for path in (list_of(data), data, *beside(data)):
+    for path in filter(is_ours, (list_of(data), data, *beside(data))):
         # It may be open in another process, on systems where that matters.
         with suppress(OSError):
             path.unlink(missing_ok=True)

@@ -13,10 +13,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from stat import S_ISDIR, S_ISREG
 
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.file_access import is_writable_by_others, open_regular
+from sutro_mcp.file_access import is_writable_by_others, open_regular, read_regular
 from sutro_mcp.untrusted import quote
 
 logger = logging.getLogger(__name__)
@@ -26,8 +27,12 @@ _NAME = "sutro-mcp-results"
 # Programs that make backups know it, and leave the folder out (bford.info/cachedir).
 _MARKER = "CACHEDIR.TAG"
 _MARK = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by sutro-mcp.\n"
-# Names are random, after the digest of what an artifact is found by.
-_OUR_FILE = re.compile(r"(?:[0-9a-f]{32}-)?[0-9a-f]{16}\.[a-z.]+")
+# Names are random, after the digest of what an artifact is found by. Beside an artifact lie the Parquet file,
+# the side file and the narrow file that SQL makes of it.
+_OUR_FILE = re.compile(
+    r"(?:[0-9a-f]{32}-)?[0-9a-f]{16}\.(?:list|new|part|(?:data|parquet|json|csv\.zip)"
+    r"(?:\.(?:parquet|[0-9]+(?:\.[0-9a-z]+)+\.sql(?:\.narrow)?)(?:\.[0-9a-f]{8}\.part(?:\.wal)?)?)?)"
+)
 
 
 def cache_folder(parent: Path) -> Path:
@@ -72,16 +77,15 @@ def claim(folder: Path) -> str | None:
     if problem := _problem(folder):
         return problem
     # Between making it and marking it a process may have been killed.
-    if not any(folder.iterdir()):
-        with suppress(FileExistsError):
-            made = open_regular(folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            with os.fdopen(made, "wb") as marker:
+    if all(path.suffix == ".new" and is_ours(path) for path in folder.iterdir()):
+        new = folder / f"{token_hex(8)}.new"
+        try:
+            with os.fdopen(open_regular(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as marker:
                 marker.write(_MARK)
-    return (
-        None
-        if _is_regular(folder / _MARKER)
-        else f"its folder {_NAME} holds files that sutro-mcp did not make"
-    )
+            new.replace(folder / _MARKER)
+        finally:
+            new.unlink(missing_ok=True)
+    return None if _is_marked(folder) else f"its folder {_NAME} holds files that sutro-mcp did not make"
 
 
 def sweep() -> None:
@@ -90,7 +94,7 @@ def sweep() -> None:
         with suppress(OSError):
             if (
                 _problem(left) is None
-                and _is_regular(left / _MARKER)
+                and _is_marked(left)
                 and time.time() - _last_change(left) > KEPT_SECONDS
             ):
                 remove_folder(left)
@@ -102,7 +106,7 @@ def remove_folder(folder: Path) -> None:
         for path in folder.iterdir():
             if is_ours(path):
                 path.unlink()
-        if [path.name for path in folder.iterdir()] == [_MARKER]:
+        if [path.name for path in folder.iterdir()] == [_MARKER] and _is_marked(folder):
             (folder / _MARKER).unlink()
         folder.rmdir()
 
@@ -113,8 +117,8 @@ def is_ours(path: Path) -> bool:
 
 
 def beside(data: Path) -> list[Path]:
-    """The files that were made of an artifact and go with it: their names begin with its name."""
-    return list(data.parent.glob(f"{data.name}.*"))
+    """The files that were made of an artifact and go with it: ours whose names begin with its name."""
+    return list(filter(is_ours, data.parent.glob(f"{data.name}.*")))
 
 
 def usage(data: Path) -> tuple[float, int] | None:
@@ -149,6 +153,13 @@ def _problem(folder: Path) -> str | None:
     if os.name == "posix" and found.st_uid not in (os.geteuid(), 0):
         return "it belongs to another user"
     return "other users may write there" if is_writable_by_others(found) else None
+
+
+def _is_marked(folder: Path) -> bool:
+    try:
+        return read_regular(folder / _MARKER, len(_MARK)) == _MARK
+    except OSError:
+        return False
 
 
 def _is_regular(path: Path) -> bool:

@@ -166,6 +166,17 @@ def open_folder(path: Path, *, create: bool = True, descriptors: bool = HAS_DESC
             os.close(descriptor)
 
 
+def check_folder(path: Path) -> None:
+    """Raises SettingsError if nothing could be written to the folder, which is not made for that."""
+    path = real_path(path)
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if there == path or not there.is_dir():
+        with open_folder(path, create=False):
+            pass
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _trouble(path, OSError(errno.EACCES, ""))
+
+
 def real_path(path: Path) -> Path:
     """`path` with its links followed, as far as it exists. Unlike `Path.resolve` it never raises."""
     return Path(os.path.realpath(path))

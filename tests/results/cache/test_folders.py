@@ -14,6 +14,7 @@ from sutro_mcp.emulator import serve_in_thread
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results import results_engine
 from sutro_mcp.results.cache import kept_folder
+from sutro_mcp.results.cache.file_on_disk import remove
 from sutro_mcp.results.cache.folders import cache_folder, claim, remove_folder, sweep, temporary_folder
 from sutro_mcp.results.request_models import PageRequest
 from sutro_mcp.results_spec import ResultsSpec
@@ -173,3 +174,31 @@ def test_a_folder_of_ours_goes_only_with_files_of_ours(tmp_path: Path) -> None:
     (ours / "mine.data").unlink()
     remove_folder(ours)
     assert not ours.exists()
+
+
+def test_an_artifact_takes_along_only_what_is_ours(tmp_path: Path) -> None:
+    """A user may have put copies beside it, under names that begin with its own."""
+    name = f"{'a' * 32}-{'b' * 16}"
+    made = ("", ".parquet", ".1.4.1.sql", ".1.4.1.sql.narrow", ".1.4.1.sql.0123abcd.part.wal")
+    for beside in (*made, ".backup-2", ".2026", ".MINE_1", ".backup", ".sql"):
+        (tmp_path / f"{name}.data{beside}").touch()
+    (tmp_path / f"{name}.list").touch()
+    remove(tmp_path / f"{name}.data")
+    left = {path.name.removeprefix(name) for path in tmp_path.iterdir()}
+    assert left == {".data.backup-2", ".data.2026", ".data.MINE_1", ".data.backup", ".data.sql"}
+
+
+@pytest.mark.parametrize("mark", [b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by X.\n", b"", None])
+def test_a_marker_that_is_not_ours_marks_nothing(tmp_path: Path, mark: bytes | None) -> None:
+    """Other programs mark their caches by a file of that name, and a pipe (None) holds nobody up."""
+    marker = tmp_path / "sutro-mcp-results" / "CACHEDIR.TAG"
+    marker.parent.mkdir()
+    os.mkfifo(marker) if mark is None else marker.write_bytes(mark)
+    assert "holds files that sutro-mcp did not make" in refusal(tmp_path)
+
+
+def test_a_folder_that_is_being_marked_is_ours(tmp_path: Path) -> None:
+    """By another process, or by one that was killed."""
+    (tmp_path / "sutro-mcp-results").mkdir()
+    (tmp_path / "sutro-mcp-results" / f"{'0' * 16}.new").touch()
+    assert kept_folder(tmp_path)
