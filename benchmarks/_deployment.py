@@ -52,7 +52,7 @@ class Link:
 
 async def main(latency_ms: float, megabytes_per_second: float, artifacts: dict[str, str]) -> None:
     with _listening() as api, _listening() as store:
-        emulator = Emulator(api_origin=_origin(api), store_origin=_origin(store), pace=Pace.still())
+        emulator = Emulator(api_origin=_origin(api), store_origin=_origin(store), pace=Pace())
         jobs = {name: _add(emulator, name, Path(path)) for name, path in artifacts.items()}
         app = Link(emulator.app, latency_ms / 1000, megabytes_per_second * 1e6)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", access_log=False))

@@ -5,9 +5,16 @@ uvicorn is imported when something is served: neither the emulator's import nor 
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_SECONDS = 25.0
+_CONNECTIONS = 512
+_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -18,16 +25,72 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def _room() -> int:
+    """Connections that leave half of the process's descriptors to everything else."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _CONNECTIONS
+    return min(_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
 @contextlib.asynccontextmanager
 async def serving(
-    app: Any, *sockets: socket.socket, grace_seconds: int, log_level: str | None = None
+    app: Any,
+    *sockets: socket.socket,
+    grace_seconds: int,
+    request_seconds: float = _REQUEST_SECONDS,
+    most_connections: int = 0,
+    log_level: str | None = None,
 ) -> AsyncGenerator[Callable[[], None]]:
     """Serve `app` until the block ends, which begins when connections are taken.
 
     Yields a function that ends the taking of connections. What is open at the end of the block has
-    `grace_seconds` to finish.
+    `grace_seconds` to finish. A connection is closed when a request on it is not complete after
+    `request_seconds`, or when it is one more than `most_connections` (0: as many as there is room for);
+    uvicorn would wait for ever, and run out of descriptors.
     """
+    import h11
     import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    most = most_connections or _room()
+
+    class Connection(H11Protocol):
+        """Closes what is one too many, or does not come to the end of a request."""
+
+        late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            super().connection_made(transport)
+            if len(self.connections) > most:
+                transport.abort()
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+                self._forget()
+            elif self.late is None:
+                self.late = asyncio.get_running_loop().call_later(request_seconds, self._give_up)
+
+        def _forget(self) -> None:
+            if self.late is not None:
+                self.late.cancel()
+                self.late = None
+
+        def _give_up(self) -> None:
+            logger.warning("a request was not complete after %g seconds", request_seconds)
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                self.transport.write(_LATE)
+            self.transport.close()
 
     class Server(uvicorn.Server):
         """Leaves signals alone, and says when it is up."""
@@ -45,9 +108,11 @@ async def serving(
 
     config = uvicorn.Config(
         app,
+        http=Connection,
         interface="asgi3",  # uvicorn would guess wrong for a bound method
         lifespan="off",
         ws="none",
+        backlog=64,  # taken in one go, before those too many are closed
         proxy_headers=False,
         server_header=False,
         access_log=False,

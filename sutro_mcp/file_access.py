@@ -20,18 +20,15 @@ class NotRegularFileError(OSError):
         super().__init__(errno.EINVAL, "it is not a regular file")
 
 
-def open_regular(
-    path: Path | str, flags: int = os.O_RDONLY, *, follow_link: bool = False, dir_fd: int | None = None
-) -> int:
+def open_regular(path: Path | str, flags: int = os.O_RDONLY, *, dir_fd: int | None = None) -> int:
     """A descriptor of the regular file at `path`; a file made with O_CREAT is for its owner alone.
 
-    Raises NotRegularFileError, also for a link unless `follow_link`, and any other OSError.
+    Raises NotRegularFileError, also for a link, and any other OSError.
     """
-    if not (follow_link or _NO_LINK) and Path(path).is_symlink():
+    if not _NO_LINK and Path(path).is_symlink():
         raise NotRegularFileError
-    flags |= _SAFELY | (0 if follow_link else _NO_LINK)
     try:
-        descriptor = os.open(path, flags, 0o600, dir_fd=dir_fd)
+        descriptor = os.open(path, flags | _SAFELY | _NO_LINK, 0o600, dir_fd=dir_fd)
     except OSError as error:
         if error.errno in _NOT_REGULAR:
             raise NotRegularFileError from error

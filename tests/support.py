@@ -17,6 +17,7 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.live.status_poller import PollSchedule
+from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.settings import Settings
 from sutro_mcp.untrusted import NOTICE
 
@@ -110,6 +111,23 @@ def _one_line(text: str) -> str:
     return " ".join(text.replace('""', '"').split())
 
 
+def server_for(
+    emulator: Emulator,
+    *,
+    settings: Settings = Settings(),  # noqa: B008 - frozen
+    key: str = DEMO_KEY,
+    transport: httpx.AsyncBaseTransport | None = None,
+    **options: Any,
+) -> SutroServer:
+    """The product's server with a client of the emulator; it reads watched jobs without much of a pause."""
+    transport = transport or httpx.ASGITransport(app=emulator.app)
+
+    def connect() -> ApiClient:
+        return ApiClient(resolve_connection(emulator.api_origin, key, env={}), transport=transport, **options)
+
+    return build_server(settings, connect, watching=PollSchedule(0.01, 0.02))
+
+
 @asynccontextmanager
 async def talk(
     emulator: Emulator,
@@ -125,15 +143,9 @@ async def talk(
 ) -> AsyncGenerator[Talk]:
     """A conversation in `era` with a host that has `extensions` and a `person` to ask.
 
-    `transport` stands between the server's client and the emulator. Watched jobs are read without much of a
-    pause.
+    `transport` stands between the server's client and the emulator.
     """
-    transport = transport or httpx.ASGITransport(app=emulator.app)
-
-    def connect() -> ApiClient:
-        return ApiClient(resolve_connection(emulator.api_origin, key, env={}), transport=transport, **options)
-
-    server = build_server(settings, connect, watching=PollSchedule(0.01, 0.02))
+    server = server_for(emulator, settings=settings, key=key, transport=transport, **options)
     async with Client(
         server, mode=era, elicitation_callback=person, extensions=extensions, message_handler=updates
     ) as client:

@@ -32,6 +32,11 @@ UNCHANGED = {
     "abbreviated Hijri": "1447 ه\u200d",
     "Persian non-joiner": "می\u200cخواهم",
     "Hindi joiner": "क्\u200dष",
+    "page of Persian": "می\u200cخواهم کتاب\u200cهایم را به خانه\u200cی شما بیاورم؛ نمی\u200cدانم. " * 20,
+    "page of Hindi": "श्\u200dरी शब्\u200dद और अक्\u200dषर जुड़ते हैं। " * 20,
+    "page of Sinhala": "ශ්\u200dරී ලංකා ප්\u200dරජාතාන්ත්\u200dරික සමාජවාදී ජනරජය " * 20,
+    "all keycaps": "".join(f"{key}\ufe0f\u20e3 " for key in "1234567890#*"),
+    "many hearts and families": f"❤\ufe0f {FAMILY} " * 30,
     "no-break space": "10\u00a0km",
 }
 
@@ -47,8 +52,16 @@ SPELLED = {
     "tag characters on another flag": ("\U0001f3f4\U000e0075", "\U0001f3f4\\u{E0075}"),
     "variation selectors on a letter": ("a\ufe0f", "a\\u{FE0F}"),
     "variation selectors on a digit": ("1\ufe0f2", "1\\u{FE0F}2"),
-    "second selector": ("😀\ufe0f\ufe0f", "😀\ufe0f\\u{FE0F}"),
-    "text style after emoji style": ("😀\ufe0f\ufe0e", "😀\ufe0f\\u{FE0E}"),
+    "second selector": ("❤\ufe0f\ufe0f", "❤\ufe0f\\u{FE0F}"),
+    "text style after emoji style": ("❤\ufe0f\ufe0e", "❤\ufe0f\\u{FE0E}"),
+    "emoji style of what has none": ("✁\ufe0f💩\ufe0f🨀\ufe0f", "✁\\u{FE0F}💩\\u{FE0F}🨀\\u{FE0F}"),
+    "text style of what has none": ("✁\ufe0e💩\ufe0e🨀\ufe0e", "✁\\u{FE0E}💩\\u{FE0E}🨀\\u{FE0E}"),
+    "joiner between symbols that are no emoji": ("✁\u200d✁", "✁\\u{200D}✁"),
+    "thirteenth text style": ("☺\ufe0e" * 13, "☺\ufe0e" * 12 + "☺\\u{FE0E}"),
+    "thirteenth keycap": ("1\ufe0f\u20e3" * 13, "1\ufe0f\u20e3" * 12 + "1\\u{FE0F}\u20e3"),
+    "joiners at every Arabic letter": ("س\u200c" * 8 + "س", "س\u200c" * 5 + "س\\u{200C}" * 3 + "س"),
+    "joiners after every virama": ("क्\u200d" * 12, "क्\u200d" * 6 + "क्\\u{200D}" * 6),
+    "joiner after an invisible virama": ("a\U0001107f\u200db", "a\\u{1107F}\\u{200D}b"),
     "selector supplement on a letter": ("a\U000e0101", "a\\u{E0101}"),
     "selector supplement twice": ("葛\U000e0100\U000e0101", "葛\U000e0100\\u{E0101}"),
     "selector on what is no ideograph": ("ア\U000e0100⼀\U000e0100", "ア\\u{E0100}⼀\\u{E0100}"),
@@ -87,10 +100,24 @@ def test_what_cannot_be_seen_is_spelled_out(text: str, expected: str) -> None:
     assert visible(text) == expected
 
 
+INVISIBLE = (
+    *(chr(code) for code in range(0x110000) if code & 0xFFFE == 0xFFFE or code in range(0xFDD0, 0xFDF0)),
+    *(chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cf", "Zl", "Zp")),
+    *map(chr, (*range(0x13430, 0x13440), *range(0xE0000, 0xF0000), *range(0xFE00, 0xFE10))),
+    *"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u2065\u2800\u2d7f\u3164\uffa0\ufff0\ufffc",
+    *"\U0001107f\U00013441\U00016fe4\U0001bc9d\U0001d159",
+)
+
+
+def test_no_invisible_character_stays_by_itself() -> None:
+    """Format characters, ignorables, noncharacters and blanks."""
+    assert [hex(ord(char)) for char in INVISIBLE if char in visible(f"a{char}b")] == []
+
+
 # Every kind of character that decides whether a neighbour can be seen.
 TELLING = (
     "ac1#é日葛ア\u200d\u200c\ufe0f\ufe0e\u20e3😀❤⭐🏽🇺🏴\U000e0067\U000e007f\U000e0041\U000e0100\U000e0151"
-    "\u202e\r\n\u061cسِक्ᠠ\u180b\ud800"
+    "\u202e\r\n\u061cسِक्ᠠ\u180b\ud800✁💩☺\u2800\u2d7f\U0001107f\U00013430\u0600\U000efffe"
 )
 
 
@@ -107,11 +134,29 @@ def test_every_text_can_be_written_shows_all_of_itself_and_is_clean_after_one_cl
     assert shown.count("\r") == shown.count("\r\n")
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            ["س\u200c", "ه\u200d", "क्\u200d", "❤\ufe0e", "1\ufe0f\u20e3", "葛\U000e0100", "س", "a"]
+        ),
+        max_size=80,
+    )
+)
+def test_a_row_of_permitted_marks_carries_little(parts: list[str]) -> None:
+    """Beyond the number ordinary text has they are spelled, and a second cleaning finds none too many."""
+    shown = visible("".join(parts))
+    assert visible(shown) == shown
+    letters = len(re.findall("[سهक्]", shown))
+    assert len(re.findall("[\u200c\u200d]", shown)) <= max(5, letters // 4)
+    assert len(re.findall("[\ufe0e\ufe0f]", shown)) <= 12
+
+
 @given(st.text(st.sampled_from(TELLING), max_size=40))
 def test_invisible_text_cannot_be_smuggled_behind_visible_characters(text: str) -> None:
     """Behind one that can be seen stand at most two that cannot; ideographs carry few in all."""
     shown = visible(text)
-    hidden = "\u200d\u200c\ufe0f\ufe0e\U000e0041\U000e0100\U000e0151\u202e\u061c\u180b"
+    blanks = "\u2800\u2d7f\U0001107f\U00013430"
+    hidden = blanks + "\u200d\u200c\ufe0f\ufe0e\U000e0041\U000e0100\U000e0151\u202e\u061c\u180b"
     assert max(map(len, re.findall(f"[{hidden}]*", shown))) <= 2
     assert len(re.findall("[\U000e0100-\U000e01ef]", shown)) <= 5
 

@@ -8,15 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .job_ids import is_addressable, job_segment
-from .models import (
-    EMPTY_PAGES,
-    CancelReply,
-    Failure,
-    Job,
-    JobProgress,
-    JobStatus,
-    Status,
-)
+from .models import EMPTY_PAGES, CancelReply, Failure, Job, JobProgress, JobStatus, Status
 
 if TYPE_CHECKING:
     from sutro_mcp.api.artifact.ranges import RemoteArtifact

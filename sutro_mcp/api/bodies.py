@@ -55,11 +55,11 @@ async def read_whole(response: httpx.Response, doing: str, cap: int) -> bytes:
     return b"".join([part async for part in chunks(response, doing, cap)])
 
 
-async def read_start(response: httpx.Response, limit: int = _STEP) -> bytes:
+async def read_start(response: httpx.Response) -> bytes:
     """As much of an error's body as can be had: the status matters more than why its text is cut."""
     start = bytearray()
     try:
-        async with aclosing(chunks(response, "read an error reply", limit)) as parts:
+        async with aclosing(chunks(response, "read an error reply", _STEP)) as parts:
             async for part in parts:
                 start += part
     except SutroError:

@@ -14,11 +14,10 @@ GONE = (
 class ApiError(Exception):
     """Becomes a JSON answer with this status; `detail` is a string, or a list for validation errors."""
 
-    def __init__(self, status: int, detail: Any, *, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, detail: Any) -> None:
         super().__init__(status, detail)
         self.status = status
         self.detail = detail
-        self.headers = headers or {}
 
 
 class ConnectionDroppedError(ConnectionResetError):

@@ -131,7 +131,7 @@ def _api(account: Account, artifacts: Artifacts, store: Store) -> ASGIApp:
     async def refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)  # noqa: S101 - registered for this class alone
         key = "detail" if error.status == 422 else account.variant.error_key
-        return json_response({key: error.detail}, error.status, error.headers)
+        return json_response({key: error.detail}, error.status)
 
     async def unrouted(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone

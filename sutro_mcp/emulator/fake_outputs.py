@@ -74,11 +74,6 @@ def answer(text: str | None, model: str, schema: Mapping[str, Any] | None, seed:
     return content if schema is None else json.dumps(content, ensure_ascii=False)
 
 
-def object_schema(**properties: Any) -> dict[str, Any]:
-    """The JSON schema of an object with these properties, all of them required."""
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
 def embedding(rng: SeededRandom) -> list[float]:
     """A vector of the emulator's fixed dimension, components between -1 and 1."""
     return [rng.fraction(-1.0, 1.0, 6) for _ in range(_DIMENSIONS)]

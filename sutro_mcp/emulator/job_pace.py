@@ -12,15 +12,10 @@ from .jobs import CANCELLING, TERMINAL, UNKNOWN, Job
 
 @dataclass(frozen=True)
 class Pace:
-    """One of the four paces below; the default stands still."""
+    """One of the three paces below; with the default, jobs stay as they are."""
 
     kind: Literal["still", "polls", "clock", "at_once"] = "still"
     amount: float = 0.0
-
-    @classmethod
-    def still(cls) -> "Pace":
-        """Jobs stay as they are."""
-        return cls()
 
     @classmethod
     def polls(cls, n: int) -> "Pace":

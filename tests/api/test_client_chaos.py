@@ -78,7 +78,7 @@ async def answers(api: ApiClient, job_id: str, directory: Path) -> dict[str, obj
 async def test_a_wrong_answer_never_looks_like_a_right_one(tmp_path: Path, variant: ApiVariant) -> None:
     """A seeded storm of up to three faults per call; nothing hangs and no partial file stays."""
     dice = random.Random(20260101)
-    emulator = Emulator(variant=variant, seed_jobs=False, pace=Pace.still())
+    emulator = Emulator(variant=variant, seed_jobs=False, pace=Pace())
     job_id = [emulator.add_job(num_rows=40) for _ in range(9)][4]
     failed = right = 0
     with anyio.fail_after(25):

@@ -149,7 +149,7 @@ async def test_the_work_can_end_before_the_cancellation(emulator: Emulator, clie
 @pytest.mark.parametrize(
     ("pace", "seen"),
     [
-        (Pace.still(), ["CANCELLING", "CANCELLING"]),
+        (Pace(), ["CANCELLING", "CANCELLING"]),
         (Pace.polls(5), ["CANCELLING", "CANCELLED"]),
         (Pace.at_once(), ["CANCELLED", "CANCELLED"]),
     ],

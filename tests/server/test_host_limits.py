@@ -147,6 +147,11 @@ def argument(**changed: Any) -> Served:
     return schema(properties={"word": {**WORD, **changed}})
 
 
+def listed(kind: str, **changed: Any) -> Served:
+    """With another prompt, resource or template."""
+    return replace(GOOD, **{kind: [{**getattr(GOOD, kind)[0], **changed}]})
+
+
 NULL = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 LIMITS: list[tuple[str, str, Served]] = [
     # One tool that Gemini refuses takes all others with it.
@@ -178,11 +183,7 @@ LIMITS: list[tuple[str, str, Served]] = [
     ("Claude Code", "anthropics/claude-code#41593", tool(description="d" * 2_049)),
     ("Claude Code", "anthropics/claude-code#81268", replace(GOOD, instructions="i" * 2_049)),
     # They become commands: `/mcp__server__prompt word word`.
-    (
-        "Claude Code",
-        "code.claude.com/docs/en/mcp",
-        replace(GOOD, prompts=[{**GOOD.prompts[0], "name": "a b"}]),
-    ),
+    ("Claude Code", "code.claude.com/docs/en/mcp", listed("prompts", name="a b")),
     # The tool is invalid, and lately the whole chat is (microsoft/vscode#325618).
     ("VS Code", "microsoft/vscode#246119", argument(type="array")),
     ("all", "modelcontextprotocol/conformance, tools-list", tool(description="")),
@@ -198,21 +199,13 @@ LIMITS: list[tuple[str, str, Served]] = [
     (
         "Claude Desktop, ChatGPT, Cursor",
         "PrefectHQ/fastmcp#3387, openai/openai-apps-sdk-examples#229, modelcontextprotocol/python-sdk#3559",
-        replace(GOOD, templates=[{**GOOD.templates[0], "uriTemplate": "sutro://jobs/{job_id}/cost"}]),
+        listed("templates", uriTemplate="sutro://jobs/{job_id}/cost"),
     ),
     # The whole list is refused.
     ("TypeScript SDK", "opentokenz/mcpx#28", tool(outputSchema={"$ref": "#/$defs/Page"})),
-    (
-        "all",
-        "modelcontextprotocol.io, 2025-11-25, server/resources/templates",
-        replace(GOOD, resources=[{**GOOD.resources[0], "uri": "x://a b"}]),
-    ),
+    ("all", "modelcontextprotocol.io, server/resources/templates", listed("resources", uri="x://a b")),
     # In 2026-07-28 the server's description comes with every answer, pictures inside it as well.
-    (
-        "all",
-        "motherduckdb/mcp-server-motherduck",
-        replace(GOOD, stamp={"icons": [{"src": "data:image/png;"}]}),
-    ),
+    ("all", "motherduckdb/mcp-server-motherduck", replace(GOOD, stamp={"icons": [{"src": "data:,"}]})),
 ]
 
 

@@ -49,6 +49,7 @@ async def test_a_tool_quotes_no_long_argument(chat: Talk, name: str) -> None:
         "sutro://jobs?limit={}",
         "sutro://jobs?{}=1",
         "sutro://{}",
+        "odd://{}",
         "{}",
     ],
 )

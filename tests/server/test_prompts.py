@@ -1,13 +1,10 @@
 """Prompts: what is filled in, and what is refused. Their texts are snapshots in `promptsnaps`."""
 
 import pytest
-from mcp import Client, MCPError
+from mcp import MCPError
 from mcp.types import TextContent
 
-from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.server.build import build_server
-from sutro_mcp.settings import Settings
-from tests.support import Era, Talk
+from tests.support import Talk
 
 pytestmark = pytest.mark.anyio
 
@@ -61,22 +58,3 @@ async def test_a_bad_prompt_argument_is_refused_with_the_reason(
         await chat.client.get_prompt(name, arguments)
     assert words in str(caught.value)
     assert caught.value.code == -32602
-
-
-async def test_a_bug_in_a_prompt_is_masked(era: Era, caplog: pytest.LogCaptureFixture) -> None:
-    """As in a tool: the log says why."""
-
-    async def broken() -> str:
-        """Fails."""
-        raise RuntimeError("secret")
-
-    server = build_server(Settings(), lambda: ApiClient(resolve_connection(env={})))
-    server.prompt(name="broken")(broken)
-    async with Client(server, mode=era) as client:
-        with pytest.raises(MCPError) as caught:
-            await client.get_prompt("broken")
-    assert str(caught.value) == (
-        "broken failed because of an error in sutro-mcp itself. Its log (stderr) says more."
-    )
-    assert caught.value.code == -32603
-    assert "broken failed" in caplog.text

@@ -11,33 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sutro_mcp.emulator.account import Account
-from sutro_mcp.emulator.fake_outputs import Output, Row, cost, is_function, is_reasoning
+from sutro_mcp.emulator.fake_outputs import Output, cost, is_function, is_reasoning
 from sutro_mcp.emulator.job_factory import fake_logprobs, job_id_for, journey_of
 from sutro_mcp.emulator.jobs import CANCELLED, FAILED, RUNS_AT, SUCCEEDED, TERMINAL, Job, Rows
 from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
 
-from . import records, texts, vocabulary
-
-_CreateRow = Callable[[SeededRandom, int], Row]
-
-# By kind of work: how a row is created, and the JSON schema of its output.
-_KINDS: dict[str, tuple[_CreateRow, Mapping[str, Any] | None]] = {
-    "churn": (records.churn, None),
-    "clause": (texts.clause, texts.CLAUSE_SCHEMA),
-    "copy": (texts.copy, None),
-    "dedupe": (records.dedupe, records.DEDUPE_SCHEMA),
-    "email": (vocabulary.email, vocabulary.EMAIL_SCHEMA),
-    "greeting": (texts.greeting, None),
-    "haiku": (texts.haiku, None),
-    "invoice": (records.invoice, records.INVOICE_SCHEMA),
-    "math": (records.math_audit, records.MATH_SCHEMA),
-    "proof": (texts.proof, None),
-    "review": (records.review, records.REVIEW_SCHEMA),
-    "summary": (texts.summary, None),
-    "survey": (vocabulary.survey, vocabulary.SURVEY_SCHEMA),
-    "ticket": (vocabulary.ticket, vocabulary.TRIAGE_SCHEMA),
-    "vector": (records.vector, None),
-}
+from .row_generators import GENERATORS
 
 
 @dataclass(frozen=True)
@@ -93,7 +72,7 @@ def _job(account: Account, plan: _Plan, kind: Mapping[str, Any], identity: str) 
         description=plan.description,
         system_prompt=kind.get("prompt"),
         job_priority=plan.priority,
-        json_schema=_KINDS[plan.kind][1],
+        json_schema=_object_schema(kind["output"]) if "output" in kind else None,
         sampling_params={"temperature": rng.pick((0.0, 0.2, 0.7)), "top_p": 0.95, "max_tokens": 2048},
         dataset_id=plan.dataset,
         dry_run=plan.dry_run,
@@ -113,13 +92,17 @@ def _job(account: Account, plan: _Plan, kind: Mapping[str, Any], identity: str) 
     return job
 
 
+def _object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
 def _total(rng: SeededRandom, average: int, rows: int) -> int:
     # Within three percent of the average: equal totals would look computed.
     return round(average * rows * rng.fraction(0.97, 1.03))
 
 
 def _rows(plan: _Plan, seed: int) -> Rows:
-    create_row, _ = _KINDS[plan.kind]
+    create_row = GENERATORS[plan.kind]
 
     def pairs() -> tuple[Sequence[str], Sequence[Output]]:
         created = [create_row(SeededRandom(seed, row), row) for row in range(plan.rows)]

@@ -20,6 +20,15 @@ from .thrift_fields import ColumnChunk, ColumnMetaData, FileMetaData, KeyValue, 
 MAX_CHUNKS = 500_000  # as objects they take a few hundred bytes each
 MAX_WRITER_NAME = 200
 _ARROW_SCHEMA = b"ARROW:schema"
+_CHUNK_NUMBERS = (
+    ColumnMetaData.TYPE,
+    ColumnMetaData.CODEC,
+    ColumnMetaData.NUM_VALUES,
+    ColumnMetaData.TOTAL_UNCOMPRESSED_SIZE,
+    ColumnMetaData.TOTAL_COMPRESSED_SIZE,
+    ColumnMetaData.DATA_PAGE_OFFSET,
+    ColumnMetaData.DICTIONARY_PAGE_OFFSET,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,32 +189,19 @@ def _chunks(reader: Reader, kind: int, leaves: list[Leaf]) -> Iterator[Chunk]:
 
 
 def _chunk(reader: Reader, kind: int, leaf: Leaf) -> Chunk:
-    leaf_type = codec = values = uncompressed = size = data_start = -1
-    dictionary_start = 0
+    numbers = dict.fromkeys(_CHUNK_NUMBERS, -1)
     path: tuple[bytes, ...] = ()
     encodings: tuple[int, ...] = ()
     for field, inner in reader.struct(kind):
-        match field:
-            case ColumnMetaData.TYPE:
-                leaf_type = reader.integer(inner)
-            case ColumnMetaData.ENCODINGS:
-                encodings = tuple(map(reader.integer, reader.items(inner)))
-            case ColumnMetaData.PATH_IN_SCHEMA:
-                path = tuple(map(reader.binary, reader.items(inner)))
-            case ColumnMetaData.CODEC:
-                codec = reader.integer(inner)
-            case ColumnMetaData.NUM_VALUES:
-                values = reader.integer(inner)
-            case ColumnMetaData.TOTAL_UNCOMPRESSED_SIZE:
-                uncompressed = reader.integer(inner)
-            case ColumnMetaData.TOTAL_COMPRESSED_SIZE:
-                size = reader.integer(inner)
-            case ColumnMetaData.DATA_PAGE_OFFSET:
-                data_start = reader.integer(inner)
-            case ColumnMetaData.DICTIONARY_PAGE_OFFSET:
-                dictionary_start = reader.integer(inner)
-            case _:
-                reader.skip(inner)
+        if field in numbers:
+            numbers[field] = reader.integer(inner)
+        elif field == ColumnMetaData.ENCODINGS:
+            encodings = tuple(map(reader.integer, reader.items(inner)))
+        elif field == ColumnMetaData.PATH_IN_SCHEMA:
+            path = tuple(map(reader.binary, reader.items(inner)))
+        else:
+            reader.skip(inner)
+    leaf_type, codec, values, uncompressed, size, data_start, dictionary_start = numbers.values()
     if path != leaf.path or leaf_type != leaf.type:
         raise UnsupportedError("column chunks are not in the order of the schema")
     if min((codec, *encodings)) < 0:

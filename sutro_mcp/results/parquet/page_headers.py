@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from .damage import DamagedError, UnsupportedError
 from .footer import Chunk
 from .thrift import EndOfDataError, Reader
-from .thrift_fields import (
-    DataPageHeader,
-    DataPageHeaderV2,
-    Encoding,
-    PageHeader,
-    PageType,
-)
+from .thrift_fields import DataPageHeader, DataPageHeaderV2, Encoding, PageHeader, PageType
 
 MAX_PAGE_SIZE = 256 << 20  # uncompressed; writers aim at 1 MiB
 MAX_PAGE_VALUES = 1 << 24

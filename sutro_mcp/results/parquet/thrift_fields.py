@@ -108,12 +108,6 @@ class DataPageHeader:
     ENCODING = 2
 
 
-class DictionaryPageHeader:
-    """The values that dictionary-encoded pages refer to."""
-
-    NUM_VALUES = 1
-
-
 class DataPageHeaderV2:
     """A data page of the second kind, whose levels are not compressed."""
 

@@ -14,11 +14,7 @@ import anyio
 
 from sutro_mcp.api import JobProgress, JobStatus, Status
 from sutro_mcp.concurrency import background
-from sutro_mcp.errors import (
-    DeadlineExceededError,
-    SutroError,
-    counted,
-)
+from sutro_mcp.errors import DeadlineExceededError, SutroError, counted
 from sutro_mcp.server.protocol.scrubbing import Notify
 
 from .status_poller import PASSING, PollSchedule, StatusPoller

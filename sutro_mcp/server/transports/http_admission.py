@@ -6,7 +6,6 @@ sessions for half an hour while old ones lie idle.
 """
 
 import logging
-import math
 
 import anyio
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
@@ -90,13 +89,18 @@ class Admission:
         return None
 
     def _make_room(self) -> None:
-        """Let the sessions that are idle for longest end as if their time were up; never one in use."""
+        """Let the sessions that are idle for longest end as if their time were up; never one with a call."""
         sessions = self._sessions._server_instances  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
-        # The SDK gives an idle session a deadline, and takes it back for each request.
+        calling = {session for session, _ in self._running}
+        # The SDK gives an idle session a deadline, and takes it back for each request. So those that hold
+        # only a stream open come last, the oldest first.
         idle = sorted(
-            (scope.deadline, name, scope)
-            for name, transport in sessions.items()
-            if (scope := transport.idle_scope) is not None and scope.deadline < math.inf
+            (
+                (scope.deadline, name, scope)
+                for name, transport in sessions.items()
+                if name not in calling and (scope := transport.idle_scope) is not None
+            ),
+            key=lambda session: session[0],
         )
         for _, name, scope in idle[: max(len(sessions) + self._opening - SESSIONS, 0)]:
             del sessions[name]

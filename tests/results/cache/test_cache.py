@@ -25,6 +25,7 @@ from tests.results.support import reads_proc
 pytestmark = pytest.mark.anyio
 
 BODY = b"PAR1" + bytes(200_000) + b"PAR1"
+CHANGED = BODY[:9] + b"changed" + BODY[16:]
 LARGE = 10**9
 
 
@@ -98,9 +99,8 @@ async def test_another_key_reaches_nothing_that_was_fetched_with_this_one(sutro:
     spec = sutro.add()
     ours = await sutro.fetch(spec)
     sutro.emulator.account.api_key = sutro.emulator.api_key = "sk_test_another_key"
-    async with ApiClient(
-        resolve_connection(sutro.emulator.api_origin, sutro.emulator.api_key, env={})
-    ) as other:
+    connection = resolve_connection(sutro.emulator.api_origin, sutro.emulator.api_key, env={})
+    async with ApiClient(connection) as other:
         sutro.asked()
         assert await sutro.fetch(spec, other) != ours
         assert sutro.asked() == 2
@@ -142,13 +142,13 @@ async def test_fresh_results_neither_come_from_the_store_nor_stay_in_it(sutro: S
 
 async def test_a_fresh_look_at_other_results_ends_what_was_kept(sutro: Sutro) -> None:
     """Or the next call would show the old ones again."""
-    spec, changed = sutro.add(), BODY[:9] + b"changed" + BODY[16:]
+    spec = sutro.add()
     await sutro.fetch(spec)
-    sutro.replace(spec, changed)
+    sutro.replace(spec, CHANGED)
     async with sutro.store.artifact(sutro.client, spec) as in_use:
         await sutro.fetch(spec, fresh=True)
         assert in_use.path.read_bytes() == BODY
-        assert (await sutro.fetch(spec)).read_bytes() == changed
+        assert (await sutro.fetch(spec)).read_bytes() == CHANGED
     assert not in_use.path.exists()
     assert sutro.kinds() == [".data", ".list"]
 
@@ -164,27 +164,29 @@ async def test_what_another_process_removed_is_fetched_anew(sutro: Sutro) -> Non
     assert (await sutro.fetch(spec)).read_bytes() == BODY
 
 
-async def test_an_artifact_that_changed_between_two_processes_is_fetched_anew(sutro: Sutro) -> None:
-    """Same length, other bytes: the entity tag tells."""
+@pytest.mark.parametrize("body", [CHANGED, BODY + BODY], ids=["same length", "another length"])
+async def test_an_artifact_that_changed_between_two_processes_is_fetched_anew(
+    sutro: Sutro, body: bytes
+) -> None:
+    """The entity tag tells. A file without a list is nobody's, and stays until room is made."""
     spec = sutro.add()
     old = await sutro.fetch(spec)
-    changed = BODY[:9] + b"changed" + BODY[16:]
-    sutro.replace(spec, changed)
+    orphan = old.with_name(f"{old.name.partition('-')[0]}-{0:016}.data")
+    orphan.touch()
+    sutro.replace(spec, body)
     sutro.restart()
-    assert (await sutro.fetch(spec)).read_bytes() == changed
-    assert not old.exists()
+    assert (await sutro.fetch(spec)).read_bytes() == body
+    assert (old.exists(), orphan.exists()) == (False, True)
 
 
-@pytest.mark.parametrize(
-    "sutro",
-    [
-        ApiVariant(store_etag=False),
-        ApiVariant(results_url=False),
-        ApiVariant(results_url=False, get_results=False),
-    ],
-    ids=["no entity tag", "no link", "JSON"],
-    indirect=True,
-)
+UNCHECKED = {
+    "no entity tag": ApiVariant(store_etag=False),
+    "no link": ApiVariant(results_url=False),
+    "JSON": ApiVariant(results_url=False, get_results=False),
+}
+
+
+@pytest.mark.parametrize("sutro", UNCHECKED.values(), ids=UNCHECKED, indirect=True)
 async def test_what_cannot_be_checked_is_not_kept_for_the_next_process(sutro: Sutro) -> None:
     """In this one it is fetched once."""
     spec = sutro.add()
@@ -250,18 +252,6 @@ async def test_what_could_not_be_read_is_fetched_anew(sutro: Sutro) -> None:
     assert sutro.kinds() == []
     await sutro.fetch(spec)
     assert sutro.kinds() == [".data", ".list"]
-
-
-async def test_an_artifact_of_another_length_takes_the_place_of_the_old_one(sutro: Sutro) -> None:
-    """What lies there without a list is nobody's, and stays until room is made."""
-    spec = sutro.add()
-    old = await sutro.fetch(spec)
-    orphan = old.with_name(f"{old.name.partition('-')[0]}-{0:016}.data")
-    orphan.touch()
-    sutro.replace(spec, BODY + BODY)
-    sutro.restart()
-    assert (await sutro.fetch(spec)).read_bytes() == BODY + BODY
-    assert (old.exists(), orphan.exists()) == (False, True)
 
 
 def put(kind: str, path: Path, elsewhere: Path) -> None:

@@ -19,11 +19,16 @@ def filled(data: Path, *spans: tuple[int, bytes]) -> Entry:
     """A new entry in which these bytes have come."""
     entry = Entry(data, SIZE, DOING)
     entry.etag = '"one"'
+    fill(entry, *spans)
+    return entry
+
+
+def fill(entry: Entry, *spans: tuple[int, bytes]) -> None:
+    """These bytes come."""
     for start, body in spans:
         writer = Writer(entry, start)
         writer.write(body)
         writer.end()
-    return entry
 
 
 def gaps(data: Path) -> list[ByteRange]:
@@ -101,9 +106,7 @@ def test_two_processes_may_fill_one_file(tmp_path: Path) -> None:
     first = filled(data, (0, b"a" * 10))
     first.note()
     second = Entry(data, SIZE, DOING, state=read_state(data))
-    writer = Writer(second, 10)
-    writer.write(b"b" * 10)
-    writer.end()
+    fill(second, (10, b"b" * 10))
     second.close()
     first.close()
     assert gaps(data) == [(20, SIZE)]

@@ -3,7 +3,9 @@
 import bisect
 import io
 import random
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -57,6 +59,18 @@ class Remote:
         if start < stop:
             gaps.append((start, stop))
         return gaps
+
+
+@contextmanager
+def at_most(size: int) -> Generator[None]:
+    """Fails if Python comes to hold `size` bytes beside what it held before."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < size
 
 
 def local(data: bytes) -> Remote:

@@ -76,7 +76,7 @@ def data_page_v2(count: int, inner: Fields | None = None) -> bytes:
 
 def dictionary_page(count: int) -> bytes:
     """A dictionary of `count` numbers."""
-    inner: Fields = {names.DictionaryPageHeader.NUM_VALUES: i32(count), 2: i32(PLAIN)}
+    inner: Fields = {1: i32(count), 2: i32(PLAIN)}
     header: Fields = {
         names.PageHeader.TYPE: i32(names.PageType.DICTIONARY_PAGE),
         names.PageHeader.DATA_PAGE_HEADER: None,

@@ -1,7 +1,6 @@
 """A file is remote input: whatever it says, it is read, refused as damaged or left to a full reader."""
 
 import random
-import tracemalloc
 from collections.abc import Callable
 from functools import cache
 
@@ -12,7 +11,7 @@ from sutro_mcp.results.parquet import DamagedError, UnsupportedError, open_parqu
 from sutro_mcp.results.parquet import thrift_fields as names
 from sutro_mcp.results.parquet.thrift import Kind, array, binary, integers, struct
 
-from .support import Remote, arrow_file, cut, decode, local, mutated, polars_file
+from .support import Remote, arrow_file, at_most, cut, decode, local, mutated, polars_file
 from .synthetic import (
     RLE_DICTIONARY,
     File,
@@ -56,18 +55,17 @@ def places(pages: list[bytes], rows: int) -> list[tuple[int, int, int]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        File(),
-        File(pages=[data_page_v2(10), data_page_v2(10)]),
-        File(pages=[data_page(10), data_page(0), data_page(10)]),
-        File(metadata={META.DICTIONARY_PAGE_OFFSET: i64(0)}),
-        File(metadata={META.ENCODINGS: None}, footer={FOOTER.CREATED_BY: binary(b"x" * 1000)}),
-        File(index=places([data_page(10), data_page(10)], 10)),
-    ],
-    ids=["plain", "second kind", "empty page", "dictionary at 0", "no encodings", "index"],
-)
+SOUND = {
+    "plain": File(),
+    "second kind": File(pages=[data_page_v2(10), data_page_v2(10)]),
+    "empty page": File(pages=[data_page(10), data_page(0), data_page(10)]),
+    "dictionary at 0": File(metadata={META.DICTIONARY_PAGE_OFFSET: i64(0)}),
+    "no encodings": File(metadata={META.ENCODINGS: None}, footer={FOOTER.CREATED_BY: binary(b"x" * 1000)}),
+    "index": File(index=places([data_page(10), data_page(10)], 10)),
+}
+
+
+@pytest.mark.parametrize("file", SOUND.values(), ids=SOUND)
 def test_a_file_made_by_hand_is_read(file: File) -> None:
     """Or the refusals below would prove nothing."""
     opened = open_parquet(Remote(file.data()))
@@ -251,14 +249,8 @@ def test_a_file_that_contradicts_itself_is_refused(name: str) -> None:
     """Before anything of the size that it claims is allocated."""
     made = DAMAGED[name]()
     data = made.data() if isinstance(made, File) else made
-    tracemalloc.start()
-    try:
-        with pytest.raises(DamagedError):
-            use(data)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 16 * MB
+    with at_most(16 * MB), pytest.raises(DamagedError):
+        use(data)
 
 
 CHUNK = names.ColumnChunk
@@ -316,10 +308,9 @@ def test_an_error_stays_one_however_often_one_asks() -> None:
 @pytest.mark.parametrize("said", ["by the footer", "by pages"])
 def test_a_nested_column_too_large_for_one_run_needs_a_full_reader(said: str) -> None:
     """Its row groups are not cut. What the footer says is known before the first slice."""
-    file = {
-        "by the footer": File(metadata={META.TOTAL_UNCOMPRESSED_SIZE: i64(300 * MB)}),
-        "by pages": File(pages=[data_page(10, {SIZE: i32(200 * MB)})] * 2),
-    }[said]
+    by_footer = File(metadata={META.TOTAL_UNCOMPRESSED_SIZE: i64(300 * MB)})
+    by_pages = File(pages=[data_page(10, {SIZE: i32(200 * MB)})] * 2)
+    file = by_footer if said == "by the footer" else by_pages
     repeated = element(b"a", {names.SchemaElement.REPETITION_TYPE: i32(names.FieldRepetitionType.REPEATED)})
     nested = file.but(footer={FOOTER.SCHEMA: array(Kind.STRUCT, [node(b"root", 1)[1], repeated[1]])})
     opened = open_parquet(local(nested.data()))
@@ -399,11 +390,6 @@ def test_changed_indexes_are_read_or_refused() -> None:
 def test_changed_bytes_allocate_next_to_nothing() -> None:
     """A length or count that was changed is not believed."""
     dice = random.Random(7)
-    tracemalloc.start()
-    try:
+    with at_most(2 * MB):
         for _ in range(100):
             survive(changed_small_file(dice))
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 2 * MB

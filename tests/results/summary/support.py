@@ -10,6 +10,7 @@ from sutro_mcp.results import Summary
 from sutro_mcp.results.summary.summariser import Summariser
 
 OUTPUT = "inference_result"
+PROSE = "All of this is longer than eighty characters, which is where repeating oneself starts to look odd."
 
 
 def summarise(

@@ -17,11 +17,10 @@ from sutro_mcp.results import Distribution
 from sutro_mcp.results.summary.batches import one_ahead
 from sutro_mcp.results.summary.summariser import Summariser
 from sutro_mcp.results.worker.protocol import StoppedError
-from tests.results.summary.support import OUTPUT, summarise
+from tests.results.summary.support import OUTPUT, PROSE, summarise
 from tests.results.support import column, suspicions
 
 PATIENCE = 20
-PROSE = "All of this is longer than eighty characters, which is where repeating oneself starts to look odd."
 REFUSAL = f"I'm sorry, but I cannot. {PROSE}"
 ENVELOPE = {"content": '{"label": "good"}', "reasoning_content": "so"}
 

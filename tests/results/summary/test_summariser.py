@@ -14,32 +14,17 @@ import pytest
 from sutro_mcp.results import ColumnSummary, Distribution, QualityFlag, Sample, TopValue
 from tests.results.support import column, objects, outputs, parquet, summary, suspicions
 
-PROSE = "The parcel came on time and everything in it was as described; I would order there again."
-
 
 def test_prose_is_one_column_with_lengths(tmp_path: Path) -> None:
     """And samples from everywhere: first, a spread, shortest, longest."""
     answer = summary(outputs(tmp_path, *(f"{number:03} {'x' * number}" for number in range(100))))
     assert answer.outputs == "text"
-    assert answer.columns == [
-        ColumnSummary(
-            name="inference_result",
-            type="text",
-            present=100,
-            nulls=0,
-            distinct=100,
-            lengths=Distribution(min=4, q25=28.75, median=53.5, q75=78.25, max=103, mean=53.5),
-        )
-    ]
-    assert [(sample.row, sample.why) for sample in answer.samples] == [
-        (0, "first"),
-        (25, "spread"),
-        (50, "spread"),
-        (75, "spread"),
-        (99, "longest"),
-    ]
-    assert answer.suspicious == []
-    assert answer.shortened is None
+    lengths = Distribution(min=4, q25=28.75, median=53.5, q75=78.25, max=103, mean=53.5)
+    counts: Any = {"present": 100, "nulls": 0, "distinct": 100}
+    assert answer.columns == [ColumnSummary(name="inference_result", type="text", **counts, lengths=lengths)]
+    spread = [(25, "spread"), (50, "spread"), (75, "spread")]
+    assert [(each.row, each.why) for each in answer.samples] == [(0, "first"), *spread, (99, "longest")]
+    assert (answer.suspicious, answer.shortened) == ([], None)
 
 
 def test_objects_are_a_column_for_each_field(tmp_path: Path) -> None:
@@ -48,23 +33,11 @@ def test_objects_are_a_column_for_each_field(tmp_path: Path) -> None:
         objects(tmp_path, {"label": "good", "score": 1}, {"label": "good", "score": 2}, {"label": None})
     )
     assert answer.outputs == "JSON objects"
+    good = TopValue(value="good", count=2, share=1.0)
+    scores = Distribution(min=1, q25=1.25, median=1.5, q75=1.75, max=2, mean=1.5)
     assert answer.columns == [
-        ColumnSummary(
-            name="label",
-            type="text",
-            present=3,
-            nulls=1,
-            distinct=1,
-            top=[TopValue(value="good", count=2, share=1.0)],
-        ),
-        ColumnSummary(
-            name="score",
-            type="integer",
-            present=2,
-            nulls=0,
-            distinct=2,
-            numbers=Distribution(min=1, q25=1.25, median=1.5, q75=1.75, max=2, mean=1.5),
-        ),
+        ColumnSummary(name="label", type="text", present=3, nulls=1, distinct=1, top=[good]),
+        ColumnSummary(name="score", type="integer", present=2, nulls=0, distinct=2, numbers=scores),
     ]
 
 
@@ -178,13 +151,14 @@ def test_identifiers_and_amounts_keep_their_digits(tmp_path: Path) -> None:
     """A smallest id that no row has would be a wrong answer."""
     rows = [{"id": 1234567 + n, "at": 1760000123 + n, "paid": 1234567.89} for n in range(5)]
     found = {column.name: column.numbers for column in summary(objects(tmp_path, *rows)).columns}
-    assert found["id"] == Distribution(
-        min=1234567, q25=1234568, median=1234569, q75=1234570, max=1234571, mean=1234569
-    )
-    assert found["at"]
-    assert (found["at"].min, found["at"].median) == (1760000123, 1760000125)
-    assert found["paid"]
-    assert found["paid"].mean == 1234567.89
+    paid = 1234567.89
+    assert found == {
+        "id": Distribution(min=1234567, q25=1234568, median=1234569, q75=1234570, max=1234571, mean=1234569),
+        "at": Distribution(
+            min=1760000123, q25=1760000124, median=1760000125, q75=1760000126, max=1760000127, mean=1760000125
+        ),
+        "paid": Distribution(min=paid, q25=paid, median=paid, q75=paid, max=paid, mean=paid),
+    }
 
 
 def test_integers_too_large_for_a_number_are_counted(tmp_path: Path) -> None:
@@ -336,13 +310,9 @@ def test_fields_beyond_the_two_hundredth_are_said_to_be_missing(tmp_path: Path) 
     many = summary(objects(tmp_path, *({f"field {row}": row} for row in range(300))))
     some = summary(objects(tmp_path, {f"field {number}": number for number in range(60)}))
     assert (many.shortened or "").startswith("at least 1")
-    assert (
-        many.shortened
-        == f"at least {200 - len(many.columns)} more columns or fields not shown; page them with columns"
-    )
-    assert (
-        some.shortened == f"{60 - len(some.columns)} more columns or fields not shown; page them with columns"
-    )
+    rest = "more columns or fields not shown; page them with columns"
+    assert many.shortened == f"at least {200 - len(many.columns)} {rest}"
+    assert some.shortened == f"{60 - len(some.columns)} {rest}"
 
 
 def test_kinds_of_suspicious_rows_without_room_are_said_to_be_missing(tmp_path: Path) -> None:
@@ -350,7 +320,5 @@ def test_kinds_of_suspicious_rows_without_room_are_said_to_be_missing(tmp_path: 
     names = [f"field {number}" for number in range(20)]
     schema = {"properties": {name: {"enum": [1]} for name in names}}
     answer = summary(objects(tmp_path, dict.fromkeys(names, 2)), json_schema=schema)
-    missing = 20 - len(answer.suspicious)
-    assert f"{missing} more kinds of suspicious rows, with fewer rows each, not shown" in (
-        answer.shortened or ""
-    )
+    words = f"{20 - len(answer.suspicious)} more kinds of suspicious rows, with fewer rows each, not shown"
+    assert words in (answer.shortened or "")

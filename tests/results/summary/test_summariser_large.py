@@ -8,11 +8,10 @@ import pytest
 
 from sutro_mcp.results import QualityFlag, TopValue
 from sutro_mcp.server.tools.get_job_results import ResultsAnswer, text_of_summary
-from tests.results.summary.support import OUTPUT, summarise
+from tests.results.summary.support import OUTPUT, PROSE, summarise
 from tests.results.support import JOB_ID, column
 
 MILLION = 1_000_000
-PROSE = "All of this is longer than eighty characters, which is where repeating oneself starts to look odd."
 
 
 def numbered(start: int, stop: int) -> pl.Series:

@@ -15,11 +15,11 @@ from pydantic_core import to_json
 from sutro_mcp.results import LocalArtifact, Summary
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.tools.get_job_results import ResultsAnswer, text_of_summary
+from tests.results.summary.support import PROSE
 from tests.results.support import JOB_ID, objects, parquet, summary, suspicions
 
 Values = st.SearchStrategy[Any]
 
-PROSE = "All of this is longer than eighty characters, which is where repeating oneself starts to look odd."
 SCALARS: Values = st.sampled_from([None, True, False, 0, 1, 1.0, -2.5, 10**30, "", "good", "bad", "\u202ex"])
 NESTED: Values = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.sampled_from("xy"), SCALARS)
 OBJECTS: Values = st.dictionaries(st.sampled_from(["label", "n", "*", "at"]), NESTED, max_size=4)
@@ -103,15 +103,8 @@ def leaves(found: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 QUOTES = '"' * 5_000
-MIXED: list[Any] = [
-    QUOTES,
-    -1.23456e-300,
-    9.87654e300,
-    True,
-    [QUOTES],
-    {"a": {"b": {"c": {"d": QUOTES}}}},
-    10**300,
-]
+NESTED_QUOTES = {"a": {"b": {"c": {"d": QUOTES}}}}
+MIXED: list[Any] = [QUOTES, -1.23456e-300, 9.87654e300, True, [QUOTES], NESTED_QUOTES, 10**300]
 
 HOSTILE: dict[str, list[dict[str, Any]]] = {
     "200 fields": [{f"field {number}": number for number in range(200)}] * 30,

@@ -37,11 +37,9 @@ from sutro_mcp.results.worker.sandbox import check_platform
 from sutro_mcp.results.worker.supervisor import QueryRunner
 from tests.results.support import children, file, objects, outputs, reads_proc
 from tests.results.worker.attacks import ATTACKS, BOMBS
+from tests.results.worker.test_supervisor import HARMLESS
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.skipif(sys.platform != "linux", reason="SQL runs on Linux only"),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="SQL runs on Linux only")]
 
 CANARY = "canary_4f1b"
 GOOD = "SELECT label, count(*) AS n FROM results GROUP BY label ORDER BY label"
@@ -265,7 +263,7 @@ async def test_the_process_has_no_secret_and_no_rights(
 
     assert children("query") == []
     names = {entry.partition("=")[0] for entry in seen["environ"].split("\0") if entry}
-    assert names <= {"PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "POLARS_MAX_THREADS", "LC_CTYPE"}
+    assert names <= HARMLESS
     assert "secret" not in seen["environ"]
     limits = {line[:26].strip(): line[26:].split()[:2] for line in seen["limits"].splitlines()}
     for name in ("Max open files", "Max file size", "Max processes", "Max core file size"):

@@ -33,6 +33,7 @@ from tests.results.support import aborting, children, file, outputs, panicking, 
 pytestmark = pytest.mark.anyio
 
 COMMAND = [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.child", "reader"]
+HARMLESS = {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "POLARS_MAX_THREADS"}
 
 
 @pytest.fixture
@@ -68,6 +69,20 @@ async def test_answers_are_those_of_this_process(worker: Worker, artifact: Local
 
 def ignore(_done: int, _total: int) -> None:
     """Nobody asked how far it is."""
+
+
+async def held(worker: Worker, artifact: LocalArtifact) -> int:
+    """The process of a worker that has answered once, stopped so that the next call stays under way."""
+    await page(worker, artifact)
+    (pid,) = processes()
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+async def call_that_fails(worker: Worker, artifact: LocalArtifact, words: str) -> None:
+    """A call that ends with an error of the worker."""
+    with pytest.raises(WorkerError, match=words):
+        await page(worker, artifact)
 
 
 class Store:
@@ -136,27 +151,19 @@ async def test_bytes_that_do_not_come_are_the_error_of_their_store(
 
 
 @reads_proc
-async def test_a_process_can_be_started_ahead_of_need(worker: Worker, artifact: LocalArtifact) -> None:
-    """The first call finds it, as does whoever starts it again."""
-    await worker.start()
-    first = processes()
-    await worker.start()
-    await page(worker, artifact)
-    assert len(first) == 1
-    assert processes() == first
-
-
-@reads_proc
-async def test_one_process_serves_all_calls(worker: Worker, artifact: LocalArtifact) -> None:
-    """It starts with the first, also when several come at once."""
+@pytest.mark.parametrize("ahead", [True, False], ids=["started ahead", "started by calls"])
+async def test_one_process_serves_all_calls(worker: Worker, artifact: LocalArtifact, ahead: bool) -> None:
+    """Whether it is started ahead of need or by the first calls, several at once."""
     assert processes() == []
-
     async with anyio.create_task_group() as calls:
         for _ in range(3):
-            calls.start_soon(page, worker, artifact)
+            if ahead:
+                calls.start_soon(worker.start)
+            else:
+                calls.start_soon(page, worker, artifact)
     first = processes()
+    await worker.start()
     await page(worker, artifact)
-
     assert len(first) == 1
     assert processes() == first
 
@@ -172,23 +179,13 @@ async def test_an_error_of_ours_crosses_the_pipe(worker: Worker, artifact: Local
     assert str(there.value) == str(here.value)
 
 
-async def test_a_file_that_would_abort_polars_is_an_error(
-    worker: Worker, artifact: LocalArtifact, tmp_path: Path
-) -> None:
-    """Its page header is found out before polars sees it; the next call works."""
-    with pytest.raises(UnexpectedReplyError, match="damaged"):
-        await page(worker, file(tmp_path, aborting()))
-
-    assert (await page(worker, artifact)).rows == [["a"], ["b"]]
-
-
-async def test_a_file_that_panics_polars_is_an_error(
-    worker: Worker, artifact: LocalArtifact, tmp_path: Path
+@pytest.mark.parametrize("damaged", [aborting(), panicking()], ids=["would abort polars", "panics polars"])
+async def test_a_file_that_polars_does_not_survive_is_an_error(
+    worker: Worker, artifact: LocalArtifact, tmp_path: Path, damaged: bytes
 ) -> None:
     """A damaged file is not the worker's failure; the next call works."""
     with pytest.raises(UnexpectedReplyError, match="damaged"):
-        await page(worker, file(tmp_path, panicking()))
-
+        await page(worker, file(tmp_path, damaged))
     assert (await page(worker, artifact)).rows == [["a"], ["b"]]
 
 
@@ -205,20 +202,11 @@ async def test_a_bug_in_a_task_is_an_error_that_names_its_class(
 @reads_proc
 async def test_a_process_killed_while_it_works_is_an_error(worker: Worker, artifact: LocalArtifact) -> None:
     """For the call it worked on, and for no other."""
-    await page(worker, artifact)
-    (pid,) = processes()
-    os.kill(pid, signal.SIGSTOP)
-
+    pid = await held(worker, artifact)
     async with anyio.create_task_group() as calls:
-
-        async def call() -> None:
-            with pytest.raises(WorkerError, match="signal 9"):
-                await page(worker, artifact)
-
-        calls.start_soon(call)
+        calls.start_soon(call_that_fails, worker, artifact, "signal 9")
         await anyio.wait_all_tasks_blocked()
         os.kill(pid, signal.SIGKILL)
-
     assert (await page(worker, artifact)).row_count == 2
 
 
@@ -240,10 +228,7 @@ async def test_a_call_that_is_cancelled_takes_its_process_along(
     worker: Worker, artifact: LocalArtifact
 ) -> None:
     """Or its late answer would be taken for that of the next call."""
-    await page(worker, artifact)
-    (pid,) = processes()
-    os.kill(pid, signal.SIGSTOP)
-
+    await held(worker, artifact)
     async with anyio.create_task_group() as calls:
         calls.start_soon(page, worker, artifact, 1)
         await anyio.wait_all_tasks_blocked()
@@ -268,17 +253,9 @@ async def test_a_call_past_its_deadline_takes_its_process_along(artifact: LocalA
 async def test_closing_leaves_no_process(worker: Worker, artifact: LocalArtifact) -> None:
     """Whether or not one was started; a call under way ends with an error."""
     await worker.aclose()
-    await page(worker, artifact)
-    (pid,) = processes()
-    os.kill(pid, signal.SIGSTOP)
-
+    await held(worker, artifact)
     async with anyio.create_task_group() as calls:
-
-        async def call() -> None:
-            with pytest.raises(WorkerError, match="stopped"):
-                await page(worker, artifact)
-
-        calls.start_soon(call)
+        calls.start_soon(call_that_fails, worker, artifact, "stopped")
         await anyio.wait_all_tasks_blocked()
         await worker.aclose()
 
@@ -300,18 +277,7 @@ async def test_the_process_knows_no_secret(
     (pid,) = processes()
     environment = await anyio.Path(f"/proc/{pid}/environ").read_bytes()
     names = {entry.partition(b"=")[0].decode() for entry in environment.split(b"\0") if entry}
-    assert {"PATH", "LANG", "POLARS_MAX_THREADS"} <= names
-    assert names <= {
-        "PATH",
-        "LANG",
-        "LC_ALL",
-        "TMPDIR",
-        "TEMP",
-        "TMP",
-        "SYSTEMROOT",
-        "POLARS_MAX_THREADS",
-        "LC_CTYPE",
-    }
+    assert {"PATH", "LANG", "POLARS_MAX_THREADS"} <= names <= HARMLESS
     assert b"secret" not in environment
 
 
@@ -328,38 +294,26 @@ async def query(artifact: LocalArtifact) -> Page:
         (r"\000\000\000\002[]", "stopped"),
         ("", "stopped"),
         (r'\000\000\000\021{"crash": "Boom"}', r"failed \(Boom\)"),
+        (None, "could not be started"),
     ],
-    ids=["4 GB", "not JSON", "a list", "nothing", "crash"],
+    ids=["4 GB", "not JSON", "a list", "nothing", "crash", "no interpreter"],
 )
 async def test_nonsense_from_a_process_is_an_error(
     worker: Worker,
     artifact: LocalArtifact,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    reply: str,
+    reply: str | None,
     said: str,
 ) -> None:
-    """It is ended, and with it whatever it may still say."""
+    """It is ended, and with it whatever it may still say; the interpreter may be gone since the start."""
     impostor = tmp_path / "python"
-    impostor.write_text(f"#!/bin/sh\nhead -c 4 >/dev/null\nprintf '{reply}'\n")
-    impostor.chmod(0o700)
+    if reply is not None:
+        impostor.write_text(f"#!/bin/sh\nhead -c 4 >/dev/null\nprintf '{reply}'\n")
+        impostor.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(impostor))
-
+    await call_that_fails(worker, artifact, said)
     with pytest.raises(WorkerError, match=said):
-        await page(worker, artifact)
-    with pytest.raises(WorkerError, match=said):
-        await query(artifact)
-
-
-async def test_a_process_that_cannot_start_is_an_error(
-    worker: Worker, artifact: LocalArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The interpreter may have been replaced while the server ran."""
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
-
-    with pytest.raises(WorkerError, match="could not be started"):
-        await page(worker, artifact)
-    with pytest.raises(WorkerError, match="could not be started"):
         await query(artifact)
 
 

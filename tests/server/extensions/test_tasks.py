@@ -12,15 +12,12 @@ from mcp.client.session import ClientSession
 from mcp.types import CallToolResult, Request, RequestParams, Result
 from pydantic import BaseModel, ConfigDict
 
-from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
-from sutro_mcp.server.build import build_server
-from sutro_mcp.settings import Settings
+from sutro_mcp.emulator import Emulator, Fault
 from tests.e2e.http_process import modern
 from tests.e2e.process import ENVELOPE
 from tests.server.live.test_job_wait import end
 from tests.server.tools.test_refusals import BAD_IDS
-from tests.support import Talk, talk
+from tests.support import Talk, server_for, talk
 
 pytestmark = pytest.mark.anyio
 
@@ -146,10 +143,9 @@ async def test_cancelling_the_task_does_not_cancel_the_job(emulator: Emulator) -
     job_id = emulator.find(RUNNING)
     async with talk(emulator, extensions=[KnowsTasks()]) as chat:
         session, task_id = chat.client.session, (await task_of(chat, job_id=job_id))["taskId"]
-        assert await ask(session, "tasks/cancel", taskId=task_id) == {"resultType": "complete"}
-        assert await ask(session, "tasks/update", taskId=task_id, inputResponses={}) == {
-            "resultType": "complete"
-        }
+        done = {"resultType": "complete"}
+        assert await ask(session, "tasks/cancel", taskId=task_id) == done
+        assert await ask(session, "tasks/update", taskId=task_id, inputResponses={}) == done
         assert (await ask(session, "tasks/get", taskId=task_id))["status"] == "working"
         assert {path.split()[0] for path in chat.paths()} == {"GET"}
     assert not any("job-cancel" in request.path for request in emulator.requests)
@@ -190,13 +186,8 @@ async def test_what_is_no_wait_is_no_task(emulator: Emulator) -> None:
 async def test_an_id_that_is_none_is_refused(emulator: Emulator, method: str) -> None:
     """Invalid parameters, and no request leaves unless it names a job."""
     more: dict[str, Any] = {"inputResponses": {}} if method == "tasks/update" else {}
-    ids = [
-        "",
-        "job-1",
-        "wait-1-job-1",
-        "wait-12345678901234-x",
-        *(f"wait-1234567890123-{bad}" for bad in BAD_IDS),
-    ]
+    ids = ["", "job-1", "wait-1-job-1", "wait-12345678901234-x"]
+    ids += [f"wait-1234567890123-{bad}" for bad in BAD_IDS]
     async with talk(emulator, extensions=[KnowsTasks()]) as chat:
         for task_id in ids:
             with pytest.raises(MCPError) as caught:
@@ -237,12 +228,7 @@ async def test_a_host_that_did_not_declare_tasks_is_told_so(emulator: Emulator) 
 
 async def test_over_http_the_header_names_the_task_of_the_body(emulator: Emulator) -> None:
     """Or a router in between sends it elsewhere."""
-
-    def connect() -> ApiClient:
-        connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
-        return ApiClient(connection, transport=httpx.ASGITransport(app=emulator.app))
-
-    server = build_server(Settings(), connect)
+    server = server_for(emulator)
     app = server.streamable_http_app()
     task_id = f"wait-1234567890123-{emulator.find(RUNNING)}"
     request = modern("tasks/get", {"taskId": task_id})

@@ -19,7 +19,7 @@ from sutro_mcp.server.live.status_poller import PollSchedule
 pytestmark = pytest.mark.anyio
 
 FAST = WaitTiming(PollSchedule(0.01, 0.02), soon=0.01, reopen=0.03, notify=0.0, observed=0.0)
-STILL = Pace.still()
+STILL = Pace()
 Lines = Callable[[], AsyncGenerator[bytes]]
 
 

@@ -7,12 +7,7 @@ import anyio
 import pytest
 
 from sutro_mcp.api import Status
-from sutro_mcp.errors import (
-    ConnectionFailedError,
-    InvalidArgumentError,
-    JobNotFoundError,
-    RateLimitedError,
-)
+from sutro_mcp.errors import ConnectionFailedError, InvalidArgumentError, JobNotFoundError, RateLimitedError
 from sutro_mcp.server.live.job_watcher import JobWatcher
 from sutro_mcp.server.live.status_poller import PollSchedule
 
@@ -122,13 +117,8 @@ async def test_a_job_that_can_no_longer_be_read_is_told_once_and_again_when_it_c
     """Reading the resource says why; a bug does not end the watching of other jobs."""
     caplog.set_level("INFO", "sutro_mcp")
     deployment = Deployment(job_1=[RUNNING, error, error, error, RUNNING, FAILED])
-    assert await ended(deployment, JOB, f"{JOB}/results") == [
-        JOB,
-        f"{JOB}/results",
-        JOB,
-        JOB,
-        f"{JOB}/results",
-    ]
+    both = [JOB, f"{JOB}/results"]
+    assert await ended(deployment, *both) == [*both, JOB, *both]
     assert [record.levelname for record in caplog.records] == [logged]
 
 
@@ -169,25 +159,6 @@ async def test_two_who_come_at_once_share_one_reader() -> None:
             tasks.start_soon(watching.watch, f"{JOB}/status")
     assert deployment.told == [JOB, f"{JOB}/status"] * 2
     assert len(deployment.reads) == 4
-
-
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "sutro://jobs",
-        "sutro://jobs?limit=3",
-        f"{JOB}/results?offset=3",
-        f"{JOB}/rows",
-        "https://example.com",
-        "",
-    ],
-)
-async def test_only_a_job_can_be_watched(uri: str) -> None:
-    """Everything else would need requests of its own."""
-    deployment = Deployment()
-    async with watcher(deployment) as watching:
-        with pytest.raises(InvalidArgumentError, match="only a job can be watched"):
-            await watching.watch(uri)
 
 
 async def test_there_is_a_limit_to_how_many_jobs_are_watched() -> None:

@@ -17,13 +17,9 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
-from sutro_mcp.server.build import build_server
+from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.server.context import AppContext
-from sutro_mcp.server.live.status_poller import PollSchedule
-from sutro_mcp.settings import Settings
-from tests.support import Era, Talk, talk
+from tests.support import Era, Talk, server_for, talk
 from tests.updates import Updates
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +75,16 @@ async def unsubscribe(chat: Talk, uri: str) -> None:
     await chat.client.session.send_request(request, EmptyResult)
 
 
+async def is_left_alone(chat: Talk, transport: Counting, updates: Updates, job_id: str) -> bool:
+    """Whether the job is not read for as long as another one, watched now, takes to be read five times."""
+    other = chat.emulator.add_job(status="QUEUED")
+    async with updates.watching(chat.client, f"sutro://jobs/{other}"):
+        await transport.until_read(other, 1)
+        reads = transport.seen.count(job_id)
+        await transport.until_read(other, 5)
+        return transport.seen.count(job_id) == reads
+
+
 async def test_a_job_that_starts_runs_and_succeeds_is_told_of_three_times(era: Era) -> None:
     """Each change once, with what it is there to be read; after the last, no request."""
     emulator, job_id = queued()
@@ -95,12 +101,7 @@ async def test_a_job_that_starts_runs_and_succeeds_is_told_of_three_times(era: E
                 assert f'"status":"{status}"' in await chat.read(uri)
                 if status != "SUCCEEDED":
                     await transport.until_read(job_id, 3)
-            reads = len(transport.seen)
-            # Long enough for a watched job to be read five times.
-            other = emulator.add_job(status="QUEUED")
-            async with updates.watching(chat.client, f"sutro://jobs/{other}"):
-                await transport.until_read(other, 5)
-            assert transport.seen[reads:] == [other] * (len(transport.seen) - reads)
+            assert await is_left_alone(chat, transport, updates, job_id)
         assert updates.waiting == 0
 
 
@@ -114,21 +115,14 @@ async def test_nothing_is_requested_when_nobody_watches(chat: Talk) -> None:
 
 
 async def test_who_leaves_is_told_no_more_and_costs_no_more(era: Era) -> None:
-    """Another job goes on meanwhile, which shows that time has passed."""
+    """Although the job goes on."""
     emulator, job_id = queued()
-    other = emulator.add_job(status="QUEUED")
     transport, updates = Counting(emulator), Updates()
     async with talk(emulator, era, transport=transport, updates=updates) as chat:
         async with updates.watching(chat.client, f"sutro://jobs/{job_id}"):
             await transport.until_read(job_id, 2)
-        async with updates.watching(chat.client, f"sutro://jobs/{other}"):
-            travel(emulator, job_id, 1.0)
-            await transport.until_read(other, 1)
-            reads = transport.seen.count(job_id)
-            await transport.until_read(other, 5)
-            assert transport.seen.count(job_id) == reads
-            travel(emulator, other, 1.0)
-            assert await updates.next() == f"sutro://jobs/{other}"
+        travel(emulator, job_id, 1.0)
+        assert await is_left_alone(chat, transport, updates, job_id)
     assert updates.waiting == 0
 
 
@@ -155,6 +149,9 @@ async def test_a_resource_that_is_watched_twice_is_told_of_once_each(era: Era) -
     ("uri", "code", "words"),
     [
         ("sutro://jobs", -32602, "only a job can be watched. Use sutro://jobs/{job_id}"),
+        ("sutro://jobs?limit=3", -32602, "only a job can be watched"),
+        ("sutro://jobs/job-1/results?offset=3", -32602, "only a job can be watched"),
+        ("sutro://jobs/job-1/rows", -32602, "only a job can be watched"),
         ("sutro://jobs/job-nope", -32002, "no such job"),
         ("sutro://jobs/job%20x/status", -32602, "list_jobs"),
         ("test://nothing", -32602, "only a job can be watched"),
@@ -191,10 +188,7 @@ async def test_a_deployment_in_trouble_does_not_keep_anyone_from_watching(era: E
     emulator, job_id = queued()
     updates, uri = Updates(), f"sutro://jobs/{job_id}"
     emulator.faults.add(Fault.html(502), times=6)
-    async with (
-        talk(emulator, era, updates=updates) as chat,
-        updates.watching(chat.client, uri) as agreed,
-    ):
+    async with talk(emulator, era, updates=updates) as chat, updates.watching(chat.client, uri) as agreed:
         assert agreed == [uri]
         assert await updates.next() == uri
         travel(emulator, job_id, 1.0)
@@ -214,11 +208,7 @@ async def test_the_same_subscription_made_twice_at_once_is_one() -> None:
         async with updates.watching(chat.client, uri):
             travel(emulator, job_id, 0.5)
             assert await updates.next() == uri
-        other = emulator.add_job(status="QUEUED")
-        async with updates.watching(chat.client, f"sutro://jobs/{other}"):
-            reads = transport.seen.count(job_id)
-            await transport.until_read(other, 5)
-            assert transport.seen.count(job_id) == reads
+        assert await is_left_alone(chat, transport, updates, job_id)
     assert updates.waiting == 0
 
 
@@ -227,10 +217,7 @@ async def test_a_connection_that_goes_takes_its_subscriptions_along() -> None:
     emulator, job_id = queued()
     other = emulator.add_job(status="QUEUED")
     transport, updates = Counting(emulator), Updates()
-    connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
-    server = build_server(
-        Settings(), lambda: ApiClient(connection, transport=transport), watching=PollSchedule(0.01, 0.02)
-    )
+    server = server_for(emulator, transport=transport)
     low = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
     async with low.lifespan(low) as state:
 
@@ -260,15 +247,16 @@ async def test_a_connection_that_goes_takes_its_subscriptions_along() -> None:
 
 async def test_a_resource_that_never_changes_may_be_watched(era: Era) -> None:
     """It is there, so it is no error; and it costs nothing."""
-    server = build_server(Settings(), lambda: ApiClient(resolve_connection(env={})))
+    emulator, updates = Emulator(seed_jobs=False), Updates()
+    server = server_for(emulator)
     server.resource("test://fixed", name="fixed")(lambda: "text")
-    updates = Updates()
     async with Client(server, mode=era, message_handler=updates) as client:
         async with updates.watching(client, "test://fixed") as agreed:
             assert agreed == ["test://fixed"]
         if era == "legacy":
-            await subscribe(Talk(client, Emulator(seed_jobs=False)), "test://fixed")
+            await subscribe(Talk(client, emulator), "test://fixed")
     assert updates.waiting == 0
+    assert emulator.requests == []
 
 
 async def test_only_what_is_kept_is_promised(chat: Talk) -> None:
@@ -276,8 +264,5 @@ async def test_only_what_is_kept_is_promised(chat: Talk) -> None:
     promised = chat.client.server_capabilities
     assert promised.resources is not None
     assert promised.resources.subscribe is True
-    assert not any(
-        kind.list_changed
-        for kind in (promised.tools, promised.prompts, promised.resources)
-        if kind is not None
-    )
+    kinds = (promised.tools, promised.prompts, promised.resources)
+    assert not any(kind.list_changed for kind in kinds if kind is not None)

@@ -69,12 +69,8 @@ async def test_a_person_who_agrees_is_obeyed(emulator: Emulator, era: Era, polic
     async with talk(emulator, era, settings=policy, person=person) as chat:
         answer = await chat.call("cancel_job", job_id=job_id)
         paths = chat.paths()
-    assert (answer["outcome"], answer["status_before"], answer["status_after"]) == (
-        "requested",
-        "RUNNING",
-        "CANCELLING",
-    )
-    assert len(person.shown) == 1
+    stands = (answer["outcome"], answer["status_before"], answer["status_after"])
+    assert (stands, len(person.shown)) == (("requested", "RUNNING", "CANCELLING"), 1)
     assert paths == [
         f"GET /jobs/{job_id}",
         f"GET /stream-job-progress/{job_id}",
@@ -337,6 +333,13 @@ async def again(
         )
 
 
+async def said(chat: Talk, job_id: str, response: InputResponse, state: str | None) -> str:
+    """The text of the answer to a round with this response."""
+    result = await again(chat, job_id, {"consent": response}, state)
+    assert isinstance(result, CallToolResult)
+    return text_of(result)
+
+
 async def test_a_yes_is_good_for_the_job_that_was_shown(emulator: Emulator) -> None:
     """Once; not for another, not with a state that was made up or changed."""
     job_id, other = emulator.find(RUNNING), emulator.find("nightly-email-classify")
@@ -349,7 +352,7 @@ async def test_a_yes_is_good_for_the_job_that_was_shown(emulator: Emulator) -> N
             assert caught.value.code == -32602
         assert cancels(chat) == []
         for _ in range(2):
-            assert isinstance(await again(chat, job_id, {"consent": YES}, state), CallToolResult)
+            await said(chat, job_id, YES, state)
         assert len(cancels(chat)) == 1
 
 
@@ -383,11 +386,9 @@ async def test_what_is_no_yes_is_final_for_its_question(
     async with talk(emulator, person=Person(YES)) as chat:
         state = (await asked(chat, job_id)).request_state
         for response in (answer, YES):
-            result = await again(chat, job_id, {"consent": response}, state)
-            assert isinstance(result, CallToolResult)
-            assert words in text_of(result)
+            assert words in await said(chat, job_id, response, state)
         assert cancels(chat) == []
-        await again(chat, job_id, {"consent": YES}, (await asked(chat, job_id)).request_state)
+        await said(chat, job_id, YES, (await asked(chat, job_id)).request_state)
         assert len(cancels(chat)) == 1
 
 
@@ -398,7 +399,5 @@ async def test_a_no_counts_although_the_job_cannot_be_read(emulator: Emulator) -
         state = (await asked(chat, job_id)).request_state
         emulator.faults.add(Fault.html(502), path="/jobs/*", times=4)
         for response, words in ((NO, "(502)"), (YES, "the answer was no")):
-            result = await again(chat, job_id, {"consent": response}, state)
-            assert isinstance(result, CallToolResult)
-            assert words in text_of(result)
+            assert words in await said(chat, job_id, response, state)
         assert cancels(chat) == []

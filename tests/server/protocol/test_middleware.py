@@ -42,6 +42,7 @@ async def test_whatever_a_tool_raises_is_a_tool_error_and_the_next_call_works(
                 assert text_of(result) == (
                     f"{tool} failed because of an error in sutro-mcp itself. Its log (stderr) says more."
                 )
+                assert f"{tool} failed" in caplog.text
             assert (await client.list_tools()).tools
     shown = [line.getMessage() for line in caplog.records if line.name == LOGGER]
     assert [line.split(" done in ")[0] for line in shown if "tools/call" in line] == [

@@ -1,19 +1,16 @@
 """The entries of a host's picker: jobs, newest first and page by page, and something even without Sutro."""
 
-import httpx
 import pytest
 from inline_snapshot import snapshot
 from mcp import Client, MCPError
 from mcp.types import Resource
 
-from sutro_mcp.api import ApiClient, Job, Status, resolve_connection
+from sutro_mcp.api import Job, Status
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
-from sutro_mcp.server.build import build_server
 from sutro_mcp.server.resources.resource_list import resources_of, serve_listing
-from sutro_mcp.settings import Settings
 from tests.server.tools.accounts import three_jobs
 from tests.server.tools.test_untrusted_text import FORBIDDEN, HOSTILE
-from tests.support import Era, Talk, talk
+from tests.support import Era, Talk, server_for, talk
 
 pytestmark = pytest.mark.anyio
 
@@ -30,10 +27,8 @@ def _lines(resources: list[Resource]) -> str:
     for resource in resources:
         assert resource.mime_type == "application/json"
         changed = resource.annotations.last_modified if resource.annotations else None
-        lines += [
-            f"{resource.uri} {changed}",
-            f"  {resource.name} | {resource.title} | {resource.description}",
-        ]
+        lines.append(f"{resource.uri} {changed}")
+        lines.append(f"  {resource.name} | {resource.title} | {resource.description}")
     return "\n".join(lines)
 
 
@@ -92,19 +87,14 @@ async def test_pages_joined_are_all_jobs_newest_first(chat: Talk) -> None:
     assert chat.paths() == ["GET /list-jobs"] * 3
 
 
-@pytest.mark.parametrize("cursor", ["oops", "eyJhIjoxfQ", "x" * 5_000])
-async def test_a_cursor_that_is_none_is_refused(chat: Talk, cursor: str) -> None:
-    """Invalid params in both eras, with the way out."""
-    with pytest.raises(MCPError, match="List them again without a cursor") as caught:
-        await chat.client.list_resources(cursor=cursor)
-    assert caught.value.code == -32602
-
-
-async def test_a_cursor_of_list_jobs_is_not_one_of_resources(chat: Talk) -> None:
-    """They belong to different questions."""
-    cursor = (await chat.call("list_jobs", limit=3))["next_cursor"]
-    with pytest.raises(MCPError, match="none of its cursors"):
-        await chat.client.list_resources(cursor=cursor)
+async def test_a_cursor_that_is_none_is_refused(chat: Talk) -> None:
+    """Invalid params in both eras, with the way out; a cursor of list_jobs belongs to another question."""
+    of_jobs = (await chat.call("list_jobs", limit=3))["next_cursor"]
+    for cursor in ("oops", "eyJhIjoxfQ", "x" * 5_000, of_jobs):
+        words = "none of its cursors.*List them again without a cursor"
+        with pytest.raises(MCPError, match=words) as caught:
+            await chat.client.list_resources(cursor=cursor)
+        assert caught.value.code == -32602
 
 
 async def test_lists_of_one_page_have_no_second(chat: Talk) -> None:
@@ -137,9 +127,7 @@ async def test_the_list_comes_without_jobs_when_sutro_does_not_answer(emulator: 
 async def test_the_list_does_not_wait_for_a_sutro_that_hangs(emulator: Emulator, era: Era) -> None:
     """Hosts ask when they connect, and would seem to hang as well."""
     emulator.faults.add(Fault.slow(30), times=None)
-    connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
-    transport = httpx.ASGITransport(app=emulator.app)
-    server = build_server(Settings(), lambda: ApiClient(connection, transport=transport))
+    server = server_for(emulator)
     serve_listing(server, seconds=0.05)
     async with Client(server, mode=era) as client:
         only, _ = (await client.list_resources()).resources
@@ -172,11 +160,8 @@ async def test_a_job_whose_id_cannot_be_asked_for_is_not_offered(chat: Talk) -> 
     odd = b'{"jobs": [{"job_id": "../job-cancel/job-1"}, {"job_id": "job-1"}], "next_cursor": null}'
     chat.emulator.faults.add(Fault.raw(odd), path="/list-jobs", times=1)
     listed = await _of_jobs(chat)
-    assert [resource.uri for resource in listed] == [
-        "sutro://jobs",
-        "sutro://jobs/job-1",
-        "sutro://jobs/job-1/status",
-    ]
+    offered = ["sutro://jobs", "sutro://jobs/job-1", "sutro://jobs/job-1/status"]
+    assert [resource.uri for resource in listed] == offered
 
 
 async def test_cache_hints_tell_what_is_fixed_from_what_is_somebodys(emulator: Emulator) -> None:
@@ -188,9 +173,6 @@ async def test_cache_hints_tell_what_is_fixed_from_what_is_somebodys(emulator: E
         assert (read.ttl_ms, read.cache_scope) == (2_000, "private")
         listed = await client.list_resources()
         assert (listed.ttl_ms, listed.cache_scope) == (5_000, "private")
-        for fixed in (
-            await client.list_tools(),
-            await client.list_prompts(),
-            await client.list_resource_templates(),
-        ):
+        for ask in (client.list_tools, client.list_prompts, client.list_resource_templates):
+            fixed = await ask()
             assert (fixed.ttl_ms, fixed.cache_scope) == (3_600_000, "public")

@@ -184,8 +184,8 @@ async def test_a_rate_limit_is_a_refusal_that_says_how_long(chat: Talk) -> None:
 
 async def test_an_older_deployment_is_asked_by_post() -> None:
     """405 to GET, then POST, once."""
-    emulator = Emulator(seed_jobs=False, variant=ApiVariant(cancel_methods="post"))
-    job_id = emulator.add_job(status="RUNNING", outputs=["x"])
+    emulator = Emulator(variant=ApiVariant(cancel_methods="post"))
+    job_id = emulator.find(RUNNING)
     async with talk(emulator) as chat:
         assert (await chat.call("cancel_job", job_id=job_id, confirm=True))["outcome"] == "requested"
         assert cancels(chat) == [f"GET /job-cancel/{job_id}", f"POST /job-cancel/{job_id}"]

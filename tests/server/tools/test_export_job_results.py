@@ -129,17 +129,8 @@ async def test_a_file_is_kept_unless_overwriting_is_asked_for(chat: Talk, export
 async def test_a_hostile_file_name_sends_and_touches_nothing(chat: Talk, exports: Path) -> None:
     """The refusal says what a name looks like, and repeats nothing invisible."""
     ask = {"job_id": chat.emulator.find("haiku-smoke-test"), "file_name": "good.csv"}
-    for name in (
-        "../a.csv",
-        "/etc/passwd",
-        "~/a.csv",
-        ".bashrc",
-        "a\u202e.csv",
-        "CON",
-        "a/b.csv",
-        "-a",
-        "C:a",
-    ):
+    hostile = ("../a.csv", "/etc/passwd", "~/a.csv", ".bashrc", "a\u202e.csv", "CON", "a/b.csv", "-a", "C:a")
+    for name in hostile:
         for argument in ("file_name", "join_with"):
             refusal = await chat.refusal("export_job_results", **ask | {argument: name})
             assert "Pass one plain name without a path, like a.csv" in refusal
@@ -162,7 +153,7 @@ async def test_a_file_to_join_with_that_is_not_there_is_said_to_be_missing(chat:
 
 
 async def test_what_cannot_be_read_says_why_and_leaves_nothing(chat: Talk, exports: Path) -> None:
-    """As the other tools do: jobs without results, no job, and a damaged artifact."""
+    """As the other tools do: jobs without results, and a damaged artifact."""
     chat.emulator.faults.add(Fault.truncated(0), origin="store", times=9)
     for name, words in (
         ("catalogue-copy-refresh", "RUNNING"),
@@ -174,8 +165,6 @@ async def test_what_cannot_be_read_says_why_and_leaves_nothing(chat: Talk, expor
     ):
         refusal = await chat.refusal("export_job_results", job_id=chat.emulator.find(name), file_name="a.csv")
         assert words in refusal, name
-    refusal = await chat.refusal("export_job_results", job_id="job-00000000", file_name="a.csv")
-    assert "no such job" in refusal
     assert names(exports) == set()
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from inline_snapshot import snapshot
@@ -14,14 +14,9 @@ from tests.support import Era, Talk, talk, text_of
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 JOBS = [
-    "haiku-smoke-test",
-    "support-ticket-triage",
-    "product-review-sentiment",
-    "invoice-extraction",
-    "math-reasoning-audit",
-    "multilingual-greetings",
-    "churn-function-scores",
-]
+    "haiku-smoke-test", "support-ticket-triage", "product-review-sentiment", "invoice-extraction",
+    "math-reasoning-audit", "multilingual-greetings", "churn-function-scores",
+]  # fmt: skip
 SHARED = Emulator()
 ROUTES = [ApiVariant(), ApiVariant(results_url=False), ApiVariant(results_url=False, get_results=False)]
 
@@ -103,13 +98,6 @@ async def test_a_summary_of_few_rows_is_whole(
     assert ("samples" in text) is (outputs != [])
 
 
-async def test_reasoning_envelopes_are_named(reader: Talk) -> None:
-    """Not flattened silently."""
-    answer = await reader.call("get_job_results", job_id=reader.emulator.find("math-reasoning-audit"))
-    assert answer["summary"]["outputs"].startswith("reasoning envelopes")
-    assert "content.verdict" in [column["name"] for column in answer["summary"]["columns"]]
-
-
 async def test_a_page_is_a_table(era: Era) -> None:
     """With the numbers of its rows; null and empty are told apart."""
     emulator = Emulator(seed_jobs=False)
@@ -128,16 +116,11 @@ row,inputs,inference_result
 c"
 </data>\
 """)
-        assert (await chat.text("get_job_results", job_id="job-1", offset=4)).startswith(
-            "job-1: row 4 of 5.\n"
-        )
-
-
-async def test_a_job_of_no_rows_has_a_page_without_any(chat: Talk) -> None:
-    """And none is invented."""
-    job_id = chat.emulator.add_job(outputs=[])
-    text = await chat.text("get_job_results", job_id=job_id, view="rows")
-    assert text.startswith(f"{job_id}: 0 rows.\n")
+        last = await chat.text("get_job_results", job_id="job-1", offset=4)
+        assert last.startswith("job-1: row 4 of 5.\n")
+        emulator.add_job(job_id="job-2", outputs=[])
+        none = await chat.text("get_job_results", job_id="job-2", view="rows")
+        assert none.startswith("job-2: 0 rows.\n")
 
 
 async def test_following_next_offset_reaches_every_row_within_budget(chat: Talk) -> None:
@@ -256,15 +239,6 @@ async def test_unknown_columns_and_offsets_past_the_end_are_refused_with_what_th
     assert len(answer["rows"]) == 2
 
 
-async def test_a_damaged_artifact_is_an_error_and_the_next_call_works(chat: Talk) -> None:
-    """Never a partial result."""
-    job_id = chat.emulator.find("haiku-smoke-test")
-    chat.emulator.faults.add(Fault.truncated(0), origin="store", times=9)
-    await chat.refusal("get_job_results", job_id=job_id, view="rows")
-    chat.emulator.faults.clear()
-    assert len((await chat.call("get_job_results", job_id=job_id, view="rows"))["rows"]) == 10
-
-
 async def test_one_cell_is_shown_in_full_to_who_asks_for_it(chat: Talk) -> None:
     """By its row and column; where several are asked for, each is cut and says how long it is."""
     long = "word " * 3_000
@@ -295,23 +269,26 @@ async def test_a_long_summary_tells_how_far_it_is(chat: Talk) -> None:
     assert all(message for _, _, message in heard)
 
 
-async def test_what_cannot_be_read_is_fetched_again_by_the_next_call() -> None:
-    """A reply cut at a lucky place must not stay."""
-    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False, get_results=False))
+@pytest.mark.parametrize(
+    ("variant", "fault", "where", "words"),
+    [
+        (ROUTES[0], Fault.truncated(0), {"origin": "store"}, ""),
+        (ROUTES[2], Fault.raw(b'{"results": {"outputs": ["a", }'), {"path": "/job-results"}, ""),
+        (ROUTES[2], Fault.raw(b'{"results": []}', status=202), {"path": "/job-results"}, "202"),
+    ],
+    ids=["truncated", "cut at a lucky place", "accepted"],
+)
+async def test_what_cannot_be_read_is_fetched_again_by_the_next_call(
+    era: Era, variant: ApiVariant, fault: Fault, where: dict[str, Any], words: str
+) -> None:
+    """It is an error, never a part of the results, and not kept."""
+    emulator = Emulator(seed_jobs=False, variant=variant)
     job_id = emulator.add_job(status="SUCCEEDED", outputs=["a", "b"])
-    emulator.faults.add(Fault.raw(b'{"results": {"outputs": ["a", }'), path="/job-results", times=1)
-    async with talk(emulator) as chat:
-        await chat.refusal("get_job_results", job_id=job_id, view="rows")
+    emulator.faults.add(fault, times=9, **where)
+    async with talk(emulator, era) as chat:
+        assert words in await chat.refusal("get_job_results", job_id=job_id, view="rows")
+        emulator.faults.clear()
         assert (await chat.call("get_job_results", job_id=job_id, view="rows"))["rows"] == [["a"], ["b"]]
-
-
-async def test_an_accepted_is_no_answer() -> None:
-    """202 with an empty body of results would be zero rows."""
-    emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False, get_results=False))
-    job_id = emulator.add_job(status="SUCCEEDED", outputs=["a"])
-    emulator.faults.add(Fault.raw(b'{"results": []}', status=202), path="/job-results", times=1)
-    async with talk(emulator) as chat:
-        assert "202" in await chat.refusal("get_job_results", job_id=job_id)
 
 
 async def test_a_route_that_seemed_absent_is_asked_again_before_results_are_called_gone() -> None:

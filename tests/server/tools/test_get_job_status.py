@@ -12,15 +12,9 @@ async def test_every_status_says_whether_it_is_final_and_what_next(chat: Talk) -
     """All eight words, in both channels."""
     said: list[str] = []
     for name in (
-        "legal-clause-tagging",
-        "quarterly-nps-coding",
-        "catalogue-copy-refresh",
-        "forum-moderation-backfill",
-        "warehouse-notes-import",
-        "support-ticket-triage",
-        "contract-summaries",
-        "crm-dedupe-v2",
-    ):
+        "legal-clause-tagging", "quarterly-nps-coding", "catalogue-copy-refresh", "forum-moderation-backfill",
+        "warehouse-notes-import", "support-ticket-triage", "contract-summaries", "crm-dedupe-v2",
+    ):  # fmt: skip
         job_id = chat.emulator.find(name)
         said.append((await chat.text("get_job_status", job_id=job_id)).replace(job_id, "ID"))
     assert "\n".join(said) == snapshot("""\

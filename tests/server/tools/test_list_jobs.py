@@ -81,10 +81,7 @@ async def test_times_that_filter_nothing_are_refused(
 async def test_times_are_read_with_and_without_a_zone(chat: Talk) -> None:
     """To the hour that is meant."""
     early = chat.emulator.add_job(status="FAILED", created=datetime(2025, 5, 1, 12, tzinfo=UTC))
-    for start, end in (
-        ("2025-05-01", "2025-05-02"),
-        ("2025-05-01T14:00:00+02:00", "2025-05-01T12:00:01Z"),
-    ):
+    for start, end in (("2025-05-01", "2025-05-02"), ("2025-05-01T14:00:00+02:00", "2025-05-01T12:00:01Z")):
         answer = await chat.call("list_jobs", created_after=start, created_before=end)
         assert [job["job_id"] for job in answer["jobs"]] == [early]
 

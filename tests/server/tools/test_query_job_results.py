@@ -92,13 +92,11 @@ async def test_wrong_sql_lists_the_columns(chat: Talk, sql: str, words: str) -> 
 
 
 async def test_what_keeps_a_query_from_running_is_said(chat: Talk) -> None:
-    """Unknown and unfinished jobs, and arguments out of range, as in the other tools."""
+    """Jobs without results, and arguments out of range, as in the other tools."""
     ask = {"sql": "SELECT 1 FROM results"}
-    assert "no such job" in await chat.refusal("query_job_results", job_id="job-nope", **ask)
-    running = chat.emulator.find("catalogue-copy-refresh")
-    assert "has not finished" in await chat.refusal("query_job_results", job_id=running, **ask)
-    failed = chat.emulator.find("contract-summaries")
-    assert "FAILED" in await chat.refusal("query_job_results", job_id=failed, **ask)
+    for name, words in (("catalogue-copy-refresh", "has not finished"), ("contract-summaries", "FAILED")):
+        job_id = chat.emulator.find(name)
+        assert words in await chat.refusal("query_job_results", job_id=job_id, **ask)
     assert "limit: " in await chat.refusal("query_job_results", job_id="job-1", limit=1_001, **ask)
     assert "10000" in await chat.refusal("query_job_results", job_id="job-1", sql="x" * 10_001)
 

@@ -5,17 +5,13 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-import httpx
 import pytest
 from mcp import Client
 
-from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.emulator import DEMO_KEY
-from sutro_mcp.server.build import build_server
 from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.server.tools.tool import Tool
 from sutro_mcp.settings import Settings
-from tests.support import Era, Talk
+from tests.support import Era, Talk, server_for
 
 from .accounts import three_jobs
 
@@ -32,9 +28,7 @@ async def test_the_tool_in_the_guide_works(era: Era) -> None:
     tool = module["get_job_cost"]
     assert isinstance(tool, Tool)
     emulator = three_jobs()
-    connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
-    transport = httpx.ASGITransport(app=emulator.app)
-    server = build_server(Settings(), lambda: ApiClient(connection, transport=transport))
+    server = server_for(emulator)
     server.add_tool(tool.function, title=tool.title, annotations=tool.annotations)
     async with Client(server, mode=era) as client:
         assert tool.name in [listed.name for listed in (await client.list_tools()).tools]

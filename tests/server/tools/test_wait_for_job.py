@@ -136,24 +136,6 @@ async def test_times_out_of_bounds_send_nothing(chat: Talk) -> None:
     assert chat.emulator.requests == []
 
 
-async def test_stopping_the_wait_ends_its_requests_and_not_the_job(era: Era) -> None:
-    """Within a second, on the stream; nothing is sent, and the connection stays usable."""
-    emulator, job_id = running()
-    transport = Steered(emulator, silent)
-    async with talk(emulator, era, transport=transport) as chat:
-        before = asyncio.all_tasks()
-        async with anyio.create_task_group() as host:
-            host.start_soon(partial(call, chat, Heard(), job_id=job_id))
-            await transport.until(opened=1, seconds=5)
-            host.cancel_scope.cancel()
-        await transport.until(closed=1)
-        seen = len(emulator.requests)
-        assert (await chat.call("get_job_status", job_id=job_id))["status"] == "RUNNING"
-        assert asyncio.all_tasks() == before
-    assert len(emulator.requests) == seen + 1
-    assert sent(emulator, "job-cancel") == 0
-
-
 async def test_a_host_that_disconnects_stops_the_wait_and_not_the_job() -> None:
     """With a connection between the two: the newer era has none in memory, there a call is a call."""
     emulator, job_id = running()
@@ -175,8 +157,9 @@ async def test_a_host_that_disconnects_stops_the_wait_and_not_the_job() -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_many_waits_that_are_stopped_leave_nothing_behind(era: Era) -> None:
-    """No task, no thread, no open stream, after as many as may wait at once."""
+@pytest.mark.parametrize("number", [1, 256])
+async def test_waits_that_are_stopped_leave_nothing_behind_but_the_job(era: Era, number: int) -> None:
+    """No task, no thread, no open stream, after one and after as many as may wait; the connection is usable."""
     emulator, job_id = running()
     transport = Steered(emulator, silent)
     async with talk(emulator, era, transport=transport) as chat:
@@ -184,13 +167,16 @@ async def test_many_waits_that_are_stopped_leave_nothing_behind(era: Era) -> Non
         await chat.call("list_jobs")
         before, threads = asyncio.all_tasks(), threading.active_count()
         async with anyio.create_task_group() as host:
-            for _ in range(256):
+            for _ in range(number):
                 host.start_soon(partial(call, chat, Heard(), job_id=job_id))
-            await transport.until(opened=256, seconds=20)
+            await transport.until(opened=number, seconds=20)
             host.cancel_scope.cancel()
-        await transport.until(closed=256, seconds=20)
+        await transport.until(closed=number, seconds=1 if number == 1 else 20)
         with anyio.fail_after(30):
             while asyncio.all_tasks() != before:
                 await anyio.lowlevel.checkpoint()
         assert threading.active_count() == threads
+        seen = len(emulator.requests)
+        assert (await chat.call("get_job_status", job_id=job_id))["status"] == "RUNNING"
+    assert len(emulator.requests) == seen + 1
     assert sent(emulator, "job-cancel") == 0

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,18 +72,9 @@ async def test_an_id_that_is_running_is_refused_and_can_be_used_afterwards() -> 
                 async def ask_again() -> None:
                     await upstream.asked.wait()
                     refused = await client.post(url, **same_id)
-                    assert (refused.status_code, refused.json()) == (
-                        400,
-                        {
-                            "jsonrpc": "2.0",
-                            "id": 1,
-                            "error": {
-                                "code": -32600,
-                                "message": "Invalid request: a request with this id is still running in this "
-                                "session",
-                            },
-                        },
-                    )
+                    words = "Invalid request: a request with this id is still running in this session"
+                    said = {"jsonrpc": "2.0", "id": 1, "error": {"code": -32600, "message": words}}
+                    assert (refused.status_code, refused.json()) == (400, said)
                     elsewhere = await client.post(url, **legacy("tools/list", {}, other))
                     assert elsewhere.status_code == 200
                     calling.cancel()
@@ -95,13 +87,18 @@ async def test_an_id_that_is_running_is_refused_and_can_be_used_afterwards() -> 
                 await anyio.lowlevel.checkpoint()
 
 
-async def test_the_session_that_is_idle_for_longest_makes_room_and_open_ones_never_do(
+async def test_the_session_that_is_idle_for_longest_makes_room_and_one_with_a_call_never_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where all are open, new clients and the health check are told that the server is full."""
+    """A stream that is only open is no call. Where all call, a new client is told that the server is full."""
     for module in (http_admission, streamable_http):
         monkeypatch.setattr(module, "SESSIONS", 3)
-    async with serving(Upstream().server()) as (url, client), AsyncExitStack() as open_streams:
+    upstream = Upstream()
+    async with (
+        serving(upstream.server()) as (url, client),
+        AsyncExitStack() as open_streams,
+        anyio.create_task_group() as calls,
+    ):
 
         async def initialize() -> str:
             reply = await client.post(url, **legacy("initialize", INITIALIZE))
@@ -121,20 +118,25 @@ async def test_the_session_that_is_idle_for_longest_makes_room_and_open_ones_nev
         await listen(listening)
         assert await is_open(used)
         new = await initialize()
-        assert [await is_open(session) for session in (listening, used, idle, new)] == [
-            True,
-            True,
-            False,
-            True,
-        ]
+        sessions = (listening, used, idle, new)
+        assert [await is_open(session) for session in sessions] == [True, True, False, True]
         for _ in range(3):
             assert await is_well()
         # The check took the place of the one idle for longest, and gave it back.
         assert [await is_open(session) for session in (listening, used, new)] == [True, False, True]
         await listen(new)
-        await listen(await initialize())
+        third = await initialize()
+        await listen(third)
+        newest = await initialize()
+        assert [await is_open(session) for session in (listening, new, third)] == [False, True, True]
+        for session in (new, third, newest):
+            calls.start_soon(partial(client.post, url, **legacy("tools/call", LIST_JOBS, session)))
+        with anyio.fail_after(30):
+            while upstream.calls < 3:
+                await anyio.lowlevel.checkpoint()
         assert await initialize() == ""
         assert not await is_well()
+        calls.cancel_scope.cancel()
 
 
 def of_version(version: str) -> dict[str, Any]:

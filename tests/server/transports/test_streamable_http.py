@@ -43,8 +43,10 @@ class Upstream:
 
     asked: anyio.Event = field(default_factory=anyio.Event)
     given_up: anyio.Event = field(default_factory=anyio.Event)
+    calls: int = 0
 
     async def answer(self, _: httpx.Request) -> httpx.Response:
+        self.calls += 1
         self.asked.set()
         try:
             await anyio.sleep_forever()
