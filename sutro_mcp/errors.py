@@ -35,6 +35,9 @@ an artifact, no key, and no upstream text that has not passed `untrusted.quote`.
 class SutroError(Exception):
     """A failure with a message fit for an assistant. `str()` of it is the whole message."""
 
+    given_up = False
+    """Whether all attempts that a call may make were made, so that nothing repeats them."""
+
     def __init__(self, doing: str, happened: str, next_step: str) -> None:
         """`doing` completes "Cannot …"; `happened` and `next_step` are whole clauses without a final dot."""
         self.doing = doing

@@ -4,8 +4,9 @@ A key belongs to exactly one deployment, so URL and key are taken as a pair from
 the environment, or the official SDK's file. What is half set stays half set and is reported; a key is never
 sent to a URL that came from somewhere else. Files are opened without blocking and read up to a limit, because
 anything may lie in their place. A blank value and a literal `${user_config.…}` count as unset,
-because desktop hosts pass both for optional fields their user left empty. (The official SDK counts a blank
-variable as set; there it hides the file.)
+because desktop hosts pass both for optional fields their user left empty. In the file no host writes them:
+a URL that says nothing beside a key could send the key elsewhere, and the file is refused. (The official SDK
+counts a blank variable as set; there it hides the file.)
 """
 
 import hashlib
@@ -34,6 +35,7 @@ _CONFIG = "~/.sutro/config.json"
 _KEY_FILE_CAP = 10 * 1024
 _CONFIG_CAP = 1024 * 1024
 _PIPE_SECONDS = 5.0
+_FIELDS = ("api_url", "base_url", "api_key")
 _KEY_CHARS = re.compile(r"[\x21-\x7e]{1,512}")
 
 
@@ -230,14 +232,25 @@ def _from_file(home: Path | None) -> _Pair:
 
 def _fields(data: bytes) -> dict[str, object]:
     """The fields that concern us. One of another type than text could hide where a key belongs."""
-    loaded: object = json.loads(data)
+    loaded: object = json.loads(data, object_pairs_hook=_each_once)
     if not isinstance(loaded, dict):
         raise _UnusableError("it is not a JSON object")
-    found = {name: cast("dict[str, object]", loaded).get(name) for name in ("api_url", "base_url", "api_key")}
+    found = {name: cast("dict[str, object]", loaded).get(name) for name in _FIELDS}
     for name, value in found.items():
         if not isinstance(value, str | None):
             raise _UnusableError(f"its field {name} is not text")
+        if value is not None and name != "api_key" and found["api_key"] and not _present(value, _CONFIG):
+            raise _UnusableError(f"its field {name} is blank or a placeholder")
     return found
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON, unless a field of ours stands in it twice: readers differ in which one counts."""
+    names = [name for name, _ in pairs]
+    for name in _FIELDS:
+        if names.count(name) > 1:
+            raise _UnusableError(f"its field {name} is given twice")
+    return dict(pairs)
 
 
 def _read(path: Path, cap: int, *, pipe_allowed: bool = False) -> bytes:

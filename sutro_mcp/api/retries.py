@@ -112,6 +112,8 @@ class Backoff:
         self._ceiling = _FIRST_CEILING
 
     def __call__(self, error: Exception) -> float | bool:
+        if getattr(error, "given_up", False):
+            return False
         if isinstance(error, CircuitOpenError) or (self._breaker and self._breaker.is_open):
             return False
         if isinstance(error, (RateLimitedError, ServiceUnavailableError)) and error.retry_after is not None:
@@ -128,9 +130,16 @@ class Backoff:
 async def retrying(
     read: Callable[[], Awaitable[T]], budget: RetryBudget, breaker: CircuitBreaker | None = None
 ) -> T:
-    """The result of `read`, called up to three times while it fails for a passing reason."""
+    """The result of `read`, called up to three times while it fails for a passing reason.
+
+    What it raises is `given_up`, so that one inside another does not multiply the attempts.
+    """
     budget.deposit()
-    return await _caller(Backoff(budget, breaker), read)
+    try:
+        return await _caller(Backoff(budget, breaker), read)
+    except SutroError as error:
+        error.given_up = True
+        raise
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

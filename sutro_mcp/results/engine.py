@@ -106,21 +106,22 @@ class ResultsEngine:
 
         async def work(notify: OnProgress) -> Summary:
             await self._long.start()
-            async with meanwhile(expected or _nothing_expected) as job:
 
-                async def make(artifact: CachedArtifact) -> Summary:
-                    from .parquet import opening_ranges
+            async def make(artifact: CachedArtifact) -> Summary:
+                from .parquet import opening_ranges
 
+                # Not before the deployment has answered: one that is down is asked for one thing only.
+                async with meanwhile(expected or _nothing_expected) as job:
+                    await artifact.fetch(opening_ranges(artifact.size))
                     asked = request.model_copy(update={"expected": await job()})
-                    # Where reading begins and, beside it, everything.
-                    prefetch = [*opening_ranges(artifact.size), (0, artifact.size)]
-                    local, rows = _local(artifact, spec), rows_to(notify)
-                    summary = await self._long.run(local, asked, Summary, artifact, rows, prefetch)
-                    if not fresh:
-                        self._summaries[artifact.path, request] = summary
-                    return summary
+                local, rows = _local(artifact, spec), rows_to(notify)
+                everything = [(0, artifact.size)]
+                summary = await self._long.run(local, asked, Summary, artifact, rows, everything)
+                if not fresh:
+                    self._summaries[artifact.path, request] = summary
+                return summary
 
-                return await self._read(source, spec, make, notify, fresh=fresh)
+            return await self._read(source, spec, make, notify, fresh=fresh)
 
         kept = (self._store.path_of(source, spec), request)
         if kept in self._summaries and not fresh:

@@ -177,8 +177,22 @@ def test_environment_and_home_of_the_process_are_the_defaults(
         (b'{"api_key": "sk_1", "base_url": 5}', "its field base_url is not text"),
         (b'{"api_key": "sk_1", "api_url": ["https://a.example.com"]}', "its field api_url is not text"),
         (b'{"api_key": 7, "api_url": "https://a.example.com"}', "its field api_key is not text"),
+        (b'{"api_key": "sk_1", "base_url": ""}', "its field base_url is blank or a placeholder"),
+        (b'{"api_key": "sk_1", "api_url": " "}', "its field api_url is blank or a placeholder"),
+        (
+            b'{"api_key": "sk_1", "base_url": "${user_config.url}"}',
+            "its field base_url is blank or a placeholder",
+        ),
+        (
+            b'{"api_key": "sk_1", "base_url": "https://a.example.com", "base_url": null}',
+            "its field base_url is given twice",
+        ),
+        (b'{"api_key": "sk_1", "api_key": "sk_2"}', "its field api_key is given twice"),
     ],
-    ids=["broken", "deep", "binary", "huge", "list", "old URL", "URL", "key"],
+    ids=[
+        *("broken", "deep", "binary", "huge", "list", "old URL", "URL", "key"),
+        *("no URL", "blank URL", "placeholder", "two URLs", "two keys"),
+    ],
 )
 def test_a_damaged_file_is_named_without_its_content(tmp_path: Path, content: bytes, why: str) -> None:
     """The text of a decoding error could hold part of a key; half a pair could send it elsewhere."""

@@ -216,7 +216,7 @@ class Results:
         try:
             await self._pour(spec, part)
         except (ArtifactChangedError, IncompleteReplyError, RangesUnsupportedError) as error:
-            if isinstance(error, IncompleteReplyError) and part.etag:
+            if isinstance(error, IncompleteReplyError) and (part.etag or error.given_up):
                 raise
             part.restart()
             await self._pour(spec, part)

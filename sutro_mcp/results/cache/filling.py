@@ -9,7 +9,12 @@ from typing import Literal, Protocol
 import anyio
 
 from sutro_mcp.concurrency import task_group
-from sutro_mcp.errors import ArtifactChangedError, RangesUnsupportedError, UnexpectedReplyError
+from sutro_mcp.errors import (
+    ArtifactChangedError,
+    RangesUnsupportedError,
+    TemporaryError,
+    UnexpectedReplyError,
+)
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
 
 from .file_on_disk import Entry, Writer
@@ -46,6 +51,8 @@ class _Coming:
 
     at: int
     stop: int
+    failure: TemporaryError | None = None
+    """Why they will not, for all that wait for them."""
 
 
 class CachedArtifact:
@@ -123,7 +130,11 @@ class CachedArtifact:
                 await self._fetch_all(fetches)
                 fetched = [] if in_parts and self._only_whole else gaps
             else:
+                awaited = list(self._coming)
                 await self._news.wait()
+                for each in awaited:
+                    if each.failure and any(start < each.stop and each.at < stop for start, stop in gaps):
+                        raise each.failure
         self._entry.touch()
 
     async def prefetch(self, spans: Sequence[ByteRange]) -> None:
@@ -191,10 +202,12 @@ class CachedArtifact:
                     writer.write(data)
                     coming.at = writer.at
                     self._tell()
-        except BaseException:
+        except BaseException as error:
             if self._entry.etag is None:
                 # Nothing could tell whether what comes next belongs to the same artifact.
                 self._entry.clear()
+            if isinstance(error, TemporaryError) and error.given_up:
+                coming.failure = error
             raise
         finally:
             writer.end()

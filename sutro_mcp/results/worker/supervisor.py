@@ -114,10 +114,15 @@ class Worker:
         """The reply of a child, or the error for which it could not be given what it needed."""
 
         async def fetch_early(source: ByteSource, ranges: list[ByteRange]) -> None:
-            # What goes wrong here goes wrong again when the task needs the bytes.
-            with suppress(SutroError):
+            try:
                 await source.prefetch(ranges)
+            except SutroError as error:
+                # What goes wrong here goes wrong again when the task needs the bytes, unless nothing is left
+                # to try: then the task is told at once.
+                if error.given_up:
+                    early.append(error)
 
+        early: list[SutroError] = []
         failure: SutroError | None = None
         async with background() as group:
             if source is not None:
@@ -130,6 +135,8 @@ class Worker:
                     message = await child.receive()
                 if "fetch" in message and source is not None:
                     try:
+                        if early:
+                            raise early[0]
                         await source.fetch(_ranges(message["fetch"]))
                     except SutroError as error:
                         failure = error

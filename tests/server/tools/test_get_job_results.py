@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from inline_snapshot import snapshot
@@ -303,3 +303,29 @@ async def test_a_route_that_seemed_absent_is_asked_again_before_results_are_call
     async with talk(emulator) as chat:
         assert (await chat.call("get_job_results", job_id=first, view="rows"))["rows"] == [["a"]]
         assert (await chat.call("get_job_results", job_id=second, view="rows"))["rows"] == [["b"]]
+
+
+@pytest.mark.parametrize("view", ["summary", "rows"])
+@pytest.mark.parametrize("origin", ["api", "store"])
+async def test_what_is_down_is_asked_three_times_by_one_call(
+    origin: Literal["api", "store"], view: str
+) -> None:
+    """However many parts of the call need it."""
+    emulator = Emulator(seed_jobs=False)
+    emulator.add_job(job_id="job-1", outputs=["a", "b"])
+    emulator.faults.add(Fault.json(503, "busy"), origin=origin, times=None)
+    async with talk(emulator) as chat:
+        assert "503" in await chat.refusal("get_job_results", job_id="job-1", view=view)
+        assert [each.origin for each in emulator.requests].count(origin) == 3
+
+
+async def test_a_link_that_cannot_be_renewed_is_asked_for_three_times() -> None:
+    """Beside the first one; the store is not tried again with the old one."""
+    emulator = Emulator(seed_jobs=False)
+    emulator.add_job(job_id="job-1", outputs=["a", "b"])
+    emulator.faults.add(Fault.expired(), origin="store", times=None)
+    emulator.faults.add(Fault.json(503, "busy"), path="*/results-url", skip=1, times=None)
+    async with talk(emulator) as chat:
+        assert "503" in await chat.refusal("get_job_results", job_id="job-1", view="rows")
+        seen = [each.origin for each in emulator.requests if each.origin == "store" or "results" in each.path]
+        assert seen == ["api", "store", "api", "api", "api"]
