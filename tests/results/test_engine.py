@@ -39,7 +39,7 @@ class Source:
     ) -> Fetched:
         """A row for each name in the request that is true."""
         self.folders.append(directory)
-        path = directory / f"{spec.job_id}-{len(self.folders)}.parquet"
+        path = directory / f"{len(self.folders):016x}.parquet"
         columns: dict[str, Any] = {"outputs": ['{"label": "good"}', '{"label": "bad"}', None]}
         if spec.include_inputs:
             columns["inputs"] = ["x" * 900, "b", "c"]
