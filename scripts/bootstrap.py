@@ -122,7 +122,7 @@ def _is_made(kind: str, folder: Path) -> bool:
 
 
 def _stamp(kind: str, folder: Path) -> str:
-    """What the environment was made from, and where: its scripts name the place."""
+    """The locks that the environment was made from, and its place, which its scripts name."""
     parts = [str(folder).encode(), (ROOT / "pyproject.toml").read_bytes()]
     parts += [lock.read_bytes() for lock in _locks(kind)]
     return f"{kind} {hashlib.sha256(b'|'.join(parts)).hexdigest()}"
@@ -164,7 +164,7 @@ def _pyenv(version: str) -> list[str]:
 
 
 def _answers(*command: str) -> str:
-    """What a command prints, or nothing where it fails."""
+    """The output of a command, or nothing where it fails."""
     with contextlib.suppress(OSError):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout if done.returncode == 0 else ""

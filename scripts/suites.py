@@ -56,7 +56,7 @@ def mutations() -> dict[str, list[Path]]:
 
 
 def unseen() -> list[Suite]:
-    """Those whose guarded files have changed since their last recorded run."""
+    """The suites whose guarded files have changed since their last recorded run."""
     record: dict[str, str] = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
     return [suite for suite in suites() if record.get(suite.name) != suite.digest()]
 

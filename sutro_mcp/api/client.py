@@ -190,7 +190,7 @@ class ApiClient:
 
     @property
     def cache_identity(self) -> str:
-        """What results are kept under: `Connection.identity`."""
+        """The identity that results are kept under: `Connection.identity`."""
         return self.connection.identity
 
     async def open_results(self, spec: ResultsSpec) -> RemoteArtifact | None:
@@ -251,7 +251,7 @@ class ApiClient:
         return AuthReply(authenticated=accepted, endpoint="auth/check")
 
     async def get_quotas(self) -> tuple[Quota, ...]:
-        """What each job priority may use, in the order of the deployment."""
+        """The quota of each job priority, in the order of the deployment."""
         doing = "read quotas"
 
         def read(reply: dict[str, object]) -> tuple[Quota, ...]:

@@ -254,7 +254,7 @@ def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _read(path: Path, cap: int, *, pipe_allowed: bool = False) -> bytes:
-    """What a small file holds. A pipe's writer has five seconds to come and finish."""
+    """Read a small file whole. A pipe's writer has five seconds to come and finish."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
         facts = os.fstat(descriptor)
@@ -302,7 +302,7 @@ def _warn_if_exposed(path: Path, facts: os.stat_result) -> None:
 
 
 def _why(error: Exception) -> str:
-    """What is wrong with a file, in our words: the text of a decoding error can hold part of a key."""
+    """The fault of a file, in our words: the text of a decoding error can hold part of a key."""
     if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno else "it cannot be read"
     if isinstance(error, _UnusableError):

@@ -73,7 +73,7 @@ class Http:
         job_id: str | None = None,
         params: Params | None = None,
     ) -> T:
-        """What `read` makes of the JSON object that the route answers with."""
+        """The result of `read` for the JSON object that the route answers with."""
 
         def parse(body: bytes) -> T:
             return read(parse_object(body, doing))
@@ -98,7 +98,7 @@ class Http:
         params: Params | None = None,
         body: Mapping[str, object] | None = None,
     ) -> T:
-        """What `consume` makes of a successful reply; it is called anew for each attempt."""
+        """The result of `consume` for a successful reply; it is called anew for each attempt."""
 
         async def once() -> T:
             async with self._slots[route.slow]:

@@ -204,7 +204,7 @@ class CancelReply(_Reply):
 
 
 class Quota(_Reply):
-    """What one priority may use."""
+    """The quota of one priority."""
 
     priority: Count = None
     row_quota: Count = None

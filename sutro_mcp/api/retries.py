@@ -143,7 +143,7 @@ async def retrying(
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """What `Retry-After` says, as seconds or as a date, clamped to 0.5 … 30 seconds; None if junk."""
+    """The pause of `Retry-After`, seconds or a date, clamped to 0.5 … 30 seconds; None if junk."""
     value = headers.get("retry-after", "").strip()
     try:
         seconds = float(value) if not value or value[0] in "+-.0123456789" else _until(value, headers)

@@ -200,7 +200,7 @@ def _said(response: httpx.Response, body: bytes, key: ApiKey) -> str:
 
 
 def _message(body: bytes) -> str:
-    """What an error's body says, by the order of keys in which Sutro's generations say it."""
+    """The text of an error's body, by the order of keys in which Sutro's generations say it."""
     fields = _fields(body)
     if fields is None:
         return body[:800].decode("utf-8", "replace")[:200]

@@ -22,7 +22,7 @@ Tasks = Mapping[type[Request], Callable[[LocalArtifact, Any, Channel], BaseModel
 
 
 def reader_tasks() -> Tasks:
-    """What a reused process does. Loads polars."""
+    """The tasks of the reused process. Loads polars."""
     from .export.export import make_export
     from .request_models import (
         ExportRequest,
@@ -57,7 +57,7 @@ def reader_tasks() -> Tasks:
 
 
 def query_tasks() -> Tasks:
-    """What the process of one query does. Loads DuckDB."""
+    """The tasks of the process of one query. Loads DuckDB."""
     from .request_models import Page, QueryRequest
     from .sql.duckdb_engine import LoadedTables, load, run
 

@@ -232,7 +232,7 @@ class ResultsEngine:
         *,
         fresh: bool = False,
     ) -> T:
-        """What `make` makes of the artifact; once more if that was replaced meanwhile."""
+        """The result of `make` for the artifact; made once more if that was replaced meanwhile."""
 
         async def once() -> T:
             on_bytes = bytes_to(on_progress)

@@ -71,7 +71,7 @@ class Page(_Model):
 
 
 class ExpectedResults(_Model):
-    """What a job says of its results."""
+    """The results as the job describes them."""
 
     num_rows: int | None = None
     json_schema: dict[str, Any] | None = None
@@ -88,7 +88,7 @@ class SummaryRequest(Request):
 
 
 class ExportRequest(Request):
-    """What to write, and where. Without a `format`, the ending of `file_name` tells it.
+    """A file to write, and its place. Without a `format`, the ending of `file_name` tells it.
 
     The engine hands on a folder whose path has no links, names that were checked, the format, and a
     `temporary` name for the file while it grows.

@@ -83,7 +83,7 @@ class SingleFlight:
         work: Callable[[OnProgress], Awaitable[T]],
         on_progress: OnProgress | None = None,
     ) -> T:
-        """What `work` returns or raises. Raises StillWorkingError when it takes too long; it goes on then.
+        """Return or raise as `work` does. Raises StillWorkingError when it takes too long; it goes on then.
 
         Work is cancelled when all its callers were, unless one was told that it goes on.
         """

@@ -91,7 +91,7 @@ class PartFile:
             self._on_bytes(self.size, total)
 
     def recognise(self) -> Format:
-        """What the bytes are, by their first and last ones. Raises if nothing known, or not whole."""
+        """Tell the format of the bytes by their first and last ones. Raises if unknown, or not whole."""
         with self._disk():
             self._file.seek(0)
             head = self._file.read(64)

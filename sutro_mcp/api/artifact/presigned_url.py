@@ -108,7 +108,7 @@ def check_identity(response: httpx.Response, doing: str) -> None:
 
 
 def refusal(status: int, doing: str) -> SutroError:
-    """What a status of the artifact store means that is no success."""
+    """The error for a status of the artifact store that is no success."""
     if status == 403:
         return AccessDeniedError(
             doing,

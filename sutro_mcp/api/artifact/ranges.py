@@ -46,7 +46,7 @@ class _Read:
     start: int
     stop: int
     etag: str | None
-    """What bytes read earlier belong to."""
+    """The artifact that bytes read earlier belong to."""
     at: int
     patience: "_Patience"
     broken: SutroError | None = None
@@ -122,7 +122,7 @@ class RemoteArtifact:
         return await retrying(once, self._http.budget)
 
     async def _body(self, read: _Read) -> AsyncGenerator[bytes]:
-        """What one reply holds of the bytes that are still to come: all of them, or an error after some."""
+        """The bytes of one reply that are still to come: all of them, or an error after some."""
         headers: dict[str, str] = {}
         if (read.at, read.stop) != (0, self.size):
             headers["Range"] = f"bytes={read.at}-{read.stop - 1}"

@@ -32,7 +32,7 @@ _MOST_OPEN = 32
 
 
 class FetchedArtifact(Protocol):
-    """What a source hands over when it cannot offer parts: a complete, checked file."""
+    """The file of a source that cannot offer parts: complete, checked file."""
 
     @property
     def path(self) -> Path: ...

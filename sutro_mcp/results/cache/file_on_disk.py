@@ -37,7 +37,7 @@ class _Piece(BaseModel):
 
 
 class State(BaseModel):
-    """What the list says. `etag` is the strong entity tag that every byte belongs to."""
+    """The facts of the list. `etag` is the strong entity tag that every byte belongs to."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -105,7 +105,7 @@ class Entry:
                 self._pieces.append(piece)
 
     def gaps(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
-        """What of `spans` has yet to come."""
+        """The parts of `spans` that have yet to come."""
         return [gap for start, stop in spans for gap in self._there.gaps(start, stop)]
 
     def clear(self) -> None:
@@ -216,7 +216,7 @@ def list_of(data: Path) -> Path:
 
 
 def read_state(data: Path) -> State | None:
-    """What the list beside `data` says, or None if there is none that can be read."""
+    """The facts of the list beside `data`, or None if there is none that can be read."""
     try:
         state = State.model_validate_json(read_regular(list_of(data), _MAX_LIST))
     except (OSError, ValidationError):

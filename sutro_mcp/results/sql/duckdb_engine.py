@@ -219,7 +219,7 @@ def _count(
 
 
 def _shown(found: duckdb.DuckDBPyRelation) -> tuple[str, list[Callable[[Any], Cell]]]:
-    """What to select of the answer so that Python can hold each value, and how to make it a cell."""
+    """The expressions that Python can hold the values of, and for each how a value becomes a cell."""
     shown: list[str] = []
     convert: list[Callable[[Any], Cell]] = []
     for at, kind in enumerate(found.types, start=1):

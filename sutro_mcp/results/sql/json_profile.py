@@ -48,7 +48,7 @@ class Field(BaseModel):
 
 
 class JsonProfile(BaseModel):
-    """What a view of outputs is made from.
+    """The facts that a view of outputs is made from.
 
     `all_objects`: every output is null or an object that DuckDB reads as it is. `envelope`: which objects are
     reasoning envelopes, whose content may be JSON in a string. `fixed`: how many rows stand in `fixed`.

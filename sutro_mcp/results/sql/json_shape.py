@@ -1,4 +1,4 @@
-"""What is known of one place in JSON objects (a field, the items of a list) from many rows, and its SQL type.
+"""The shape of one place in JSON objects (a field, the items of a list) over many rows, and its SQL type.
 
 A type is given only if every value that is not null has it. Kinds of scalars are those of DuckDB's
 `json_structure`, and of integers beyond 64 bits: `INT128`, `FLOATING` (within the range of floats) and
@@ -31,7 +31,7 @@ class Shape:
     is_even: bool = True
 
     def add_structure(self, structure: Any, *, in_list: bool = False) -> None:
-        """What `json_structure` says of one or more rows that have this place."""
+        """The shape by `json_structure` of one or more rows that have this place."""
         if structure == "JSON" and not in_list:
             # An empty object; in lists it is also what has no common structure.
             structure = {}

@@ -1,4 +1,4 @@
-"""What SQL needs to know of an artifact, kept in a DuckDB file beside it: made once, gone with the artifact.
+"""The facts that SQL needs of an artifact, kept in a DuckDB file beside it: gone with the artifact.
 
 Runs in the worker, which may open files and hears no SQL from outside.
 """
@@ -88,7 +88,7 @@ def published(path: Path) -> Generator[Path]:
 
 @dataclass(frozen=True)
 class OpenTable:
-    """What is known of a table, its columns with their types, and the SQL that made its view."""
+    """The profile of a table, its columns with their types, and the SQL that made its view."""
 
     about: AboutResults
     columns: list[tuple[str, str]]

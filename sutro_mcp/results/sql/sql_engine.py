@@ -1,4 +1,4 @@
-"""What answers SQL, whatever the engine: something that loads tables and runs one SELECT over them.
+"""A SQL engine: it loads tables and runs one SELECT over them.
 
 Importing this module does not import the engine: the server asks for the name of its dialect only.
 """

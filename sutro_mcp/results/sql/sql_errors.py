@@ -1,4 +1,4 @@
-"""What is wrong with SQL, in one sentence that helps to write it right.
+"""Faults of SQL, each in one sentence that helps to write it right.
 
 DuckDB's own words are kept where they help; never its candidates by the dozen, the parser's arrows, a path or
 a traceback.

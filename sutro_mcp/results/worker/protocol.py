@@ -31,7 +31,7 @@ class StoppedError(BaseException):
 
 
 class Channel(Protocol):
-    """What a task can say while it works."""
+    """The messages of a task while it works."""
 
     def ask(self, message: dict[str, Any]) -> None:
         """Return when the server has done what is asked. Raises StoppedError when it could not."""
