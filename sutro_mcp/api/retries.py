@@ -26,6 +26,7 @@ from sutro_mcp.errors import (
     RateLimitedError,
     ServiceUnavailableError,
     SutroError,
+    counted,
 )
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class CircuitBreaker:
             raise CircuitOpenError(
                 doing,
                 f"{self._last}; that was failure {self._failures} in a row, so nothing was sent now",
-                f"Wait {seconds} seconds and call again",
+                f"Wait {counted(seconds, 'second')} and call again",
                 retry_after=seconds,
             )
         # Should this be the probe of an open circuit, the next one is due after a pause, whatever happens.
