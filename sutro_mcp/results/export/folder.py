@@ -1,4 +1,4 @@
-"""The export folder: how nothing is ever written or read beside it. Which names it may hold: `_file_names`.
+"""The export folder: how nothing is ever written or read beside it. Which names it may hold: `file_names`.
 
 The folder is reached by opening one part of its path after the other without
 following links, and everything in it by its name relative to the open folder: whoever swaps the folder, a
@@ -29,6 +29,8 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _SAFELY
 # A part of the path may be one that this user can pass through but not list.
 _PASSING = _FOLDER | getattr(os, "O_PATH", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFELY
+# What tells one file from another.
+_IDENTITY = ("st_dev", "st_ino", "st_size")
 # The whole of a file to join with is held in memory, several times over while it is read.
 MAX_READ = 4 << 30
 
@@ -135,9 +137,12 @@ class Folder:
         os.replace(self._at(temporary), self._at(name), src_dir_fd=here, dst_dir_fd=here)
 
     def _check_published(self, name: str, written: os.stat_result) -> None:
-        """What has the name now is what was written; the folder is on disk."""
+        """What has the name now is what was written; the folder is on disk.
+
+        The size counts too, because a file system may give the number of a removed file to the next one.
+        """
         found = os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
-        if (found.st_dev, found.st_ino) != (written.st_dev, written.st_ino):
+        if any(getattr(found, field) != getattr(written, field) for field in _IDENTITY):
             raise _trouble(self._path, OSError(errno.ESTALE, ""))
         if self._descriptor is not None:
             with suppress(OSError):  # not every file system can do this for a folder
