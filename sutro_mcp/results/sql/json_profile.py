@@ -17,10 +17,10 @@ import duckdb
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, is_envelope, unwrap
+from sutro_mcp.results.rows.json_shape import Place, Shape, literal
 from sutro_mcp.results.rows.json_values import compact, parse_object
 
 from .fixed_rows import FixedKind, FixedRows
-from .json_shape import Place, Shape, literal
 
 Path = tuple[str, ...]
 Envelope = Literal["none", "some", "all"]

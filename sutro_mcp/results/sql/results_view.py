@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.rows.columns import arrangement
+from sutro_mcp.results.rows.json_shape import quoted
 from sutro_mcp.untrusted import visible
 
 from .json_profile import Field, JsonProfile, as_object, content_of, pointer
-from .json_shape import quoted
 
 OUTPUT = "inference_result"
 # Stands for the output column while its neighbours are named: a customer's column may have its name.
