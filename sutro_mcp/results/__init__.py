@@ -22,6 +22,7 @@ from .request_models import (
     Sample,
     Summary,
     SummaryRequest,
+    TextNumbers,
     TopValue,
 )
 from .single_flight import OnProgress
@@ -48,6 +49,7 @@ __all__ = [
     "Sample",
     "Summary",
     "SummaryRequest",
+    "TextNumbers",
     "TopValue",
     "results_engine",
 ]

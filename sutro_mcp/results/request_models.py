@@ -183,6 +183,15 @@ class Distribution(_Model):
     mean: int | float
 
 
+class TextNumbers(_Model):
+    """Numbers that are held as text, in `count` of a column's values; `sql` gives them as DOUBLE."""
+
+    count: int
+    unit: str | None = None
+    numbers: Distribution
+    sql: str | None = None
+
+
 class ColumnSummary(_Model):
     """One column, or one field of JSON outputs by its path (`vendor.name`).
 
@@ -191,7 +200,7 @@ class ColumnSummary(_Model):
     a 64-bit float. `more` distinct values are not in `top`.
     `lengths` (of texts, in characters) is left out where the values are few and `top` shows them.
     All is exact but what `estimates` names, as it may where there are more than 16,384 distinct values:
-    `distinct` (within 2.5 %), the quartiles in `numbers`, the counts in `top` (then at least so high).
+    `distinct` (within 2.5 %), the quartiles of numbers, the counts in `top` (then at least so high).
     """
 
     name: str
@@ -205,6 +214,7 @@ class ColumnSummary(_Model):
     not_finite: int | None = None
     lengths: Distribution | None = None
     items: Distribution | None = None
+    text_numbers: TextNumbers | None = None
     top: list[TopValue] = []
     more: int | None = None
     estimates: list[Literal["distinct", "quartiles", "top"]] | None = None

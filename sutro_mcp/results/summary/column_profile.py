@@ -15,6 +15,7 @@ from .batches import Batch
 from .distinct_sketch import Budget, Sketch, Top, hashes
 from .quantiles import Numbers, Tally
 from .sql_types import sql_type
+from .text_numbers import NumberTexts
 
 _TOP = 8
 # More than this share of the rows cannot have passed before a value is counted.
@@ -60,6 +61,7 @@ class Column:
         # Of JSON values; of others the type tells.
         self.shape = Shape()
         self._dtype: pl.DataType | None = None
+        self._number_texts = NumberTexts(budget)
         self._lengths = Tally()
         self._items = Tally()
 
@@ -195,6 +197,7 @@ class Column:
                 self._add_numbers(rows, floats, cast("int", values.min()), cast("int", values.max()))
         elif kind == "text":
             self._lengths.add(values.str.len_chars() if lengths is None else lengths)
+            self._number_texts.add(rows, values)
         elif values.dtype.is_nested() and kind == "list":
             self._items.add(values.list.len())
         self._sketch(kind).add(cells if marks is None else cells.hstack(marks))
@@ -236,6 +239,12 @@ class Column:
         estimates: list[Literal["distinct", "quartiles", "top"]] = [] if exact else ["distinct"]
         if numbers and not all(sketch.complete for kind, sketch in used.items() if kind in _NUMERIC):
             estimates.append("quartiles")
+        text_numbers = None
+        # In SQL all of a mixed field is text: real numbers could not be told from the others.
+        if not numbers and (found := self._number_texts.found(self.filled, self.sql_name)):
+            text_numbers, is_held = found
+            if not is_held:
+                estimates.append("quartiles")
         if not all(item.exact for item in top) or self._may_hide(top):
             estimates.append("top")
         return ColumnSummary(
@@ -250,6 +259,7 @@ class Column:
             not_finite=self._not_finite or None,
             lengths=self._lengths.distribution() if texts is not None and texts.distinct > _FEW else None,
             items=self._items.distribution(),
+            text_numbers=text_numbers,
             top=[
                 TopValue(value=cell(value), count=item.count, share=round(item.count / self.filled, 4))
                 for value, item in zip(values, top, strict=True)

@@ -4,6 +4,7 @@ A column is fed batch by batch and only numbers stay: a value's hash, its count 
 it. Whoever wants to show the value itself reads that row again.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,9 +28,16 @@ class Budget:
     to less than the values of all batches together will leave it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int = 0) -> None:
+        """Of a summary of so many rows."""
+        self.rows = rows
         self.sketches: list[Sketch] = []
         self.samples = 0
+
+    def drop(self, sketches: Iterable["Sketch"]) -> None:
+        """Sketches that are needed no more."""
+        for sketch in sketches:
+            self.sketches.remove(sketch)
 
     @property
     def held(self) -> int:

@@ -81,7 +81,7 @@ class Summariser:
         unpack_json: bool = True,
     ) -> None:
         carried = [name for name in columns if name != output_column]
-        budget = self._budget = Budget()
+        budget = self._budget = Budget(row_count)
         self._row_count = row_count
         self._output = output_column
         self._outputs = Outputs(output_column, budget, json_schema, unpack=unpack_json, taken=carried)

@@ -19,6 +19,7 @@ from sutro_mcp.results import (
     QualityFlag,
     Summary,
     SummaryRequest,
+    TextNumbers,
 )
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
@@ -220,6 +221,8 @@ def _column(column: ColumnSummary) -> str:
         words.append(f"length {_spread(column.lengths)}")
     if column.items:
         words.append(f"items {_spread(column.items)}")
+    if column.text_numbers:
+        words.append(_text_numbers(column.text_numbers, column.values))
     if column.top:
         values = [f"{_value(top.value)} {top.count:,} ({top.share:.1%})" for top in column.top]
         least = " (counts at least)" if "top" in estimates else ""
@@ -227,6 +230,13 @@ def _column(column: ColumnSummary) -> str:
         words.append(f"of {column.values:,}: {', '.join(values)}{least}{rest}")
     kind = ", ".join(filter(None, (column.type, column.sql_type)))
     return indented(f"- {column.name} ({kind}): " + "; ".join(words))
+
+
+def _text_numbers(found: TextNumbers, values: int) -> str:
+    count = "all values" if found.count == values else f"{found.count:,} of {values:,} values"
+    unit = f" with the unit {found.unit}" if found.unit else ""
+    sql = f"; in SQL {found.sql}" if found.sql else ""
+    return f"{count} are numbers{unit} as text: {_spread(found.numbers)}{sql}"
 
 
 def _value(value: Cell) -> Cell:
