@@ -20,7 +20,8 @@ from .batches import Batch
 from .column_profile import Column
 from .detail_levels import MOST_COLUMNS
 from .distinct_sketch import Budget
-from .quality_flags import LONG, REFUSAL, REFUSED, Enums, QualityFlags, Repeats, is_refusal
+from .prompt_injection import addresses_assistants
+from .quality_flags import ADDRESSED, LONG, REFUSAL, REFUSED, Enums, QualityFlags, Repeats, is_refusal
 from .samples import Extremes
 
 _PATHS = 200
@@ -71,13 +72,15 @@ class Outputs:
         )
         found = found.hstack(_notes(texts, found["is_notable"]))
         refused = is_refusal(texts, found["refuses"])
-        marks = pl.DataFrame({"long": found["length"] >= LONG, "refusal": refused})
+        addressed = addresses_assistants(texts)
+        marks = pl.DataFrame({"long": found["length"] >= LONG, REFUSED: refused, ADDRESSED: addressed})
         self.text.add(rows, texts, found["length"], marks)
         self.extremes.add(rows, found["length"])
         doubts = {
             "null output": rows.filter(found["is_null"]),
             "empty output": rows.filter(found["is_blank"]),
             REFUSED: rows.filter(refused),
+            ADDRESSED: rows.filter(addressed),
         }
         self._as_text.add(doubts)
         is_filled = ~(found["is_null"] | found["is_blank"])

@@ -17,6 +17,7 @@ _EXAMPLES = 5
 # Shorter texts repeat for good reasons ("positive", "N/A").
 LONG = 80
 REFUSED = "refusal-like (English phrases)"
+ADDRESSED = "addresses an assistant"
 _REPEATED = "same output as another row"
 _OVERLAPS = 2
 _HEAD = 200
@@ -88,7 +89,7 @@ class QualityFlags:
 class Repeats(Sketch):
     """The sketch of the outputs, which also tells the rows that hold the same long text as another.
 
-    Its cells come with `long` and `refusal`.
+    Its cells come with `long` and the kinds that a text may be of.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -107,22 +108,24 @@ class Repeats(Sketch):
         self._rows = sorted({*self._rows, *rows.bottom_k(_EXAMPLES).to_list()})[:_EXAMPLES]
 
     def suspicion(self) -> tuple[QualityFlag | None, int]:
-        """The repeated rows, and how many of them are not suspicious as refusals already."""
+        """The repeated rows, and how many of them are of no other kind."""
         again = pl.col("long") & (pl.col("n") > 1)
         cells, values = self.counts(again)
         count = max(cells, len(self._rows))
         if not count:
             return None, 0
-        refused, _ = self.counts(again & pl.col("refusal"))
+        kinds = (REFUSED, ADDRESSED)
+        both = [Overlap(kind=kind, count=self.counts(again & pl.col(kind))[0]) for kind in kinds]
+        others, _ = self.counts(again & pl.any_horizontal(*kinds))
         item = QualityFlag(
             kind=_REPEATED,
             count=count,
             rows=self._rows,
             beyond_first=max(count - values, 0),
-            also=[Overlap(kind=REFUSED, count=refused)] if refused and self.complete else None,
+            also=both if self.complete else None,
             estimate=not self.complete or None,
         )
-        return item, max(count - refused, 0)
+        return item, max(count - others, 0)
 
 
 class Enums:
