@@ -48,7 +48,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         },
         {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
     ),
-    "emulator": ({"asgi_serving"}, {"starlette", "polars"}),
+    "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
         {
