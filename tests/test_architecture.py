@@ -20,13 +20,13 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "concurrency": (set(), {"anyio"}),
     # A record that both `api` and `results` need, which know nothing of each other.
     "results_spec": (set(), set()),
-    "settings": ({"errors", "untrusted"}, {"pydantic"}),
-    "host_configs": (set(), set()),
+    "settings": ({"errors", "hosts", "untrusted"}, {"pydantic"}),
+    "hosts": (set(), set()),
     "asgi_serving": (set(), {"uvicorn", "h11"}),
     "console": ({"redaction"}, set()),
     "check": ({"api", "results", "settings", "errors"}, set()),
     "api": (
-        {"errors", "file_access", "untrusted", "redaction", "results_spec"},
+        {"errors", "file_access", "hosts", "untrusted", "redaction", "results_spec"},
         {"httpx", "pydantic", "anyio", "stamina"},
     ),
     "results": (
@@ -60,7 +60,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "demo",
             "check",
             "console",
-            "host_configs",
+            "hosts",
             "redaction",
         },
         {"anyio"},
