@@ -359,8 +359,8 @@ def entry_in(host: str, printed: str) -> dict[str, Any]:
         return tomllib.loads(printed)["mcp_servers"]["sutro"]
     if host == "goose":
         entry = yaml.safe_load(printed)["extensions"]["sutro"]
-        names = {"cmd": "command", "envs": "env", "uri": "url"}
-        return {names.get(name, name): value for name, value in entry.items()}
+        names: dict[str, str] = {"cmd": "command", "envs": "env", "uri": "url"}
+        return {names.get(name, str(name)): value for name, value in entry.items()}
     places = {"vscode": "servers", "zed": "context_servers", "opencode": "mcp", "amp": "amp.mcpServers"}
     found = json.loads(printed)
     entry = (found if host == "warp" else found[places.get(host, "mcpServers")])["sutro"]
