@@ -53,8 +53,7 @@ def error_for(
         return unknown_job(doing, said)
     if 200 < status < 300:
         return errors.UnexpectedReplyError(
-            doing,
-            f"the deployment answered with status {status}, which is no answer to this request",
+            doing, f"the deployment answered with status {status}, which is no answer to this request"
         )
     if status == 410:
         return _gone(response, said, doing)
@@ -171,12 +170,9 @@ def _rate_limited(response: httpx.Response, said: str, doing: str) -> errors.Sut
 
 
 def _busy(response: httpx.Response, said: str, doing: str) -> errors.SutroError:
-    status = response.status_code
-    happened = (
-        "a gateway gave up waiting for the deployment"
-        if status == 524
-        else "the deployment or a gateway in front of it failed"
-    )
+    happened = "the deployment or a gateway in front of it failed"
+    if (status := response.status_code) == 524:
+        happened = "a gateway gave up waiting for the deployment"
     wait = retry_after(response.headers)
     pause = "Wait a moment" if wait is None else f"Wait {counted(wait, 'second')}"
     return errors.ServiceUnavailableError(

@@ -17,7 +17,7 @@ from sutro_mcp.results.worker.sandbox import check_platform
 from sutro_mcp.results.worker.supervisor import QueryRunner, Worker
 from sutro_mcp.results_spec import ResultsSpec
 
-from .cache import ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
+from .cache import CAPACITY, ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
 from .request_models import (
     ExpectedResults,
     ExportReport,
@@ -64,7 +64,6 @@ class ResultsEngine:
         self._folders: dict[Path, Path] = {}
 
     async def aclose(self) -> None:
-        """Stop the workers."""
         await self._pages.aclose()
         await self._long.aclose()
 
@@ -255,7 +254,7 @@ class ResultsEngine:
 
 @asynccontextmanager
 async def results_engine(
-    folder: Path | None = None, capacity: int = 5 * 1024**3, patience: float = _PATIENCE
+    folder: Path | None = None, capacity: int = CAPACITY, patience: float = _PATIENCE
 ) -> AsyncGenerator[ResultsEngine]:
     """An engine with its workers, which are gone when the block ends.
 

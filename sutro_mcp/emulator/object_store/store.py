@@ -56,7 +56,6 @@ class Store:
         return found and found[0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         if self.latency:
             await asyncio.sleep(self.latency)
         response = await self._answer(Request(scope))
