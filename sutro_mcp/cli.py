@@ -185,7 +185,7 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.transport == "http":
             from sutro_mcp.server.transports.streamable_http import run_http
 
-            return run_http(server, settings, _tell_where)
+            return run_http(server, settings, lambda url: tell(f"Serving MCP at {url}. Stop it with Ctrl-C."))
         from sutro_mcp.server.transports.stdio import run_stdio
 
         try:
@@ -212,10 +212,6 @@ def _connect(connection: "Connection | None") -> "ApiClient":
     from sutro_mcp.api import ApiClient, resolve_connection
 
     return ApiClient(connection or resolve_connection())
-
-
-def _tell_where(url: str) -> None:
-    tell(f"Serving MCP at {url}. Stop it with Ctrl-C.")
 
 
 def _emulator_process() -> "subprocess.Popen[str]":

@@ -1,4 +1,4 @@
-"""Who may import whom. One owner per dependency, and an emulator that shares no belief with the client."""
+"""Imports: their order, one owner per dependency, an emulator that shares no belief with the client."""
 
 import ast
 import subprocess
@@ -95,7 +95,7 @@ def _unit(path: Path) -> str:
 
 
 def _imports(path: Path, *, at_runtime: bool = False) -> set[tuple[str, ...]]:
-    """What every import in the file names, wherever it stands, in its parts: ("sutro_mcp", "api", "Job").
+    """Names of every import in the file, wherever it stands, in their parts: ("sutro_mcp", "api", "Job").
 
     `at_runtime` leaves out those that only type checkers see.
     """

@@ -1,4 +1,4 @@
-"""What is asked of a result artifact, and the typed answers.
+"""Requests about a result artifact, and their typed answers.
 
 These models cross two boundaries, the worker's pipe and the MCP reply, so they hold plain JSON values only.
 Text in them has passed `untrusted.visible`. Importing this module must not import polars.

@@ -197,7 +197,7 @@ def test_a_user_without_a_home_has_no_file(monkeypatch: pytest.MonkeyPatch) -> N
 def test_environment_and_home_of_the_process_are_the_defaults(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    """What a program gets that passes nothing."""
+    """The outcome for a program that passes nothing."""
     monkeypatch.setenv("HOME", str(home))
     assert resolve_connection().key.reveal() == FILE_KEY
 

@@ -98,7 +98,6 @@ class Worker:
                 await self._running()
 
     async def aclose(self) -> None:
-        """Stop the process, if any."""
         await self._stop()
 
     async def _converse(

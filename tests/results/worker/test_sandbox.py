@@ -48,7 +48,7 @@ FOREVER = "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SEL
 
 @dataclass(frozen=True)
 class Target:
-    """What an attack is after: files with a canary, and a listener that hears no one."""
+    """Targets of an attack: files with a canary, and a listener that hears no one."""
 
     names: dict[str, str]
     folder: Path
@@ -63,7 +63,7 @@ class Target:
         return True
 
     def files(self) -> set[str]:
-        """What lies in the folder."""
+        """The files in the folder."""
         return {path.name for path in self.folder.iterdir()}
 
 

@@ -86,7 +86,7 @@ async def test_a_job_that_has_ended_is_answered_by_one_request(chat: Talk) -> No
 
 
 async def test_at_the_timeout_the_job_goes_on(era: Era) -> None:
-    """What was applied, what next, and no estimate where nothing was observed."""
+    """The limit that was applied, what next, and no estimate where nothing was observed."""
     emulator, job_id = running(job_id="job-1")
     emulator.faults.add(Fault.json(404, "Not Found"), path="/stream-job-progress/*", times=None)
     async with talk(emulator, era) as chat:
