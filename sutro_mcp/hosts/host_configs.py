@@ -27,10 +27,8 @@ class Launch:
     @property
     def entry(self) -> dict[str, Any]:
         """The facts as most hosts name them; what is empty is left out."""
-        entry: dict[str, Any] = {"command": self.command[0]}
-        if self.command[1:]:
-            entry["args"] = list(self.command[1:])
-        return entry | ({"env": dict(self.env)} if self.env else {})
+        facts = {"command": self.command[0], "args": list(self.command[1:]), "env": dict(self.env)}
+        return {name: value for name, value in facts.items() if value}
 
 
 @dataclass(frozen=True)
