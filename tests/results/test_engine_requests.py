@@ -305,7 +305,7 @@ async def test_a_query_that_takes_long_goes_on_without_its_caller(
 
         async def query() -> Page:
             request = QueryRequest(sql="SELECT COUNT(*) AS n FROM results")
-            return await large.engine.query(large.client, ResultsSpec(large.job), request)
+            return await large.engine.query(large.client, {"results": ResultsSpec(large.job)}, request)
 
         with pytest.raises(StillWorkingError, match="goes on in the background"):
             await query()
@@ -327,7 +327,7 @@ async def test_what_answers_further_questions_is_made_after_the_first(
     async with sutro(frame, artifact.getvalue(), folder=tmp_path) as large:
         spec = ResultsSpec(large.job)
         for sql in questions:
-            page = await large.engine.query(large.client, spec, QueryRequest(sql=sql))
+            page = await large.engine.query(large.client, {"results": spec}, QueryRequest(sql=sql))
             assert page.rows == [[20_000]]
         with anyio.fail_after(20):
             # Another process makes it.
@@ -336,7 +336,7 @@ async def test_what_answers_further_questions_is_made_after_the_first(
         large.asked()
         for sql in questions:
             request = QueryRequest(sql=sql, limit=2)
-            assert (await large.engine.query(large.client, spec, request)).rows == [[20_000]]
+            assert (await large.engine.query(large.client, {"results": spec}, request)).rows == [[20_000]]
         assert large.asked() == (0, 0, 0)
 
 
