@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
-from sutro_mcp import SutroClient
+from sutro_mcp import SutroClient, errors
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
-from sutro_mcp.errors import (
-    AuthenticationError,
-    JobNotFoundError,
-    NoResultsError,
-    ResultsGoneError,
-    ResultsNotReadyError,
-)
 
 from .conftest import OpenEmulator, SdkOf
 from .sdk import Sdk
@@ -82,18 +75,18 @@ def test_both_are_refused_with_a_wrong_key(emulator: Emulator, sdk: Sdk) -> None
     """None there is an error here."""
     assert sdk.call("try_authentication", api_key="sk_wrong").value is None
 
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(errors.AuthenticationError):
         ours(emulator, lambda client: client.check_auth(), "sk_wrong")
 
 
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("catalogue-copy-refresh", ResultsNotReadyError),
-        ("legal-clause-tagging", ResultsNotReadyError),
-        ("contract-summaries", NoResultsError),
-        ("crm-dedupe-v2", NoResultsError),
-        ("old-survey-coding", ResultsGoneError),
+        ("catalogue-copy-refresh", errors.ResultsNotReadyError),
+        ("legal-clause-tagging", errors.ResultsNotReadyError),
+        ("contract-summaries", errors.NoResultsError),
+        ("crm-dedupe-v2", errors.NoResultsError),
+        ("old-survey-coding", errors.ResultsGoneError),
     ],
 )
 def test_both_have_no_results_of_the_same_jobs(
@@ -130,7 +123,7 @@ def test_both_miss_the_same_job(emulator: Emulator, sdk: Sdk) -> None:
     """None there is an error here."""
     assert sdk.call("get_job_status", job_id="job-nowhere").value is None
 
-    with pytest.raises(JobNotFoundError):
+    with pytest.raises(errors.JobNotFoundError):
         ours(emulator, lambda client: client.get_job_status("job-nowhere"))
 
 

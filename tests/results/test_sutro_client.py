@@ -11,15 +11,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from sutro_mcp import SutroClient
+from sutro_mcp import SutroClient, errors
 from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator
-from sutro_mcp.errors import (
-    ConfigurationError,
-    InvalidArgumentError,
-    JobNotFoundError,
-    NoResultsError,
-    ResultsNotReadyError,
-)
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +84,7 @@ async def test_results_are_added_to_the_frame_given(connect: Connect) -> None:
     assert isinstance(of_polars, pl.DataFrame)
     assert isinstance(of_pandas, pd.DataFrame)
     assert list(of_polars.columns) == list(of_pandas.columns) == ["q", "ticket", "confidence_score", "label"]
-    with pytest.raises(InvalidArgumentError):
+    with pytest.raises(errors.InvalidArgumentError):
         await client.get_job_results(job_id, with_original_df=pl.DataFrame({"label": [1, 2]}))
 
 
@@ -136,9 +129,9 @@ def modes(folder: Path) -> list[int]:
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"status": "RUNNING"}, ResultsNotReadyError),
-        ({"status": "FAILED"}, NoResultsError),
-        ({"status": "CANCELLED"}, NoResultsError),
+        ({"status": "RUNNING"}, errors.ResultsNotReadyError),
+        ({"status": "FAILED"}, errors.NoResultsError),
+        ({"status": "CANCELLED"}, errors.NoResultsError),
     ],
     ids=["running", "failed", "cancelled"],
 )
@@ -155,7 +148,7 @@ async def test_a_job_without_results_says_why(
 
 async def test_an_unknown_job_is_said_to_be_unknown(connect: Connect) -> None:
     """Not to be without results."""
-    with pytest.raises(JobNotFoundError):
+    with pytest.raises(errors.JobNotFoundError):
         await (await connect(Emulator())).get_job_results("job-00000000-0000-4000-8000-000000000000")
 
 
@@ -163,5 +156,5 @@ def test_a_key_for_no_deployment_is_refused(monkeypatch: pytest.MonkeyPatch, tmp
     """Before anything is made."""
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(errors.ConfigurationError):
         SutroClient()

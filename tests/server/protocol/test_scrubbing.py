@@ -2,16 +2,7 @@
 
 import anyio
 import pytest
-from mcp import Client, MCPError
-from mcp.types import (
-    INTERNAL_ERROR,
-    ErrorData,
-    JSONRPCError,
-    JSONRPCMessage,
-    JSONRPCNotification,
-    JSONRPCRequest,
-    JSONRPCResponse,
-)
+from mcp import Client, MCPError, types
 
 from sutro_mcp.redaction import MASK
 from sutro_mcp.server.protocol.scrubbing import scrub, scrub_result, scrub_unasked
@@ -51,8 +42,8 @@ async def test_secrets_and_half_surrogate_pairs_do_not_leave(
     assert heard[1:] == [f"progress: {MASK} https://bucket.example.com/x?{MASK} \ufffd"]
     assert text_of(half) == text_of(error) == "<\ufffd>"
     assert half.structured_content == {"k": ["v\ufffd", {"deep": "\ufffd"}]}
-    assert crash.value.error == ErrorData(
-        code=INTERNAL_ERROR,
+    assert crash.value.error == types.ErrorData(
+        code=types.INTERNAL_ERROR,
         message="crash failed because of an error in sutro-mcp itself. Its log (stderr) says more.",
     )
     assert "crash failed" in caplog.text
@@ -70,29 +61,31 @@ def test_a_tool_error_that_is_too_long_says_how_long_it_was() -> None:
     ("message", "expected"),
     [
         (
-            JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ud800": ["\udfff"]}),
-            JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ufffd": ["\ufffd"]}),
+            types.JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ud800": ["\udfff"]}),
+            types.JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ufffd": ["\ufffd"]}),
         ),
         (
-            JSONRPCRequest(jsonrpc="2.0", id=1, method="m", params={"u": f"{SIGNED[:-10]}0123456789abc"}),
-            JSONRPCRequest(jsonrpc="2.0", id=1, method="m", params={"u": SIGNED}),
-        ),
-        (
-            JSONRPCError(
-                jsonrpc="2.0", id=1, error=ErrorData(code=1, message="\ud800", data=["L" * 301] * 2)
+            types.JSONRPCRequest(
+                jsonrpc="2.0", id=1, method="m", params={"u": f"{SIGNED[:-10]}0123456789abc"}
             ),
-            JSONRPCError(jsonrpc="2.0", id=1, error=ErrorData(code=1, message="\ufffd")),
+            types.JSONRPCRequest(jsonrpc="2.0", id=1, method="m", params={"u": SIGNED}),
+        ),
+        (
+            types.JSONRPCError(
+                jsonrpc="2.0", id=1, error=types.ErrorData(code=1, message="\ud800", data=["L" * 301] * 2)
+            ),
+            types.JSONRPCError(jsonrpc="2.0", id=1, error=types.ErrorData(code=1, message="\ufffd")),
         ),
         # The middleware has done it.
         (
-            JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
-            JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
+            types.JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
+            types.JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
         ),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_the_writer_of_stdio_scrubs_what_the_middleware_did_not_see(
-    message: JSONRPCMessage, expected: JSONRPCMessage
+    message: types.JSONRPCMessage, expected: types.JSONRPCMessage
 ) -> None:
     """Each message once."""
     assert scrub_unasked(message) == expected
