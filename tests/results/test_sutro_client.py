@@ -58,10 +58,8 @@ async def test_a_job_becomes_a_frame_by_every_route(connect: Connect, variant: A
     emulator = Emulator(seed_jobs=False, variant=variant)
     job_id = emulator.add_job(**JOB)
     client = await connect(emulator)
-
     plain = await client.get_job_results(job_id)
     rich = await client.get_job_results(job_id, True, True, unpack_json=False, output_column="answer")
-
     assert isinstance(plain, pl.DataFrame)
     assert plain.to_dict(as_series=False) == {
         "ticket": [7, 8],
@@ -77,10 +75,8 @@ async def test_results_are_added_to_the_frame_given(connect: Connect) -> None:
     job_id = emulator.add_job(**JOB)
     client = await connect(emulator)
     original = {"q": ["q1", "q2"]}
-
     of_polars = await client.get_job_results(job_id, with_original_df=pl.DataFrame(original))
     of_pandas = await client.get_job_results(job_id, with_original_df=pd.DataFrame(original))
-
     assert isinstance(of_polars, pl.DataFrame)
     assert isinstance(of_pandas, pd.DataFrame)
     assert list(of_polars.columns) == list(of_pandas.columns) == ["q", "ticket", "confidence_score", "label"]
@@ -112,11 +108,9 @@ async def test_nothing_is_left_on_disk(connect: Connect, tmp_path: Path) -> None
     emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job(**JOB)
     client = await connect(emulator)
-
     await client.get_job_results(job_id)
     while_open = modes(tmp_path)
     await client.aclose()
-
     assert while_open == [0o700, 0o600, 0o600, 0o600]
     assert modes(tmp_path) == []
 
@@ -141,7 +135,6 @@ async def test_a_job_without_results_says_why(
     """With the error that says what to do."""
     emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job(**fields)
-
     with pytest.raises(error):
         await (await connect(emulator)).get_job_results(job_id)
 
@@ -155,6 +148,5 @@ async def test_an_unknown_job_is_said_to_be_unknown(connect: Connect) -> None:
 def test_a_key_for_no_deployment_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Before anything is made."""
     monkeypatch.setenv("HOME", str(tmp_path))
-
     with pytest.raises(errors.ConfigurationError):
         SutroClient()

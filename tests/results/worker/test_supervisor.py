@@ -170,7 +170,6 @@ async def test_an_error_of_ours_crosses_the_pipe(worker: Worker, artifact: Local
         support.page(artifact, offset=2)
     with pytest.raises(errors.InvalidArgumentError) as there:
         await page(worker, artifact, offset=2)
-
     assert vars(there.value) == vars(here.value)
     assert str(there.value) == str(here.value)
 
@@ -191,7 +190,6 @@ async def test_a_bug_in_a_task_is_an_error_that_names_its_class(
     """No more: the traceback may hold data."""
     with pytest.raises(errors.WorkerError, match=r"the process that reads results failed \(KeyError\)"):
         await worker.run(artifact, Request(), Page)
-
     assert (await page(worker, artifact)).row_count == 2
 
 
@@ -211,10 +209,8 @@ async def test_a_process_killed_between_calls_is_replaced(worker: Worker, artifa
     """Nobody notices."""
     await page(worker, artifact)
     (pid,) = processes()
-
     os.kill(pid, signal.SIGKILL)
     await has_noticed_the_end_of(pid)
-
     assert (await page(worker, artifact)).row_count == 2
     assert processes() != [pid]
 
@@ -229,7 +225,6 @@ async def test_a_call_that_is_cancelled_takes_its_process_along(
         calls.start_soon(page, worker, artifact, 1)
         await anyio.wait_all_tasks_blocked()
         calls.cancel_scope.cancel()
-
     assert processes() == []
     assert (await page(worker, artifact)).rows == [["a"], ["b"]]
 
@@ -238,10 +233,8 @@ async def test_a_call_that_is_cancelled_takes_its_process_along(
 async def test_a_call_past_its_deadline_takes_its_process_along(artifact: LocalArtifact) -> None:
     """Nothing starts and imports polars within 50 milliseconds."""
     worker = Worker(patience=0.05)
-
     with anyio.fail_after(20), pytest.raises(errors.WorkerError, match=r"it took more than 0\.05 seconds"):
         await page(worker, artifact)
-
     assert processes() == []
 
 
@@ -254,7 +247,6 @@ async def test_closing_leaves_no_process(worker: Worker, artifact: LocalArtifact
         calls.start_soon(call_that_fails, worker, artifact, "stopped")
         await anyio.wait_all_tasks_blocked()
         await worker.aclose()
-
     assert processes() == []
 
 
@@ -267,9 +259,7 @@ async def test_the_process_knows_no_secret(
     monkeypatch.setenv("SUTRO_API_URL", "https://example.org")
     monkeypatch.setenv("OTHER_SECRET", "sk-secret")
     monkeypatch.setenv("LANG", "C.UTF-8")
-
     await page(worker, artifact)
-
     (pid,) = processes()
     environment = await anyio.Path(f"/proc/{pid}/environ").read_bytes()
     names = {entry.partition(b"=")[0].decode() for entry in environment.split(b"\0") if entry}
@@ -317,7 +307,6 @@ async def test_the_process_ends_with_its_stdin() -> None:
     """So it never outlives a server that is killed."""
     with anyio.fail_after(20):
         ended = await anyio.run_process(COMMAND, input=b"", stderr=subprocess.PIPE)
-
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
 
 
