@@ -98,20 +98,3 @@ async def test_a_real_error_is_logged(
     assert response.status_code == 500
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert capfd.readouterr().out == ""
-
-
-async def test_the_lifespan_protocol_is_answered() -> None:
-    """For servers that insist on it."""
-    emulator = Emulator(seed_jobs=False)
-    incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
-    sent: list[str] = []
-
-    async def receive() -> dict[str, str]:
-        return incoming.pop(0)
-
-    async def send(message: dict[str, str]) -> None:
-        sent.append(message["type"])
-
-    await emulator.app({"type": "lifespan"}, receive, send)  # type: ignore[arg-type]
-
-    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

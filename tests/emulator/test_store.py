@@ -97,23 +97,23 @@ async def test_an_address_expires(connect: Connect, clock: Clock) -> None:
     assert (expired.status_code, "Request has expired" in expired.text) == (403, True)
 
 
-async def test_an_api_key_has_no_business_here(connect: Connect, emulator: Emulator, stored: Stored) -> None:
-    """§2.2: the signature in the address is the credential."""
-    response = await (await connect(emulator)).get(stored.urls["get"])
-    assert (response.status_code, "<Code>InvalidArgument</Code>" in response.text) == (400, True)
-
-
-async def test_only_reading_is_possible(stored: Stored) -> None:
-    """§3: GET and HEAD."""
-    assert (await stored.client.put(stored.urls["get"])).status_code == 405
-
-
-async def test_an_artifact_goes_with_the_retention(emulator: Emulator, stored: Stored) -> None:
-    """§7.5: an address that is still valid leads nowhere."""
+@pytest.mark.parametrize(
+    ("method", "sent", "is_over", "status", "code"),
+    [
+        pytest.param("GET", "Key k", False, 400, "InvalidArgument", id="an API key has no business here"),
+        pytest.param("PUT", None, False, 405, "MethodNotAllowed", id="only reading is possible"),
+        pytest.param("GET", None, True, 404, "NoSuchKey", id="an artifact goes with the retention"),
+    ],
+)
+async def test_a_refusal_is_told_in_xml(
+    emulator: Emulator, stored: Stored, method: str, sent: str | None, is_over: bool, status: int, code: str
+) -> None:
+    """§2.2, §3 and §7.5."""
     (job,) = emulator.account.all()
-    job.results_expired = True
-    response = await stored.get()
-    assert (response.status_code, "<Code>NoSuchKey</Code>" in response.text) == (404, True)
+    job.results_expired = is_over
+    headers = {"Authorization": sent} if sent else {}
+    response = await stored.client.request(method, stored.urls["get"], headers=headers)
+    assert (response.status_code, f"<Code>{code}</Code>" in response.text) == (status, True)
 
 
 WHOLE = slice(None)

@@ -1,11 +1,13 @@
 """Messages that leave the server can be encoded, hold no secrets, and are short where they are errors."""
 
+from typing import Any
+
 import anyio
 import pytest
 from mcp import Client, MCPError, types
 
 from sutro_mcp.redaction import MASK
-from sutro_mcp.server.protocol.scrubbing import scrub, scrub_result, scrub_unasked
+from sutro_mcp.server.protocol.scrubbing import scrub, scrub_error, scrub_result, scrub_unasked
 from tests.faults.odd_server import Parking, odd_server
 from tests.support import Era, text_of
 
@@ -55,6 +57,21 @@ def test_a_tool_error_that_is_too_long_says_how_long_it_was() -> None:
     cut = scrub_result({"content": [text], "isError": True})["content"][0]["text"]
     assert (len(cut), cut[-17:]) == (1_500, "… [200,000 chars]")
     assert scrub_result({"content": [text], "isError": False})["content"] == [text]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"uri": "L" * 200}, {"uri": "L" * 200}),
+        ({"uri": "L" * 201}, {"uri": "L" * 187 + "… [201 chars]"}),
+        (["L" * 146, "L" * 146], ["L" * 146, "L" * 146]),
+        (["L" * 146, "L" * 147], None),
+    ],
+    ids=["200 characters", "201 characters", "300 in all", "301 in all"],
+)
+def test_the_data_of_an_error_are_short_or_left_out(data: Any, expected: Any) -> None:
+    """Each text by itself, and all together as JSON."""
+    assert scrub_error(types.ErrorData(code=1, message="m", data=data)).data == expected
 
 
 @pytest.mark.parametrize(
