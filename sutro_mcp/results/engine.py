@@ -19,6 +19,8 @@ from sutro_mcp.results_spec import ResultsSpec
 
 from .cache import CAPACITY, ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
 from .request_models import (
+    CompareRequest,
+    Comparison,
     ExpectedResults,
     ExportReport,
     ExportRequest,
@@ -150,7 +152,7 @@ class ResultsEngine:
         Raises InvalidArgumentError for SQL that cannot be run.
         """
 
-        async def make(tables: Mapping[str, SqlTable]) -> QueryRows:
+        async def make(tables: Mapping[str, SqlTable], _notify: OnProgress) -> QueryRows:
             rows = await self._queries.run(tables, request, QueryRows)
             for table in tables.values():
                 if table.narrow_file is None:
@@ -159,12 +161,29 @@ class ResultsEngine:
 
         return await self._of_tables(source, specs, request, make, on_progress)
 
+    async def compare(
+        self,
+        source: ArtifactSource,
+        before: ResultsSpec,
+        after: ResultsSpec,
+        request: CompareRequest,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> Comparison:
+        """What changed between two runs. Raises InvalidArgumentError for a column that one of them lacks."""
+
+        async def make(tables: Mapping[str, SqlTable], notify: OnProgress) -> Comparison:
+            return await self._queries.run(tables, request, Comparison, rows_to(notify))
+
+        specs = {"before": before, "after": after}
+        return await self._of_tables(source, specs, request, make, on_progress)
+
     async def _of_tables(
         self,
         source: ArtifactSource,
         specs: Mapping[str, ResultsSpec],
         request: Request,
-        make: Callable[[Mapping[str, SqlTable]], Awaitable[T]],
+        make: Callable[[Mapping[str, SqlTable], OnProgress], Awaitable[T]],
         on_progress: OnProgress | None,
     ) -> T:
         """The result of `make` for artifacts that DuckDB can read; made once more if one was replaced."""
@@ -187,7 +206,7 @@ class ResultsEngine:
                 except SutroError as error:
                     failure = error
                 else:
-                    return await make(tables)
+                    return await make(tables, notify)
             raise failure
 
         async def work(notify: OnProgress) -> T:

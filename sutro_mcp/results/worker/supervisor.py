@@ -169,7 +169,13 @@ class QueryRunner:
         self._query_seconds = query_seconds
         self._lock = anyio.Lock()
 
-    async def run(self, tables: Mapping[str, SqlTable], request: Request, answer: type[Answer]) -> Answer:
+    async def run(
+        self,
+        tables: Mapping[str, SqlTable],
+        request: Request,
+        answer: type[Answer],
+        on_rows: OnRows | None = None,
+    ) -> Answer:
         """The answer. Raises what the query raises, WorkerError when its process fails, or
         ArtifactChangedError when an artifact is not there any more.
         """
@@ -178,9 +184,10 @@ class QueryRunner:
         async with self._lock:
             worker = Worker("query", self._load_seconds)
             try:
-                await worker.run(artifact, LoadRequest(tables=dict(tables)), Loaded)
+                load = LoadRequest(tables=dict(tables), cpu_seconds=request.cpu_limit)
+                await worker.run(artifact, load, Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds
-                return await worker.run(artifact, request, answer)
+                return await worker.run(artifact, request, answer, on_rows=on_rows)
             finally:
                 await worker.aclose()
