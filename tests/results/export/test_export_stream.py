@@ -196,7 +196,7 @@ def test_both_readings_together_tell_how_far_they_are(tmp_path: Path) -> None:
 
 def large(folder: Path) -> LocalArtifact:
     """Two row groups that do not shrink, so that the second is far behind the first."""
-    values = [os.urandom(50_000).hex() for _ in range(20)]
+    values = [os.urandom(500_000).hex() for _ in range(20)]
     return stored(folder, pl.DataFrame({"outputs": values, "id": range(20)}), 10, "large")
 
 
