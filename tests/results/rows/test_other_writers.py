@@ -45,7 +45,7 @@ def uncounted(folder: Path, **options: Any) -> LocalArtifact:
     columns = {"id": [1, None, 3, 4], "outputs": ["a", "b", None, "b"]}
     path = written(folder, columns, data_page_version="2.0", write_statistics=False, **options)
     # Four values, one of them null.
-    said = b"\x15\x08\x15" + b"\x02"
+    said = b"\x15\x08\x15\x02"
     assert path.read_bytes().count(said) == 2
     return file(folder, path.read_bytes().replace(said, b"\x15\x08\x15\x00"))
 
