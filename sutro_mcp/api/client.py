@@ -38,7 +38,7 @@ from .network_errors import NEVER_SENT
 from .progress_stream import JobProgress, events
 from .retries import CircuitOpenError
 from .routes import Route
-from .status_errors import RouteUnknownError
+from .status_errors import RouteUnknownError, unknown_job
 
 _MOST_PAGES = 10_000
 
@@ -256,11 +256,7 @@ class ApiClient:
                 await self.list_jobs_page(limit=1)
             except (RouteUnknownError, errors.UnexpectedReplyError):
                 raise unknown from None
-            raise errors.JobNotFoundError(
-                doing,
-                "the deployment knows no such job for this key",
-                "Call list_jobs to see the jobs of this key",
-            ) from unknown
+            raise unknown_job(doing) from unknown
 
 
 def _checked(job_id: str) -> str:

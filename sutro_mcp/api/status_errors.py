@@ -50,15 +50,10 @@ def error_for(
     status = response.status_code
     said = _said(response, body, key)
     if status == 404 and about_job and _names_what_is_missing(body):
-        return errors.JobNotFoundError(
-            doing,
-            f"the deployment knows no such job for this key{said}",
-            "Call list_jobs to see the jobs of this key",
-        )
+        return unknown_job(doing, said)
     if 200 < status < 300:
         return errors.UnexpectedReplyError(
-            doing,
-            f"the deployment answered with status {status}, which is no answer to this request",
+            doing, f"the deployment answered with status {status}, which is no answer to this request"
         )
     if status == 410:
         return _gone(response, said, doing)
@@ -69,6 +64,15 @@ def error_for(
     if status >= 500 and status != 501:
         return _busy(response, said, doing)
     return _plain_error(status, said, doing)
+
+
+def unknown_job(doing: str, said: str = "") -> errors.JobNotFoundError:
+    """The error for a job that the deployment does not know; `said` is what it said of it."""
+    return errors.JobNotFoundError(
+        doing,
+        f"the deployment knows no such job for this key{said}",
+        "Call list_jobs to see the jobs of this key",
+    )
 
 
 def markup_error(doing: str) -> errors.WrongDeploymentError:
@@ -135,7 +139,7 @@ def _gone(response: httpx.Response, said: str, doing: str) -> errors.SutroError:
             doing,
             f"{CENTRAL_HOST if host == CENTRAL_HOST else 'this host'} no longer serves direct Batch API "
             f"traffic (410){said}",
-            MIGRATION[0].upper() + MIGRATION[1:],
+            MIGRATION,
         )
     return GoneError(
         doing, f"what was asked for is gone (410){said}", "Call get_job to see what is left", status=410
@@ -166,12 +170,9 @@ def _rate_limited(response: httpx.Response, said: str, doing: str) -> errors.Sut
 
 
 def _busy(response: httpx.Response, said: str, doing: str) -> errors.SutroError:
-    status = response.status_code
-    happened = (
-        "a gateway gave up waiting for the deployment"
-        if status == 524
-        else "the deployment or a gateway in front of it failed"
-    )
+    happened = "the deployment or a gateway in front of it failed"
+    if (status := response.status_code) == 524:
+        happened = "a gateway gave up waiting for the deployment"
     wait = retry_after(response.headers)
     pause = "Wait a moment" if wait is None else f"Wait {counted(wait, 'second')}"
     return errors.ServiceUnavailableError(

@@ -40,10 +40,9 @@ async def serve(*, port: int = 0, store_port: int = 0, **emulator_kwargs: Any) -
 
 
 @contextlib.contextmanager
-def serve_in_thread(*, port: int = 0, store_port: int = 0, **emulator_kwargs: Any) -> Generator[Emulator]:
+def serve_in_thread(**options: Any) -> Generator[Emulator]:
     """The same for synchronous callers: the servers run in a thread until the block is left."""
-    served = serve(port=port, store_port=store_port, **emulator_kwargs)
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(served) as emulator:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serve(**options)) as emulator:
         yield emulator
 
 

@@ -58,7 +58,7 @@ def reader_tasks() -> Tasks:
 
 def query_tasks() -> Tasks:
     """The tasks of the process of one query. Loads DuckDB."""
-    from .request_models import Page, QueryRequest
+    from .request_models import QueryRequest, QueryRows
     from .sql.duckdb_engine import LoadedTables, load, run
 
     loaded: list[LoadedTables] = []
@@ -69,7 +69,7 @@ def query_tasks() -> Tasks:
         loaded.append(tables)
         return Loaded()
 
-    def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> Page:
+    def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> QueryRows:
         return run(loaded[0], request)
 
     return {LoadRequest: load_tables, QueryRequest: query}

@@ -1,4 +1,4 @@
-"""What is asked of a result artifact, and the typed answers.
+"""Requests about a result artifact, and their typed answers.
 
 These models cross two boundaries, the worker's pipe and the MCP reply, so they hold plain JSON values only.
 Text in them has passed `untrusted.visible`. Importing this module must not import polars.
@@ -34,16 +34,16 @@ class LocalArtifact(_Model):
 
 
 class Request(_Model):
-    """A task for a child process, about one artifact."""
+    """A task for a child process, about one artifact or several."""
 
     aim: ClassVar[str] = "read the results of"
     advice: ClassVar[str] = (
         "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged"
     )
 
-    def doing(self, spec: ResultsSpec) -> str:
+    def doing(self, *specs: ResultsSpec) -> str:
         """The task in words, as errors begin."""
-        return f"{self.aim} {spec.job_id}"
+        return f"{self.aim} {' and '.join(dict.fromkeys(spec.job_id for spec in specs))}"
 
 
 class PageRequest(Request):
@@ -162,6 +162,12 @@ class QueryRequest(Request):
     sql: str
     limit: Annotated[int, Field(ge=1)] = 50
     max_chars: int = 9_000
+
+
+class QueryRows(Page):
+    """What a SELECT yields. `table_rows`: how many rows each table has, where there are several."""
+
+    table_rows: dict[str, int] | None = None
 
 
 class TopValue(_Model):

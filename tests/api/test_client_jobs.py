@@ -63,7 +63,7 @@ async def test_a_cursor_goes_back_unchanged() -> None:
 
 @pytest.mark.parametrize("limit", [0, 101, -1])
 async def test_a_page_size_out_of_range_is_refused_before_anything_is_sent(limit: int) -> None:
-    """What a deployment would do with it is not documented."""
+    """No document says what a deployment would do with it."""
     transport = answering(reply)
     async with client(transport) as api:
         with pytest.raises(InvalidArgumentError, match="1 to 100"):

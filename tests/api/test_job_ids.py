@@ -66,7 +66,7 @@ async def test_a_hostile_id_is_refused_before_anything_is_sent(method: str, job_
 
 @pytest.mark.parametrize("job_id", [JOB, "job-12345", "batch_job_12345", "J", "0", "j" * 128])
 async def test_a_plain_id_is_one_segment_of_the_path(job_id: str) -> None:
-    """What leaves is what was meant."""
+    """The request that leaves is the one that was meant."""
     transport = answering(reply(200, {"job": job(job_id)}))
     async with client(transport) as api:
         await api.get_job(job_id)

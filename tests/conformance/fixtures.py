@@ -1,4 +1,4 @@
-"""What the official conformance suite wants to find on a server besides its own tools.
+"""Tools, prompts and resources that the official conformance suite wants to find on a server.
 
 Names, texts and values are those of the suite's scenario descriptions. Mounted on the product's own server
 object, so that its refusals, schemas and transport are what is judged.

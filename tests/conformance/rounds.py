@@ -50,7 +50,7 @@ def _ask(state: str | None = None, **requests: InputRequest) -> InputRequiredRes
 
 
 def _answer(ctx: Ctx, name: str) -> Any:
-    """What the client sent under `name`, if it has the right shape; the SDK has read it."""
+    """The content that the client sent under `name`, if it has the right shape; the SDK has read it."""
     return (ctx.input_responses or {}).get(name)
 
 

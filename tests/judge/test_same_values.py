@@ -1,4 +1,4 @@
-"""What is not a frame: the official SDK and our library read the same from the same emulator."""
+"""Values that are no frames: the official SDK and our library read the same from the same emulator."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ Call = Callable[[SutroClient], Coroutine[Any, Any, Any]]
 
 
 def ours(emulator: Emulator, call: Call, api_key: str = DEMO_KEY) -> Any:
-    """What our library answers."""
+    """Our library's answer."""
 
     async def ask() -> Any:
         async with SutroClient(api_key=api_key, api_url=emulator.api_origin) as client:

@@ -29,7 +29,7 @@ def store_gets(emulator: Emulator) -> list[SeenRequest]:
 
 
 def test_the_sdk_gets_download_addresses(emulator: Emulator, sdk: Sdk) -> None:
-    """What was asked comes back, with an artifact and an address for each method."""
+    """The question comes back, with an artifact and an address for each method."""
     job_id = emulator.add_job(outputs=["a"], inputs=["i"])
 
     payload = sdk.call(

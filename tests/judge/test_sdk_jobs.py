@@ -63,7 +63,7 @@ def test_the_sdk_understands_that_its_key_is_refused(emulator: Emulator, sdk_of:
 
 
 def test_the_sdk_is_authenticated_with_the_right_key(emulator: Emulator, sdk: Sdk) -> None:
-    """What `sutro login` asks."""
+    """The question of `sutro login`."""
     answer = sdk.call("try_authentication", api_key=emulator.api_key)
 
     assert answer.value["authenticated"] is True

@@ -126,7 +126,7 @@ def test_the_sdk_reads_cached_results_without_a_request(emulator: Emulator, sdk:
 
 
 def test_the_sdk_asks_again_for_columns_that_its_cache_lacks(emulator: Emulator, sdk: Sdk) -> None:
-    """What was cached without inputs cannot answer a call that wants them."""
+    """A file cached without inputs cannot answer a call that wants them."""
     job_id = add_job_with_everything(emulator)
     sdk.call("get_job_results", job_id=job_id)
 

@@ -21,7 +21,7 @@ from tests.results.support import objects, outputs
 
 
 def ask(tasks: Tasks, *messages: bytes) -> list[Any]:
-    """What a child with these tasks says before its source ends."""
+    """The messages of a child with these tasks before its source ends."""
     sink = io.BytesIO()
     serve(Pipe(io.BytesIO(b"".join(map(framed, messages))), sink), tasks)
     return unframed(sink.getvalue())
@@ -138,7 +138,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def query(artifact: LocalArtifact, sql: str) -> list[Any]:
-    """What the process of one query says."""
+    """The messages of the process of one query."""
     load = LoadRequest(tables={"results": prepare(artifact)})
     return ask(query_tasks(), request_for(artifact, load), request_for(artifact, QueryRequest(sql=sql)))
 

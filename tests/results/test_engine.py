@@ -48,7 +48,7 @@ class Source:
 
 
 async def expected() -> ExpectedResults:
-    """What the job says."""
+    """The job's own words."""
     return ExpectedResults(num_rows=3, json_schema={})
 
 

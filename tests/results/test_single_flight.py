@@ -6,7 +6,6 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 
-from sutro_mcp.concurrency import meanwhile
 from sutro_mcp.errors import StillWorkingError
 from sutro_mcp.results.single_flight import OnProgress, SingleFlight
 
@@ -130,38 +129,3 @@ async def test_work_that_was_cancelled_is_begun_anew_by_who_asks_meanwhile(group
         calls.cancel_scope.cancel()
 
     assert await flights.run("a", "work", again) == "again"
-
-
-def silent(share: float, words: str) -> None:
-    """Nobody listens."""
-
-
-async def test_what_runs_meanwhile_is_ready_or_raises_where_it_is_asked_for() -> None:
-    """As often as it is asked."""
-
-    async def broken() -> str:
-        raise ValueError("broken")
-
-    work = Work()
-    work.may_end.set()
-    with anyio.fail_after(20):
-        async with meanwhile(lambda: work(silent)) as result:
-            assert [await result(), await result()] == ["done", "done"]
-        async with meanwhile(broken) as result:
-            with pytest.raises(ValueError, match="broken"):
-                await result()
-    assert work.begun == 1
-
-
-async def test_what_runs_meanwhile_ends_with_the_block_that_no_longer_wants_it() -> None:
-    """The error of the block stays what it is."""
-    work = Work()
-
-    async def block() -> None:
-        async with meanwhile(lambda: work(silent)):
-            await anyio.wait_all_tasks_blocked()
-            raise KeyError("a")
-
-    with anyio.fail_after(20), pytest.raises(KeyError, match="a"):
-        await block()
-    assert (work.begun, work.cancelled) == (1, 1)

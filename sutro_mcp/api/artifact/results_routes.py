@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import httpx
 
@@ -29,13 +28,6 @@ from .part_file import Format, OnBytes, PartFile
 from .presigned_url import SIZE_CAP, PresignedUrl, RenewingUrl, check_artifact_url, check_identity, refusal
 from .ranges import RemoteArtifact
 
-RouteName = Literal["results-url", "get-results", "post-results"]
-
-_NAMES: dict[Route, RouteName] = {
-    RESULTS_URL: "results-url",
-    GET_RESULTS: "get-results",
-    POST_RESULTS: "post-results",
-}
 _LINK_SECONDS = 600
 _EXTENSIONS: dict[Format, str] = {"parquet": "parquet", "json": "json", "csv": "csv.zip"}
 
@@ -48,7 +40,7 @@ class DownloadedFile:
     format: Format
     size: int
     etag: str | None
-    route: RouteName
+    route: str
 
 
 class Results:
@@ -69,14 +61,14 @@ class Results:
         with deadline(self._http.results_timeout, spec.doing):
             part = PartFile.fresh(directory, spec.doing, on_bytes)
             try:
-                route = await self._first(spec, part, tuple(_NAMES))
+                route = await self._first(spec, part, (RESULTS_URL, GET_RESULTS, POST_RESULTS))
                 found = part.recognise()
                 path = part.path.with_suffix(f".{_EXTENSIONS[found]}")
                 await part.publish(path)
             except BaseException:
                 part.discard()
                 raise
-        return DownloadedFile(path, found, part.size, part.etag, _NAMES[route])
+        return DownloadedFile(path, found, part.size, part.etag, route.name)
 
     async def save(self, spec: ResultsSpec, destination: Path) -> Path:
         """The results as Parquet at `destination`, going on where an earlier call stopped."""

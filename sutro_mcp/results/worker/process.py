@@ -58,7 +58,6 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
         return self._process.returncode is None
 
     async def send(self, raw: bytes) -> None:

@@ -69,7 +69,6 @@ class Pipe:
         return json.loads(self._source.read(*HEAD.unpack(head))) if len(head) == HEAD.size else None
 
     def send(self, raw: bytes) -> None:
-        """Send one message."""
         with self._sending:
             self._sink.write(framed(raw))
             self._sink.flush()

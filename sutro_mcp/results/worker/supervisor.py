@@ -18,8 +18,6 @@ from sutro_mcp.results.request_models import (
     Loaded,
     LoadRequest,
     LocalArtifact,
-    Page,
-    QueryRequest,
     Request,
     SqlTable,
 )
@@ -98,7 +96,6 @@ class Worker:
                 await self._running()
 
     async def aclose(self) -> None:
-        """Stop the process, if any."""
         await self._stop()
 
     async def _converse(
@@ -172,11 +169,11 @@ class QueryRunner:
         self._query_seconds = query_seconds
         self._lock = anyio.Lock()
 
-    async def run(self, tables: Mapping[str, SqlTable], request: QueryRequest) -> Page:
-        """The page. Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError
-        when an artifact is not there any more.
+    async def run(self, tables: Mapping[str, SqlTable], request: Request, answer: type[Answer]) -> Answer:
+        """The answer. Raises what the query raises, WorkerError when its process fails, or
+        ArtifactChangedError when an artifact is not there any more.
         """
-        artifact = tables["results"].artifact
+        artifact = next(iter(tables.values())).artifact
         check_platform()
         async with self._lock:
             worker = Worker("query", self._load_seconds)
@@ -184,6 +181,6 @@ class QueryRunner:
                 await worker.run(artifact, LoadRequest(tables=dict(tables)), Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds
-                return await worker.run(artifact, request, Page)
+                return await worker.run(artifact, request, answer)
             finally:
                 await worker.aclose()

@@ -1,7 +1,7 @@
 """Waiting for a job as an MCP task (SEP-2663, `io.modelcontextprotocol/tasks`), without keeping anything.
 
-Written from specification/2026-07-28/tasks.md of modelcontextprotocol/ext-tasks. The SDK has no class for it;
-this one is made of its public `Extension`, and of a middleware (`refuse_undeclared_tasks`).
+Written from specification/2026-07-28/tasks.md of modelcontextprotocol/ext-tasks. The middleware
+`refuse_undeclared_tasks` belongs to it.
 
 A host that declares the extension gets a task from `wait_for_job` when the job has not ended, and asks for it
 as often as it likes. The job is the task: the id names it and when the waiting began, so a server that was
@@ -48,7 +48,6 @@ class Tasks(Extension):
     identifier = TASKS_EXTENSION
 
     def methods(self) -> Sequence[MethodBinding]:
-        """The methods that the extension demands."""
         return [
             MethodBinding("tasks/get", types.GetTaskRequestParams, self._get, _MODERN),
             MethodBinding("tasks/update", UpdateTaskParams, self._acknowledge, _MODERN),
@@ -99,15 +98,10 @@ class Tasks(Extension):
         # Over HTTP the header repeats the id for routers; the SDK compares it for methods of its own only.
         headers = getattr(ctx.request, "headers", None)
         if headers is not None and decode_header_value(headers.get(MCP_NAME_HEADER)) != task_id:
-            raise MCPError(
-                code=types.HEADER_MISMATCH, message="The header Mcp-Name is not the taskId of the body."
-            )
+            raise MCPError(types.HEADER_MISMATCH, "The header Mcp-Name is not the taskId of the body.")
         match = _TASK_ID.fullmatch(task_id)
         if match is None:
-            raise MCPError(
-                code=types.INVALID_PARAMS,
-                message="Cannot find this task: wait_for_job makes no such task id.",
-            )
+            raise MCPError(types.INVALID_PARAMS, "Cannot find this task: wait_for_job makes no such task id.")
         try:
             return int(match[1]), await ctx.lifespan_context.client.get_job_status(match[2])
         except SutroError as error:

@@ -62,5 +62,4 @@ class StatusPoller(Generic[T]):
         return status
 
     def hurry(self) -> None:
-        """End the present pause."""
         self._hurry.set()

@@ -40,13 +40,11 @@ class _Subscriber:
     uris: set[str] = field(default_factory=set[str])
 
     def forget(self, uri: str) -> None:
-        """End one subscription, if there is one."""
         if uri in self.uris:
             self.uris.remove(uri)
             _release(self.watcher, [uri])
 
     def forget_all(self) -> None:
-        """End every subscription."""
         for uri in list(self.uris):
             self.forget(uri)
 
@@ -60,7 +58,6 @@ class Subscribers:
         self._connections: dict[Connection, _Subscriber] = {}
 
     def serve(self, server: SutroServer) -> None:
-        """Register the three requests."""
         self._server = server
         server.handle("subscriptions/listen", types.SubscriptionsListenRequestParams, self._listen)
         server.handle("resources/subscribe", types.SubscribeRequestParams, self._subscribe)

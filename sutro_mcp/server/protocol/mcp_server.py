@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 
 Params = TypeVar("Params", bound=BaseModel)
 
-# Clients of these know no such block, and may refuse the whole answer for it.
-_WITHOUT_LINKS = ("2024-11-05", "2025-03-26")
 _SHOWN_URI = 200
 # What versions before 2026 say of a resource that is not there; 2026 says INVALID_PARAMS.
 RESOURCE_NOT_FOUND = -32002
@@ -80,16 +78,12 @@ class SutroServer(MCPServer[AppContext]):
         limit = self.limits.get(name, self._calls)
         try:
             async with limit.slot(f"call {name}"):
-                result = await super().call_tool(name, given, context)
+                return await super().call_tool(name, given, context)
         except BaseException as error:
             # Not only Exception: a panic in a native library is none, and would end the connection.
             if isinstance(error, MCPError) or not is_failure(error):
                 raise
             return _failed(_text_of(name, error))
-        is_old = context is not None and context.protocol_version in _WITHOUT_LINKS
-        if is_old and isinstance(result, types.CallToolResult):
-            result.content = [block for block in result.content if not isinstance(block, types.ResourceLink)]
-        return result
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[AppContext, Any] | None = None

@@ -24,7 +24,6 @@ _BOOLEANS = ("true", "false")
 
 
 def serve_completion(server: SutroServer) -> None:
-    """Register the request."""
 
     async def complete(
         ctx: ServerRequestContext[AppContext, Any], params: types.CompleteRequestParams

@@ -19,7 +19,7 @@ LIMITS = ["CORE", "FSIZE", "NPROC", "CPU", "AS", "NOFILE"]
 
 @pytest.fixture
 def lowered(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """What would have been lowered: limits by name, and users. Nothing of it happens, but no pipe opens."""
+    """Limits that would have been lowered, by name, and users. Nothing of it happens, but no pipe opens."""
     seen: dict[str, int] = {}
     names = {getattr(resource, f"RLIMIT_{name}"): name for name in LIMITS}
 

@@ -29,7 +29,7 @@ from sutro_mcp.errors import (
     SutroError,
     WorkerError,
 )
-from sutro_mcp.results import Page
+from sutro_mcp.results import Page, QueryRows
 from sutro_mcp.results.request_models import LoadRequest, QueryRequest, SqlTable
 from sutro_mcp.results.sql import sql_engine
 from sutro_mcp.results.sql.side_file import prepare
@@ -48,7 +48,7 @@ FOREVER = "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SEL
 
 @dataclass(frozen=True)
 class Target:
-    """What an attack is after: files with a canary, and a listener that hears no one."""
+    """Targets of an attack: files with a canary, and a listener that hears no one."""
 
     names: dict[str, str]
     folder: Path
@@ -63,7 +63,7 @@ class Target:
         return True
 
     def files(self) -> set[str]:
-        """What lies in the folder."""
+        """The files in the folder."""
         return {path.name for path in self.folder.iterdir()}
 
 
@@ -100,10 +100,10 @@ def runner() -> QueryRunner:
     return QueryRunner()
 
 
-async def run(runner: QueryRunner, table: SqlTable, sql: str) -> Page:
+async def run(runner: QueryRunner, table: SqlTable, sql: str) -> QueryRows:
     """One query, in its process."""
     with anyio.fail_after(60):
-        return await runner.run({"results": table}, QueryRequest(sql=sql))
+        return await runner.run({"results": table}, QueryRequest(sql=sql), QueryRows)
 
 
 async def said_by(code: str, *arguments: str, given: bytes = b"") -> str:
@@ -314,7 +314,7 @@ async def test_cancelling_a_query_ends_its_process_at_once(table: SqlTable) -> N
     runner = QueryRunner(query_seconds=60)
     cancelled: list[float] = []
     async with anyio.create_task_group() as calls:
-        calls.start_soon(runner.run, {"results": table}, QueryRequest(sql=FOREVER))
+        calls.start_soon(runner.run, {"results": table}, QueryRequest(sql=FOREVER), QueryRows)
         await sandboxed()
         cancelled.append(time.monotonic())
         calls.cancel_scope.cancel()

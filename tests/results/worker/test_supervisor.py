@@ -283,7 +283,8 @@ async def test_the_process_knows_no_secret(
 
 async def query(artifact: LocalArtifact) -> Page:
     """One query, in its process."""
-    return await QueryRunner().run({"results": prepare(artifact)}, QueryRequest(sql="SELECT * FROM results"))
+    request = QueryRequest(sql="SELECT * FROM results")
+    return await QueryRunner().run({"results": prepare(artifact)}, request, Page)
 
 
 @pytest.mark.parametrize(

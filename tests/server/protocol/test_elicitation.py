@@ -81,7 +81,7 @@ async def test_a_person_who_agrees_is_obeyed(emulator: Emulator, era: Era, polic
 
 
 async def test_the_person_is_shown_what_would_be_lost(emulator: Emulator, era: Era) -> None:
-    """Which job, how far it is, what cannot be undone; and one box to tick."""
+    """The job, how far it is, what cannot be undone; and one box to tick."""
     job_id = emulator.add_job(status="RUNNING", num_rows=5_000, name="nightly triage")
     emulator.faults.add(
         Fault.raw(b'{"update_type":"progress","result":2111}\n'), path="/stream-job-progress/*", times=None
