@@ -24,6 +24,7 @@ from .request_models import (
     Summary,
     SummaryRequest,
     TopValue,
+    Wrapping,
 )
 from .single_flight import OnProgress
 
@@ -49,5 +50,6 @@ __all__ = [
     "Summary",
     "SummaryRequest",
     "TopValue",
+    "Wrapping",
     "results_engine",
 ]

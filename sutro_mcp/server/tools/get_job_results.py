@@ -19,6 +19,7 @@ from sutro_mcp.results import (
     QualityFlag,
     Summary,
     SummaryRequest,
+    Wrapping,
 )
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
@@ -34,6 +35,13 @@ _DEFAULT_LIMIT = 20
 _DEFAULT_CELL = 500
 _Offset = Annotated[int, Field(ge=0)]
 _Limit = Annotated[int, Field(ge=1, le=1000)]
+# Where the JSON objects of so many rows stand.
+_WRAPPING: dict[Wrapping, str] = {
+    "fence": "in a Markdown fence",
+    "think": "after <think> blocks",
+    "bom": "after a byte order mark",
+    "text": "with text around it",
+}
 
 
 class ResultsAnswer(ToolAnswer):
@@ -177,6 +185,9 @@ def text_of_summary(answer: ResultsAnswer) -> str:
         same = summary.expected_rows == summary.row_count
         head += " (the job says the same)" if same else f", but the job says {summary.expected_rows:,}"
     head += f". Outputs: {summary.outputs}."
+    if summary.wrapped:
+        kinds = ", ".join(f"{count:,} {_WRAPPING[kind]}" for kind, count in summary.wrapped.items())
+        head += f" JSON read out of other text: {kinds}."
     if summary.shortened:
         head += f" Shortened: {summary.shortened}."
     parts = ["columns:", *map(_column, summary.columns)]
