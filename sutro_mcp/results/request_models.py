@@ -180,7 +180,7 @@ class QueryRows(Page):
 
 
 class CompareRequest(Request):
-    """What changed from the table `before` to the table `after`.
+    """Changes from the table `before` to the table `after`.
 
     `by` says which rows belong together: "row" those with the same number, else those with the same value in
     this column.
@@ -201,7 +201,7 @@ class ComparisonTable(_Model):
 
 
 class Comparison(_Model):
-    """What changed between two runs. Every number is exact.
+    """Changes between two runs. Every number is exact.
 
     `runs` counts the rows of each: all, those that the other has not, and those left out as their key is null
     or occurs more than once in either. `same_inputs` and `different_inputs` count pairs of rows whose inputs

@@ -57,7 +57,7 @@ class _UnusualError(Exception):
 
 @dataclass
 class _Place:
-    """Values that may stand in one place: kinds of scalars, objects by their keys in order, the items of lists."""
+    """Values that may stand in one place: scalars by kind, objects by their keys in order, items of lists."""
 
     scalars: set[str] = field(default_factory=set[str])
     objects: dict[tuple[str, ...], dict[str, "_Place"]] = field(
