@@ -23,7 +23,7 @@ from sutro_mcp.untrusted import quote, shorten, visible
 
 from .compared_fields import INPUTS, ComparedField, ComparedTables, Side, compared_tables
 from .differences import MOST_MOVES, Comparing, Move, Pair
-from .pairing import Pairing, RowCounts
+from .pairing import BATCH_BYTES, Pairing, RowCounts
 
 _FIELDS_CHARS = 1_700
 _MOVES_CHARS = 1_400
@@ -37,7 +37,9 @@ _TYPE = 40
 _CELL = 120
 
 
-def compare(loaded: LoadedTables, request: CompareRequest, channel: Channel) -> Comparison:
+def compare(
+    loaded: LoadedTables, request: CompareRequest, channel: Channel, batch_bytes: int = BATCH_BYTES
+) -> Comparison:
     """The comparison of the tables `before` and `after`, rows matched by `request.by`.
 
     Raises InvalidArgumentError for a column that a run lacks.
@@ -53,7 +55,7 @@ def compare(loaded: LoadedTables, request: CompareRequest, channel: Channel) -> 
         advice = f"Use row, inputs or a column that both have. {loaded.listing}"
         raise InvalidArgumentError(request.doing(*loaded.specs), happened, advice) from None
     try:
-        return _compare(loaded.connection, tables, by, channel)
+        return _compare(loaded.connection, tables, by, channel, batch_bytes)
     except (duckdb.Error, RuntimeError, MemoryError) as error:
         raise InvalidArgumentError(
             request.doing(*loaded.specs), said(error, "", ()), request.advice
@@ -61,9 +63,9 @@ def compare(loaded: LoadedTables, request: CompareRequest, channel: Channel) -> 
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, tables: ComparedTables, by: str, channel: Channel
+    connection: duckdb.DuckDBPyConnection, tables: ComparedTables, by: str, channel: Channel, batch_bytes: int
 ) -> Comparison:
-    pairing = Pairing(connection, tables)
+    pairing = Pairing(connection, tables, batch_bytes)
     comparing = Comparing(connection, tables.fields)
     for done, count in pairing.batches():
         comparing.add()

@@ -12,9 +12,8 @@ import duckdb
 
 from .compared_fields import ComparedField, ComparedTables, hashed
 
-# Of the table, and of all that stands beside it while it is made from keys.
-_PAIRS_BYTES = 24 * 1024**2
-_KEYED_BYTES = 64 * 1024**2
+# Of the table. Twice as much stands beside it while it is made from keys.
+BATCH_BYTES = 48 * 1024**2
 
 
 @dataclass
@@ -30,26 +29,25 @@ class RowCounts:
 class Pairing:
     """The pairs of rows of two runs, which the views `before` and `after` show."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, tables: ComparedTables) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, tables: ComparedTables, batch_bytes: int
+    ) -> None:
         self._connection = connection
         self._tables = tables
         self.before = RowCounts(self._one("SELECT count(*) FROM before")[0])
         self.after = RowCounts(self._one("SELECT count(*) FROM after")[0])
-        self._row_bytes = 16 * len(tables.fields) + 32
+        self._batch = max(batch_bytes // (16 * len(tables.fields) + 32), 1)
 
     def batches(self) -> Iterator[tuple[int, int]]:
         """Make `pairs` anew for each batch; how many batches are done, and how many there are."""
-        rows = max(self.before.rows, self.after.rows)
+        count = max(-(-max(self.before.rows, self.after.rows) // self._batch), 1)
         if self._tables.key is None:
-            batch = max(_PAIRS_BYTES // self._row_bytes, 1_000)
-            count = max(-(-rows // batch), 1)
             for at in range(count):
-                self._pair_rows(f"row >= {at * batch} AND row < {(at + 1) * batch}")
+                self._pair_rows(f"row >= {at * self._batch} AND row < {(at + 1) * self._batch}")
                 yield at + 1, count
             for side, other in ((self.before, self.after), (self.after, self.before)):
                 side.only_here = max(side.rows - other.rows, 0)
         else:
-            count = max(-(-rows * self._row_bytes // _KEYED_BYTES), 1)
             self.before.null_key, self.after.null_key = self.before.rows, self.after.rows
             for at in range(count):
                 self._pair_keys(self._tables.key, f"key % {count} = {at}")
