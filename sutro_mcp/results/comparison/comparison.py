@@ -116,19 +116,21 @@ def _fields(
     comparing: Comparing, ranked: Sequence[int], found: Mapping[int, tuple[int, list[Move]]], notes: list[str]
 ) -> ComparisonTable | None:
     """The fields that changed, those that changed most before."""
-    columns = ["field", "type", "rows", "agree", "agree_share", "lost", "gained", "moves"]
+    columns = ["field", "type", "rows", "agree", "agree_share", "moves"]
     chosen = [comparing.fields[n] for n in ranked]
+    if has_gaps := any(each.lost or each.gained for each in chosen):
+        columns += ["lost", "gained"]
     if has_numbers := any(each.numbers for each in chosen):
         columns += ["mean_difference", "sd_difference"]
 
     def line(n: int) -> list[Cell]:
         each = comparing.fields[n]
         agree = each.present - each.differ
-        moves = f"over {MOST_MOVES:,}" if each.has_many_moves else found[n][0] if n in found else None
         # Cut, not rounded: a field that changed at all does not agree in all.
         share = math.floor(agree / each.present * 10_000) / 10_000
-        cells: list[Cell] = [each.field.name, each.field.type, each.present, agree, share]
-        cells += [each.lost, each.gained, moves]
+        moves = f"over {MOST_MOVES:,}" if each.has_many_moves else found[n][0] if n in found else None
+        cells: list[Cell] = [each.field.name, each.field.type, each.present, agree, share, moves]
+        cells += [each.lost, each.gained] if has_gaps else []
         if has_numbers:
             cells += [_rounded(each.mean) if each.numbers else None, _rounded(each.deviation)]
         return cells

@@ -14,6 +14,7 @@ from .compared_fields import ComparedField, ComparedTables, hashed
 
 # Of the table. Twice as much stands beside it while it is made from keys.
 BATCH_BYTES = 48 * 1024**2
+_AT_ONCE = 40
 
 
 @dataclass
@@ -50,18 +51,19 @@ class Pairing:
         else:
             self.before.null_key, self.after.null_key = self.before.rows, self.after.rows
             for at in range(count):
-                self._pair_keys(self._tables.key, f"key % {count} = {at}")
+                self._pair_keys(self._tables.key, f"% {count} = {at}")
                 yield at + 1, count
 
     def _pair_rows(self, condition: str) -> None:
-        before, after = (f"({self._side(run)} WHERE {condition})" for run in ("before", "after"))
+        before, after = (self._values(run, condition) for run in ("before", "after"))
         self._make_pairs(f"{before} b JOIN {after} a USING (row)")
 
     def _pair_keys(self, key: ComparedField, part: str) -> None:
         """The pairs of a part of all keys. What is no part of any has a null key."""
         for run, side in (("before", key.before), ("after", key.after)):
-            rows = self._side(run, hashed(side.compared))
-            self._execute(f"CREATE OR REPLACE TEMP TABLE {run}_part AS FROM ({rows}) WHERE {part}")
+            value = hashed(side.compared)
+            rows = self._values(run, f"{value} {part}", f"{value} AS key")
+            self._execute(f"CREATE OR REPLACE TEMP TABLE {run}_part AS FROM {rows}")
         for run in ("before", "after"):
             self._execute(
                 f"CREATE OR REPLACE TEMP TABLE {run}_repeated AS "
@@ -81,14 +83,25 @@ class Pairing:
         for run in ("before", "after"):
             self._execute(f"DROP TABLE {run}_part")
 
-    def _side(self, run: str, key: str | None = None) -> str:
-        """SQL for the rows of one run with the values that are compared."""
-        shown = [f"{getattr(field, run).compared} AS v{n}" for n, field in enumerate(self._tables.fields)]
+    def _values(self, run: str, condition: str, *more: str) -> str:
+        """SQL for rows of one run with the values that are compared.
+
+        Each takes memory of its own while it is read, so few are read at once.
+        """
+        values = [
+            *more,
+            *(f"{getattr(field, run).compared} AS v{n}" for n, field in enumerate(self._tables.fields)),
+        ]
         if self._tables.inputs is not None:
-            shown.append(f"{getattr(self._tables.inputs, run).compared} AS i")
-        if key is not None:
-            shown.append(f"{key} AS key")
-        return f"SELECT {', '.join(['row', *shown])} FROM {run}"
+            values.append(f"{getattr(self._tables.inputs, run).compared} AS i")
+        parts = [values[at : at + _AT_ONCE] for at in range(0, len(values), _AT_ONCE)] or [[]]
+        selects = [f"SELECT {', '.join(['row', *part])} FROM {run} WHERE {condition}" for part in parts]
+        if len(selects) == 1:
+            return f"({selects[0]})"
+        names = [f"{run}_values_{n}" for n in range(len(selects))]
+        for name, select in zip(names, selects, strict=True):
+            self._execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
+        return f"(FROM {names[0]} {' '.join(f'JOIN {name} USING (row)' for name in names[1:])})"
 
     def _make_pairs(self, joined: str) -> None:
         count = len(self._tables.fields)

@@ -101,10 +101,163 @@ def check(found: Comparison, plain: Plain) -> None:
 
 
 def with_values(line: dict[str, Any]) -> dict[str, Any]:
-    """What a line says, but the type."""
-    return {name: value for name, value in line.items() if value is not None and name != "type"}
+    """What a line says, but the type; columns that are all zero are left out."""
+    return {name: value for name, value in line.items() if value is not None and name != "type"} | {
+        name: line.get(name, 0) for name in ("lost", "gained")
+    }
 
 
 def is_change(pair: tuple[Any, Any]) -> bool:
     """Whether a value became another one."""
     return pair[0] != pair[1]
+
+
+def only(found: Comparison) -> dict[str, Any]:
+    """The line of the one field that changed."""
+    (line,) = records(found.fields)
+    return line
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ([1], [1.5], {"type": "BIGINT → DOUBLE", "agree": 0, "mean_difference": 0.5}),
+        ([2**62], [2**62 + 1], {"type": "BIGINT", "agree": 0, "mean_difference": 1.0}),
+        ([2**70], [1], {"type": "HUGEINT → BIGINT", "agree": 0}),
+        ([1, 5], ["1", "x"], {"type": "BIGINT → VARCHAR", "agree": 1}),
+        ([1e300], [-1e300], {"type": "DOUBLE", "agree": 0}),
+        ([["a", "b"]], [["b", "a"]], {"type": "VARCHAR[]", "agree": 0}),
+        ([[1]], [["x"]], {"type": "BIGINT[] → VARCHAR[]", "agree": 0}),
+        ([[{"b": 1}]], [[{"b": 2}]], {"type": "STRUCT(b BIGINT)[]", "agree": 0}),
+        ([[{"b": 1}]], [[{"c": 2}, {"b": 1}]], {"type": "STRUCT(b BIGINT)[] → JSON[]", "agree": 0}),
+        (["x" * 10**6], ["x" * 10**6 + "y"], {"type": "VARCHAR", "agree": 0}),
+        ([True], [None], {"type": "BOOLEAN → VARCHAR", "agree": 0, "lost": 1}),
+    ],
+)
+def test_values_of_any_type_are_compared(
+    tmp_path: Path, before: list[Any], after: list[Any], line: dict[str, Any]
+) -> None:
+    """Where the types of the runs differ, both are named."""
+    runs = [
+        run(tmp_path, name, [("", {"f": each}) for each in values])
+        for name, values in (("before", before), ("after", after))
+    ]
+    found = only(comparison(*runs))
+    assert {"field": "f"} | line == {name: found[name] for name in ("field", *line)}
+
+
+def test_nested_objects_are_compared_field_by_field(tmp_path: Path) -> None:
+    """And a row without any field by its text."""
+    before = [("", {"a": {"b": 1, "c": "x"}}), ("", "no JSON"), ("", None)]
+    after = [("", {"a": {"b": 2, "c": "x"}}), ("", "no JSON at all"), ("", None)]
+    found = comparison(run(tmp_path, "before", before), run(tmp_path, "after", after))
+    assert [(line["field"], line["rows"], line["agree"]) for line in records(found.fields)] == [
+        ("a.b", 1, 0),
+        ("inference_result", 1, 0),
+    ]
+    assert (found.unchanged, found.changed_rows) == (["a.c"], 2)
+
+
+def test_fields_of_one_run_are_named(tmp_path: Path) -> None:
+    """A renamed field is one that is gone and one that is new; so is text where there was JSON."""
+    before = run(tmp_path, "before", [("", {"a": 1, "b": 2})])
+    found = comparison(before, run(tmp_path, "after", [("", {"a": 1, "c": 2})]))
+    assert (found.only_before, found.only_after, found.unchanged) == (["b"], ["c"], ["a"])
+    assert (found.changed_rows, found.fields) == (0, None)
+    found = comparison(before, run(tmp_path, "text", [("", "plain text")]))
+    assert (found.only_before, found.only_after) == (["a", "b"], None)
+    assert only(found)["field"] == OUTPUT
+
+
+def test_inputs_that_did_not_come_are_unknown(tmp_path: Path) -> None:
+    """A field of the outputs with that name is none of them."""
+    rows: list[Row] = [("x", {"inputs": "x", "a": 1})]
+    before, after = (run(tmp_path, name, rows, inputs=False) for name in ("before", "after"))
+    found = comparison(before, after)
+    assert (found.same_inputs, found.different_inputs) == (None, None)
+    with pytest.raises(InvalidArgumentError, match="neither run has inputs in its results"):
+        comparison(before, after, "inputs")
+
+
+def test_runs_without_rows_or_changes_have_no_tables(tmp_path: Path) -> None:
+    """Nothing is shown of nothing."""
+    some = run(tmp_path, "some", [("x", {"a": 1})])
+    none = run(tmp_path, "none", [])
+    assert comparison(some, some).model_dump(exclude_none=True) == snapshot(
+        {
+            "runs": {"columns": ["run", "rows", "only_here"], "rows": [["before", 1, 0], ["after", 1, 0]]},
+            "compared_rows": 1,
+            "changed_rows": 0,
+            "same_inputs": 1,
+            "different_inputs": 0,
+            "unchanged": ["a"],
+        }
+    )
+    assert comparison(some, none).model_dump(exclude_none=True) == snapshot(
+        {
+            "runs": {"columns": ["run", "rows", "only_here"], "rows": [["before", 1, 1], ["after", 0, 0]]},
+            "compared_rows": 0,
+            "changed_rows": 0,
+            "same_inputs": 0,
+            "different_inputs": 0,
+            "only_before": ["a"],
+        }
+    )
+
+
+def test_more_moves_than_can_be_counted_are_not_counted(tmp_path: Path) -> None:
+    """The other numbers are exact all the same, over several batches."""
+    count = 12_000
+    before = run(tmp_path, "before", [("", {"n": row, "label": "a"}) for row in range(count)])
+    after = run(tmp_path, "after", [("", {"n": row + 1, "label": "ab"[row % 2]}) for row in range(count)])
+    found = comparison(before, after, batch_bytes=200_000)
+    assert records(found.fields) == snapshot(
+        [
+            {
+                "field": "n",
+                "type": "BIGINT",
+                "rows": 12000,
+                "agree": 0,
+                "agree_share": 0.0,
+                "moves": "over 5,000",
+                "mean_difference": 1.0,
+                "sd_difference": 0.0,
+            },
+            {
+                "field": "label",
+                "type": "VARCHAR",
+                "rows": 12000,
+                "agree": 6000,
+                "agree_share": 0.5,
+                "moves": 1,
+                "mean_difference": None,
+                "sd_difference": None,
+            },
+        ]
+    )
+    assert records(found.moves) == snapshot(
+        [{"field": "label", "before": "a", "after": "b", "rows": 6000, "first_row": 1}]
+    )
+
+
+@pytest.mark.parametrize("by", ["row", "inputs"])
+def test_an_answer_is_small_whatever_is_compared(tmp_path: Path, by: str) -> None:
+    """Three hundred fields with long names and values, all of which changed."""
+
+    def rows(salt: str) -> list[Row]:
+        return [
+            (str(row), {f"{n}{'x' * 90}": f"{salt}{row % 3}{chr(34) * 80}" for n in range(300)})
+            for row in range(8)
+        ]
+
+    found = comparison(run(tmp_path, "before", rows("a")), run(tmp_path, "after", rows("b")), by)
+    assert len(json.dumps(found.model_dump(exclude_none=True), ensure_ascii=False)) < 5_500
+    assert "not shown" in (found.shortened or "")
+
+
+def test_text_of_others_is_made_visible(tmp_path: Path) -> None:
+    """In names and in values."""
+    before = run(tmp_path, "before", [("", {"a\u202e": "x"})])
+    after = run(tmp_path, "after", [("", {"a\u202e": "y\u200b"})])
+    (line,) = records(comparison(before, after).samples)
+    assert line == {"row": 0, "field": "a\\u{202E}", "before": "x", "after": "y\\u{200B}"}
