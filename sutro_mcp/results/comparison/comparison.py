@@ -55,7 +55,7 @@ def compare(
         advice = f"Use row, inputs or a column that both have. {loaded.listing}"
         raise InvalidArgumentError(request.doing(*loaded.specs), happened, advice) from None
     try:
-        return _compare(loaded.connection, tables, by, channel, batch_bytes)
+        return _compare(loaded, tables, by, channel, batch_bytes)
     except (duckdb.Error, RuntimeError, MemoryError) as error:
         raise InvalidArgumentError(
             request.doing(*loaded.specs), said(error, "", ()), request.advice
@@ -63,8 +63,9 @@ def compare(
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, tables: ComparedTables, by: str, channel: Channel, batch_bytes: int
+    loaded: LoadedTables, tables: ComparedTables, by: str, channel: Channel, batch_bytes: int
 ) -> Comparison:
+    connection = loaded.connection
     pairing = Pairing(connection, tables, batch_bytes)
     comparing = Comparing(connection, tables.fields)
     for done, count in pairing.batches():
@@ -72,7 +73,7 @@ def _compare(
         rows = max(pairing.before.rows, pairing.after.rows)
         channel.tell({"rows": [rows * done // count, rows]})
     comparing.add_up_moves()
-    notes: list[str] = []
+    notes = ["some JSON fields are no columns and were not compared"] if loaded.more_fields else []
     ranked = sorted(
         (n for n, each in enumerate(comparing.fields) if each.differ),
         key=lambda n: (-comparing.fields[n].differ, n),
@@ -232,9 +233,9 @@ def _column(by: str, names: Sequence[str]) -> str:
 
 
 def _no_column(loaded: LoadedTables, by: str, lacking: Sequence[str]) -> str:
-    where = "neither run has" if len(lacking) > 1 else f"the run {lacking[0]} has no"
+    where = "neither run has" if len(lacking) > 1 else f"the run {lacking[0]} does not have"
     happened = f"{where} {'inputs in its results' if by == INPUTS else f'a column {quote(by, 60)}'}"
-    names = [name for run in ("before", "after") for name, _ in loaded.opened[run].columns]
-    if near := get_close_matches(by, list(dict.fromkeys(names)), 3):
+    names = [{name for name, _ in table.columns} for table in loaded.opened.values()]
+    if near := get_close_matches(by, sorted(set.intersection(*names)), 3):
         happened += f"; the nearest names are {', '.join(quote(name, 60) for name in near)}"
     return happened
