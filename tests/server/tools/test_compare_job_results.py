@@ -158,7 +158,8 @@ async def test_the_longest_answer_is_within_its_budget(chat: Talk, by: str) -> N
     """Long names and texts that grow when they are written as JSON or CSV, all of which changed."""
 
     def outputs(salt: str) -> list[Any]:
-        texts = {f'{n}"{"x" * 90}': f"{salt}{'"' * 120}\n" for n in range(60)}
+        quotes = '"' * 120
+        texts = {f'{n}"{"x" * 90}': f"{salt}{quotes}\n" for n in range(60)}
         return [texts | {salt * 80: 1, f"{n}{salt * 70}": 2} for n in range(30)]
 
     add(chat, "job-1", outputs("a"))
