@@ -1,10 +1,10 @@
 """Turns a result artifact into pages and summaries. Knows nothing of HTTP or MCP.
 
 Importing this package must not import polars: the server does, and there polars lives in the worker process.
-`frames` is the exception, for library callers.
+`rows.typed_frame` is the exception, for library callers.
 """
 
-from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, OnBytes
+from .cache import ArtifactStore, OnBytes
 from .engine import ResultsEngine, results_engine
 from .request_models import (
     Cell,
@@ -27,11 +27,11 @@ from .request_models import (
     Summary,
     SummaryRequest,
     TopValue,
+    Wrapping,
 )
 from .single_flight import OnProgress
 
 __all__ = [
-    "ArtifactSource",
     "ArtifactStore",
     "Cell",
     "ColumnSummary",
@@ -43,7 +43,6 @@ __all__ = [
     "ExportFormat",
     "ExportReport",
     "ExportRequest",
-    "FetchedArtifact",
     "LocalArtifact",
     "OnBytes",
     "OnProgress",
@@ -57,5 +56,6 @@ __all__ = [
     "Summary",
     "SummaryRequest",
     "TopValue",
+    "Wrapping",
     "results_engine",
 ]

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from anyio.abc import TaskGroup
 
-from sutro_mcp.concurrency import LRU, background, meanwhile
+from sutro_mcp.concurrency import LRU, background, task_group
 from sutro_mcp.errors import ArtifactChangedError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder import discard, real_path, stamp
@@ -17,7 +17,7 @@ from sutro_mcp.results.worker.sandbox import check_platform
 from sutro_mcp.results.worker.supervisor import QueryRunner, Worker
 from sutro_mcp.results_spec import ResultsSpec
 
-from .cache import ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
+from .cache import CAPACITY, ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
 from .request_models import (
     CompareRequest,
     Comparison,
@@ -67,7 +67,6 @@ class ResultsEngine:
         self._folders: dict[Path, Path] = {}
 
     async def aclose(self) -> None:
-        """Stop the workers."""
         await self._pages.aclose()
         await self._long.aclose()
 
@@ -113,10 +112,18 @@ class ResultsEngine:
             async def make(artifact: CachedArtifact) -> Summary:
                 from .parquet import opening_ranges
 
+                job = ExpectedResults()
+
+                async def look_up(expected: Callable[[], Awaitable[ExpectedResults]]) -> None:
+                    nonlocal job
+                    job = await expected()
+
                 # Not before the deployment has answered: one that is down is asked for one thing only.
-                async with meanwhile(expected or _nothing_expected) as job:
+                async with task_group() as group:
+                    if expected:
+                        group.start_soon(look_up, expected)
                     await artifact.fetch(opening_ranges(artifact.size))
-                    asked = request.model_copy(update={"expected": await job()})
+                asked = request.model_copy(update={"expected": job})
                 local, rows = _local(artifact, spec), rows_to(notify)
                 everything = [(0, artifact.size)]
                 summary = await self._long.run(local, asked, Summary, artifact, rows, everything)
@@ -300,7 +307,7 @@ class ResultsEngine:
 
 @asynccontextmanager
 async def results_engine(
-    folder: Path | None = None, capacity: int = 5 * 1024**3, patience: float = _PATIENCE
+    folder: Path | None = None, capacity: int = CAPACITY, patience: float = _PATIENCE
 ) -> AsyncGenerator[ResultsEngine]:
     """An engine with its workers, which are gone when the block ends.
 
@@ -329,10 +336,6 @@ def _local(artifact: CachedArtifact, spec: ResultsSpec) -> LocalArtifact:
         inode=artifact.inode,
         is_whole=artifact.is_whole,
     )
-
-
-async def _nothing_expected() -> ExpectedResults:
-    return ExpectedResults()
 
 
 async def _again_if_changed(work: Callable[[], Awaitable[T]]) -> T:

@@ -1,4 +1,4 @@
-"""What is asked of a result artifact, and the typed answers.
+"""Requests about a result artifact, and their typed answers.
 
 These models cross two boundaries, the worker's pipe and the MCP reply, so they hold plain JSON values only.
 Text in them has passed `untrusted.visible`. Importing this module must not import polars.
@@ -15,6 +15,9 @@ Cell = str | int | float | bool | None
 ExportFormat = Literal["parquet", "csv", "jsonl"]
 
 
+# What stands around the JSON object of an output: a Markdown fence, a `<think>` block before it, a byte order
+# mark, any other text.
+Wrapping = Literal["fence", "think", "bom", "text"]
 # What a tool puts around a summary (notice, id, URI) is a few hundred more, and the answer stays under 6,000.
 SUMMARY_CHARS = 5_500
 
@@ -281,11 +284,15 @@ class Sample(_Model):
 
 
 class Summary(_Model):
-    """What came out of a job, in a few hundred tokens whatever its size."""
+    """What came out of a job, in a few hundred tokens whatever its size.
+
+    `wrapped` counts the rows whose JSON object was read out of a text, by what stands around it.
+    """
 
     row_count: int
     expected_rows: int | None = None
     outputs: str
+    wrapped: dict[Wrapping, int] | None = None
     columns: list[ColumnSummary]
     suspicious_rows: int = 0
     suspicious: list[QualityFlag]

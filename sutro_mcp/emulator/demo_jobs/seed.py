@@ -46,7 +46,6 @@ class _Plan:
 
 
 def seed(account: Account) -> None:
-    """Put the demo's jobs into `account`."""
     plans = tomllib.loads(Path(__file__).with_name("plans.toml").read_text("utf-8"))
     seeds: dict[str | None, int] = {}
     for number, fields in enumerate(plans["jobs"]):

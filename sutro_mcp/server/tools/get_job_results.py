@@ -19,6 +19,7 @@ from sutro_mcp.results import (
     QualityFlag,
     Summary,
     SummaryRequest,
+    Wrapping,
 )
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
@@ -34,6 +35,13 @@ _DEFAULT_LIMIT = 20
 _DEFAULT_CELL = 500
 _Offset = Annotated[int, Field(ge=0)]
 _Limit = Annotated[int, Field(ge=1, le=1000)]
+# Where the JSON objects of so many rows stand.
+_WRAPPING: dict[Wrapping, str] = {
+    "fence": "in a Markdown fence",
+    "think": "after <think> blocks",
+    "bom": "after a byte order mark",
+    "text": "with text around it",
+}
 
 
 class ResultsAnswer(ToolAnswer):
@@ -100,7 +108,7 @@ async def get_job_results(
             ctx,
             lambda notify: summary_of(app, spec, request, fresh=disable_cache, on_progress=notify),
         )
-        return reply(answer, text_of_summary(answer), [answer.uri])
+        return reply(answer, text_of_summary(answer))
     offset, limit = offset or 0, limit or _DEFAULT_LIMIT
     if limit == 1 and len(columns) == 1 and max_cell_chars == _DEFAULT_CELL:
         # A single cell is returned in full.
@@ -120,7 +128,7 @@ async def get_job_results(
         lambda notify: app.results.page(app.client, spec, rows, fresh=disable_cache, on_progress=notify),
     )
     answer = ResultsAnswer.of_page(job_id, page, limit, include_inputs=spec.include_inputs)
-    return reply(answer, _text_of_page(answer, page), [answer.uri])
+    return reply(answer, _text_of_page(answer, page))
 
 
 def _is_shallow(value: object, depth: int = 50) -> bool:
@@ -177,6 +185,9 @@ def text_of_summary(answer: ResultsAnswer) -> str:
         same = summary.expected_rows == summary.row_count
         head += " (the job says the same)" if same else f", but the job says {summary.expected_rows:,}"
     head += f". Outputs: {summary.outputs}."
+    if summary.wrapped:
+        kinds = ", ".join(f"{count:,} {_WRAPPING[kind]}" for kind, count in summary.wrapped.items())
+        head += f" JSON read out of other text: {kinds}."
     if summary.shortened:
         head += f" Shortened: {summary.shortened}."
     parts = ["columns:", *map(_column, summary.columns)]

@@ -14,7 +14,7 @@ TRIAGE = "support-ticket-triage"
 
 
 async def test_a_question_about_groups_is_answered_by_a_table(chat: Talk) -> None:
-    """What others wrote stands inside a fence."""
+    """Text of others stands inside a fence."""
     sql = (
         "SELECT label, count(*) AS n, count(*) FILTER (WHERE score > 2) AS high FROM results "
         "WHERE label IS NOT NULL GROUP BY label ORDER BY label"
