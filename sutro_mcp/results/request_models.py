@@ -205,9 +205,9 @@ class Comparison(_Model):
 
     `runs` counts the rows of each: all, those that the other has not, and those left out as their key is null
     or occurs more than once in either. `same_inputs` and `different_inputs` count pairs of rows whose inputs
-    are known. `fields` are those that changed: `rows` with a value in either, `lost` with one only before,
-    `gained` with one only after, differences after minus before. `moves` are the changes made most often,
-    `samples` the first rows that changed, `without_values` fields with a value in none of the rows compared.
+    are known. `fields` has those that changed: `rows` with a value in either run, `lost` with one only
+    before, `gained` with one only after, differences after minus before. `moves` are the changes made most
+    often, `samples` the first rows that changed, `without_values` fields that are null in all rows.
     """
 
     runs: ComparisonTable
