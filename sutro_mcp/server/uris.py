@@ -34,6 +34,14 @@ class JobUris(Answer):
         return cls(job=job, status=status, results=results, summary=summary)
 
 
+def uris_of(job_id: str, status: Status) -> list[str]:
+    """The resources of a job in this state that are worth reading."""
+    uris = JobUris.of(job_id)
+    if status is Status.SUCCEEDED:
+        return [uris.job, uris.results, uris.summary]
+    return [uris.job] if status.is_terminal else [uris.job, uris.status]
+
+
 def page_uri(job_id: str, offset: int, limit: int, *, include_inputs: bool) -> str:
     """A page of results, with all its columns."""
     inputs = "&include_inputs=true" if include_inputs else ""

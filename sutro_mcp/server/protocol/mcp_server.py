@@ -38,7 +38,7 @@ from sutro_mcp.untrusted import shorten, visible
 
 from .concurrency_limit import ConcurrencyLimit
 from .middleware import is_failure
-from .tool_schemas import explain, portable, shown, unknown_argument
+from .tool_schemas import explain, portable, portable_answer, shown, unknown_argument
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class SutroServer(MCPServer[AppContext]):
             tool.model_copy(
                 update={
                     "input_schema": portable(tool.input_schema),
-                    "output_schema": portable(tool.output_schema) if tool.output_schema else None,
+                    "output_schema": portable_answer(tool.output_schema) if tool.output_schema else None,
                 }
             )
             for tool in await super().list_tools()
