@@ -82,8 +82,9 @@ def records(table: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def text_of(result: CallToolResult) -> str:
-    """The one text block of a result."""
-    (block,) = [block for block in result.content if isinstance(block, TextContent)]
+    """The one block of a result: some hosts turn an answer that has any but text into an error."""
+    (block,) = result.content
+    assert isinstance(block, TextContent)
     return block.text
 
 

@@ -33,7 +33,6 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     def structured(self) -> dict[str, Any]:
-        """The answer as JSON values."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
@@ -166,11 +165,11 @@ class ProgressAnswer(ToolAnswer):
 
     rows_done: int | None = None
     num_rows: int | None = None
-    share: Annotated[float | None, Field(description="rows_done of num_rows, 0 to 1")] = None
+    share: Annotated[float | None, Field(description="0 to 1")] = None
     tokens_per_second: float | None = None
     seconds_left: Annotated[int | None, Field(description="Estimate")] = None
     cost_usd: float | None = None
-    no_cost: Annotated[str | None, Field(description="Why there is no cost_usd")] = None
+    no_cost: Annotated[str | None, Field(description="Why no cost_usd")] = None
 
     def structured(self) -> dict[str, Any]:
         """The answer as JSON values, with what it is about before the figures."""

@@ -45,7 +45,7 @@ class Shape:
             self.scalars.add(structure)
 
     def add_value(self, value: Any) -> None:
-        """One value, as `parse_object` reads it."""
+        """One value, as `read_output` reads it."""
         if isinstance(value, dict):
             for inner, member in self._members(cast("dict[str, Any]", value)):
                 inner.add_value(member)

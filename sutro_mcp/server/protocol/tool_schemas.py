@@ -37,12 +37,14 @@ def portable(schema: Mapping[str, Any], *, is_map_of_names: bool = False) -> dic
 def portable_answer(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A portable schema of an answer, as short as it can be.
 
-    No field is null, as those without a value are left out. Numbers are numbers, and a cell is anything. The
-    descriptions of its classes repeat what the tool's says.
+    No field is null, as those without a value are left out; numbers are numbers, and a cell is anything.
+    Nothing is required of our own answers, and the descriptions of their classes repeat what the tool's
+    says.
     """
     whole = portable(schema)
     for part in (whole, *whole.get("$defs", {}).values()):
-        part.pop("description", None)
+        for key in ("description", "required"):
+            part.pop(key, None)
         part["properties"] = {
             name: _without_choice(rule) for name, rule in part.get("properties", {}).items()
         }

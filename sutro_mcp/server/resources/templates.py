@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from mcp.server.mcpserver import MCPServer
 
-from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.errors import InvalidArgumentError, NoResultsError, ResultsGoneError, ResultsNotReadyError
 from sutro_mcp.results import PageRequest
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import Answer
@@ -24,6 +24,15 @@ from sutro_mcp.server.tools.params import MOST_CHARS, parse_statuses
 from sutro_mcp.server.uris import JOB, JOBS, RESULTS, STATUS, SUMMARY
 
 JSON = "application/json"
+# Jobs that have no results, which is no error for a program that reads the resources of all jobs.
+_WITHOUT = (ResultsNotReadyError, NoResultsError, ResultsGoneError)
+
+
+class _NoResults(Answer):
+    """Results that are not there."""
+
+    results_available: bool = False
+    reason: str
 
 
 async def _jobs(ctx: Ctx, status: str = "", limit: str = "20") -> str:
@@ -52,13 +61,19 @@ async def _results(
     rows = _number("limit", limit, 1, 1000)
     first = _number("offset", offset, 0, 10**12)
     request = PageRequest(offset=first, limit=rows, max_chars=MOST_CHARS)
-    page = await app.results.page(app.client, spec, request)
+    try:
+        page = await app.results.page(app.client, spec, request)
+    except _WITHOUT as error:
+        return _json(_NoResults(reason=str(error)))
     return _json(ResultsAnswer.of_page(job_id, page, rows, include_inputs=spec.include_inputs))
 
 
 async def _summary(ctx: Ctx, job_id: str) -> str:
     """What came out of a succeeded job, over all rows."""
-    return _json(await summary_of(app_of(ctx), ResultsSpec(job_id)))
+    try:
+        return _json(await summary_of(app_of(ctx), ResultsSpec(job_id)))
+    except _WITHOUT as error:
+        return _json(_NoResults(reason=str(error)))
 
 
 _TEMPLATES: tuple[tuple[str, str, str, Callable[..., Awaitable[str]]], ...] = (
@@ -71,7 +86,6 @@ _TEMPLATES: tuple[tuple[str, str, str, Callable[..., Awaitable[str]]], ...] = (
 
 
 def add_resources(server: MCPServer[AppContext]) -> None:
-    """Register every template."""
     for uri, name, title, read in _TEMPLATES:
         server.resource(uri, name=name, title=title, mime_type=JSON)(read)
 

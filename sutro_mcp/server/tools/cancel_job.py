@@ -72,15 +72,15 @@ class CancelAnswer(ProgressAnswer):
 
     outcome: Annotated[
         Outcome | None,
-        Field(description="Absent: this is a preview, nothing was sent"),
+        Field(description="Absent in a preview"),
     ] = None
     status_before: str
-    status_after: Annotated[str | None, Field(description="Read after the request; absent if unknown")] = None
+    status_after: Annotated[str | None, Field(description="Absent if unknown")] = None
     name: UntrustedText | None = None
     cost_estimate_usd: float | None = None
     message: UntrustedText
     next: str
-    uri: Annotated[str, Field(description="The resource to read or watch next")]
+    uri: str
 
 
 def _describe(settings: Settings, docstring: str) -> str | None:

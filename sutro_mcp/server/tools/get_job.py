@@ -25,7 +25,7 @@ from sutro_mcp.server.answers import (
 )
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.text_format import facts, fenced, word
-from sutro_mcp.server.uris import uris_of
+from sutro_mcp.server.uris import JobUris
 from sutro_mcp.untrusted import visible
 
 from .params import JobId
@@ -37,8 +37,8 @@ _SCHEMA_CHARS = 1_200
 _FULL_PROMPT_CHARS = 25_000
 _FULL_SCHEMA_CHARS = 16_000
 # What the API says of a job does not tell.
-_EXPECTED = "to be expected (kept 90 days by default)"
-_NONE = "none; only a SUCCEEDED job has some, if it is no cost estimate"
+_EXPECTED = "to be expected; get_job_results reads them (kept 90 days by default)"
+_NONE = "none; results exist once a job has SUCCEEDED, unless it ran as a cost estimate"
 
 
 class JobDetails(ProgressAnswer):
@@ -48,27 +48,27 @@ class JobDetails(ProgressAnswer):
     name: UntrustedText | None = None
     description: UntrustedText | None = None
     status: str
-    results_available: Annotated[bool, Field(description="Whether get_job_results can be expected to work")]
+    results_available: bool
     model: UntrustedText | None = None
     job_priority: int | None = None
     run_type: UntrustedText | None = None
-    is_cost_estimate: Annotated[bool | None, Field(description="It ran for cost_estimate_usd only")] = None
+    is_cost_estimate: bool | None = None
     created: str | None = None
     started: str | None = None
     completed: str | None = None
     queue_seconds: int | None = None
-    run_seconds: Annotated[int | None, Field(description="Without queue_seconds")] = None
+    run_seconds: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_estimate_usd: float | None = None
-    not_told: Annotated[str | None, Field(description="Figures that Sutro has not told")] = None
+    not_told: str | None = None
     failure: FailureInfo | None = None
     sampling_params: Annotated[Any, Field(description="JSON; text where cut")] = None
-    json_schema: Annotated[Any, Field(description="JSON; text where cut")] = None
+    json_schema: Any = None
     dataset_id: UntrustedText | None = None
     system_prompt: UntrustedText | None = None
     shortened: str | None = None
-    uris: list[str]
+    uris: JobUris
 
     @classmethod
     def of(cls, job: Job, progress: RowsDone | None, *, full: bool) -> "JobDetails":
@@ -111,7 +111,7 @@ class JobDetails(ProgressAnswer):
             dataset_id=brief(job.dataset_id, FAILURE_CHARS),
             system_prompt=prompt,
             shortened=f"{' and '.join(cut)} cut{more}" if cut else None,
-            uris=uris_of(job.job_id, job.status),
+            uris=JobUris.of(job.job_id, job.status),
             **figures,
             **counts,
         )
@@ -181,7 +181,7 @@ def _text(answer: JobDetails) -> str:
             ("results", _EXPECTED if values.pop("results_available") else _NONE),
             ("not told by Sutro", values.pop("not_told", None)),
             ("shortened", values.pop("shortened", None)),
-            ("uris", ", ".join(values.pop("uris"))),
+            ("uris", ", ".join(f"{name} {uri}" for name, uri in values.pop("uris").items())),
         ]
     )
     for told in ("notice", "failure", "rows_done", "share", "tokens_per_second", "seconds_left", "no_cost"):

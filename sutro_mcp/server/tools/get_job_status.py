@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import Annotated
 
 from mcp.types import CallToolResult
-from pydantic import Field
 
 from sutro_mcp.api import Job, JobStatus, Status
 from sutro_mcp.errors import SutroError
@@ -45,11 +44,11 @@ class StatusAnswer(ProgressAnswer):
     """Where a job stands."""
 
     status: str
-    is_terminal: Annotated[bool, Field(description="Whether the job can no longer change")]
+    is_terminal: bool
     message: UntrustedText | None = None
     failure: FailureInfo | None = None
-    next: Annotated[str, Field(description="What to call next")]
-    uri: Annotated[str, Field(description="The resource to read or watch next")]
+    next: str
+    uri: str
 
     @classmethod
     def of(

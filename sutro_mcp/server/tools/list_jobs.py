@@ -75,12 +75,12 @@ class JobRow(Answer):
 class JobList(ToolAnswer):
     """A page of jobs."""
 
-    total: Annotated[int | None, Field(description="Jobs that match in all, if known")] = None
-    looked_at: Annotated[int | None, Field(description="Jobs examined, if not total")] = None
-    next_cursor: Annotated[str | None, Field(description="Pass as cursor for more")] = None
-    undated: Annotated[int | None, Field(description="Left out: no creation time to filter by")] = None
-    shortened: Annotated[str | None, Field(description="What was cut, and how to get it")] = None
-    jobs: Annotated[Table, Field(description="runtime_seconds: without queueing; cost_usd: told at the end")]
+    total: Annotated[int | None, Field(description="Matches in all, if known")] = None
+    looked_at: Annotated[int | None, Field(description="If not total")] = None
+    next_cursor: str | None = None
+    undated: Annotated[int | None, Field(description="Left out: no creation time")] = None
+    shortened: str | None = None
+    jobs: Annotated[Table, Field(description="runtime_seconds: without queueing")]
 
     @classmethod
     def of(cls, found: Found, progress: dict[str, RowsDone]) -> "JobList":

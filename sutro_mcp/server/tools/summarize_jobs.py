@@ -78,12 +78,10 @@ class JobsSummary(ToolAnswer):
         None
     )
     looked_at: Annotated[int | None, Field(description="Jobs examined, if not those of total")] = None
-    undated: Annotated[int | None, Field(description="Left out: no creation time to filter by")] = None
+    undated: Annotated[int | None, Field(description="Left out: no creation time")] = None
     oldest: str | None = None
     newest: str | None = None
-    no_cost: Annotated[
-        dict[str, int] | None, Field(description="Jobs without a cost, by reason; estimates are free")
-    ] = None
+    no_cost: Annotated[dict[str, int] | None, Field(description="Jobs without a cost, by reason")] = None
     total: JobGroup
     groups: Table
     groups_left_out: int | None = None

@@ -36,14 +36,14 @@ _own_limit = partial(ConcurrencyLimit, running=256, queued=0)
 class WaitAnswer(ProgressAnswer):
     """How the job ended, or how far it is."""
 
-    done: Annotated[bool, Field(description="False: the time is up and the job goes on")]
+    done: Annotated[bool, Field(description="False: it goes on")]
     status: str
-    timeout_seconds: Annotated[int | None, Field(description="The time applied, if it is up")] = None
-    stalled_seconds: Annotated[int | None, Field(description="So long no row was seen to be done")] = None
+    timeout_seconds: int | None = None
+    stalled_seconds: Annotated[int | None, Field(description="Without a new row")] = None
     trouble: Annotated[UntrustedText | None, Field(description="Why the status may be out of date")] = None
     failure: FailureInfo | None = None
-    next: Annotated[str, Field(description="What to call next")]
-    uri: Annotated[str, Field(description="The resource to read or watch next")]
+    next: str
+    uri: str
 
 
 @tool("Wait for a job", limit=_own_limit)

@@ -37,8 +37,8 @@ async def test_a_job_shows_its_settings_times_cost_and_uris(era: Era) -> None:
         assert await chat.text("get_job", job_id="job-1") == snapshot("""\
 job_id: job-1
 status: FAILED
-results: none; only a SUCCEEDED job has some, if it is no cost estimate
-uris: sutro://jobs/job-1
+results: none; results exist once a job has SUCCEEDED, unless it ran as a cost estimate
+uris: job sutro://jobs/job-1
 <data>
 failure: out of memory
 failure_context: worker=3
@@ -103,6 +103,6 @@ async def test_a_job_names_the_resources_that_can_be_read(chat: Talk, name: str,
     """Those and no other, and each is there."""
     job_id = chat.emulator.find(name)
     uris = (await chat.call("get_job", job_id=job_id))["uris"]
-    assert uris == [f"sutro://jobs/{job_id}{part}" for part in parts]
-    for uri in uris:
+    assert list(uris.values()) == [f"sutro://jobs/{job_id}{part}" for part in parts]
+    for uri in uris.values():
         assert await chat.read(uri)

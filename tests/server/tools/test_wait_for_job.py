@@ -52,7 +52,7 @@ read or watch: sutro://jobs/job-1\
 
 @pytest.mark.parametrize("status", ENDS)
 async def test_it_returns_when_the_stream_ends_with_the_job(era: Era, status: str) -> None:
-    """At once, after two looks at the status, with what to call next and a link to what there is."""
+    """At once, after two looks at the status, with what to call next and the URI of what there is."""
     emulator, job_id = running(job_id="job-1", failure_reason={"message": "out of memory"})
     heard = Heard()
 
@@ -81,7 +81,7 @@ async def test_a_job_that_has_ended_is_answered_by_one_request(chat: Talk) -> No
 
 
 async def test_at_the_timeout_the_job_goes_on(era: Era) -> None:
-    """What was applied, what next, and no estimate where nothing was observed."""
+    """The limit that was applied, what next, and no estimate where nothing was observed."""
     emulator, job_id = running(job_id="job-1")
     emulator.faults.add(Fault.json(404, "Not Found"), path="/stream-job-progress/*", times=None)
     async with talk(emulator, era) as chat:
