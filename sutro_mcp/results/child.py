@@ -58,21 +58,26 @@ def reader_tasks() -> Tasks:
 
 def query_tasks() -> Tasks:
     """The tasks of the process of one query. Loads DuckDB."""
-    from .request_models import QueryRequest, QueryRows
+    from .request_models import QueryRequest, QueryRows, WriteRequest, YieldedRows
     from .sql.duckdb_engine import LoadedTables, load, run
+    from .sql.parquet_output import MOST_BYTES, new_output, write_parquet
 
     loaded: list[LoadedTables] = []
 
     def load_tables(_artifact: LocalArtifact, request: LoadRequest, _channel: Channel) -> Loaded:
-        tables = load(request.tables)
-        apply_limits()
+        output = None if request.output is None else new_output(request.output)
+        tables = load(request.tables, output)
+        apply_limits(0 if output is None else MOST_BYTES)
         loaded.append(tables)
         return Loaded()
 
     def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> QueryRows:
         return run(loaded[0], request)
 
-    return {LoadRequest: load_tables, QueryRequest: query}
+    def write(_artifact: LocalArtifact, request: WriteRequest, _channel: Channel) -> YieldedRows:
+        return write_parquet(loaded[0], request)
+
+    return {LoadRequest: load_tables, QueryRequest: query, WriteRequest: write}
 
 
 KINDS: dict[str, Callable[[], Tasks]] = {"reader": reader_tasks, "query": query_tasks}

@@ -93,8 +93,8 @@ class SummaryRequest(Request):
 class ExportRequest(Request):
     """A file to write, and its place. Without a `format`, the ending of `file_name` tells it.
 
-    The engine hands on a folder whose path has no links, names that were checked, the format, and a
-    `temporary` name for the file while it grows.
+    The engine hands on a folder whose path has no links, names that were checked, the format, a `temporary`
+    name for the file while it grows and, for `sql`, what that yields.
     """
 
     aim = "export the results of"
@@ -106,7 +106,9 @@ class ExportRequest(Request):
     output_column: str = "inference_result"
     join_with: str = ""
     overwrite: bool = False
+    sql: str = ""
     temporary: str = ""
+    yielded: "YieldedRows | None" = None
 
 
 class ExportReport(_Model):
@@ -145,12 +147,33 @@ class NarrowRequest(PrepareRequest):
     """Make the `narrow_file` as well."""
 
 
+class YieldedRows(_Model):
+    """What a SELECT yields, in a Parquet file; text in `json_columns` is JSON."""
+
+    path: str
+    json_columns: tuple[str, ...] = ()
+
+
+class WriteRequest(Request):
+    """A SELECT over the table `results`, all of whose rows go into the file that is open for them.
+
+    That is Parquet, from which a file in `format` will be made.
+    """
+
+    aim = "export the results of"
+    advice = "No file was written: filter or aggregate, or select fewer columns"
+    sql: str
+    path: str
+    format: ExportFormat
+
+
 class LoadRequest(Request):
-    """Get ready for a query: tables by their names, `results` among them, and every right given up."""
+    """Get ready for a query: tables by their names, a new file to write into, and every right given up."""
 
     aim = "query the results of"
     advice = "Use get_job_results: the results may be damaged"
     tables: dict[str, SqlTable]
+    output: str | None = None
 
 
 class Loaded(_Model):

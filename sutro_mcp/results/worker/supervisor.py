@@ -169,16 +169,24 @@ class QueryRunner:
         self._query_seconds = query_seconds
         self._lock = anyio.Lock()
 
-    async def run(self, tables: Mapping[str, SqlTable], request: Request, answer: type[Answer]) -> Answer:
-        """The answer. Raises what the query raises, WorkerError when its process fails, or
-        ArtifactChangedError when an artifact is not there any more.
+    async def run(
+        self,
+        tables: Mapping[str, SqlTable],
+        request: Request,
+        answer: type[Answer],
+        output: str | None = None,
+    ) -> Answer:
+        """The answer. `output` is a new file that the query may write into.
+
+        Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError when an
+        artifact is not there any more.
         """
         artifact = next(iter(tables.values())).artifact
         check_platform()
         async with self._lock:
             worker = Worker("query", self._load_seconds)
             try:
-                await worker.run(artifact, LoadRequest(tables=dict(tables)), Loaded)
+                await worker.run(artifact, LoadRequest(tables=dict(tables), output=output), Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds
                 return await worker.run(artifact, request, answer)
