@@ -20,6 +20,8 @@ from .results_view import unpacked_rows
 from .side_file import SETTINGS, open_views, prepare
 
 _TABLE = "results"
+# Every field is extracted at once, from objects of any length.
+_MEMORY = "1GB"
 
 
 class OutputFields:
@@ -70,7 +72,7 @@ def open_fields(ref: LocalArtifact, *, keep_json: bool) -> Generator[OutputField
     Raises UnexpectedReplyError when the artifact cannot be read, InvalidArgumentError when memory is short.
     """
     table = prepare(ref)
-    with closing(duckdb.connect(config=SETTINGS)) as connection:
+    with closing(duckdb.connect(config=SETTINGS | {"memory_limit": _MEMORY})) as connection:
         try:
             about = open_views(connection, {_TABLE: table})[_TABLE].about
             sql = unpacked_rows(
