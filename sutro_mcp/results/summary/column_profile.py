@@ -51,7 +51,7 @@ class Column:
     ) -> None:
         """`sql_name` is its name in SQL, if that is another one."""
         self.name = name
-        self.sql_name = sql_name or name
+        self._sql_name = sql_name
         self._budget = budget
         self._present = 0
         self._nulls = 0
@@ -211,6 +211,11 @@ class Column:
         if kind not in self._sketches:
             self._sketches[kind] = Sketch(self._budget)
         return self._sketches[kind]
+
+    @property
+    def sql_name(self) -> str:
+        """Its name in SQL."""
+        return self._sql_name or self.name
 
     @property
     def sql_type(self) -> str | None:
