@@ -58,7 +58,15 @@ def reader_tasks() -> Tasks:
 
 def query_tasks() -> Tasks:
     """The tasks of the process of one query. Loads DuckDB."""
-    from .request_models import QueryRequest, QueryRows, WriteRequest, YieldedRows
+    from .comparison.comparison import compare
+    from .request_models import (
+        CompareRequest,
+        Comparison,
+        QueryRequest,
+        QueryRows,
+        WriteRequest,
+        YieldedRows,
+    )
     from .sql.duckdb_engine import LoadedTables, load, run
     from .sql.parquet_output import MOST_BYTES, new_output, write_parquet
 
@@ -67,17 +75,25 @@ def query_tasks() -> Tasks:
     def load_tables(_artifact: LocalArtifact, request: LoadRequest, _channel: Channel) -> Loaded:
         output = None if request.output is None else new_output(request.output)
         tables = load(request.tables, output)
-        apply_limits(0 if output is None else MOST_BYTES)
+        apply_limits(request.cpu_seconds, 0 if output is None else MOST_BYTES)
         loaded.append(tables)
         return Loaded()
 
     def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> QueryRows:
         return run(loaded[0], request)
 
+    def make_comparison(_artifact: LocalArtifact, request: CompareRequest, channel: Channel) -> Comparison:
+        return compare(loaded[0], request, channel)
+
     def write(_artifact: LocalArtifact, request: WriteRequest, _channel: Channel) -> YieldedRows:
         return write_parquet(loaded[0], request)
 
-    return {LoadRequest: load_tables, QueryRequest: query, WriteRequest: write}
+    return {
+        LoadRequest: load_tables,
+        QueryRequest: query,
+        CompareRequest: make_comparison,
+        WriteRequest: write,
+    }
 
 
 KINDS: dict[str, Callable[[], Tasks]] = {"reader": reader_tasks, "query": query_tasks}

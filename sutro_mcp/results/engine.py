@@ -19,6 +19,8 @@ from sutro_mcp.results_spec import ResultsSpec
 
 from .cache import CAPACITY, ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
 from .request_models import (
+    CompareRequest,
+    Comparison,
     ExpectedResults,
     ExportReport,
     ExportRequest,
@@ -156,7 +158,7 @@ class ResultsEngine:
         Raises InvalidArgumentError for SQL that cannot be run.
         """
 
-        async def make(tables: Mapping[str, SqlTable]) -> QueryRows:
+        async def make(tables: Mapping[str, SqlTable], _notify: OnProgress) -> QueryRows:
             rows = await self._queries.run(tables, request, QueryRows)
             for table in tables.values():
                 if table.narrow_file is None:
@@ -165,12 +167,29 @@ class ResultsEngine:
 
         return await self._of_tables(source, specs, request, make, on_progress)
 
+    async def compare(
+        self,
+        source: ArtifactSource,
+        before: ResultsSpec,
+        after: ResultsSpec,
+        request: CompareRequest,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> Comparison:
+        """Changes between two runs. Raises InvalidArgumentError for a column that one of them lacks."""
+
+        async def make(tables: Mapping[str, SqlTable], notify: OnProgress) -> Comparison:
+            return await self._queries.run(tables, request, Comparison, rows_to(notify))
+
+        specs = {"before": before, "after": after}
+        return await self._of_tables(source, specs, request, make, on_progress)
+
     async def _of_tables(
         self,
         source: ArtifactSource,
         specs: Mapping[str, ResultsSpec],
         request: Request,
-        make: Callable[[Mapping[str, SqlTable]], Awaitable[T]],
+        make: Callable[[Mapping[str, SqlTable], OnProgress], Awaitable[T]],
         on_progress: OnProgress | None,
     ) -> T:
         """The result of `make` for artifacts that DuckDB can read; made once more if one was replaced."""
@@ -193,7 +212,7 @@ class ResultsEngine:
                 except SutroError as error:
                     failure = error
                 else:
-                    return await make(tables)
+                    return await make(tables, notify)
             raise failure
 
         async def work(notify: OnProgress) -> T:
@@ -234,16 +253,15 @@ class ResultsEngine:
         async def make(artifact: CachedArtifact, notify: OnProgress) -> ExportReport:
             return await self._write(_local(artifact, spec), request, artifact, rows_to(notify))
 
-        async def make_of_sql(tables: Mapping[str, SqlTable]) -> ExportReport:
+        async def make_of_sql(tables: Mapping[str, SqlTable], notify: OnProgress) -> ExportReport:
             table = tables["results"]
             # A name that is known to be nobody's when this process ends before it removes the file.
             path = Path(f"{table.side_file}.{token_hex(4)}.part")
             asked = WriteRequest(sql=request.sql, path=str(path), format=form)
             try:
-                yielded = await self._sql_exports.run(tables, asked, YieldedRows, str(path))
+                yielded = await self._sql_exports.run(tables, asked, YieldedRows, output=str(path))
                 finished = request.model_copy(update={"yielded": yielded})
-                # Nobody is told how far that is: most of the time went into the SQL.
-                return await self._write(table.artifact, finished, None, lambda *_: None)
+                return await self._write(table.artifact, finished, None, rows_to(notify))
             finally:
                 _remove(path)
 

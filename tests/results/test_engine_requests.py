@@ -130,7 +130,6 @@ async def test_a_first_page_costs_three_requests_and_the_next_none(large: Sutro)
         for _ in range(20):
             calls.start_soon(large.page)
     api, store, size = large.asked()
-
     assert (api, store) == (1, 2)
     assert size < MB
     await large.page(20)
@@ -202,7 +201,6 @@ async def test_pages_and_summaries_at_once_fetch_each_byte_once(large: Sutro) ->
         for offset in (0, ROWS // 2, ROWS - 7):
             calls.start_soon(large.page, offset)
     api, _, size = large.asked()
-
     assert api == 1
     assert size < large.size * 1.01
 
@@ -244,9 +242,7 @@ async def test_three_broken_connections_cost_no_byte_twice(large: Sutro) -> None
     """The download goes on where it stopped."""
     for after in (100_000, 3_000_000, 5_000_000):
         large.emulator.faults.add(Fault.truncated(after), origin="store", times=1)
-
     await large.summary()
-
     assert large.asked()[2] < large.size * 1.01
 
 
@@ -259,7 +255,6 @@ async def test_an_artifact_that_is_replaced_is_never_mixed_with_the_old_one(larg
     frame.write_parquet(body)
     large.frame = frame
     large.emulator.job(large.job).parquet = body.getvalue()
-
     await large.page(ROWS * 9 // 10)
     await large.page()
 

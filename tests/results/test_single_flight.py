@@ -61,7 +61,6 @@ async def test_all_who_ask_for_the_same_get_what_was_found_once(group: TaskGroup
 async def test_who_gives_up_is_told_and_finds_the_result_later(group: TaskGroup) -> None:
     """Once: then it is forgotten."""
     flights, work = SingleFlight(group, 0), Work()
-
     with pytest.raises(StillWorkingError, match="goes on in the background"):
         await flights.run("a", "work", work)
     await anyio.wait_all_tasks_blocked()
@@ -69,7 +68,6 @@ async def test_who_gives_up_is_told_and_finds_the_result_later(group: TaskGroup)
         await flights.run("a", "work", work)
     work.may_end.set()
     await anyio.wait_all_tasks_blocked()
-
     assert await flights.run("a", "work", work) == "done"
     assert work.begun == 1
     with pytest.raises(StillWorkingError):
@@ -80,11 +78,9 @@ async def test_a_failure_is_everybodys(group: TaskGroup) -> None:
     """The next call tries again."""
     flights, work = SingleFlight(group, 20), Work(ValueError("broken"))
     work.may_end.set()
-
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
             await flights.run("a", "work", work)
-
     assert work.begun == 2
 
 
@@ -101,7 +97,6 @@ async def test_work_ends_with_the_last_caller_that_is_cancelled(group: TaskGroup
         assert work.cancelled == 0
         last.cancel_scope.cancel()
     await anyio.wait_all_tasks_blocked()
-
     assert work.cancelled == 1
 
 
@@ -113,7 +108,6 @@ async def test_what_nobody_collects_is_forgotten_at_last(group: TaskGroup) -> No
             await flights.run(number, "work", work)
         work.may_end.set()
         await anyio.wait_all_tasks_blocked()
-
     assert await flights.run(17, "work", works[17]) == "17"
     with pytest.raises(StillWorkingError):
         await flights.run(0, "work", Work())
@@ -127,5 +121,4 @@ async def test_work_that_was_cancelled_is_begun_anew_by_who_asks_meanwhile(group
         calls.start_soon(flights.run, "a", "work", work)
         await anyio.wait_all_tasks_blocked()
         calls.cancel_scope.cancel()
-
     assert await flights.run("a", "work", again) == "again"

@@ -16,18 +16,19 @@ import duckdb
 from pydantic_core import from_json
 
 from sutro_mcp.errors import InvalidArgumentError, counted
-from sutro_mcp.results.request_models import Cell, LoadRequest, QueryRequest, QueryRows, SqlTable
+from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlTable
 
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_values import cell
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import shorten, visible
 
 from .held_files import OUTPUT_FILE, Output, address
 from .json_shape import literal, quoted
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .results_view import OUTPUT
-from .side_file import open_views
+from .side_file import OpenTable, open_views
 from .sql_errors import said
 
 T = TypeVar("T")
@@ -87,7 +88,8 @@ class LoadedTables:
 
     connection: duckdb.DuckDBPyConnection
     clock: "_Clock"
-    doing: str
+    opened: dict[str, OpenTable]
+    specs: tuple[ResultsSpec, ...]
     listing: str
     columns: tuple[str, ...]
     rows: dict[str, int]
@@ -107,8 +109,8 @@ class LoadedTables:
 def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> LoadedTables:
     """See `sql_engine.load`. Only with an `output` can `write_parquet` be called."""
     connection = duckdb.connect(config=_SETTINGS)
-    doing = LoadRequest(tables=dict(tables)).doing(*(table.artifact.spec for table in tables.values()))
-    _check_names(connection, doing, tables)
+    specs = tuple(table.artifact.spec for table in tables.values())
+    _check_names(connection, QueryRequest.doing(*specs), tables)
     opened = open_views(connection, tables, output)
     wide: list[str] = []
     for name, table in tables.items():
@@ -120,7 +122,8 @@ def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> Loaded
     loaded = LoadedTables(
         connection=connection,
         clock=_Clock(connection.interrupt),
-        doing=doing,
+        opened=opened,
+        specs=specs,
         listing=". ".join(_listing(name, table.columns) for name, table in opened.items()),
         columns=tuple(column for table in opened.values() for column, _ in table.columns),
         rows={name: _row_count(connection, name) for name in tables},
@@ -345,7 +348,7 @@ def _listing(table: str, described: Sequence[Column]) -> str:
 
 
 def _refused(loaded: LoadedTables, happened: str) -> InvalidArgumentError:
-    return InvalidArgumentError(loaded.doing, happened, loaded.listing)
+    return InvalidArgumentError(QueryRequest.doing(*loaded.specs), happened, loaded.listing)
 
 
 class _Clock:

@@ -17,9 +17,6 @@ from sutro_mcp.errors import ConfigurationError
 _MEMORY = 4 * 1024**3
 # More than what loading took: DuckDB's own limit (256 MB) is not over what its functions allocate themselves.
 _QUERY_MEMORY = 512 * 1024**2
-# The server's clock ends the process earlier; this holds when the server is gone.
-_CPU_SECONDS = 60
-_WRITING_CPU_SECONDS = 180
 _NOBODY = 65534
 _PARENT_POLL_SECONDS = 1.0
 
@@ -51,10 +48,11 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def apply_limits(file_bytes: int = 0) -> None:
+def apply_limits(cpu_seconds: int, file_bytes: int = 0) -> None:
     """Lower every limit of this process for good: a file that it holds may grow to `file_bytes`.
 
-    Raises ConfigurationError where one cannot be lowered.
+    The server's clock ends the process earlier than `cpu_seconds`, which hold when the server is gone. Raises
+    ConfigurationError where a limit cannot be lowered.
     """
     try:
         import resource
@@ -70,8 +68,7 @@ def apply_limits(file_bytes: int = 0) -> None:
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_FSIZE: file_bytes,
             resource.RLIMIT_NPROC: 0,
-            resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime)
-            + (_WRITING_CPU_SECONDS if file_bytes else _CPU_SECONDS),
+            resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime) + cpu_seconds,
             resource.RLIMIT_AS: _address_space() + _QUERY_MEMORY,
             # Last: from here on nothing can be opened, by whatever name.
             resource.RLIMIT_NOFILE: 0,

@@ -174,6 +174,7 @@ class QueryRunner:
         tables: Mapping[str, SqlTable],
         request: Request,
         answer: type[Answer],
+        on_rows: OnRows | None = None,
         output: str | None = None,
     ) -> Answer:
         """The answer. `output` is a new file that the query may write into.
@@ -186,9 +187,10 @@ class QueryRunner:
         async with self._lock:
             worker = Worker("query", self._load_seconds)
             try:
-                await worker.run(artifact, LoadRequest(tables=dict(tables), output=output), Loaded)
+                load = LoadRequest(tables=dict(tables), cpu_seconds=request.cpu_limit, output=output)
+                await worker.run(artifact, load, Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds
-                return await worker.run(artifact, request, answer)
+                return await worker.run(artifact, request, answer, on_rows=on_rows)
             finally:
                 await worker.aclose()

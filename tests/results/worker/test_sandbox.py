@@ -22,13 +22,7 @@ import anyio
 import duckdb
 import pytest
 
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    ConfigurationError,
-    InvalidArgumentError,
-    SutroError,
-    WorkerError,
-)
+from sutro_mcp import errors
 from sutro_mcp.results import Page, QueryRows
 from sutro_mcp.results.request_models import LoadRequest, QueryRequest, SqlTable
 from sutro_mcp.results.sql import sql_engine
@@ -195,7 +189,7 @@ def test_attacks_are_answered_in_words(table: SqlTable, target: Target) -> None:
             try:
                 page = sql_engine.run(tables, QueryRequest(sql=attack.format(**target.names)))
                 said = json.dumps([page.columns, page.rows, page.shortened])
-            except InvalidArgumentError as refused:
+            except errors.InvalidArgumentError as refused:
                 said = refused.happened
             if "{canary}" not in attack:
                 assert CANARY not in said, attack
@@ -215,7 +209,7 @@ async def test_whether_a_file_exists_is_not_told(
     for reader in ("read_csv", "read_parquet", "read_json", "read_text", "glob"):
         said: set[str] = set()
         for name in ("csv", "missing"):
-            with pytest.raises(InvalidArgumentError) as refused:
+            with pytest.raises(errors.InvalidArgumentError) as refused:
                 await run(runner, table, f"FROM {reader}('{target.names[name]}')")
             said.add(str(refused.value))
         assert len(said) == 1, said
@@ -232,7 +226,7 @@ async def test_a_bomb_ends_in_words(table: SqlTable, bomb: str) -> None:
     try:
         await run(runner, table, bomb)
         said = ""
-    except (WorkerError, InvalidArgumentError) as ended:
+    except (errors.WorkerError, errors.InvalidArgumentError) as ended:
         said = ended.happened
     assert not re.search("Traceback|stopped|failed", said), said
     assert time.monotonic() - started < 20
@@ -258,7 +252,7 @@ async def test_the_process_has_no_secret_and_no_rights(
 
     async with anyio.create_task_group() as calls:
         calls.start_soon(look)
-        with pytest.raises(WorkerError, match="it took more than 2 seconds"):
+        with pytest.raises(errors.WorkerError, match="it took more than 2 seconds"):
             await run(QueryRunner(query_seconds=2), table, FOREVER)
 
     assert children("query") == []
@@ -337,7 +331,7 @@ async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, table: 
     async with anyio.create_task_group() as calls:
 
         async def killed() -> None:
-            with pytest.raises(WorkerError, match=r"its process stopped \(signal 9\)"):
+            with pytest.raises(errors.WorkerError, match=r"its process stopped \(signal 9\)"):
                 await run(runner, table, FOREVER)
 
         calls.start_soon(killed)
@@ -353,7 +347,7 @@ async def test_results_that_have_gone_from_the_disk_are_no_damage(
 ) -> None:
     """Another server may have made room: they are fetched anew."""
     gone = table.artifact.model_copy(update={"path": f"{table.parquet}x", "inode": 1})
-    with pytest.raises(ArtifactChangedError):
+    with pytest.raises(errors.ArtifactChangedError):
         await run(runner, table.model_copy(update={"parquet": gone.path, "artifact": gone}), GOOD)
 
 
@@ -408,9 +402,9 @@ async def test_tables_that_cannot_be_loaded_are_an_error(
     """Whether a file is damaged or its process is too slow."""
     broken = tmp_path / "side"
     broken.write_text("no database")
-    with pytest.raises(SutroError, match="damaged or not Parquet"):
+    with pytest.raises(errors.SutroError, match="damaged or not Parquet"):
         await run(runner, table.model_copy(update={"side_file": str(broken)}), GOOD)
-    with pytest.raises(WorkerError, match=r"it took more than 0\.05 seconds\. Use get_job_results"):
+    with pytest.raises(errors.WorkerError, match=r"it took more than 0\.05 seconds\. Use get_job_results"):
         await run(QueryRunner(load_seconds=0.05), table, GOOD)
 
 
@@ -419,7 +413,7 @@ async def test_a_system_that_cannot_confine_gets_no_sql(
 ) -> None:
     """Windows has no limits to lower: refused before anything is started."""
     monkeypatch.setitem(sys.modules, "resource", None)
-    with pytest.raises(ConfigurationError, match="Linux only"):
+    with pytest.raises(errors.ConfigurationError, match="Linux only"):
         check_platform()
-    with pytest.raises(ConfigurationError, match="Linux only"):
+    with pytest.raises(errors.ConfigurationError, match="Linux only"):
         await run(runner, table, GOOD)
