@@ -59,14 +59,7 @@ def reader_tasks() -> Tasks:
 def query_tasks() -> Tasks:
     """The tasks of the process of one query. Loads DuckDB."""
     from .comparison.comparison import compare
-    from .request_models import (
-        CompareRequest,
-        Comparison,
-        QueryRequest,
-        QueryRows,
-        WriteRequest,
-        YieldedRows,
-    )
+    from .request_models import CompareRequest, Comparison, QueryRequest, QueryRows, WriteRequest, YieldedRows
     from .sql.duckdb_engine import LoadedTables, load, run
     from .sql.parquet_output import MOST_BYTES, new_output, write_parquet
 
@@ -91,8 +84,8 @@ def query_tasks() -> Tasks:
     return {
         LoadRequest: load_tables,
         QueryRequest: query,
-        CompareRequest: make_comparison,
         WriteRequest: write,
+        CompareRequest: make_comparison,
     }
 
 

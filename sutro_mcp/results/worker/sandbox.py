@@ -51,8 +51,8 @@ def _watch(parent: int) -> None:
 def apply_limits(cpu_seconds: int, file_bytes: int = 0) -> None:
     """Lower every limit of this process for good: a file that it holds may grow to `file_bytes`.
 
-    The server's clock ends the process earlier than `cpu_seconds`, which hold when the server is gone. Raises
-    ConfigurationError where a limit cannot be lowered.
+    The server's clock ends the process earlier than `cpu_seconds`, which hold when the server is gone.
+    Raises ConfigurationError where a limit cannot be lowered.
     """
     try:
         import resource
