@@ -4,7 +4,7 @@ The SDK's own runner refuses `initialize` after a `server/discover` probe, hangs
 SIGTERM, can outlive its parent, and has no limits (mcp 2.3.0). This one answers probes without settling on a
 protocol era, unwinds handlers and lifespan on every way out, leaves with the exit code that a shell expects,
 reads with a bound (`jsonrpc_lines`), stops reading while nobody reads what it writes, and writes nothing once
-stdin has ended.
+stdin has ended. It comes after `early_answers`, reads all that was read there, and answers the rest.
 """
 
 import logging
@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -22,12 +21,14 @@ from anyio.abc import ObjectSendStream
 from mcp.server.runner import serve_dual_era_loop
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCRequest
+from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 
 from sutro_mcp.concurrency import background
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.scrubbing import scrub_unasked
 
+from .answer_recording import private_connection, record_answers, written
+from .early_answers import EarlyAnswers
 from .jsonrpc_lines import Refusal, lines, read_message
 
 logger = logging.getLogger(__name__)
@@ -38,23 +39,21 @@ _CLEANUP_SECONDS = 2.0
 _PARENT_POLL_SECONDS = 2.0
 # Frames kept that came before the first request; the SDK's own loop keeps as many.
 _LEAD_LIMIT = 8
-_STDIN = 0
-_CHUNK = 64 * 1024
 # Above the calls that may run and wait, so that a reply to a question of ours is never stuck behind them.
 _MAX_UNREAD = 256
 
 
-def run_stdio(server: SutroServer, parent: int) -> int:
-    """Serve until stdin ends, a signal arrives or the process `parent` is gone; the exit code."""
+def run_stdio(server: SutroServer, parent: int, early: EarlyAnswers) -> int:
+    """Go on after `early` until stdin ends, a signal comes or the process `parent` is gone; the exit code."""
     try:
-        anyio.run(_run, server, parent)
+        anyio.run(_run, server, parent, early)
     except* (BrokenPipeError, anyio.BrokenResourceError):
         # The host closed its end of stdout: it has left, and that is no error of ours.
         logger.debug("stdout was closed")
     return 0
 
 
-async def _run(server: SutroServer, parent: int) -> None:
+async def _run(server: SutroServer, parent: int, early: EarlyAnswers) -> None:
     closed = anyio.Event()
     with anyio.CancelScope() as serving:
 
@@ -77,7 +76,7 @@ async def _run(server: SutroServer, parent: int) -> None:
             if sys.platform != "win32":
                 watchers.start_soon(_on_signal, leave)
                 watchers.start_soon(_on_orphaned, parent, leave)
-            await _serve(server, closed)
+            await _serve(server, closed, early)
 
 
 async def _on_signal(leave: Any) -> None:
@@ -93,40 +92,47 @@ async def _on_orphaned(parent: int, leave: Any) -> None:
     await leave(0)
 
 
-async def _serve(server: SutroServer, closed: anyio.Event) -> None:
+async def _serve(server: SutroServer, closed: anyio.Event, early: EarlyAnswers) -> None:
     low = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
-    options = low.create_initialization_options()
     # The SDK's reader knows no limit, so it is given an empty file and this module reads. Its writer is used,
     # for it keeps whatever else is printed out of stdout.
     async with stdio_server(stdin=anyio.wrap_file(StringIO())) as (unused, wire):
         await unused.aclose()
-        outgoing = Outgoing(wire)
-        incoming = _messages(outgoing)
         try:
             async with low.lifespan(low) as state:
-                opening = await _open(low, state, incoming, outgoing)
-                send, receive = anyio.create_memory_object_stream[Incoming](0)
-                async with background() as tasks:
-                    tasks.start_soon(_relay, opening, incoming, send)
-                    await serve_dual_era_loop(
-                        low, receive, outgoing, lifespan_state=state, init_options=options
-                    )
+                if early.recording is not None:
+                    await record_answers(low, state, early.recording)
+                early.end()
+                await converse(low, state, early, wire)
         finally:
             closed.set()
+
+
+async def converse(low: Any, state: Any, early: EarlyAnswers, wire: Any) -> None:
+    """Answer on `wire` what `early` reads and has not answered, until there is nothing more to read."""
+    outgoing = Outgoing(wire, early)
+    incoming = _messages(outgoing, early)
+    opening = await _open(low, state, incoming, outgoing)
+    send, receive = anyio.create_memory_object_stream[Incoming](0)
+    async with background() as tasks:
+        tasks.start_soon(_relay, opening, incoming, send)
+        options = low.create_initialization_options()
+        await serve_dual_era_loop(low, receive, outgoing, lifespan_state=state, init_options=options)
 
 
 class Outgoing(ObjectSendStream[SessionMessage]):
     """The one way to stdout, for as long as stdin is open; `room` waits while too much of it is not read."""
 
-    def __init__(self, wire: Any) -> None:
+    def __init__(self, wire: Any, early: EarlyAnswers) -> None:
         self._wire = wire
+        self._early = early
         self._unread = 0
         self._is_over = False
         self._has_room = anyio.Event()
 
     async def send(self, item: SessionMessage) -> None:
-        """Send one message, when the host reads it. After `end` it is dropped."""
-        if self._is_over:
+        """Send one message, when the host reads it. What it has already is dropped, and all after `end`."""
+        if self._is_over or self._was_given(item.message):
             return
         self._unread += 1
         try:
@@ -139,9 +145,18 @@ class Outgoing(ObjectSendStream[SessionMessage]):
         """Send nothing more: hosts that close stdin crash on the late error of a call that was pending."""
         self._is_over = True
 
-    async def room(self) -> None:
-        """Wait until fewer than 256 messages are unread."""
-        while self._unread >= _MAX_UNREAD:
+    def _was_given(self, message: JSONRPCMessage) -> bool:
+        if not isinstance(message, JSONRPCResponse | JSONRPCError) or message.id not in self._early.given:
+            return False
+        if self._early.given.pop(message.id) != written(message):
+            logger.error("what was answered at first is not what this server says; it is not kept")
+            self._early.forget()
+        self._has_room.set()
+        return True
+
+    async def room(self, last: int | str | None) -> None:
+        """Wait until fewer than 256 messages are unread, and an early answer to `last` has been compared."""
+        while self._unread >= _MAX_UNREAD or last in self._early.given:
             self._has_room = anyio.Event()
             await self._has_room.wait()
 
@@ -150,20 +165,22 @@ class Outgoing(ObjectSendStream[SessionMessage]):
         await self._wire.aclose()
 
 
-async def _messages(outgoing: Outgoing) -> AsyncGenerator[SessionMessage]:
+async def _messages(outgoing: Outgoing, early: EarlyAnswers) -> AsyncGenerator[SessionMessage]:
     """The messages that the host sends. Lines that are none are answered here."""
-    async for line in lines(_read):
-        await outgoing.room()
+
+    async def read() -> bytes:
+        return await anyio.to_thread.run_sync(early.read, abandon_on_cancel=True)
+
+    last: int | str | None = None
+    async for line in lines(read):
+        await outgoing.room(last)
         message = read_message(line)
         if isinstance(message, Refusal):
             await outgoing.send(SessionMessage(message.reply))
         elif message is not None:
+            last = message.id if isinstance(message, JSONRPCRequest) else None
             yield SessionMessage(message)
     outgoing.end()
-
-
-async def _read() -> bytes:
-    return await anyio.to_thread.run_sync(os.read, _STDIN, _CHUNK, abandon_on_cancel=True)
 
 
 async def _relay(opening: list[Incoming], incoming: AsyncIterator[Incoming], send: Any) -> None:
@@ -180,19 +197,11 @@ async def _open(low: Any, state: Any, incoming: AsyncIterator[Incoming], outgoin
     async for item in incoming:
         request = item.message if isinstance(item, SessionMessage) else None
         if isinstance(request, JSONRPCRequest) and request.method == "server/discover":
-            await outgoing.send(await _probe(low, state, item))
+            # On a connection of its own: it settles no era.
+            async with private_connection(low, state) as ask:
+                await outgoing.send(await ask(request))
             continue
         lead = [*lead[1 - _LEAD_LIMIT :], item]
         if isinstance(request, JSONRPCRequest):
             break
     return lead
-
-
-async def _probe(low: Any, state: Any, request: Incoming) -> SessionMessage:
-    """The reply to one `server/discover`, on a connection that nothing else will use."""
-    to_server, from_client = anyio.create_memory_object_stream[Incoming](1)
-    to_client, from_server = anyio.create_memory_object_stream[SessionMessage](8)
-    async with to_server, from_client, to_client, from_server, background() as tasks:
-        tasks.start_soon(partial(serve_dual_era_loop, low, from_client, to_client, lifespan_state=state))
-        await to_server.send(request)
-        return await from_server.receive()
