@@ -1,7 +1,7 @@
 """The fields of JSON outputs and their SQL types, told from every row.
 
 DuckDB groups the rows by their structure, and a job has a handful of those. Rows that it might read otherwise
-than `parse_object` does are read by that one, row by row; where the two differ, what `parse_object` reads is
+than `read_output` does are read by that one, row by row; where the two differ, what `read_output` reads is
 written into the table `fixed`, from which the view takes it.
 """
 
@@ -10,16 +10,17 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Literal, NamedTuple, cast
 
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, is_envelope, unwrap
-from sutro_mcp.results.rows.json_values import compact, parse_object
+from sutro_mcp.results.rows.json_values import compact, read_output
 
 from .fixed_rows import FixedKind, FixedRows
+from .json_pattern import Known, plain_rows
 from .json_shape import Place, Shape, literal
 
 Path = tuple[str, ...]
@@ -28,7 +29,7 @@ Envelope = Literal["none", "some", "all"]
 _MOST_FIELDS = 200
 _MOST_LISTS = 20
 _MOST_ORDERS = 100
-# `parse_object` gives up at 200 levels; what is deeper than this is left to it.
+# `read_output` gives up at 200 levels; what is deeper than this is left to it.
 _DEEP = 150
 _BATCH = 1_000
 # One for each first character: such a search is several times as fast as all of them in one expression.
@@ -93,7 +94,8 @@ def make_profile(connection: duckdb.DuckDBPyConnection, source: str) -> JsonProf
 
 # How often a name can have been told from its value.
 _NAMES = """(strlen(text) - strlen(replace(text, '":', '"')))"""
-_STARTS = r"starts_with(ltrim({0}, E' \t\n\r'), '{{')"
+# Most begin so, and cutting blanks off takes longer than all else here.
+_STARTS = r"(starts_with({0}, '{{') OR starts_with(ltrim({0}, E' \t\n\r'), '{{'))"
 _IS_OBJECT = f"({_STARTS} AND json_valid({{0}}))"
 
 _SEARCHES = " OR ".join(f"regexp_matches(text, {literal(each)})" for each in _ODD)
@@ -118,6 +120,11 @@ class _Settled:
     others: int = 0
     uneven: set[Place] = field(default_factory=set[Place])
 
+    def add(self, plain: list[Known]) -> None:
+        """Structures of rows in which nothing is odd."""
+        self.groups += (_Group(structure, 0, row) for structure, row in plain)
+        self.groups.sort(key=attrgetter("row"))
+
 
 class _Profiling:
     def __init__(self, connection: duckdb.DuckDBPyConnection, source: str) -> None:
@@ -125,26 +132,35 @@ class _Profiling:
         self._source = source
         self._fixed = FixedRows(connection)
         self._rows: int = self._one(f"SELECT count(*) FROM ({source})")[0]
-        # The rows that `parse_object` reads.
+        # The rows that `read_output` reads.
         connection.execute("CREATE OR REPLACE TEMP TABLE singled (row BIGINT)")
 
     def make(self) -> JsonProfile:
         texts = f"SELECT row, outputs AS text FROM ({self._source})"
         try:
-            outer = self._settle(texts)
+            plain, rest = plain_rows(self._connection, texts, self._rows, "unlike")
+            outer = self._settle(rest)
+            outer.add(plain)
+            singled_from = rest
             envelope = _envelope({is_envelope(group.structure) for group in outer.groups})
             inner = _Settled()
             if envelope != "none":
                 before = self._count()
                 content = content_of("text", envelope)
-                inner = self._settle(f"SELECT row, {content} AS text FROM {self._objects(texts)}")
+                inside = f"SELECT row, {content} AS text FROM {self._objects(texts)}"
+                plain_inside, rest_inside = plain_rows(self._connection, inside, self._rows, "unlike_inside")
+                inner = self._settle(rest_inside)
+                inner.add(plain_inside)
                 if self._count() > before:
-                    outer = self._settle(texts)
+                    outer = self._settle(rest)
+                    outer.add(plain)
+                    singled_from = texts
         except duckdb.OutOfMemoryException:
             # As many structures as rows, or nearly so.
             self._single_out(f"SELECT row FROM ({self._source})")
             outer, inner = _Settled(others=1), _Settled()
-        root, content, envelopes = self._merge(outer.groups, inner.groups)
+            singled_from = texts
+        root, content, envelopes = self._merge(outer.groups, inner.groups, singled_from)
         for shape, settled in ((root, outer), (content, inner)):
             for place in settled.uneven:
                 shape.at(place).is_even = False
@@ -270,14 +286,17 @@ class _Profiling:
     def _unsingled(self) -> str:
         return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
 
-    def _merge(self, outer: list[_Group], inner: list[_Group]) -> tuple[Shape, Shape, set[bool]]:
-        """The shapes of outputs and of contents, and whether objects are envelopes."""
+    def _merge(self, outer: list[_Group], inner: list[_Group], texts: str) -> tuple[Shape, Shape, set[bool]]:
+        """The shapes of outputs and of contents, and whether objects are envelopes.
+
+        `texts` has all rows that are singled out.
+        """
         root, content = Shape(), Shape()
         envelopes: set[bool] = set()
         self._fixed.expect(self._count())
         by_structure = ((group.row, root, group.structure) for group in outer)
         inside = ((group.row, content, group.structure) for group in inner)
-        one_by_one = ((row, None, (text, is_read)) for row, text, is_read in self._singled_rows())
+        one_by_one = ((row, None, (text, is_read)) for row, text, is_read in self._singled_rows(texts))
         steps = heapq.merge(by_structure, inside, one_by_one, key=itemgetter(0))
         for row, shape, found in cast("Iterator[tuple[int, Shape | None, Any]]", steps):
             if shape is not None:
@@ -288,7 +307,7 @@ class _Profiling:
                         content.add_structure(found["content"])
                 continue
             text, is_read = found
-            value = parse_object(text)
+            value, _ = read_output(text)
             inner_value: Any = None
             if value is not None:
                 root.add_value(value)
@@ -301,9 +320,11 @@ class _Profiling:
                 self._fixed.add(row, None if value is None else compact(value), inner_text)
         return root, content, envelopes
 
-    def _singled_rows(self) -> Iterator[tuple[int, str, bool]]:
+    def _singled_rows(self, texts: str) -> Iterator[tuple[int, str, bool]]:
+        # Two threads would not keep the rows in order.
+        self._connection.execute("SET threads = 1")
         rows = self._connection.execute(
-            f"SELECT row, outputs, {_IS_OBJECT.format('outputs')} FROM ({self._source}) "
+            f"SELECT row, text, {_IS_OBJECT.format('text')} FROM ({texts}) "
             + ("" if self._count() == self._rows else "WHERE row IN (SELECT row FROM singled)")
         )
         while batch := rows.fetchmany(_BATCH):

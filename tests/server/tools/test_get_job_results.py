@@ -240,10 +240,8 @@ async def test_one_cell_is_shown_in_full_to_who_asks_for_it(chat: Talk) -> None:
     """By its row and column; where several are asked for, each is cut and says how long it is."""
     long = "word " * 3_000
     job_id = chat.emulator.add_job(outputs=["short", long])
-
     several = await chat.call("get_job_results", job_id=job_id, columns=["inference_result"], limit=2)
     one = await chat.call("get_job_results", job_id=job_id, columns=["inference_result"], limit=1, offset=1)
-
     assert several["rows"][1][0].endswith("[15,000 chars]")
     assert several["shortened"].startswith("1 cell cut to 500 characters")
     assert one["rows"] == [[long]]
