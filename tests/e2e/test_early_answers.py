@@ -20,6 +20,7 @@ from mcp.client.stdio import stdio_client
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from sutro_mcp.emulator import Emulator
+from sutro_mcp.server.tools import CATALOGUE
 
 from .process import COMMAND, INITIALIZE, PROTOCOL_2026, Server, server_process
 
@@ -121,7 +122,7 @@ async def test_calls_wait_for_the_server_which_knows_what_the_host_can_do(
     async with opened(held, elicitation={}) as server:
         arguments = {"job_id": sutro.find("catalogue-copy-refresh")}
         call = await server.send("tools/call", {"name": "cancel_job", "arguments": arguments})
-        assert len((await server.ask("tools/list"))["result"]["tools"]) == 9
+        assert len((await server.ask("tools/list"))["result"]["tools"]) == len(CATALOGUE)
         jobs = await server.send("resources/list")
         await held.release()
         waited = {"question": await server.receive(), "jobs": await server.receive()}
@@ -143,7 +144,7 @@ async def test_a_client_of_the_sdk_lists_before_it_is_loaded_and_calls_after(hel
     parameters = StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:]], env=held.env)
     with anyio.fail_after(60):
         async with Client(stdio_client(parameters), mode=mode) as client:
-            assert len((await client.list_tools()).tools) == 9
+            assert len((await client.list_tools()).tools) == len(CATALOGUE)
             assert len((await client.list_prompts()).prompts) == 3
             await held.release()
             called = await client.call_tool("list_jobs", {"limit": 3})
