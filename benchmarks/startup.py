@@ -114,8 +114,8 @@ def main() -> None:
     pairs = max(2, parser.parse_args().pairs)
     python = sys.version.partition(" ")[0]
     lines = [
-        f"Spawn to answer on Python {python}, seconds, medians of {pairs} pairs. The aim for the CPU until the",
-        f"first answer is a ratio of at most {LIMIT:.2f}.",
+        f"Spawn to answer on Python {python}, seconds, medians of {pairs} pairs. The aim for the CPU until",
+        f"the first answer is a ratio of at most {LIMIT:.2f}.",
         "",
         "| what | | sutro-mcp | bare SDK | ratio | quartiles |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
@@ -21,7 +22,8 @@ from anyio.abc import ObjectSendStream
 from mcp.server.runner import serve_dual_era_loop
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
+from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+from pydantic import RootModel
 
 from sutro_mcp.concurrency import background
 from sutro_mcp.server.protocol.mcp_server import SutroServer
@@ -29,7 +31,7 @@ from sutro_mcp.server.protocol.scrubbing import scrub_unasked
 
 from .answer_recording import private_connection, record_answers, written
 from .early_answers import EarlyAnswers
-from .jsonrpc_lines import Refusal, lines, read_message
+from .jsonrpc_lines import BATCH_VERSION, Refusal, lines, read_batch, read_message
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +122,16 @@ async def converse(low: Any, state: Any, early: EarlyAnswers, wire: Any) -> None
         await serve_dual_era_loop(low, receive, outgoing, lifespan_state=state, init_options=options)
 
 
+class _Replies(RootModel[list[JSONRPCResponse | JSONRPCError]]):
+    """What answers a batch; the SDK writes it as it does a message."""
+
+
+@dataclass
+class _Batch:
+    waiting: list[int | str]
+    replies: list[JSONRPCResponse | JSONRPCError]
+
+
 class Outgoing(ObjectSendStream[SessionMessage]):
     """The one way to stdout, for as long as stdin is open; `room` waits while too much of it is not read."""
 
@@ -129,14 +141,45 @@ class Outgoing(ObjectSendStream[SessionMessage]):
         self._unread = 0
         self._is_over = False
         self._has_room = anyio.Event()
+        self._batches: list[_Batch] = []
 
     async def send(self, item: SessionMessage) -> None:
         """Send one message, when the host reads it. What it has already is dropped, and all after `end`."""
         if self._is_over or self._was_given(item.message):
             return
+        message = scrub_unasked(item.message)
+        for batch in self._batches:
+            if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id in batch.waiting:
+                batch.waiting.remove(message.id)
+                batch.replies.append(message)
+                await self._send_complete()
+                return
+        await self._write(SessionMessage(message, item.metadata))
+
+    async def gather(self, batch: list[JSONRPCMessage | Refusal]) -> None:
+        """Send the replies to these messages as one, when all are there."""
+        refused = [message.reply for message in batch if isinstance(message, Refusal)]
+        asked = [message.id for message in batch if isinstance(message, JSONRPCRequest)]
+        self._batches.append(_Batch(asked, [*refused]))
+        await self._send_complete()
+
+    async def expect_no(self, request_id: object) -> None:
+        """Do not wait for the reply to a request that the client has cancelled."""
+        for batch in self._batches:
+            batch.waiting = [waiting for waiting in batch.waiting if waiting != request_id]
+        await self._send_complete()
+
+    async def _send_complete(self) -> None:
+        complete = [batch for batch in self._batches if not batch.waiting]
+        self._batches = [batch for batch in self._batches if batch.waiting]
+        for batch in complete:
+            if batch.replies:
+                await self._write(SessionMessage(_Replies(batch.replies)))  # pyright: ignore[reportArgumentType]
+
+    async def _write(self, item: SessionMessage) -> None:
         self._unread += 1
         try:
-            await self._wire.send(SessionMessage(scrub_unasked(item.message), item.metadata))
+            await self._wire.send(item)
         finally:
             self._unread -= 1
             self._has_room.set()
@@ -171,14 +214,25 @@ async def _messages(outgoing: Outgoing, early: EarlyAnswers) -> AsyncGenerator[S
         return await anyio.to_thread.run_sync(early.read, abandon_on_cancel=True)
 
     last: int | str | None = None
+    has_batches = False
     async for line in lines(read):
         await outgoing.room(last)
-        message = read_message(line)
-        if isinstance(message, Refusal):
-            await outgoing.send(SessionMessage(message.reply))
-        elif message is not None:
-            last = message.id if isinstance(message, JSONRPCRequest) else None
-            yield SessionMessage(message)
+        found = read_batch(line) if has_batches else None
+        if isinstance(found, list):
+            await outgoing.gather(found)
+            found = [message for message in found if not isinstance(message, Refusal)]
+        else:
+            found = [found or read_message(line)]
+        for message in found:
+            if isinstance(message, Refusal):
+                await outgoing.send(SessionMessage(message.reply))
+            elif message is not None:
+                last = message.id if isinstance(message, JSONRPCRequest) else None
+                if isinstance(message, JSONRPCRequest) and message.method == "initialize":
+                    has_batches = (message.params or {}).get("protocolVersion") == BATCH_VERSION
+                elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
+                    await outgoing.expect_no((message.params or {}).get("requestId"))
+                yield SessionMessage(message)
     outgoing.end()
 
 
