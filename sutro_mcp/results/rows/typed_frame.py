@@ -177,6 +177,9 @@ class TypedFrame:
 
         Without a value it is Null. Integers that do not fit into 64 bits keep their type.
         """
+        first = self._table.part([name], 0, 1).get_column(name)
+        if first.count() and not _may_not_fit(first.dtype):
+            return _json_dtype(first.dtype)
         dtype: pl.DataType = pl.Null()
         for _, values in self._read(name):
             if values.null_count() < len(values):
