@@ -286,9 +286,7 @@ class _Profiling:
     def _unsingled(self) -> str:
         return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
 
-    def _merge(
-        self, outer: list[_Group], inner: list[_Group], texts: str
-    ) -> tuple[Shape, Shape, set[bool]]:
+    def _merge(self, outer: list[_Group], inner: list[_Group], texts: str) -> tuple[Shape, Shape, set[bool]]:
         """The shapes of outputs and of contents, and whether objects are envelopes.
 
         `texts` has all rows that are singled out.
