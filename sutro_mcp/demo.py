@@ -81,7 +81,9 @@ async def converse(client: Client, say: Say) -> None:
     talk = _Conversation(client, say)
     await talk.ask("What is going on with my jobs?", "summarize_jobs", group_by="status")
     active = await talk.ask("Which ones are active?", "list_jobs", status=["RUNNING", "STARTING", "QUEUED"])
-    running = [job["job_id"] for job in active["jobs"] if job["status"] == "RUNNING"]
+    jobs = active["jobs"]
+    job_id, status = (jobs["columns"].index(name) for name in ("job_id", "status"))
+    running = [row[job_id] for row in jobs["rows"] if row[status] == "RUNNING"]
     if len(running) != 2:  # the demo is written for these
         raise DemoFailedError("there should be two running jobs")
 
