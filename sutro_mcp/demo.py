@@ -109,6 +109,14 @@ async def converse(client: Client, say: Say) -> None:
             sql="SELECT folder, count(*) AS emails, round(100 * avg(needs_human::INT), 1) AS percent"
             " FROM results GROUP BY folder ORDER BY percent DESC",
         )
+        tried = await talk.ask("Which models did I try?", "list_jobs", search="model-comparison")
+        models = {job["model"]: job["job_id"] for job in tried["jobs"]}
+        await talk.ask(
+            "What changed from Gemma to Qwen?",
+            "compare_job_results",
+            job_id=models["gemma-3-12b-it"],
+            other_job_id=models["qwen-3-14b"],
+        )
 
 
 async def _follow(talk: _Conversation, job_id: str) -> None:

@@ -170,7 +170,7 @@ class ResultsEngine:
         *,
         on_progress: OnProgress | None = None,
     ) -> Comparison:
-        """What changed between two runs. Raises InvalidArgumentError for a column that one of them lacks."""
+        """Changes between two runs. Raises InvalidArgumentError for a column that one of them lacks."""
 
         async def make(tables: Mapping[str, SqlTable], notify: OnProgress) -> Comparison:
             return await self._queries.run(tables, request, Comparison, rows_to(notify))

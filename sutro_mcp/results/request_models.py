@@ -174,13 +174,13 @@ class QueryRequest(Request):
 
 
 class QueryRows(Page):
-    """What a SELECT yields. `table_rows`: how many rows each table has, where there are several."""
+    """The yield of a SELECT. `table_rows`: how many rows each table has, where there are several."""
 
     table_rows: dict[str, int] | None = None
 
 
 class CompareRequest(Request):
-    """What changed from the table `before` to the table `after`.
+    """Changes from the table `before` to the table `after`.
 
     `by` says which rows belong together: "row" those with the same number, else those with the same value in
     this column.
@@ -201,13 +201,13 @@ class ComparisonTable(_Model):
 
 
 class Comparison(_Model):
-    """What changed between two runs. Every number is exact.
+    """Changes between two runs. Every number is exact.
 
     `runs` counts the rows of each: all, those that the other has not, and those left out as their key is null
     or occurs more than once in either. `same_inputs` and `different_inputs` count pairs of rows whose inputs
-    are known. `fields` has those that changed: `rows` with a value in either run, `lost` with one only before,
-    `gained` with one only after, differences after minus before. `moves` are the changes made most often,
-    `samples` the first rows that changed, `without_values` fields with a value in none of the rows compared.
+    are known. `fields` has those that changed: `rows` with a value in either run, `lost` with one only
+    before, `gained` with one only after, differences after minus before. `moves` are the changes made most
+    often, `samples` the first rows that changed, `without_values` fields that are null in all rows.
     """
 
     runs: ComparisonTable

@@ -74,7 +74,7 @@ def make_export(
 
 @contextmanager
 def _in_words_of_the_tool(request: ExportRequest) -> Generator[None]:
-    """What is refused is said for callers in Python, with names as they are; here it is for an assistant."""
+    """Word a refusal for an assistant: it is worded for callers in Python, with names as they are."""
     try:
         yield
     except InvalidArgumentError as error:

@@ -57,7 +57,7 @@ class Written:
             raise OSError(str(error)) from error
 
     def losses(self) -> Iterator[str]:
-        """What reads back differently from this format."""
+        """Values that read back differently from this format."""
         if self._texts:
             names = ", ".join(quote(name, 60) for name in self._texts[:_MAX_NAMES])
             more = f" and {len(self._texts) - _MAX_NAMES:,} more" if len(self._texts) > _MAX_NAMES else ""
