@@ -91,15 +91,14 @@ async def cancel_job(
     ctx: Ctx,
     job_id: JobId,
     confirm: Annotated[
-        bool, Field(description="The user ordered or agreed to cancel this very job (default false)")
+        bool, Field(description="The user ordered or agreed to cancel this job (default false)")
     ] = False,
 ) -> Annotated[CallToolResult, CancelAnswer] | InputRequiredResult:
-    """Ask Sutro to stop one job. It cannot be undone: its results are lost, and rows that are done may be
-    billed.
+    """Ask Sutro to stop one job. It cannot be undone: its results are lost, and rows done may be billed.
 
-    Other jobs and files stay. The user's own order to cancel this job is agreement: set confirm. Without it
-    the host asks the user if it can; else this only shows what would be lost: show that and ask. Outcome
-    "requested" is not yet "confirmed": follow with get_job_status.
+    Other jobs stay. The user's own order to cancel this job is agreement: set confirm. Without it the host
+    asks the user if it can, else this only shows what would be lost: ask then. Outcome "requested" is not
+    yet "confirmed": follow with get_job_status.
     """
     given = answered(ctx)  # first, so that a no counts whatever happens to the call
     job = await app_of(ctx).client.get_job(job_id)

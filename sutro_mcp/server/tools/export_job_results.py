@@ -49,12 +49,12 @@ async def export_job_results(
     join_with: Annotated[
         str, Field(description="CSV or Parquet file in the folder to add the results to", max_length=1000)
     ] = "",
-    overwrite: Annotated[bool, Field(description="Replace a file (default false)")] = False,
+    overwrite: Annotated[bool, Field(description="Replace a file, else refused (default false)")] = False,
 ) -> Annotated[CallToolResult, ExportAnswer]:
     """Write all results of a SUCCEEDED job to a file in the user's export folder.
 
-    For files to keep or analyse elsewhere; to answer questions use get_job_results. Cells are written
-    unchanged. join_with needs the job's rows in their order.
+    To keep or analyse elsewhere; to answer questions use get_job_results. Cells are unchanged; JSON becomes
+    columns only if every row is an object. join_with needs the job's rows in their order.
     """
     app = app_of(ctx)
     spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)

@@ -61,10 +61,10 @@ async def query_job_results(
 ) -> Annotated[CallToolResult, QueryAnswer]:
     """Run one SELECT ({dialect}, WITH allowed) over a SUCCEEDED job's results, table "results".
 
-    For groups and filters that get_job_results lacks. Columns: row (from 0), one per JSON field (nested:
-    "vendor.name", quoted), inference_result (raw). DESCRIBE results lists columns and types, and so does the
-    answer to a mistake. with_jobs joins other jobs by row if they had the same input (POSITIONAL JOIN where
-    large), else on a carried column or inputs.
+    For groups and filters that get_job_results lacks. Columns: row (from 0), one per JSON field
+    (nested: "vendor.name", quoted), inference_result (raw); DESCRIBE results lists them. with_jobs joins
+    other jobs by row if they had the same input (POSITIONAL JOIN where large), else on a carried column or
+    inputs.
     """
     app = app_of(ctx)
     specs = {

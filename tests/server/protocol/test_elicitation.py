@@ -103,7 +103,10 @@ It cannot be undone: a cancelled job has no results, and rows that are done may 
 @pytest.mark.parametrize(
     ("fields", "shown"),
     [
-        ({"status": "QUEUED"}, "Status: QUEUED, 0 of 7 rows done (0.0%). Sutro tells the cost when a job has ended.\nIt cannot be undone: "),
+        (
+            {"status": "QUEUED"},
+            "Status: QUEUED, 0 of 7 rows done (0.0%). Sutro tells the cost when a job has ended.\nIt cannot be undone: ",
+        ),
         ({"status": "RUNNING"}, "Status: RUNNING, it is not known how many rows are done."),
         ({"status": "RUNNING", "name": None}, "Stop the Sutro job job-"),
     ],
