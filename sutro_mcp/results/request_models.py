@@ -95,8 +95,8 @@ class SummaryRequest(Request):
 class ExportRequest(Request):
     """A file to write, and its place. Without a `format`, the ending of `file_name` tells it.
 
-    The engine hands on a folder whose path has no links, names that were checked, the format, and a
-    `temporary` name for the file while it grows.
+    The engine hands on a folder whose path has no links, names that were checked, the format, a `temporary`
+    name for the file while it grows and, for `sql`, what that yields.
     """
 
     aim = "export the results of"
@@ -108,7 +108,9 @@ class ExportRequest(Request):
     output_column: str = "inference_result"
     join_with: str = ""
     overwrite: bool = False
+    sql: str = ""
     temporary: str = ""
+    yielded: "YieldedRows | None" = None
 
 
 class ExportReport(_Model):
@@ -147,8 +149,29 @@ class NarrowRequest(PrepareRequest):
     """Make the `narrow_file` as well."""
 
 
+class YieldedRows(_Model):
+    """What a SELECT yields, in a Parquet file; text in `json_columns` is JSON."""
+
+    path: str
+    json_columns: tuple[str, ...] = ()
+
+
+class WriteRequest(Request):
+    """A SELECT over the table `results`, all of whose rows go into the file that is open for them.
+
+    That is Parquet, from which a file in `format` will be made.
+    """
+
+    aim = "export the results of"
+    advice = "No file was written: filter or aggregate, or select fewer columns"
+    cpu_limit = 180
+    sql: str
+    path: str
+    format: ExportFormat
+
+
 class LoadRequest(Request):
-    """Get ready for a query: tables by their names, and every right given up.
+    """Get ready for a query: tables by their names, a new file to write into, and every right given up.
 
     `cpu_seconds`: the processor time after which the process ends, whatever it does then.
     """
@@ -157,6 +180,7 @@ class LoadRequest(Request):
     advice = "Use get_job_results: the results may be damaged"
     tables: dict[str, SqlTable]
     cpu_seconds: int
+    output: str | None = None
 
 
 class Loaded(_Model):
