@@ -90,9 +90,7 @@ def _describe(settings: Settings, docstring: str) -> str | None:
 async def cancel_job(
     ctx: Ctx,
     job_id: JobId,
-    confirm: Annotated[
-        bool, Field(description="The user ordered or agreed to cancel this job (default false)")
-    ] = False,
+    confirm: Annotated[bool, Field(description="The user ordered or agreed to it (default false)")] = False,
 ) -> Annotated[CallToolResult, CancelAnswer] | InputRequiredResult:
     """Ask Sutro to stop one job. It cannot be undone: its results are lost, and rows done may be billed.
 
