@@ -75,33 +75,28 @@ def find_object(text: str) -> tuple[str, Wrapping | None] | None:
     before, after = text[:start].strip(), text[end:].strip()
     if not before and not after:
         return text[start:end], None
-    thoughts = text.find(_THOUGHT)
+    thoughts = -1 if before.startswith("```") else text.find(_THOUGHT)
     if thoughts < 0:
-        is_thinking = before.lstrip("\ufeff \r\n\t").startswith(_THINK)
-        return None if is_thinking else _unwrapped(text[start:end], before, after)
+        wrapping = None if before.startswith(_THINK) else _wrapping(text[start:end], before, after)
+        return wrapping and (text[start:end], wrapping)
     thoughts += len(_THOUGHT)
     start = text.find("{", thoughts, end)
-    found = _unwrapped(text[start:end], text[thoughts:start].strip(), after) if start >= 0 else None
-    return found and (found[0], "think")
+    if start < 0 or not _wrapping(text[start:end], text[thoughts:start].strip(), after):
+        return None
+    return text[start:end], "think"
 
 
-def _unwrapped(text: str, before: str, after: str) -> tuple[str, Wrapping] | None:
-    """`text`, from the first brace to the last, and what stands around it."""
+def _wrapping(found: str, before: str, after: str) -> Wrapping | None:
+    """What stands around `found`, which reaches from a first brace to a last one; None if it hides more."""
     if before == "\ufeff" and not after:
-        return text, "bom"
-    if _FENCE.fullmatch(before) and before.lstrip("\ufeff").startswith(after) and not after.strip("`"):
-        return text, "fence"
-    if before or after:
-        # An empty pair of braces in a text is none that a model was asked for.
-        is_empty = not text[1:-1].strip()
-        if is_empty or "}" in before or "{" in after or _is_item(before, after):
-            return None
-    return text, "text"
-
-
-def _is_item(before: str, after: str) -> bool:
-    """Whether what stands between these is, or was to be, an item of a list."""
-    return before[-1:] in ("[", ",") or after[:1] in ("]", ",") or before.count("[") != before.count("]")
+        return "bom"
+    if _FENCE.fullmatch(before) and not after.strip("`"):
+        return "fence"
+    is_one = "}" not in before and "{" not in after
+    is_item = before[-1:] in ("[", ",") or after[:1] in ("]", ",") or before.count("[") != before.count("]")
+    # An empty pair of braces amid words is none that a model was asked for.
+    is_filled = bool(found[1:-1].strip()) or not (before or after)
+    return "text" if is_one and is_filled and not is_item else None
 
 
 def cell(value: Any) -> Cell:

@@ -52,6 +52,7 @@ class JsonProfile(BaseModel):
 
     `all_objects`: every output is null or an object that DuckDB reads as it is. `envelope`: which objects are
     reasoning envelopes, whose content may be JSON in a string. `fixed`: how many rows stand in `fixed`.
+    `is_wrapped`: some outputs, and `is_content_wrapped`: some contents are in a fence or after thoughts.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,11 +62,25 @@ class JsonProfile(BaseModel):
     all_objects: bool = False
     envelope: Envelope = "none"
     fixed: FixedKind = "none"
+    is_wrapped: bool = False
+    is_content_wrapped: bool = False
 
 
 def pointer(path: Path) -> str:
     """A JSON pointer as an SQL string: it reaches any key at all, where a JSON path fails for some."""
     return literal("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path))
+
+
+def unwrapped(rows: str, text: str) -> str:
+    """SQL for `rows` with their column `text` where it can be had without what stands around an object.
+
+    Thoughts go, and a Markdown fence; `find_object` finds the same.
+    """
+    for start, pattern in (_THOUGHTS, _FENCE):
+        rest = f"nullif(regexp_extract({text}, {literal(pattern)}, 1, 's'), '')"
+        one = f"CASE WHEN starts_with({text}, '{start}') THEN coalesce({rest}, {text}) ELSE {text} END"
+        rows = f"SELECT * REPLACE ({one} AS {text}) FROM ({rows})"
+    return rows
 
 
 def as_object(text: str) -> str:
@@ -96,9 +111,15 @@ _NAMES = """(strlen(text) - strlen(replace(text, '":', '"')))"""
 _STARTS = r"starts_with(ltrim({0}, E' \t\n\r'), '{{')"
 _IS_OBJECT = f"({_STARTS} AND json_valid({{0}}))"
 
+_THOUGHTS = ("<think>", r"^.*?</think>\s*(.*)$")
+_FENCE = ("```", r"^`{3,}[^`{}\n]*\s*(\{.*\})\s*`*\s*$")
+
 _SEARCHES = " OR ".join(f"regexp_matches(text, {literal(each)})" for each in _ODD)
 _VERDICT = f"""CASE WHEN text IS NULL THEN NULL WHEN NOT contains(text, '{{') THEN 'other'
-    WHEN NOT json_valid(text) THEN 'odd' WHEN NOT {_STARTS.format("text")} THEN 'other'
+    WHEN NOT json_valid(text) THEN CASE WHEN starts_with(text, '{_FENCE[0]}')
+        OR starts_with(text, '{_THOUGHTS[0]}') THEN 'wrapped'
+        WHEN regexp_matches(text, '\\{{\\s*["}}]') THEN 'odd' ELSE 'other' END
+    WHEN NOT {_STARTS.format("text")} THEN 'other'
     WHEN {_SEARCHES} THEN 'odd' ELSE 'object' END"""
 
 
@@ -112,8 +133,13 @@ class _Group(NamedTuple):
 
 @dataclass
 class _Settled:
-    """The structures of some texts, how many are no objects, and lists whose objects differ in their keys."""
+    """The structures of some texts, how many are no objects, and lists whose objects differ in their keys.
 
+    `texts`: SQL for them, unwrapped if that helps.
+    """
+
+    texts: str
+    is_wrapped: bool = False
     groups: list[_Group] = field(default_factory=list[_Group])
     others: int = 0
     uneven: set[Place] = field(default_factory=set[Place])
@@ -133,18 +159,18 @@ class _Profiling:
         try:
             outer = self._settle(texts)
             envelope = _envelope({is_envelope(group.structure) for group in outer.groups})
-            inner = _Settled()
+            inner = _Settled(texts)
             if envelope != "none":
                 before = self._count()
                 content = content_of("text", envelope)
-                inner = self._settle(f"SELECT row, {content} AS text FROM {self._objects(texts)}")
+                inner = self._settle(f"SELECT row, {content} AS text FROM {self._objects(outer.texts)}")
                 if self._count() > before:
-                    outer = self._settle(texts)
+                    outer = self._settle(outer.texts, is_wrapped=outer.is_wrapped)
         except duckdb.OutOfMemoryException:
             # As many structures as rows, or nearly so.
             self._single_out(f"SELECT row FROM ({self._source})")
-            outer, inner = _Settled(others=1), _Settled()
-        root, content, envelopes = self._merge(outer.groups, inner.groups)
+            outer, inner = _Settled(texts, others=1), _Settled(texts)
+        root, content, envelopes = self._merge(outer, inner)
         for shape, settled in ((root, outer), (content, inner)):
             for place in settled.uneven:
                 shape.at(place).is_even = False
@@ -155,24 +181,28 @@ class _Profiling:
             all_objects=not outer.others and not self._count(),
             envelope=_envelope(envelopes),
             fixed=self._fixed.finish(self._rows),
+            is_wrapped=outer.is_wrapped,
+            is_content_wrapped=inner.is_wrapped,
         )
 
-    def _settle(self, texts: str) -> _Settled:
+    def _settle(self, texts: str, *, is_wrapped: bool = False) -> _Settled:
         """The structures of these texts, once all rows are singled out that have to be."""
         while True:
-            found = _Settled()
+            found = _Settled(texts, is_wrapped)
             odd: tuple[int, int] | None = None
             for verdict, structure, names, count, first, last in self._shapes(texts):
                 if verdict == "object":
                     # Of an empty object it says "JSON".
                     parsed: Any = {} if structure == '"JSON"' else json.loads(structure)
                     found.groups.append(_Group(parsed, names, first))
-                elif verdict == "odd":
-                    odd = first, last
+                elif verdict == "odd" or (verdict == "wrapped" and is_wrapped):
+                    odd = min(first, odd[0]) if odd else first, max(last, odd[1]) if odd else last
+                elif verdict == "wrapped":
+                    return self._settle(unwrapped(texts, "text"), is_wrapped=True)
                 elif verdict == "other":
                     found.others = count
             if odd:
-                where = f"row BETWEEN {odd[0]} AND {odd[1]} AND {_VERDICT} = 'odd'"
+                where = f"row BETWEEN {odd[0]} AND {odd[1]} AND {_VERDICT} IN ('odd', 'wrapped')"
                 self._single_out(f"SELECT row FROM ({texts}) WHERE {where}{self._unsingled()}")
             if not self._single_out_repeated_names(texts, found):
                 return found
@@ -270,21 +300,22 @@ class _Profiling:
     def _unsingled(self) -> str:
         return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
 
-    def _merge(self, outer: list[_Group], inner: list[_Group]) -> tuple[Shape, Shape, set[bool]]:
+    def _merge(self, outer: _Settled, inner: _Settled) -> tuple[Shape, Shape, set[bool]]:
         """The shapes of outputs and of contents, and whether objects are envelopes."""
         root, content = Shape(), Shape()
         envelopes: set[bool] = set()
         self._fixed.expect(self._count())
-        by_structure = ((group.row, root, group.structure) for group in outer)
-        inside = ((group.row, content, group.structure) for group in inner)
-        one_by_one = ((row, None, (text, is_read)) for row, text, is_read in self._singled_rows())
+        by_structure = ((group.row, root, group.structure) for group in outer.groups)
+        inside = ((group.row, content, group.structure) for group in inner.groups)
+        singled = self._singled_rows(is_wrapped=outer.is_wrapped)
+        one_by_one = ((row, None, (text, is_read)) for row, text, is_read in singled)
         steps = heapq.merge(by_structure, inside, one_by_one, key=itemgetter(0))
         for row, shape, found in cast("Iterator[tuple[int, Shape | None, Any]]", steps):
             if shape is not None:
                 shape.add_structure(found)
                 if shape is root:
                     envelopes.add(is_envelope(found))
-                    if not inner and isinstance(found.get("content"), dict):
+                    if not inner.groups and isinstance(found.get("content"), dict):
                         content.add_structure(found["content"])
                 continue
             text, is_read = found
@@ -301,9 +332,15 @@ class _Profiling:
                 self._fixed.add(row, None if value is None else compact(value), inner_text)
         return root, content, envelopes
 
-    def _singled_rows(self) -> Iterator[tuple[int, str, bool]]:
+    def _singled_rows(self, *, is_wrapped: bool) -> Iterator[tuple[int, str, bool]]:
+        """Their numbers, in order, their outputs, and whether DuckDB reads an object there."""
+        source = f"SELECT row, outputs, outputs AS text FROM ({self._source})"
+        if is_wrapped:
+            source = unwrapped(source, "text")
+        # Several threads join out of order.
+        self._connection.execute("SET threads = 1")
         rows = self._connection.execute(
-            f"SELECT row, outputs, {_IS_OBJECT.format('outputs')} FROM ({self._source}) "
+            f"SELECT row, outputs, {_IS_OBJECT.format('text')} FROM ({source}) "
             + ("" if self._count() == self._rows else "WHERE row IN (SELECT row FROM singled)")
         )
         while batch := rows.fetchmany(_BATCH):
