@@ -54,23 +54,97 @@ def _sentences(rng: Any) -> pl.Series:
 
 
 def labels(rows: int, seed: int = 7) -> pl.DataFrame:
-    """Classification: `{"label", "score"}`, 0.2 % of them cut off."""
+    """Classification: `{"label", "score"}`."""
     rng = np.random.default_rng(seed)
-    label = pl.Series(["positive", "negative", "neutral", "mixed"]).gather(
-        rng.choice(4, rows, p=[0.5, 0.3, 0.15, 0.05])
-    )
-    score = pl.Series(np.round(rng.random(rows), 2))
-    pieces = (pl.lit('{"label": "'), pl.lit(label), pl.lit('", "score": '), pl.lit(score), pl.lit("}"))
-    made = pl.select(outputs=pl.concat_str(*pieces))
-    cut = rng.random(rows) < 0.002
-    return made.with_columns(
-        outputs=pl.when(pl.lit(pl.Series(cut)))
-        .then(pl.col("outputs").str.head(12))
-        .otherwise(pl.col("outputs"))
+    return _objects(rng, rows, label=_text(_label(rng, rows)), score=_round(rng, rows, 1, 4))
+
+
+def reasoned(rows: int, seed: int = 7) -> pl.DataFrame:
+    """Classification with its reason: `{"label", "score", "reason", "tags"}`, about 260 characters."""
+    rng = np.random.default_rng(seed)
+    tag = pl.Series(["late", "broken", "refund", "praise", "price", "size", "delivery", "support"])
+    first, second = (_text(_drawn(rng, tag, rows)) for _ in range(2))
+    return _objects(
+        rng,
+        rows,
+        label=_text(_label(rng, rows)),
+        score=_round(rng, rows, 1, 4),
+        reason=_text(_prose(rng, rows)),
+        tags=pl.select(
+            pl.concat_str(pl.lit("["), pl.lit(first), pl.lit(", "), pl.lit(second), pl.lit("]"))
+        ).to_series(),
     )
 
 
-KINDS = {"text": text, "labels": labels}
+def nested(rows: int, seed: int = 7) -> pl.DataFrame:
+    """Extraction: `{"id", "company": {"name", …}, "amounts": [{"value", …}, …], "paid", "total"}`."""
+    rng = np.random.default_rng(seed)
+    city = _drawn(rng, pl.Series(["Berlin", "Paris", "Rome", "Madrid", "Oslo", "Wien"]), rows)
+    name = pl.select(
+        pl.concat_str(pl.lit("Company "), pl.lit(pl.Series(rng.integers(0, 500, rows))))
+    ).to_series()
+    items = [
+        pl.select(
+            pl.concat_str(
+                pl.lit('{"value": '), pl.lit(_round(rng, rows, 500, 2)), pl.lit(', "currency": "EUR"}')
+            )
+        ).to_series()
+        for _ in range(2)
+    ]
+    return _objects(
+        rng,
+        rows,
+        id=pl.Series(rng.integers(0, 10**6, rows)),
+        company=_objects(rng, rows, 0, name=_text(name), city=_text(city)).to_series(),
+        amounts=pl.select(
+            pl.concat_str(pl.lit("["), pl.lit(items[0]), pl.lit(", "), pl.lit(items[1]), pl.lit("]"))
+        ).to_series(),
+        paid=_drawn(rng, pl.Series(["true", "false"]), rows),
+        total=_round(rng, rows, 1000, 2),
+    )
+
+
+def envelope(rows: int, seed: int = 7) -> pl.DataFrame:
+    """What reasoning models answer: `{"content", "reasoning_content"}`, with JSON in a string inside."""
+    rng = np.random.default_rng(seed)
+    content = labels(rows, seed).to_series().str.replace_all('"', '\\"', literal=True)
+    return _objects(rng, rows, content=_text(content), reasoning_content=_text(_prose(rng, rows)))
+
+
+def _objects(rng: Any, rows: int, cut: float = 0.002, /, **members: pl.Series) -> pl.DataFrame:
+    """Objects of these members, each of which is JSON; a share of them is cut off."""
+    parts: list[pl.Expr] = []
+    for key, values in members.items():
+        parts += [pl.lit(f'{", " if parts else "{"}"{key}": '), pl.lit(values).cast(pl.String)]
+    whole = pl.concat_str(*parts, pl.lit("}"))
+    is_cut = pl.lit(pl.Series(rng.random(rows) < cut))
+    return pl.select(outputs=pl.when(is_cut).then(whole.str.head(12)).otherwise(whole))
+
+
+def _text(values: pl.Series) -> pl.Series:
+    return pl.select(pl.concat_str(pl.lit('"'), pl.lit(values), pl.lit('"'))).to_series()
+
+
+def _prose(rng: Any, rows: int) -> pl.Series:
+    pool = _sentences(rng)
+    parts = [pl.lit(_drawn(rng, pool, rows)) for _ in range(2)]
+    return pl.select(pl.concat_str(*parts, separator=" ")).to_series()
+
+
+def _drawn(rng: Any, pool: pl.Series, rows: int) -> pl.Series:
+    return pool.gather(rng.integers(0, len(pool), rows))
+
+
+def _label(rng: Any, rows: int) -> pl.Series:
+    pool = pl.Series(["positive", "negative", "neutral", "mixed"])
+    return pool.gather(rng.choice(4, rows, p=[0.5, 0.3, 0.15, 0.05]))
+
+
+def _round(rng: Any, rows: int, scale: float, digits: int) -> pl.Series:
+    return pl.Series(np.round(rng.random(rows) * scale, digits))
+
+
+KINDS = {"text": text, "labels": labels, "reasoned": reasoned, "nested": nested, "envelope": envelope}
 
 
 def write(path: Path, kind: str, rows: int, group_rows: int) -> None:

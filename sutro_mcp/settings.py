@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.hosts.placeholders import is_unset, unfilled
 from sutro_mcp.untrusted import quote, visible
 
 PREFIX = "SUTRO_MCP_"
@@ -112,13 +113,18 @@ def load_settings(env: Mapping[str, str], **flags: Any) -> Settings:
     found = {
         variable: value.strip()
         for variable, value in env.items()
-        if variable.upper().startswith(PREFIX) and not re.match(r"\s*($|\$\{user_config\.)", value)
+        if variable.upper().startswith(PREFIX) and not is_unset(value)
     }
     given = {name: value for name, value in flags.items() if value is not None}
     values = {
         variables[variable]: value for variable, value in found.items() if variable in variables
     } | given
     problems = [_unknown(variable, list(variables)) for variable in found if variable not in variables]
+    for variable, value in found.items():
+        name = variables.get(variable)
+        if name and name not in given and (reason := unfilled(value)):
+            problems.append(f"{variable} {reason}")
+            del values[name]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:

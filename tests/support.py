@@ -77,8 +77,9 @@ class Talk:
 
 
 def text_of(result: CallToolResult) -> str:
-    """The one text block of a result."""
-    (block,) = [block for block in result.content if isinstance(block, TextContent)]
+    """The one block of a result: some hosts turn an answer that has any but text into an error."""
+    (block,) = result.content
+    assert isinstance(block, TextContent)
     return block.text
 
 

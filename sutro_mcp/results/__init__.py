@@ -1,14 +1,17 @@
 """Turns a result artifact into pages and summaries. Knows nothing of HTTP or MCP.
 
 Importing this package must not import polars: the server does, and there polars lives in the worker process.
-`frames` is the exception, for library callers.
+`rows.typed_frame` is the exception, for library callers.
 """
 
-from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, OnBytes
+from .cache import ArtifactStore, OnBytes
 from .engine import ResultsEngine, results_engine
 from .request_models import (
     Cell,
     ColumnSummary,
+    CompareRequest,
+    Comparison,
+    ComparisonTable,
     Distribution,
     ExpectedResults,
     ExportFormat,
@@ -19,6 +22,7 @@ from .request_models import (
     PageRequest,
     QualityFlag,
     QueryRequest,
+    QueryRows,
     Sample,
     Summary,
     SummaryRequest,
@@ -28,16 +32,17 @@ from .request_models import (
 from .single_flight import OnProgress
 
 __all__ = [
-    "ArtifactSource",
     "ArtifactStore",
     "Cell",
     "ColumnSummary",
+    "CompareRequest",
+    "Comparison",
+    "ComparisonTable",
     "Distribution",
     "ExpectedResults",
     "ExportFormat",
     "ExportReport",
     "ExportRequest",
-    "FetchedArtifact",
     "LocalArtifact",
     "OnBytes",
     "OnProgress",
@@ -45,6 +50,7 @@ __all__ = [
     "PageRequest",
     "QualityFlag",
     "QueryRequest",
+    "QueryRows",
     "ResultsEngine",
     "Sample",
     "Summary",

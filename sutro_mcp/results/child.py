@@ -58,21 +58,25 @@ def reader_tasks() -> Tasks:
 
 def query_tasks() -> Tasks:
     """The tasks of the process of one query. Loads DuckDB."""
-    from .request_models import Page, QueryRequest
+    from .comparison.comparison import compare
+    from .request_models import CompareRequest, Comparison, QueryRequest, QueryRows
     from .sql.duckdb_engine import LoadedTables, load, run
 
     loaded: list[LoadedTables] = []
 
     def load_tables(_artifact: LocalArtifact, request: LoadRequest, _channel: Channel) -> Loaded:
         tables = load(request.tables)
-        apply_limits()
+        apply_limits(request.cpu_seconds)
         loaded.append(tables)
         return Loaded()
 
-    def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> Page:
+    def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> QueryRows:
         return run(loaded[0], request)
 
-    return {LoadRequest: load_tables, QueryRequest: query}
+    def make_comparison(_artifact: LocalArtifact, request: CompareRequest, channel: Channel) -> Comparison:
+        return compare(loaded[0], request, channel)
+
+    return {LoadRequest: load_tables, QueryRequest: query, CompareRequest: make_comparison}
 
 
 KINDS: dict[str, Callable[[], Tasks]] = {"reader": reader_tasks, "query": query_tasks}

@@ -1,4 +1,4 @@
-"""What is asked of a result artifact, and the typed answers.
+"""Requests about a result artifact, and their typed answers.
 
 These models cross two boundaries, the worker's pipe and the MCP reply, so they hold plain JSON values only.
 Text in them has passed `untrusted.visible`. Importing this module must not import polars.
@@ -37,16 +37,18 @@ class LocalArtifact(_Model):
 
 
 class Request(_Model):
-    """A task for a child process, about one artifact."""
+    """A task for a child process, about one artifact or several. `cpu_limit`: in seconds."""
 
     aim: ClassVar[str] = "read the results of"
+    cpu_limit: ClassVar[int] = 60
     advice: ClassVar[str] = (
         "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged"
     )
 
-    def doing(self, spec: ResultsSpec) -> str:
+    @classmethod
+    def doing(cls, *specs: ResultsSpec) -> str:
         """The task in words, as errors begin."""
-        return f"{self.aim} {spec.job_id}"
+        return f"{cls.aim} {' and '.join(dict.fromkeys(spec.job_id for spec in specs))}"
 
 
 class PageRequest(Request):
@@ -146,11 +148,15 @@ class NarrowRequest(PrepareRequest):
 
 
 class LoadRequest(Request):
-    """Get ready for a query: tables by their names, `results` among them, and every right given up."""
+    """Get ready for a query: tables by their names, and every right given up.
+
+    `cpu_seconds`: the processor time after which the process ends, whatever it does then.
+    """
 
     aim = "query the results of"
     advice = "Use get_job_results: the results may be damaged"
     tables: dict[str, SqlTable]
+    cpu_seconds: int
 
 
 class Loaded(_Model):
@@ -165,6 +171,58 @@ class QueryRequest(Request):
     sql: str
     limit: Annotated[int, Field(ge=1)] = 50
     max_chars: int = 9_000
+
+
+class QueryRows(Page):
+    """What a SELECT yields. `table_rows`: how many rows each table has, where there are several."""
+
+    table_rows: dict[str, int] | None = None
+
+
+class CompareRequest(Request):
+    """What changed from the table `before` to the table `after`.
+
+    `by` says which rows belong together: "row" those with the same number, else those with the same value in
+    this column.
+    """
+
+    aim = "compare the results of"
+    advice = "Compare the columns that matter with query_job_results and with_jobs"
+    # Its SQL is ours, and ten million rows by a key are read many times.
+    cpu_limit = 600
+    by: str = "row"
+
+
+class ComparisonTable(_Model):
+    """Rows of cells in the order of `columns`."""
+
+    columns: list[str]
+    rows: list[list[Cell]]
+
+
+class Comparison(_Model):
+    """What changed between two runs. Every number is exact.
+
+    `runs` counts the rows of each: all, those that the other has not, and those left out as their key is null
+    or occurs more than once in either. `same_inputs` and `different_inputs` count pairs of rows whose inputs
+    are known. `fields` has those that changed: `rows` with a value in either run, `lost` with one only before,
+    `gained` with one only after, differences after minus before. `moves` are the changes made most often,
+    `samples` the first rows that changed, `without_values` fields with a value in none of the rows compared.
+    """
+
+    runs: ComparisonTable
+    compared_rows: int
+    changed_rows: int
+    same_inputs: int | None = None
+    different_inputs: int | None = None
+    fields: ComparisonTable | None = None
+    moves: ComparisonTable | None = None
+    samples: ComparisonTable | None = None
+    unchanged: list[str] | None = None
+    without_values: list[str] | None = None
+    only_before: list[str] | None = None
+    only_after: list[str] | None = None
+    shortened: str | None = None
 
 
 class TopValue(_Model):

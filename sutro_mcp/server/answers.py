@@ -29,7 +29,6 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     def structured(self) -> dict[str, Any]:
-        """The answer as JSON values."""
         return self.model_dump(mode="json", exclude_none=True)
 
 

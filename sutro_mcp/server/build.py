@@ -12,6 +12,7 @@ from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.concurrency import background
 from sutro_mcp.results import results_engine
+from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
@@ -28,8 +29,6 @@ from .context import AppContext, Connect, prepare_client
 from .prompts import add_prompts
 from .tools import CATALOGUE
 
-# Bytes of results in a folder that is removed with the process.
-_UNKEPT = 5 * 1024**3
 # The same for everybody until the next version; the other answers are somebody's, and change.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
@@ -52,7 +51,8 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
         """Open what handlers share, and close it after the last of them."""
-        async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
+        # With 0 bytes for other processes, results are in a folder that goes with this one.
+        async with results_engine(settings.cache_folder, settings.cache_max_bytes or CAPACITY) as results:
             app = AppContext(settings, results, connect)
             try:
                 async with background() as tasks:

@@ -62,12 +62,10 @@ class AppContext:
                     self._client = error
 
     async def read_status(self, job_id: str) -> Status:
-        """Where a job stands."""
         await self.prepare()
         return (await self.client.get_job_status(job_id)).status
 
     async def aclose(self) -> None:
-        """Close the client, if one was made."""
         if self._client is not None and not isinstance(self._client, ConfigurationError):
             await self._client.aclose()
 
@@ -76,7 +74,6 @@ Ctx = Context[AppContext]
 
 
 def app_of(ctx: Ctx) -> AppContext:
-    """The AppContext behind a request."""
     return ctx.request_context.lifespan_context
 
 

@@ -7,9 +7,10 @@ that others wrote stands inside a fence.
 
 import re
 from collections.abc import Iterable, Sequence
+from secrets import token_hex
 from typing import Any
 
-from sutro_mcp.untrusted import Fence
+from sutro_mcp.untrusted import NOTICE
 
 from .answers import Answer
 
@@ -17,8 +18,9 @@ _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 def fenced(body: str) -> str:
-    """Text that others wrote, between lines that it cannot close."""
-    return Fence().around(body)
+    """Text that others wrote, between two lines that it cannot close: only this reply knows their number."""
+    nonce = token_hex(4)
+    return f"<data {nonce}> {NOTICE}\n{body}\n</data {nonce}>"
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""URIs of jobs: their form, their names, and which of them can be watched.
+"""URIs of jobs: their form, and which of them can be watched.
 
 A job has four resources: its details, its status, its results page by page, and the summary of these.
 """
@@ -46,12 +46,6 @@ def uri_to_follow(job_id: str, status: Status) -> str:
     if status is Status.SUCCEEDED:
         return uris.summary
     return uris.job if status.is_terminal else uris.status
-
-
-def link_name(uri: str) -> str:
-    """A name in our words: what stands in a link is not marked as data."""
-    match = _OF_A_JOB.match(uri)
-    return f"{(match[2] or 'job').replace('/', ' ')} of {match[1]}" if match else uri
 
 
 def watchable_job(uri: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Which addresses the key or a download may go to."""
+"""Addresses that the key or a download may go to."""
 
 from ipaddress import IPv4Address, IPv6Address
 

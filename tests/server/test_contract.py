@@ -83,7 +83,7 @@ async def test_the_templates_are_what_their_snapshots_say() -> None:
 
 
 async def test_the_prompts_are_what_their_snapshots_say() -> None:
-    """What a menu shows, and the text that the model gets; one file each and no other."""
+    """The line of a menu, and the text that the model gets; one file each and no other."""
     async with Client(_server()) as client:
         prompts = (await client.list_prompts()).prompts
         assert [prompt.name for prompt in prompts] == list(PROMPTS)

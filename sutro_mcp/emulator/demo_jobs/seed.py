@@ -43,7 +43,6 @@ class _Plan:
 
 
 def seed(account: Account) -> None:
-    """Put the demo's jobs into `account`."""
     plans = tomllib.loads(Path(__file__).with_name("plans.toml").read_text("utf-8"))
     for number, fields in enumerate(plans["jobs"]):
         plan = _Plan(**fields)

@@ -112,6 +112,7 @@ class DataPageHeaderV2:
     """A data page of the second kind, whose levels are not compressed."""
 
     NUM_VALUES = 1
+    NUM_NULLS = 2
     NUM_ROWS = 3
     ENCODING = 4
     DEFINITION_LEVELS_BYTE_LENGTH = 5

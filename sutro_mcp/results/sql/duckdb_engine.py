@@ -6,7 +6,7 @@ gives the same answer, to the last digit and in the same order.
 """
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -16,17 +16,19 @@ import duckdb
 from pydantic_core import from_json
 
 from sutro_mcp.errors import InvalidArgumentError, counted
-from sutro_mcp.results.request_models import Cell, Page, QueryRequest, SqlTable
+from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlTable
 
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_values import cell
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import shorten, visible
 
-from .json_shape import quoted
+from .held_files import address
+from .json_shape import literal, quoted
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .results_view import OUTPUT
-from .side_file import open_views
+from .side_file import OpenTable, open_views
 from .sql_errors import said
 
 MAX_SQL = 10_000
@@ -84,9 +86,11 @@ class LoadedTables:
 
     connection: duckdb.DuckDBPyConnection
     clock: "_Clock"
-    job_id: str
+    opened: dict[str, OpenTable]
+    specs: tuple[ResultsSpec, ...]
     listing: str
     columns: tuple[str, ...]
+    rows: dict[str, int]
     more_fields: bool
     # Makes the views over short columns ones over the artifacts.
     wide: tuple[str, ...]
@@ -102,6 +106,8 @@ class LoadedTables:
 def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
     """See `sql_engine.load`."""
     connection = duckdb.connect(config=_SETTINGS)
+    specs = tuple(table.artifact.spec for table in tables.values())
+    _check_names(connection, QueryRequest.doing(*specs), tables)
     opened = open_views(connection, tables)
     wide: list[str] = []
     for name, table in tables.items():
@@ -113,9 +119,11 @@ def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
     loaded = LoadedTables(
         connection=connection,
         clock=_Clock(connection.interrupt),
-        job_id=next(iter(tables.values())).artifact.spec.job_id,
-        listing="; ".join(_listing(name, table.columns) for name, table in opened.items()),
+        opened=opened,
+        specs=specs,
+        listing=". ".join(_listing(name, table.columns) for name, table in opened.items()),
         columns=tuple(column for table in opened.values() for column, _ in table.columns),
+        rows={name: _row_count(connection, name) for name in tables},
         more_fields=any(table.about.profile.more_fields for table in opened.values()),
         wide=tuple(wide),
     )
@@ -125,7 +133,22 @@ def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
     return loaded
 
 
-def run(loaded: LoadedTables, request: QueryRequest) -> Page:
+def _check_names(connection: duckdb.DuckDBPyConnection, doing: str, tables: Iterable[str]) -> None:
+    """Raises InvalidArgumentError for a name that would have to be quoted, or that one of our files has."""
+    reserved = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+    words = {word for (word,) in connection.execute(reserved).fetchall()}
+    for name in tables:
+        if name in words or name.endswith(("_side", "_narrow")):
+            raise InvalidArgumentError(doing, f"{name} cannot be the alias of a table", "Choose another one")
+
+
+def _row_count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    found = f"SELECT num_rows FROM parquet_file_metadata({literal(address(table))})"
+    ((count,),) = cast("list[tuple[int]]", connection.execute(found).fetchall())
+    return count
+
+
+def run(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
     """See `sql_engine.run`."""
     if len(request.sql) > MAX_SQL:
         raise _refused(loaded, f"the SQL has more than {MAX_SQL:,} characters")
@@ -138,7 +161,7 @@ def run(loaded: LoadedTables, request: QueryRequest) -> Page:
         raise _refused(loaded, said(error, request.sql, loaded.columns)) from None
 
 
-def _widely(loaded: LoadedTables, request: QueryRequest) -> Page:
+def _widely(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
     """The answer from the short columns or, where these are not enough, from all."""
     if loaded.wide:
         if may_use_narrow(request.sql):
@@ -152,7 +175,7 @@ def _widely(loaded: LoadedTables, request: QueryRequest) -> Page:
     return _exactly(loaded, request)
 
 
-def _exactly(loaded: LoadedTables, request: QueryRequest) -> Page:
+def _exactly(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
     """The answer, with wider integers if written ones overflow."""
     try:
         return _answer(loaded, request.sql, request)
@@ -165,7 +188,7 @@ def _exactly(loaded: LoadedTables, request: QueryRequest) -> Page:
             raise error from None
 
 
-def _answer(loaded: LoadedTables, sql: str, request: QueryRequest) -> Page:
+def _answer(loaded: LoadedTables, sql: str, request: QueryRequest) -> QueryRows:
     found = loaded.connection.sql(sql)
     shown, convert = _shown(found)
     rows = [
@@ -274,7 +297,7 @@ def _page(
     row_count: int,
     is_counted: bool,
     request: QueryRequest,
-) -> Page:
+) -> QueryRows:
     """As much of the rows as fits, and what does not."""
     fitted = fit(names, rows, request.max_chars, max(_MAX_CELL, _CELLS // max(len(rows), 1)))
     notes: list[str] = []
@@ -293,12 +316,13 @@ def _page(
         notes.append(f"{counted(unshown, 'column')} not shown (select those you need)")
     if loaded.more_fields:
         notes.append(f"some JSON fields are no columns (they are in {OUTPUT})")
-    return Page(
+    return QueryRows(
         columns=fitted.columns,
         rows=fitted.rows,
         row_count=row_count,
         offset=0,
         shortened="; ".join(notes) or None,
+        table_rows=loaded.rows if len(loaded.rows) > 1 else None,
     )
 
 
@@ -313,7 +337,7 @@ def _listing(table: str, described: Sequence[Column]) -> str:
 
 
 def _refused(loaded: LoadedTables, happened: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"query the results of {loaded.job_id}", happened, loaded.listing)
+    return InvalidArgumentError(QueryRequest.doing(*loaded.specs), happened, loaded.listing)
 
 
 class _Clock:

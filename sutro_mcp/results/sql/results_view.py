@@ -17,7 +17,8 @@ from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.rows.columns import OUTPUT, arrangement, carried_names, field_names
 from sutro_mcp.untrusted import visible
 
-from .json_profile import Field, JsonProfile, as_object, content_of, pointer, unwrapped
+from .json_profile import Field, JsonProfile
+from .json_reading import as_object, content_of, pointer, unwrapped
 from .json_shape import quoted
 
 # Stands for the output column while its neighbours are named: a customer's column may have its name.

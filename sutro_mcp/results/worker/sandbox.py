@@ -17,8 +17,6 @@ from sutro_mcp.errors import ConfigurationError
 _MEMORY = 4 * 1024**3
 # More than what loading took: DuckDB's own limit (256 MB) is not over what its functions allocate themselves.
 _QUERY_MEMORY = 512 * 1024**2
-# The server's clock ends the process earlier; this holds when the server is gone.
-_CPU_SECONDS = 60
 _NOBODY = 65534
 _PARENT_POLL_SECONDS = 1.0
 
@@ -50,8 +48,11 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def apply_limits() -> None:
-    """Lower every limit of this process for good. Raises ConfigurationError where one cannot be lowered."""
+def apply_limits(cpu_seconds: int) -> None:
+    """Lower every limit of this process for good. Raises ConfigurationError where one cannot be lowered.
+
+    The server's clock ends the process earlier than `cpu_seconds`, which hold when the server is gone.
+    """
     try:
         import resource
 
@@ -66,7 +67,7 @@ def apply_limits() -> None:
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_FSIZE: 0,
             resource.RLIMIT_NPROC: 0,
-            resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime) + _CPU_SECONDS,
+            resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime) + cpu_seconds,
             resource.RLIMIT_AS: _address_space() + _QUERY_MEMORY,
             # Last: from here on nothing can be opened, by whatever name.
             resource.RLIMIT_NOFILE: 0,

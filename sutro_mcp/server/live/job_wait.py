@@ -165,7 +165,6 @@ class _Wait:
         return self._stands.status
 
     async def run(self) -> None:
-        """Until the status is final."""
         async with background() as tasks:
             tasks.start_soon(self._listen)
             tasks.start_soon(self._notify_host)
@@ -173,7 +172,6 @@ class _Wait:
         await self._notify_once()
 
     def outcome(self) -> WaitOutcome:
-        """What is known now."""
         running = self.status is Status.RUNNING
         return WaitOutcome(
             stands=self._stands,
@@ -186,7 +184,6 @@ class _Wait:
         )
 
     async def _read_status(self) -> None:
-        """Read the status until it is final."""
         while not self.status.is_terminal:
             self._stands = await self._poller.next() or self._stands
             self._news.set()

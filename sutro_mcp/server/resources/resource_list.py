@@ -8,16 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import anyio
-from mcp import MCPError
+from mcp import MCPError, types
 from mcp.server.context import ServerRequestContext
-from mcp.types import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    Annotations,
-    ListResourcesResult,
-    PaginatedRequestParams,
-    Resource,
-)
 
 from sutro_mcp.api import Job, Status, is_addressable
 from sutro_mcp.errors import DeadlineExceededError, InvalidCursorError, SutroError, counted
@@ -38,8 +30,8 @@ def serve_listing(server: SutroServer, seconds: float = 10.0) -> None:
     """Register the request; `seconds` is what a host that connects may have to wait for Sutro."""
 
     async def list_resources(
-        ctx: ServerRequestContext[AppContext, Any], params: PaginatedRequestParams
-    ) -> ListResourcesResult:
+        ctx: ServerRequestContext[AppContext, Any], params: types.PaginatedRequestParams
+    ) -> types.ListResourcesResult:
         cursor = params.cursor or ""
         try:
             found = await _jobs(ctx.lifespan_context, cursor, seconds)
@@ -47,23 +39,23 @@ def serve_listing(server: SutroServer, seconds: float = 10.0) -> None:
             message = (
                 "Cannot continue the list of resources: this is none of its cursors, or its place is gone."
             )
-            raise MCPError(INVALID_PARAMS, f"{message} List them again without a cursor.") from error
+            raise MCPError(types.INVALID_PARAMS, f"{message} List them again without a cursor.") from error
         except SutroError as error:
             if cursor:
-                raise MCPError(INTERNAL_ERROR, str(error)) from error
+                raise MCPError(types.INTERNAL_ERROR, str(error)) from error
             # Nobody should keep a list that lacks the jobs.
             fixed = [
                 _all_jobs(f" The jobs themselves are missing here: {error}"),
                 *await server.list_resources(),
             ]
-            return ListResourcesResult(resources=fixed, ttl_ms=0)
+            return types.ListResourcesResult(resources=fixed, ttl_ms=0)
         fixed = [] if cursor else [_all_jobs(), *await server.list_resources()]
         listed = [
             resource for job in found.jobs if is_addressable(job.job_id) for resource in resources_of(job)
         ]
-        return ListResourcesResult(resources=[*fixed, *listed], next_cursor=found.next_cursor)
+        return types.ListResourcesResult(resources=[*fixed, *listed], next_cursor=found.next_cursor)
 
-    server.handle("resources/list", PaginatedRequestParams, list_resources)
+    server.handle("resources/list", types.PaginatedRequestParams, list_resources)
 
 
 async def _jobs(app: AppContext, cursor: str, seconds: float) -> Found:
@@ -74,21 +66,21 @@ async def _jobs(app: AppContext, cursor: str, seconds: float) -> Found:
     )
 
 
-def resources_of(job: Job) -> Iterable[Resource]:
+def resources_of(job: Job) -> Iterable[types.Resource]:
     """The resources of `job` that can be read now."""
     uris = JobUris.of(job.job_id)
     label = brief(" ".join((job.name or job.job_id).split()), NAME_CHARS)
     changed = iso(job.datetime_completed or job.datetime_started or job.datetime_created)
     rows = "rows" if job.num_rows is None else counted(job.num_rows, "row")
 
-    def resource(uri: str, what: str, title: str, description: str) -> Resource:
-        return Resource(
+    def resource(uri: str, what: str, title: str, description: str) -> types.Resource:
+        return types.Resource(
             uri=uri,
             name=f"{label}{what}",
             title=f"{label}{title}",
             description=description,
             mime_type=JSON,
-            annotations=Annotations(last_modified=changed) if changed else None,
+            annotations=types.Annotations(last_modified=changed) if changed else None,
         )
 
     yield resource(uris.job, "", f" ({job.status.value})", _details(job, rows))
@@ -114,8 +106,8 @@ def _details(job: Job, rows: str) -> str:
     return ", ".join(fact for fact in facts if fact)
 
 
-def _all_jobs(remark: str = "") -> Resource:
-    return Resource(
+def _all_jobs(remark: str = "") -> types.Resource:
+    return types.Resource(
         uri=JOBS,
         name="jobs",
         title="Newest jobs",

@@ -72,7 +72,6 @@ _TEMPLATES: tuple[tuple[str, str, str, Callable[..., Awaitable[str]]], ...] = (
 
 
 def add_resources(server: MCPServer[AppContext]) -> None:
-    """Register every template."""
     for uri, name, title, read in _TEMPLATES:
         server.resource(uri, name=name, title=title, mime_type=JSON)(read)
 

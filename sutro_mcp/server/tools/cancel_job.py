@@ -104,7 +104,7 @@ async def cancel_job(
     consent = answered(ctx)  # first, so that a no counts whatever happens to the call
     job = await app_of(ctx).client.get_job(job_id)
     answer = _settled(job) or await _decide(ctx, job, consent, confirm=confirm)
-    return reply(answer, _text(answer), [answer.uri]) if isinstance(answer, CancelAnswer) else answer
+    return reply(answer, _text(answer)) if isinstance(answer, CancelAnswer) else answer
 
 
 async def _decide(

@@ -113,12 +113,7 @@ async def get_job(
     """
     job = await app_of(ctx).client.get_job(job_id)
     answer = JobDetails.of(job, full=full)
-    uris = [answer.uris.job]
-    if not job.status.is_terminal:
-        uris.append(answer.uris.status)
-    if answer.results_available:
-        uris += [answer.uris.results, answer.uris.summary]
-    return reply(answer, _text(answer), uris)
+    return reply(answer, _text(answer))
 
 
 def _json(value: Any) -> str | None:

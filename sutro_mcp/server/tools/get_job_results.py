@@ -108,7 +108,7 @@ async def get_job_results(
             ctx,
             lambda notify: summary_of(app, spec, request, fresh=disable_cache, on_progress=notify),
         )
-        return reply(answer, text_of_summary(answer), [answer.uri])
+        return reply(answer, text_of_summary(answer))
     offset, limit = offset or 0, limit or _DEFAULT_LIMIT
     if limit == 1 and len(columns) == 1 and max_cell_chars == _DEFAULT_CELL:
         # A single cell is returned in full.
@@ -128,7 +128,7 @@ async def get_job_results(
         lambda notify: app.results.page(app.client, spec, rows, fresh=disable_cache, on_progress=notify),
     )
     answer = ResultsAnswer.of_page(job_id, page, limit, include_inputs=spec.include_inputs)
-    return reply(answer, _text_of_page(answer, page), [answer.uri])
+    return reply(answer, _text_of_page(answer, page))
 
 
 def _is_shallow(value: object, depth: int = 50) -> bool:

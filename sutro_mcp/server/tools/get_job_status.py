@@ -60,7 +60,7 @@ async def get_job_status(ctx: Ctx, job_id: JobId) -> Annotated[CallToolResult, S
     The cheapest way to check on a job; do not call it in a tight loop.
     """
     answer = StatusAnswer.of(await app_of(ctx).client.get_job_status(job_id))
-    return reply(answer, _text(answer), [answer.uri])
+    return reply(answer, _text(answer))
 
 
 def _text(answer: StatusAnswer) -> str:

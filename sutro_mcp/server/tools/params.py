@@ -27,7 +27,7 @@ _AGE = re.compile(r"(\d{1,5})\s*([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """A list given as JSON text, or as one bare item."""
     if not isinstance(value, str):
         return value
@@ -40,7 +40,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _as_statuses(value: Any) -> Any:
-    items = [part.strip() for part in value.split(",")] if _is_plain(value) else _as_list(value)
+    items = [part.strip() for part in value.split(",")] if _is_plain(value) else as_list(value)
     return [_status(item) for item in cast("list[Any]", items)] if isinstance(items, list) else items
 
 
@@ -74,7 +74,7 @@ After = Annotated[
 Before = Annotated[str, Field(description="Created before: likewise", max_length=40)]
 Columns = Annotated[
     list[Annotated[str, Field(max_length=500)]],
-    BeforeValidator(_as_list),
+    BeforeValidator(as_list),
     Field(description="Columns or JSON paths like a.b", max_length=200),
 ]
 OffByDefault = Annotated[bool, Field(description="Default false")]

@@ -76,7 +76,7 @@ def reply_to_wait(outcome: WaitOutcome, timeout_seconds: int | None = None) -> C
         next=NEXT[stands.status] if done else _go_on(outcome.seconds_left),
         uri=uri_to_follow(stands.job_id, stands.status),
     )
-    return reply(answer, _text(answer), [answer.uri])
+    return reply(answer, _text(answer))
 
 
 def _go_on(left: int | None) -> str:

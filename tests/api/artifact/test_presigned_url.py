@@ -94,7 +94,7 @@ async def test_the_reply_of_a_refusal_is_closed() -> None:
 
 
 async def test_a_link_of_no_duration_is_renewed_before_it_is_used() -> None:
-    """What the deployment says of its life counts, not what was asked for."""
+    """The life that the deployment states counts, not the one asked for."""
     transport = store(offers=[{"expires_in_seconds": 0}, {"expires_in_seconds": 600}])
     async with client(transport) as api:
         artifact = await opened(api)

@@ -194,16 +194,16 @@ def test_both_readings_together_tell_how_far_they_are(tmp_path: Path) -> None:
     assert channel.told == snapshot([[1, 4], [2, 4], [3, 4], [4, 4]])
 
 
-def large(folder: Path) -> LocalArtifact:
-    """Two row groups that do not shrink, so that the second is far behind the first."""
-    values = [os.urandom(50_000).hex() for _ in range(20)]
+def large(folder: Path, size: int) -> LocalArtifact:
+    """Two row groups that do not shrink, with values of `size` random bytes."""
+    values = [os.urandom(size).hex() for _ in range(20)]
     return stored(folder, pl.DataFrame({"outputs": values, "id": range(20)}), 10, "large")
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_damage_in_a_late_row_is_said_and_leaves_no_file(tmp_path: Path, form: ExportFormat) -> None:
     """It is met while the file is written; a part of the rows is no export."""
-    artifact = large(tmp_path)
+    artifact = large(tmp_path, 50_000)
     raw = bytearray(Path(artifact.path).read_bytes())
     raw[len(raw) * 3 // 4 : len(raw) * 3 // 4 + 100] = bytes(100)
     Path(artifact.path).write_bytes(raw)
@@ -215,7 +215,8 @@ def test_damage_in_a_late_row_is_said_and_leaves_no_file(tmp_path: Path, form: E
 @pytest.mark.parametrize("form", FORMATS)
 def test_an_artifact_that_is_cut_off_meanwhile_stops_the_export(tmp_path: Path, form: ExportFormat) -> None:
     """The server then tries again with what is there."""
-    artifact = large(tmp_path)
+    # Each group is more than is read at once.
+    artifact = large(tmp_path, 500_000)
     size = Path(artifact.path).stat().st_size
     channel = Listening(lambda: os.truncate(artifact.path, size // 2))
     with pytest.raises(StoppedError):
