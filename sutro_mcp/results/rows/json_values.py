@@ -36,9 +36,10 @@ def parse_json(raw: bytes | str) -> Any:
         return from_json(raw, allow_inf_nan=False, cache_strings=False)
     except ValueError:
         # The fast parser refuses lone surrogates, which models do produce and JSON can carry: one such cell
-        # must not hide the other rows. They become U+FFFD, as a frame can only hold valid text.
+        # must not hide the other rows. They become U+FFFD, as a frame can only hold valid text. A number that
+        # is too large for a float is infinite by now.
         text = json.dumps(json.loads(raw, parse_constant=_refuse_constant), ensure_ascii=False)
-        return from_json(_SURROGATE.sub("\ufffd", text), allow_inf_nan=False, cache_strings=False)
+        return from_json(_SURROGATE.sub("\ufffd", text), cache_strings=False)
 
 
 def _refuse_constant(name: str) -> None:
