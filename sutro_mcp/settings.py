@@ -66,6 +66,9 @@ class Settings(BaseModel):
     cancel: Annotated[Literal["off", "confirm", "elicit", "allow"], BeforeValidator(_lower)] = "confirm"
     """Consent that `cancel_job` needs: a person's, through the host or in the assistant's word (`confirm`) or
     through the host alone (`elicit`), or none (`allow`); with `off` there is no such tool."""
+    output: Annotated[Literal["both", "text", "structured"], BeforeValidator(_lower)] = "both"
+    """The channels of an answer: `text` leaves out the structured one and its schemas, `structured` all but
+    the first line of the text."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
     export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""

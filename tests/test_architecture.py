@@ -71,7 +71,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
     "results": (
-        "request_models cache single_flight < worker parquet < rows < summary sql export < comparison "
+        "request_models cache single_flight < worker parquet < rows < sql < summary export comparison "
         "< child engine"
     ),
     "server": (

@@ -174,6 +174,13 @@ class Job(_Reply):
     failure_reason: Annotated[Failure | None, BeforeValidator(Failure.read)] = None
     run_type: Text = None
 
+    @property
+    def is_cost_estimate(self) -> bool:
+        """Whether it ran to say what a job would cost. Without a `run_type`, its figures tell."""
+        if self.run_type is not None:
+            return self.run_type.upper() != "FULL"
+        return self.status is Status.SUCCEEDED and self.cost_estimate is not None and not self.job_cost
+
 
 class JobPage(_Reply):
     """Some jobs, newest first, and the cursor of the next page if there is one."""

@@ -1,1 +1,1 @@
-"""What the programs that run this server are given, and what they leave open."""
+"""Programs that run this server: the configuration they get, and the choices they leave open."""

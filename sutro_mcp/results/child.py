@@ -59,14 +59,16 @@ def reader_tasks() -> Tasks:
 def query_tasks() -> Tasks:
     """The tasks of the process of one query. Loads DuckDB."""
     from .comparison.comparison import compare
-    from .request_models import CompareRequest, Comparison, QueryRequest, QueryRows
+    from .request_models import CompareRequest, Comparison, QueryRequest, QueryRows, WriteRequest, YieldedRows
     from .sql.duckdb_engine import LoadedTables, load, run
+    from .sql.parquet_output import MOST_BYTES, new_output, write_parquet
 
     loaded: list[LoadedTables] = []
 
     def load_tables(_artifact: LocalArtifact, request: LoadRequest, _channel: Channel) -> Loaded:
-        tables = load(request.tables)
-        apply_limits(request.cpu_seconds)
+        output = None if request.output is None else new_output(request.output)
+        tables = load(request.tables, output)
+        apply_limits(request.cpu_seconds, 0 if output is None else MOST_BYTES)
         loaded.append(tables)
         return Loaded()
 
@@ -76,7 +78,15 @@ def query_tasks() -> Tasks:
     def make_comparison(_artifact: LocalArtifact, request: CompareRequest, channel: Channel) -> Comparison:
         return compare(loaded[0], request, channel)
 
-    return {LoadRequest: load_tables, QueryRequest: query, CompareRequest: make_comparison}
+    def write(_artifact: LocalArtifact, request: WriteRequest, _channel: Channel) -> YieldedRows:
+        return write_parquet(loaded[0], request)
+
+    return {
+        LoadRequest: load_tables,
+        QueryRequest: query,
+        WriteRequest: write,
+        CompareRequest: make_comparison,
+    }
 
 
 KINDS: dict[str, Callable[[], Tasks]] = {"reader": reader_tasks, "query": query_tasks}

@@ -14,7 +14,7 @@ from sutro_mcp.errors import ArtifactChangedError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder import discard, real_path, stamp
 from sutro_mcp.results.worker.sandbox import check_platform
-from sutro_mcp.results.worker.supervisor import QueryRunner, Worker
+from sutro_mcp.results.worker.supervisor import OnRows, QueryRunner, Worker
 from sutro_mcp.results_spec import ResultsSpec
 
 from .cache import CAPACITY, ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
@@ -35,6 +35,8 @@ from .request_models import (
     SqlTable,
     Summary,
     SummaryRequest,
+    WriteRequest,
+    YieldedRows,
 )
 from .single_flight import OnProgress, SingleFlight, bytes_to, rows_to
 
@@ -42,6 +44,8 @@ T = TypeVar("T")
 
 # Hosts give up on a call after a minute.
 _PATIENCE = 45.0
+# What a SELECT for an export may take.
+_EXPORT_SECONDS = 120.0
 _MOST_SUMMARIES = 64
 # Questions about less are answered as fast without a table of the short columns.
 _LARGE = 1024 * 1024
@@ -62,6 +66,8 @@ class ResultsEngine:
         self._pages = Worker()
         self._long = Worker()
         self._queries = QueryRunner()
+        # A question must not wait for somebody's export.
+        self._sql_exports = QueryRunner(query_seconds=_EXPORT_SECONDS)
         # By the file that they were made of, and the request.
         self._summaries = LRU[tuple[Path | None, Request], Summary](_MOST_SUMMARIES)
         self._folders: dict[Path, Path] = {}
@@ -170,7 +176,7 @@ class ResultsEngine:
         *,
         on_progress: OnProgress | None = None,
     ) -> Comparison:
-        """What changed between two runs. Raises InvalidArgumentError for a column that one of them lacks."""
+        """Changes between two runs. Raises InvalidArgumentError for a column that one of them lacks."""
 
         async def make(tables: Mapping[str, SqlTable], notify: OnProgress) -> Comparison:
             return await self._queries.run(tables, request, Comparison, rows_to(notify))
@@ -234,7 +240,7 @@ class ResultsEngine:
         *,
         on_progress: OnProgress | None = None,
     ) -> ExportReport:
-        """Write all rows into a new file, by the rules of `SutroClient.get_job_results`.
+        """Write all rows, or what `request.sql` yields, into a new file.
 
         Links in the path of the folder are followed once, when it is first named, and never again.
         """
@@ -245,25 +251,48 @@ class ResultsEngine:
         request = request.model_copy(update={"folder": folder, "file_name": name, "format": form})
 
         async def make(artifact: CachedArtifact, notify: OnProgress) -> ExportReport:
-            temporary = f".sutro-export-{token_hex(8)}.part"
-            asked = request.model_copy(update={"temporary": temporary})
-            local, rows = _local(artifact, spec), rows_to(notify)
+            return await self._write(_local(artifact, spec), request, artifact, rows_to(notify))
+
+        async def make_of_sql(tables: Mapping[str, SqlTable]) -> ExportReport:
+            table = tables["results"]
+            # A name that is known to be nobody's when this process ends before it removes the file.
+            path = Path(f"{table.side_file}.{token_hex(4)}.part")
+            asked = WriteRequest(sql=request.sql, path=str(path), format=form)
             try:
-                return await self._long.run(local, asked, ExportReport, artifact, rows)
-            except BaseException:
-                # A worker that was stopped half way could not tidy up itself.
-                discard(folder, temporary)
-                raise
+                yielded = await self._sql_exports.run(tables, asked, YieldedRows, str(path))
+                finished = request.model_copy(update={"yielded": yielded})
+                # Nobody is told how far that is: most of the time went into the SQL.
+                return await self._write(table.artifact, finished, None, lambda *_: None)
+            finally:
+                _remove(path)
 
         # A file to join with may be another one by the time somebody asks again.
         joined = request.join_with and stamp(folder / request.join_with)
         key = (source.cache_identity, spec, request, joined)
         write = partial(self._of_the_whole, key, source, spec, request, make, on_progress)
+        if request.sql:
+            write = partial(self._of_tables, source, {"results": spec}, request, make_of_sql, on_progress)
         report = await write()
         if (stamp(folder / name) or (0, None))[1] != report.bytes:
             # It was written for a caller who had left, and has gone since.
             report = await write()
         return report
+
+    async def _write(
+        self,
+        artifact: LocalArtifact,
+        request: ExportRequest,
+        source: CachedArtifact | None,
+        on_rows: OnRows,
+    ) -> ExportReport:
+        temporary = f".sutro-export-{token_hex(8)}.part"
+        asked = request.model_copy(update={"temporary": temporary})
+        try:
+            return await self._long.run(artifact, asked, ExportReport, source, on_rows)
+        except BaseException:
+            # A worker that was stopped half way could not tidy up itself.
+            discard(request.folder, temporary)
+            raise
 
     async def _of_the_whole(
         self,
@@ -336,6 +365,11 @@ def _local(artifact: CachedArtifact, spec: ResultsSpec) -> LocalArtifact:
         inode=artifact.inode,
         is_whole=artifact.is_whole,
     )
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 async def _again_if_changed(work: Callable[[], Awaitable[T]]) -> T:

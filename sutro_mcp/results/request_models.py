@@ -95,8 +95,8 @@ class SummaryRequest(Request):
 class ExportRequest(Request):
     """A file to write, and its place. Without a `format`, the ending of `file_name` tells it.
 
-    The engine hands on a folder whose path has no links, names that were checked, the format, and a
-    `temporary` name for the file while it grows.
+    The engine hands on a folder whose path has no links, names that were checked, the format, a `temporary`
+    name for the file while it grows and, for `sql`, what that yields.
     """
 
     aim = "export the results of"
@@ -108,7 +108,9 @@ class ExportRequest(Request):
     output_column: str = "inference_result"
     join_with: str = ""
     overwrite: bool = False
+    sql: str = ""
     temporary: str = ""
+    yielded: "YieldedRows | None" = None
 
 
 class ExportReport(_Model):
@@ -147,8 +149,29 @@ class NarrowRequest(PrepareRequest):
     """Make the `narrow_file` as well."""
 
 
+class YieldedRows(_Model):
+    """What a SELECT yields, in a Parquet file; text in `json_columns` is JSON."""
+
+    path: str
+    json_columns: tuple[str, ...] = ()
+
+
+class WriteRequest(Request):
+    """A SELECT over the table `results`, all of whose rows go into the file that is open for them.
+
+    That is Parquet, from which a file in `format` will be made.
+    """
+
+    aim = "export the results of"
+    advice = "No file was written: filter or aggregate, or select fewer columns"
+    cpu_limit = 180
+    sql: str
+    path: str
+    format: ExportFormat
+
+
 class LoadRequest(Request):
-    """Get ready for a query: tables by their names, and every right given up.
+    """Get ready for a query: tables by their names, a new file to write into, and every right given up.
 
     `cpu_seconds`: the processor time after which the process ends, whatever it does then.
     """
@@ -157,6 +180,7 @@ class LoadRequest(Request):
     advice = "Use get_job_results: the results may be damaged"
     tables: dict[str, SqlTable]
     cpu_seconds: int
+    output: str | None = None
 
 
 class Loaded(_Model):
@@ -174,13 +198,13 @@ class QueryRequest(Request):
 
 
 class QueryRows(Page):
-    """What a SELECT yields. `table_rows`: how many rows each table has, where there are several."""
+    """The yield of a SELECT. `table_rows`: how many rows each table has, where there are several."""
 
     table_rows: dict[str, int] | None = None
 
 
 class CompareRequest(Request):
-    """What changed from the table `before` to the table `after`.
+    """Changes from the table `before` to the table `after`.
 
     `by` says which rows belong together: "row" those with the same number, else those with the same value in
     this column.
@@ -201,13 +225,13 @@ class ComparisonTable(_Model):
 
 
 class Comparison(_Model):
-    """What changed between two runs. Every number is exact.
+    """Changes between two runs. Every number is exact.
 
     `runs` counts the rows of each: all, those that the other has not, and those left out as their key is null
     or occurs more than once in either. `same_inputs` and `different_inputs` count pairs of rows whose inputs
-    are known. `fields` has those that changed: `rows` with a value in either run, `lost` with one only before,
-    `gained` with one only after, differences after minus before. `moves` are the changes made most often,
-    `samples` the first rows that changed, `without_values` fields with a value in none of the rows compared.
+    are known. `fields` has those that changed: `rows` with a value in either run, `lost` with one only
+    before, `gained` with one only after, differences after minus before. `moves` are the changes made most
+    often, `samples` the first rows that changed, `without_values` fields that are null in all rows.
     """
 
     runs: ComparisonTable

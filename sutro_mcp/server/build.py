@@ -16,6 +16,7 @@ from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
+from sutro_mcp.server.live.running_jobs import RunningJobs
 from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.server.live.subscriptions import Subscribers
 from sutro_mcp.server.protocol.mcp_server import SutroServer
@@ -41,10 +42,13 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 }
 
 
-def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule = SCHEDULE) -> SutroServer:
+def build_server(
+    settings: Settings, connect: Connect, *, watching: PollSchedule = SCHEDULE, fastest_answer: float = 0.5
+) -> SutroServer:
     """A server that calls `connect` for its API client when a request first needs it.
 
-    `watching` is how often watched jobs are read.
+    `watching` is how often watched jobs are read; a person needs `fastest_answer` seconds to answer a
+    question.
     """
     subscribers = Subscribers()
 
@@ -53,7 +57,8 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
         """Open what handlers share, and close it after the last of them."""
         # With 0 bytes for other processes, results are in a folder that goes with this one.
         async with results_engine(settings.cache_folder, settings.cache_max_bytes or CAPACITY) as results:
-            app = AppContext(settings, results, connect)
+            app = AppContext(settings, results, connect, fastest_answer)
+            app.running = RunningJobs(lambda: app.client)
             try:
                 async with background() as tasks:
                     app.watcher = JobWatcher(tasks, app.read_status, subscribers.publish, watching)
@@ -75,6 +80,7 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
         subscriptions=subscribers.bus,
         middleware=[*MIDDLEWARE, prepare_client],
     )
+    server.output = settings.output
     for tool in CATALOGUE:
         if description := tool.description_for(settings):
             server.add_tool(

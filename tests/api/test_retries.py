@@ -65,6 +65,18 @@ async def test_a_read_is_sent_at_most_three_times_and_once_if_it_would_fail_agai
     assert len(transport.seen) == sent
 
 
+def test_ten_repeats_are_free_and_every_ten_calls_earn_one_more() -> None:
+    """Never more than ten are saved up."""
+    budget = RetryBudget()
+    budget.deposit()
+    assert [budget.withdraw() for _ in range(12)] == [True] * 10 + [False] * 2
+    allowed: list[bool] = []
+    for _ in range(30):
+        budget.deposit()
+        allowed.append(budget.withdraw())
+    assert allowed == ([False] * 9 + [True]) * 3
+
+
 READS: dict[str, Callable[[ApiClient], Awaitable[object]]] = {
     "list_jobs": lambda api: api.list_jobs(),
     "list_jobs_page": lambda api: api.list_jobs_page(),

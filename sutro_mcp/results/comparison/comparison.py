@@ -23,7 +23,7 @@ from sutro_mcp.untrusted import quote, shorten, visible
 
 from .compared_fields import INPUTS, ComparedField, ComparedTables, Side, compared_tables
 from .differences import MOST_MOVES, Comparing, Move, Pair
-from .pairing import Pairing, RowCounts
+from .pairing import BATCH_BYTES, Pairing, RowCounts
 
 _FIELDS_CHARS = 1_700
 _MOVES_CHARS = 1_400
@@ -37,7 +37,9 @@ _TYPE = 40
 _CELL = 120
 
 
-def compare(loaded: LoadedTables, request: CompareRequest, channel: Channel) -> Comparison:
+def compare(
+    loaded: LoadedTables, request: CompareRequest, channel: Channel, batch_bytes: int = BATCH_BYTES
+) -> Comparison:
     """The comparison of the tables `before` and `after`, rows matched by `request.by`.
 
     Raises InvalidArgumentError for a column that a run lacks.
@@ -53,7 +55,7 @@ def compare(loaded: LoadedTables, request: CompareRequest, channel: Channel) -> 
         advice = f"Use row, inputs or a column that both have. {loaded.listing}"
         raise InvalidArgumentError(request.doing(*loaded.specs), happened, advice) from None
     try:
-        return _compare(loaded.connection, tables, by, channel)
+        return _compare(loaded, tables, by, channel, batch_bytes)
     except (duckdb.Error, RuntimeError, MemoryError) as error:
         raise InvalidArgumentError(
             request.doing(*loaded.specs), said(error, "", ()), request.advice
@@ -61,16 +63,17 @@ def compare(loaded: LoadedTables, request: CompareRequest, channel: Channel) -> 
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, tables: ComparedTables, by: str, channel: Channel
+    loaded: LoadedTables, tables: ComparedTables, by: str, channel: Channel, batch_bytes: int
 ) -> Comparison:
-    pairing = Pairing(connection, tables)
+    connection = loaded.connection
+    pairing = Pairing(connection, tables, batch_bytes)
     comparing = Comparing(connection, tables.fields)
     for done, count in pairing.batches():
         comparing.add()
         rows = max(pairing.before.rows, pairing.after.rows)
         channel.tell({"rows": [rows * done // count, rows]})
     comparing.add_up_moves()
-    notes: list[str] = []
+    notes = ["some JSON fields are no columns and were not compared"] if loaded.more_fields else []
     ranked = sorted(
         (n for n, each in enumerate(comparing.fields) if each.differ),
         key=lambda n: (-comparing.fields[n].differ, n),
@@ -114,19 +117,21 @@ def _fields(
     comparing: Comparing, ranked: Sequence[int], found: Mapping[int, tuple[int, list[Move]]], notes: list[str]
 ) -> ComparisonTable | None:
     """The fields that changed, those that changed most before."""
-    columns = ["field", "type", "rows", "agree", "agree_share", "lost", "gained", "moves"]
+    columns = ["field", "type", "rows", "agree", "agree_share", "moves"]
     chosen = [comparing.fields[n] for n in ranked]
+    if has_gaps := any(each.lost or each.gained for each in chosen):
+        columns += ["lost", "gained"]
     if has_numbers := any(each.numbers for each in chosen):
         columns += ["mean_difference", "sd_difference"]
 
     def line(n: int) -> list[Cell]:
         each = comparing.fields[n]
         agree = each.present - each.differ
-        moves = f"over {MOST_MOVES:,}" if each.has_many_moves else found[n][0] if n in found else None
         # Cut, not rounded: a field that changed at all does not agree in all.
         share = math.floor(agree / each.present * 10_000) / 10_000
-        cells: list[Cell] = [each.field.name, each.field.type, each.present, agree, share]
-        cells += [each.lost, each.gained, moves]
+        moves = f"over {MOST_MOVES:,}" if each.has_many_moves else found[n][0] if n in found else None
+        cells: list[Cell] = [each.field.name, each.field.type, each.present, agree, share, moves]
+        cells += [each.lost, each.gained] if has_gaps else []
         if has_numbers:
             cells += [_rounded(each.mean) if each.numbers else None, _rounded(each.deviation)]
         return cells
@@ -228,9 +233,9 @@ def _column(by: str, names: Sequence[str]) -> str:
 
 
 def _no_column(loaded: LoadedTables, by: str, lacking: Sequence[str]) -> str:
-    where = "neither run has" if len(lacking) > 1 else f"the run {lacking[0]} has no"
+    where = "neither run has" if len(lacking) > 1 else f"the run {lacking[0]} does not have"
     happened = f"{where} {'inputs in its results' if by == INPUTS else f'a column {quote(by, 60)}'}"
-    names = [name for run in ("before", "after") for name, _ in loaded.opened[run].columns]
-    if near := get_close_matches(by, list(dict.fromkeys(names)), 3):
+    names = [{name for name, _ in table.columns} for table in loaded.opened.values()]
+    if near := get_close_matches(by, sorted(set.intersection(*names)), 3):
         happened += f"; the nearest names are {', '.join(quote(name, 60) for name in near)}"
     return happened

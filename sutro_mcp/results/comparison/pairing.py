@@ -12,9 +12,9 @@ import duckdb
 
 from .compared_fields import ComparedField, ComparedTables, hashed
 
-# Of the table, and of all that stands beside it while it is made from keys.
-_PAIRS_BYTES = 24 * 1024**2
-_KEYED_BYTES = 64 * 1024**2
+# Of the table. Twice as much stands beside it while it is made from keys.
+BATCH_BYTES = 48 * 1024**2
+_AT_ONCE = 40
 
 
 @dataclass
@@ -30,40 +30,40 @@ class RowCounts:
 class Pairing:
     """The pairs of rows of two runs, which the views `before` and `after` show."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, tables: ComparedTables) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, tables: ComparedTables, batch_bytes: int
+    ) -> None:
         self._connection = connection
         self._tables = tables
         self.before = RowCounts(self._one("SELECT count(*) FROM before")[0])
         self.after = RowCounts(self._one("SELECT count(*) FROM after")[0])
-        self._row_bytes = 16 * len(tables.fields) + 32
+        self._batch = max(batch_bytes // (16 * len(tables.fields) + 32), 1)
 
     def batches(self) -> Iterator[tuple[int, int]]:
         """Make `pairs` anew for each batch; how many batches are done, and how many there are."""
-        rows = max(self.before.rows, self.after.rows)
+        count = max(-(-max(self.before.rows, self.after.rows) // self._batch), 1)
         if self._tables.key is None:
-            batch = max(_PAIRS_BYTES // self._row_bytes, 1_000)
-            count = max(-(-rows // batch), 1)
             for at in range(count):
-                self._pair_rows(f"row >= {at * batch} AND row < {(at + 1) * batch}")
+                self._pair_rows(f"row >= {at * self._batch} AND row < {(at + 1) * self._batch}")
                 yield at + 1, count
             for side, other in ((self.before, self.after), (self.after, self.before)):
                 side.only_here = max(side.rows - other.rows, 0)
         else:
-            count = max(-(-rows * self._row_bytes // _KEYED_BYTES), 1)
             self.before.null_key, self.after.null_key = self.before.rows, self.after.rows
             for at in range(count):
-                self._pair_keys(self._tables.key, f"key % {count} = {at}")
+                self._pair_keys(self._tables.key, f"% {count} = {at}")
                 yield at + 1, count
 
     def _pair_rows(self, condition: str) -> None:
-        before, after = (f"({self._side(run)} WHERE {condition})" for run in ("before", "after"))
+        before, after = (self._values(run, condition) for run in ("before", "after"))
         self._make_pairs(f"{before} b JOIN {after} a USING (row)")
 
     def _pair_keys(self, key: ComparedField, part: str) -> None:
         """The pairs of a part of all keys. What is no part of any has a null key."""
         for run, side in (("before", key.before), ("after", key.after)):
-            rows = self._side(run, hashed(side.compared))
-            self._execute(f"CREATE OR REPLACE TEMP TABLE {run}_part AS FROM ({rows}) WHERE {part}")
+            value = hashed(side.compared)
+            rows = self._values(run, f"{value} {part}", f"{value} AS key")
+            self._execute(f"CREATE OR REPLACE TEMP TABLE {run}_part AS FROM {rows}")
         for run in ("before", "after"):
             self._execute(
                 f"CREATE OR REPLACE TEMP TABLE {run}_repeated AS "
@@ -83,14 +83,25 @@ class Pairing:
         for run in ("before", "after"):
             self._execute(f"DROP TABLE {run}_part")
 
-    def _side(self, run: str, key: str | None = None) -> str:
-        """SQL for the rows of one run with the values that are compared."""
-        shown = [f"{getattr(field, run).compared} AS v{n}" for n, field in enumerate(self._tables.fields)]
+    def _values(self, run: str, condition: str, *more: str) -> str:
+        """SQL for rows of one run with the values that are compared.
+
+        Each takes memory of its own while it is read, so few are read at once.
+        """
+        values = [
+            *more,
+            *(f"{getattr(field, run).compared} AS v{n}" for n, field in enumerate(self._tables.fields)),
+        ]
         if self._tables.inputs is not None:
-            shown.append(f"{getattr(self._tables.inputs, run).compared} AS i")
-        if key is not None:
-            shown.append(f"{key} AS key")
-        return f"SELECT {', '.join(['row', *shown])} FROM {run}"
+            values.append(f"{getattr(self._tables.inputs, run).compared} AS i")
+        parts = [values[at : at + _AT_ONCE] for at in range(0, len(values), _AT_ONCE)] or [[]]
+        selects = [f"SELECT {', '.join(['row', *part])} FROM {run} WHERE {condition}" for part in parts]
+        if len(selects) == 1:
+            return f"({selects[0]})"
+        names = [f"{run}_values_{n}" for n in range(len(selects))]
+        for name, select in zip(names, selects, strict=True):
+            self._execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
+        return f"(FROM {names[0]} {' '.join(f'JOIN {name} USING (row)' for name in names[1:])})"
 
     def _make_pairs(self, joined: str) -> None:
         count = len(self._tables.fields)

@@ -49,7 +49,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a page says of itself; `size` is that of header and page together."""
+    """A page's facts about itself; `size` is that of header and page together."""
 
     kind: int
     values: int

@@ -13,7 +13,7 @@ from .damage import DamagedError
 
 
 class Kind:
-    """What a value is, as the protocol numbers it. A boolean field's value is its kind."""
+    """Kinds of values, as the protocol numbers them. A boolean field's value is its kind."""
 
     TRUE: Final = 1
     FALSE: Final = 2

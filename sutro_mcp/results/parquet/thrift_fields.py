@@ -63,7 +63,7 @@ class ColumnChunk:
 
 
 class ColumnMetaData:
-    """What a column chunk holds and where."""
+    """The contents of a column chunk, and their place."""
 
     TYPE = 1
     ENCODINGS = 2
@@ -91,7 +91,7 @@ class PageLocation:
 
 
 class PageHeader:
-    """What stands before each page; sizes are those of what follows it."""
+    """The header before each page; sizes are those of what follows it."""
 
     TYPE = 1
     UNCOMPRESSED_PAGE_SIZE = 2

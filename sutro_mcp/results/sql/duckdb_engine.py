@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import duckdb
 from pydantic_core import from_json
@@ -25,12 +25,14 @@ from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import shorten, visible
 
-from .held_files import address
+from .held_files import OUTPUT_FILE, Output, address
 from .json_shape import literal, quoted
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .results_view import OUTPUT
 from .side_file import OpenTable, open_views
 from .sql_errors import said
+
+T = TypeVar("T")
 
 MAX_SQL = 10_000
 _MAX_CELL = 500
@@ -96,6 +98,7 @@ class LoadedTables:
     more_fields: bool
     # Makes the views over short columns ones over the artifacts.
     wide: tuple[str, ...]
+    output: Output | None
     # How long rows that are not shown may take to count.
     count_seconds: float = 4.0
 
@@ -105,12 +108,12 @@ class LoadedTables:
         self.connection.close()
 
 
-def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
-    """See `sql_engine.load`."""
+def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> LoadedTables:
+    """See `sql_engine.load`. Only with an `output` can `write_parquet` be called."""
     connection = duckdb.connect(config=_SETTINGS)
     specs = tuple(table.artifact.spec for table in tables.values())
     _check_names(connection, QueryRequest.doing(*specs), tables)
-    opened = open_views(connection, tables)
+    opened = open_views(connection, tables, output)
     wide: list[str] = []
     for name, table in tables.items():
         if table.narrow_file is not None:
@@ -128,6 +131,7 @@ def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
         rows={name: _row_count(connection, name) for name in tables},
         more_fields=any(table.about.profile.more_fields for table in opened.values()),
         wide=tuple(wide),
+        output=output,
     )
     for sql in ("SELECT 1 AS a, DATE '2026-01-01' AS d, [1] AS l FROM range(9)", "SELECT nothing"):
         with suppress(InvalidArgumentError):
@@ -140,7 +144,7 @@ def _check_names(connection: duckdb.DuckDBPyConnection, doing: str, tables: Iter
     reserved = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
     words = {word for (word,) in connection.execute(reserved).fetchall()}
     for name in tables:
-        if name in words or name.endswith(("_side", "_narrow")):
+        if name in words or name == OUTPUT_FILE or name.endswith(("_side", "_narrow")):
             raise InvalidArgumentError(doing, f"{name} cannot be the alias of a table", "Choose another one")
 
 
@@ -152,46 +156,53 @@ def _row_count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 def run(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
     """See `sql_engine.run`."""
-    if len(request.sql) > MAX_SQL:
+    return answered(loaded, request.sql, lambda found: _answer(loaded, found, request))
+
+
+def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
+    """What `answer` makes of the rows that one SELECT yields; it may be called several times.
+
+    Raises InvalidArgumentError for SQL that cannot be run.
+    """
+    if len(sql) > MAX_SQL:
         raise _refused(loaded, f"the SQL has more than {MAX_SQL:,} characters")
     try:
-        statements = loaded.connection.extract_statements(request.sql)
+        statements = loaded.connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type not in _STATEMENTS:
             raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
-        return _widely(loaded, request)
+        return _widely(loaded, sql, answer)
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
-        raise _refused(loaded, said(error, request.sql, loaded.columns)) from None
+        raise _refused(loaded, said(error, sql, loaded.columns)) from None
 
 
-def _widely(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
+def _widely(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
     """The answer from the short columns or, where these are not enough, from all."""
     if loaded.wide:
-        if may_use_narrow(request.sql):
+        if may_use_narrow(sql):
             try:
-                return _exactly(loaded, request)
+                return _exactly(loaded, sql, answer)
             except duckdb.InvalidInputException as error:
                 if not needs_artifact(error):
                     raise
         for statement in loaded.wide:
             loaded.connection.execute(statement)
-    return _exactly(loaded, request)
+    return _exactly(loaded, sql, answer)
 
 
-def _exactly(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
+def _exactly(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
     """The answer, with wider integers if written ones overflow."""
     try:
-        return _answer(loaded, request.sql, request)
+        return answer(loaded.connection.sql(sql))
     except duckdb.OutOfRangeException as error:
-        if (sql := _widened(request.sql)) == request.sql:
+        if (wider := _widened(sql)) == sql:
             raise
         try:
-            return _answer(loaded, sql, request)
+            return answer(loaded.connection.sql(wider))
         except duckdb.Error:
             raise error from None
 
 
-def _answer(loaded: LoadedTables, sql: str, request: QueryRequest) -> QueryRows:
-    found = loaded.connection.sql(sql)
+def _answer(loaded: LoadedTables, found: duckdb.DuckDBPyRelation, request: QueryRequest) -> QueryRows:
     shown, convert = _shown(found)
     rows = [
         [change(value) for change, value in zip(convert, values, strict=True)]

@@ -5,7 +5,7 @@ A type is given only if every value that is not null has it. Kinds of scalars ar
 `TEXTUAL` (one that nothing but text holds).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -122,13 +122,19 @@ class Shape:
 
     def _struct(self) -> str | None:
         """The type of objects that all have the same keys, if a struct shows each as it is."""
-        names = {name.lower() for name in self.fields}
-        if not self.is_even or not 0 < len(names) == len(self.fields) <= _MOST_STRUCT_FIELDS:
+        if not self.is_even or not are_members(list(self.fields)):
             return None
-        if any(not name or "\0" in name or inner.is_mixed for name, inner in self.fields.items()):
+        if any(inner.is_mixed for inner in self.fields.values()):
             return None
         parts = [f"{quoted(name)} {inner.sql_type}" for name, inner in self.fields.items()]
         return f"STRUCT({', '.join(parts)})"
+
+
+def are_members(names: Sequence[str]) -> bool:
+    """Whether one struct can have these names."""
+    distinct = {name.lower() for name in names}
+    is_possible = 0 < len(distinct) == len(names) <= _MOST_STRUCT_FIELDS
+    return is_possible and all(name and "\0" not in name for name in names)
 
 
 def quoted(name: str) -> str:

@@ -19,7 +19,7 @@ from sutro_mcp.untrusted import visible
 
 from .json_profile import Field, JsonProfile
 from .json_reading import as_object, content_of, pointer, unwrapped
-from .json_shape import quoted
+from .json_shape import are_members, quoted
 
 # Stands for the output column while its neighbours are named: a customer's column may have its name.
 _HIDDEN = f"\0{OUTPUT}"
@@ -81,6 +81,38 @@ def results_view(
         shown.append(f"{as_text(column) or _widened(column)} AS {OUTPUT}")
     rows = _with_objects(numbered(columns, file), as_text(arranged[_HIDDEN]), profile, fixed)
     return f"CREATE OR REPLACE VIEW {name} AS SELECT file_row_number AS row, {', '.join(shown)} FROM ({rows})"
+
+
+def unpacked_rows(
+    columns: Sequence[FileColumn],
+    ref: LocalArtifact,
+    profile: JsonProfile,
+    file: str,
+    fixed: str,
+    *,
+    keep_json: bool,
+) -> str:
+    """SQL for what is in the outputs, row by row in the order of the file.
+
+    Columns: the row number, whether there is text and no object, then each field at the top. An object whose
+    keys differ from row to row is a struct of all of them if one can be. With `keep_json` such objects, and
+    lists of them, are JSON.
+    """
+
+    def value(field: Field) -> str:
+        if keep_json and "JSON" in field.type:
+            return _extracted(field.model_copy(update={"type": "JSON"}), profile)
+        inner = [each for each in profile.fields if each.path[:-1] == field.path]
+        found = _extracted(field, profile)
+        if field.type != "JSON" or profile.more_fields or not are_members([each.path[-1] for each in inner]):
+            return found
+        members = ", ".join(f"{quoted(each.path[-1])} := {value(each)}" for each in inner)
+        return f"CASE WHEN {found} IS NOT NULL THEN struct_pack({members}) END"
+
+    text = as_text(_arranged(columns, ref)[_HIDDEN])
+    rows = _with_objects(numbered(columns, file), text, profile, fixed)
+    shown = [value(field) for field in profile.fields if len(field.path) == 1]
+    return f'SELECT file_row_number, {text} IS NOT NULL AND " j" IS NULL, {", ".join(shown)} FROM ({rows})'
 
 
 def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str) -> str:

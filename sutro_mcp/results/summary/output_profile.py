@@ -162,7 +162,7 @@ class Outputs:
 
     @property
     def kind(self) -> str:
-        """What the outputs are, in words."""
+        """The kind of the outputs, in words."""
         if not self._rows:
             return "none, there are no rows"
         if not self.structured:
@@ -193,7 +193,7 @@ class Outputs:
 
 
 def _notes(texts: pl.Series, is_notable: pl.Series) -> list[pl.Series]:
-    """Which texts match each of the patterns. Most match none, which `is_notable` has told in one pass."""
+    """Texts that match each of the patterns. Most match none, which `is_notable` has told in one pass."""
     notable = pl.DataFrame({"text": texts.filter(is_notable)})
     notes = notable.select(**{name: pl.col("text").str.contains(pattern) for name, pattern in _NOTES.items()})
     at = is_notable.arg_true()

@@ -1,8 +1,8 @@
 """The sandbox of a process: limits that it puts on itself, so that what runs in it may be hostile.
 
-Afterwards it can open no file and no socket, write to none but the pipes it has, start no thread and no
-program, and has caps on memory and processor time. Proven on Linux; a system that does not accept every limit
-is refused.
+Afterwards it can open no file and no socket, write to nothing but the pipes it has and one file that was
+opened for it, start no thread and no program, and has caps on memory, processor time and the size of that
+file. Proven on Linux; a system that does not accept every limit is refused.
 """
 
 import importlib.util
@@ -48,10 +48,11 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def apply_limits(cpu_seconds: int) -> None:
-    """Lower every limit of this process for good. Raises ConfigurationError where one cannot be lowered.
+def apply_limits(cpu_seconds: int, file_bytes: int = 0) -> None:
+    """Lower every limit of this process for good: a file that it holds may grow to `file_bytes`.
 
     The server's clock ends the process earlier than `cpu_seconds`, which hold when the server is gone.
+    Raises ConfigurationError where a limit cannot be lowered.
     """
     try:
         import resource
@@ -65,7 +66,7 @@ def apply_limits(cpu_seconds: int) -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         limits = {
             resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_FSIZE: 0,
+            resource.RLIMIT_FSIZE: file_bytes,
             resource.RLIMIT_NPROC: 0,
             resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime) + cpu_seconds,
             resource.RLIMIT_AS: _address_space() + _QUERY_MEMORY,

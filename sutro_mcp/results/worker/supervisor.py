@@ -175,16 +175,19 @@ class QueryRunner:
         request: Request,
         answer: type[Answer],
         on_rows: OnRows | None = None,
+        output: str | None = None,
     ) -> Answer:
-        """The answer. Raises what the query raises, WorkerError when its process fails, or
-        ArtifactChangedError when an artifact is not there any more.
+        """The answer. `output` is a new file that the query may write into.
+
+        Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError when an
+        artifact is not there any more.
         """
         artifact = next(iter(tables.values())).artifact
         check_platform()
         async with self._lock:
             worker = Worker("query", self._load_seconds)
             try:
-                load = LoadRequest(tables=dict(tables), cpu_seconds=request.cpu_limit)
+                load = LoadRequest(tables=dict(tables), cpu_seconds=request.cpu_limit, output=output)
                 await worker.run(artifact, load, Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds

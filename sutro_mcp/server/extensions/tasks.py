@@ -24,6 +24,7 @@ from sutro_mcp.api import JobStatus
 from sutro_mcp.errors import CallError, SutroError
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.live.job_wait import WaitOutcome
+from sutro_mcp.server.protocol.mcp_server import in_channels
 from sutro_mcp.server.protocol.middleware import TASKS_EXTENSION
 from sutro_mcp.server.tools.wait_for_job import reply_to_wait, wait_for_job
 
@@ -81,7 +82,7 @@ class Tasks(Extension):
         began, stands = await self._look_up(ctx, params.task_id)
         task = _task(params.task_id, began, stands)
         if stands.status.is_terminal:
-            result = reply_to_wait(WaitOutcome(stands))
+            result = in_channels(ctx.lifespan_context.settings.output, reply_to_wait(WaitOutcome(stands)))
             task["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
         return task
 

@@ -7,7 +7,7 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from mcp import MCPError, types
@@ -28,11 +28,13 @@ from sutro_mcp.untrusted import shorten, visible
 
 from .concurrency_limit import ConcurrencyLimit
 from .middleware import is_failure
-from .tool_schemas import explain, portable, shown, unknown_argument
+from .tool_schemas import explain, portable, portable_answer, shown, unknown_argument
 
 logger = logging.getLogger(__name__)
 
 Params = TypeVar("Params", bound=BaseModel)
+Result = TypeVar("Result", bound=types.CallToolResult | types.InputRequiredResult)
+Output = Literal["both", "text", "structured"]
 
 _SHOWN_URI = 200
 # What versions before 2026 say of a resource that is not there; 2026 says INVALID_PARAMS.
@@ -43,6 +45,9 @@ _OWN_FAULT = "failed because of an error in sutro-mcp itself. Its log (stderr) s
 
 class SutroServer(MCPServer[AppContext]):
     """The product's server object, whatever the transport."""
+
+    output: Output = "both"
+    """The channels that answers of tools come in."""
 
     @cached_property
     def _calls(self) -> ConcurrencyLimit:
@@ -78,7 +83,7 @@ class SutroServer(MCPServer[AppContext]):
         limit = self.limits.get(name, self._calls)
         try:
             async with limit.slot(f"call {name}"):
-                return await super().call_tool(name, given, context)
+                return in_channels(self.output, await super().call_tool(name, given, context))
         except BaseException as error:
             # Not only Exception: a panic in a native library is none, and would end the connection.
             if isinstance(error, MCPError) or not is_failure(error):
@@ -144,7 +149,11 @@ class SutroServer(MCPServer[AppContext]):
             tool.model_copy(
                 update={
                     "input_schema": portable(tool.input_schema),
-                    "output_schema": portable(tool.output_schema) if tool.output_schema else None,
+                    "output_schema": (
+                        portable_answer(tool.output_schema)
+                        if tool.output_schema and self.output != "text"
+                        else None
+                    ),
                 }
             )
             for tool in await super().list_tools()
@@ -180,6 +189,19 @@ def _text_of(tool: str, error: BaseException) -> str:
         return explain(tool, error)
     logger.error("%s failed", tool, exc_info=error)
     return f"{tool} {_OWN_FAULT}"
+
+
+def in_channels(output: Output, result: Result) -> Result:
+    """`result` with the one channel, or the first line of the text, that a host is to get."""
+    if not isinstance(result, types.CallToolResult):
+        return result
+    if output == "text":
+        return result.model_copy(update={"structured_content": None})
+    if output == "structured" and result.structured_content is not None:
+        (block,) = cast("list[types.TextContent]", result.content)
+        line = block.model_copy(update={"text": block.text.partition("\n")[0]})
+        return result.model_copy(update={"content": [line]})
+    return result
 
 
 def _failed(text: str) -> types.CallToolResult:

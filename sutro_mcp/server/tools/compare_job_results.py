@@ -23,7 +23,7 @@ _OTHER_INPUTS = (
 
 
 class CompareAnswer(ToolAnswer):
-    """What changed. `job_id` is the run before, `other_job_id` the run after. Numbers are exact."""
+    """Changes between two runs: `job_id` is the one before, `other_job_id` the one after. Numbers are exact."""
 
     job_id: str
     other_job_id: str

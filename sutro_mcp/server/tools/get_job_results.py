@@ -26,7 +26,7 @@ from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, indented, table, word
-from sutro_mcp.server.uris import JobUris, page_uri
+from sutro_mcp.server.uris import SUMMARY, page_uri
 
 from .params import DEFAULT_CHARS, MOST_CHARS, Columns, JobId, OffByDefault, OutputColumn, UnpackJson
 from .tool import reply, tool
@@ -66,7 +66,7 @@ class ResultsAnswer(ToolAnswer):
 
     @classmethod
     def of_summary(cls, job_id: str, summary: Summary) -> "ResultsAnswer":
-        uri = JobUris.of(job_id).summary
+        uri = SUMMARY.format(job_id=job_id)
         return cls(job_id=job_id, view="summary", uri=uri, row_count=summary.row_count, summary=summary)
 
 

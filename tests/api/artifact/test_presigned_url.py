@@ -51,6 +51,7 @@ def test_loopback_is_accepted_exactly_when_the_api_is_there(url: str) -> None:
         *("https://127.1/?sig=canary", "https://2130706433/?sig=canary", "https://0x7f000001/?sig=canary"),
         *("https://0/?sig=canary", "https://localhost./?sig=canary", "https://db.localhost/?sig=canary"),
         *("file:///etc/passwd?sig=canary", "ftp://127.0.0.1/?sig=canary", "/relative?sig=canary"),
+        "wss://bucket.example.com/x?sig=canary",
         *("https://[canary/", "https://x:canary/", ""),
     ],
     ids=repr,

@@ -298,7 +298,7 @@ def test_a_file_that_needs_a_full_reader_says_so(name: str) -> None:
 
 
 def test_an_error_stays_one_however_often_one_asks() -> None:
-    """What was learnt before it is kept, and must not make less of the column pass for all of it."""
+    """Facts learnt before it are kept, and must not make less of the column pass for all of it."""
     opened = open_parquet(local(values(11)().data()))
     for _ in range(3):
         with pytest.raises(DamagedError):

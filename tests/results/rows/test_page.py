@@ -177,7 +177,7 @@ def test_a_column_can_be_chosen_by_the_name_that_is_shown(tmp_path: Path) -> Non
 
 
 def test_the_output_column_can_be_chosen_beside_its_fields(tmp_path: Path) -> None:
-    """Whoever names it wants the text."""
+    """A caller that names it wants the text."""
     answer = page(objects(tmp_path, {"a": 1}), columns=("inference_result", "a"))
     assert (answer.columns, answer.rows) == (["inference_result", "a"], [['{"a": 1}', 1]])
 

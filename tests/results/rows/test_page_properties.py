@@ -1,4 +1,4 @@
-"""What holds for every artifact and every way of paging it: pages joined are the artifact, within budget."""
+"""Properties of every artifact and way of paging it: pages joined are the artifact, within budget."""
 
 import json
 from operator import mul

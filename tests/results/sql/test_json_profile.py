@@ -1,4 +1,4 @@
-"""What SQL makes of JSON: a type for each field, and of every row what a page shows of it."""
+"""JSON as SQL sees it: a type for each field, and of every row what a page shows of it."""
 
 import json
 from pathlib import Path

@@ -37,8 +37,8 @@ async def test_a_job_shows_its_settings_times_cost_and_uris(era: Era) -> None:
         assert await chat.text("get_job", job_id="job-1") == snapshot("""\
 job_id: job-1
 status: FAILED
-results: none
-uris: sutro://jobs/job-1, sutro://jobs/job-1/status, sutro://jobs/job-1/results, sutro://jobs/job-1/results/summary
+results: none; results exist once a job has SUCCEEDED, unless it ran as a cost estimate
+uris: job sutro://jobs/job-1
 <data>
 failure: out of memory
 failure_context: worker=3
@@ -53,13 +53,13 @@ started: 2026-03-01T12:00:05Z
 completed: 2026-03-01T12:01:05Z
 queue_seconds: 5
 run_seconds: 60
-num_rows: 7
 input_tokens: 12
 output_tokens: 120
-cost_usd: 0.00002
 sampling_params: {"temperature":0.5}
 json_schema: {"type":"object"}
 system_prompt: Judge.
+num_rows: 7
+cost_usd: 0.00002
 </data>\
 """)
 
@@ -91,8 +91,18 @@ async def test_a_schema_nested_hundreds_deep_is_named_and_not_shown(chat: Talk) 
     assert (await chat.call("get_job_results", job_id=job_id))["row_count"] == 1
 
 
-async def test_the_uris_of_a_job_can_be_read(chat: Talk) -> None:
-    """A host can attach them without another question."""
-    job = await chat.call("get_job", job_id=chat.emulator.find("support-ticket-triage"))
-    for uri in job["uris"].values():
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("support-ticket-triage", ["", "/results", "/results/summary"]),
+        ("nightly-email-classify", ["", "/status"]),
+        ("contract-summaries", [""]),
+    ],
+)
+async def test_a_job_names_the_resources_that_can_be_read(chat: Talk, name: str, parts: list[str]) -> None:
+    """Those and no other, and each is there."""
+    job_id = chat.emulator.find(name)
+    uris = (await chat.call("get_job", job_id=job_id))["uris"]
+    assert list(uris.values()) == [f"sutro://jobs/{job_id}{part}" for part in parts]
+    for uri in uris.values():
         assert await chat.read(uri)

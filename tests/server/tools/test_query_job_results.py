@@ -165,7 +165,7 @@ n
     ],
 )
 async def test_a_wrong_alias_or_job_is_named(chat: Talk, with_jobs: list[str], words: str) -> None:
-    """What is wrong with one of several jobs says which."""
+    """An error about one of several jobs says which."""
     two_runs(chat)
     chat.emulator.add_job(job_id="job-4", status="RUNNING")
     ask = {"job_id": "job-1", "sql": "SELECT 1", "with_jobs": with_jobs}
