@@ -214,7 +214,7 @@ def test_every_way_to_read_results_reads_the_same(
             filled = [row[at] for row in by_name.rows if row[at] is not None] if by_name else []
             assert column.present - column.nulls <= len(filled)
 
-    # _assert_exported(folder, artifact, whole)
+    _assert_exported(folder, artifact, whole)
 
 
 def _assert_exported(folder: Path, artifact: LocalArtifact, whole: Page) -> None:

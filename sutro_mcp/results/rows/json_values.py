@@ -76,11 +76,15 @@ def find_object(text: str) -> tuple[str, Wrapping | None] | None:
     before, after = text[:start].strip(), text[end:].strip()
     if not before and not after:
         return text[start:end], None
-    thoughts = -1 if before.startswith("```") else text.find(_THOUGHT)
+    is_thinking = before.startswith(_THINK)
+    # No text in JSON has a line break before it.
+    thoughts = (
+        text.find(_THOUGHT) if is_thinking or before.startswith(_THOUGHT) else text.find("\n" + _THOUGHT)
+    )
     if thoughts < 0:
-        wrapping = None if before.startswith(_THINK) else _wrapping(text[start:end], before, after)
+        wrapping = None if is_thinking else _wrapping(text[start:end], before, after)
         return wrapping and (text[start:end], wrapping)
-    thoughts += len(_THOUGHT)
+    thoughts = text.index(">", thoughts) + 1
     start = text.find("{", thoughts, end)
     if start < 0 or not _wrapping(text[start:end], text[thoughts:start].strip(), after):
         return None
