@@ -5,12 +5,12 @@ What the outputs hold is told by the standard library, and by how they were made
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
-from hypothesis import HealthCheck, Phase, example, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sutro_mcp.results import LocalArtifact, Page
@@ -18,7 +18,6 @@ from sutro_mcp.results.request_models import QueryRequest
 from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.results.sql import sql_engine
 from sutro_mcp.results.sql.side_file import prepare
-from sutro_mcp.untrusted import visible
 from tests.results.export.support import export
 from tests.results.support import page, parquet, summary
 from tests.tries import some_of
@@ -156,10 +155,10 @@ OUTPUTS = st.lists(
 CARRIED = st.sets(st.sampled_from(["id", "row", "x.y", "e"]), max_size=2).map(sorted)
 
 
+@pytest.mark.timeout(1800)
 @settings(
     max_examples=some_of(2_000),
     deadline=None,
-    phases=set(Phase) - {Phase.shrink},
     suppress_health_check=[HealthCheck.too_slow],
 )
 @example(rows=[('{"a": 1}', {"a": 1}), ('{"a": true}', {"a": True})], carried=[])
@@ -272,6 +271,6 @@ def _alike(shown: Any, found: Any) -> bool:
         return shown.keys() == found.keys() and all(_alike(shown[key], found[key]) for key in shown)
     if isinstance(shown, list) and isinstance(found, list):
         return len(shown) == len(found) and all(map(_alike, shown, found))
-    if isinstance(found, str) and not isinstance(shown, str):
+    if isinstance(found, str) and (not isinstance(shown, str) or shown.endswith("Infinity")):
         return _alike(shown, _value(found))
     return shown == found or (isinstance(found, float) and shown == cell([found])[2:-2])
