@@ -266,7 +266,7 @@ def _value(text: str) -> Any:
 
 
 def _alike(shown: Any, found: Any) -> bool:
-    """Whether nested values are the same: items of several types are text, integers beside floats are floats."""
+    """Whether nested values are the same: items of several types are text."""
     if isinstance(shown, dict) and isinstance(found, dict):
         return shown.keys() == found.keys() and all(_alike(shown[key], found[key]) for key in shown)
     if isinstance(shown, list) and isinstance(found, list):
