@@ -5,6 +5,7 @@ files that it reads (`held_files`), and DuckDB's own lock is a second wall. One 
 gives the same answer, to the last digit and in the same order.
 """
 
+import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -76,6 +77,7 @@ _MACROS = (
 # Every kind of value once, so that what fetching needs is imported.
 _WARM_UP = """SELECT [1], {'a': 1}, DATE '2026-01-01', TIMESTAMPTZ '2026-01-01', 1.5::DECIMAL(9, 2), uuid(),
     INTERVAL 1 DAY, 'x'::BLOB, MAP {'a': 1}, 1::HUGEINT, TIME '10:00', '{"a": 1}'::JSON, NULL, 'a' LIKE 'b'"""
+_NOT_FINITE = re.compile("Infinity|NaN")
 _STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
 _ARITHMETIC = {b"*", b"+", b"-"}
 _TIMES = {"date", "time", "timestamp", "interval"}
@@ -284,8 +286,8 @@ def _shown(found: duckdb.DuckDBPyRelation) -> tuple[str, list[Callable[[Any], Ce
 
 
 def _of_json(text: str | None) -> Cell:
-    """JSON of a scalar as that scalar, of anything else as it is."""
-    if text is None or text[:1] in "[{":
+    """JSON of a scalar as that scalar, of anything else as it is, but for numbers that JSON does not have."""
+    if text is None or (text[:1] in "[{" and not _NOT_FINITE.search(text)):
         return cell(text)
     try:
         return cell(from_json(text))

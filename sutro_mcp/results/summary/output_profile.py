@@ -34,6 +34,8 @@ _NOTES = {
     "is_like_object": rf"^{_BLANK}*\x{{feff}}?(?:`{{3,}}\w*{_BLANK}*)?\{{",
     "refuses": REFUSAL,
 }
+# What every JSON object has.
+_BRACE = r'\{\s*["}]'
 _NOTABLE = "|".join(f"(?:{pattern})" for pattern in _NOTES.values())
 
 
@@ -96,7 +98,7 @@ class Outputs:
             like = found["is_like_object"]
             may_hold = like.clone()
             if not like.all():
-                may_hold |= texts.str.contains("{", literal=True).fill_null(value=False)
+                may_hold |= texts.str.contains(_BRACE).fill_null(value=False)
             parsed, outside = self._parse(rows.filter(may_hold), texts.filter(may_hold))
             # Of most results all rows are read.
             unread = is_filled & ~rows.is_in(parsed.implode()) if len(parsed) < len(rows) else ~is_filled
