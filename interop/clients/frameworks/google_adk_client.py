@@ -8,9 +8,14 @@ from google.adk.runners import InMemoryRunner
 from google.adk.tools.mcp_tool import McpToolset, StdioConnectionParams, StreamableHTTPConnectionParams
 from google.genai import types
 from mcp import StdioServerParameters
+from mcp.types import ElicitResult
 from task import COMMAND, IS_HTTP, PROMPT, TASK, URL, report
 
 os.environ |= {"GOOGLE_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": TASK["model"]}
+
+
+async def agree(context, params):
+    return ElicitResult(action="accept", content=dict.fromkeys(params.requested_schema["properties"], True))
 
 
 async def main():
@@ -18,7 +23,7 @@ async def main():
     params = (
         StreamableHTTPConnectionParams(url=URL) if IS_HTTP else StdioConnectionParams(server_params=local)
     )
-    tools = McpToolset(connection_params=params)
+    tools = McpToolset(connection_params=params, elicitation_callback=agree)
     runner = InMemoryRunner(
         LlmAgent(name="interop", model="gemini-2.5-flash", tools=[tools]), app_name="interop"
     )

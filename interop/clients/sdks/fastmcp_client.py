@@ -7,7 +7,7 @@ from task import CALLS, COMMAND, IS_HTTP, URL, report
 
 
 async def agree(message, response_type, params, context):
-    return response_type(**dict.fromkeys(params.requestedSchema["properties"], True))
+    return response_type(**dict.fromkeys(params.requested_schema["properties"], True))
 
 
 async def main():
