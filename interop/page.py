@@ -85,5 +85,7 @@ def _remarks(client: Client, transport: str, seen: Seen) -> Iterator[str]:
     """What did not go as it should in a run."""
     if failed := seen.get("failed"):
         yield f"- {client.name} over {transport}: no right answer of {', '.join(failed)}.\n"
+    if seen.get("config_taken") is False:
+        yield f"- {client.name} over {transport}: it did not take what `sutro-mcp config` prints.\n"
     if not seen.get("ended", True):
         yield f"- {client.name} over {transport}: it ended with an error.\n"

@@ -60,7 +60,7 @@ def run(client: Client, transport: str) -> dict[str, Any]:
         "dialog": dialog(shown),
         "ended": done.returncode == 0,
     }
-    return seen | {name: said.get(name) for name in ("resources", "prompts")}
+    return seen | {name: said.get(name) for name in ("resources", "prompts", "config_taken")}
 
 
 def _finish(command: list[str], variables: dict[str, str], home: str) -> "subprocess.CompletedProcess[str]":

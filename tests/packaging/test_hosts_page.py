@@ -2,6 +2,7 @@
 
 from interop import page
 from interop.environments import HERE, clients
+from sutro_mcp.hosts.host_configs import HOSTS
 
 
 def test_the_page_is_what_the_record_says() -> None:
@@ -16,3 +17,11 @@ def test_each_client_is_pinned_and_has_a_script() -> None:
     for client in clients():
         assert (HERE / "clients" / client.script).is_file()
         assert all(package.rpartition("@" if client.npm else "==")[1] for package in client.pypi + client.npm)
+
+
+def test_a_format_that_is_called_tried_was_taken_by_the_host_over_both_transports() -> None:
+    """`sutro-mcp config` says of each format whether its host has seen it."""
+    took = [seen["client"] for seen in page.read().values() if seen.get("config_taken")]
+    assert {name for name in took if took.count(name) == len(page.TRANSPORTS)} == {
+        name for name, host in HOSTS.items() if host.is_tried
+    }

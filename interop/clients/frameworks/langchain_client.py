@@ -26,7 +26,7 @@ async def main():
     async with client.session("sutro") as session:
         agent = create_agent(model, await load_mcp_tools(session))
         await agent.ainvoke({"messages": [("user", PROMPT)]}, {"recursion_limit": 60})
-        resources = await load_mcp_resources(session, uris=["sutro://jobs"])
+        resources = await load_mcp_resources(session)
         prompts = (await session.list_prompts()).prompts
         await load_mcp_prompt(session, prompts[0].name)
     report(resources=len(resources), prompts=len(prompts))

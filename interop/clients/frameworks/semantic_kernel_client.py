@@ -22,6 +22,7 @@ async def main():
         )
         await agent.get_response(PROMPT)
         prompts = (await plugin.session.list_prompts()).prompts
+        await plugin.session.get_prompt(prompts[0].name)
     report(prompts=len(prompts))
 
 

@@ -11,7 +11,7 @@ VARIABLES = {
     "ANTHROPIC_API_KEY": "none",
     "ANTHROPIC_MODEL": "scripted",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-    "MCP_CONNECTION_NONBLOCKING": "0",
+    "MCP_CONNECTION_NONBLOCKING": "0",  # else the first turn has no tools
     "ENABLE_TOOL_SEARCH": "false",
 }
 os.environ["PATH"] = f"{TASK['folder']}/node_modules/.bin:{os.environ['PATH']}"

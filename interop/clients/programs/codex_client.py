@@ -15,7 +15,8 @@ name = "loopback"
 base_url = {json.dumps(OPENAI_URL)}
 wire_api = "responses"
 """
-write(".codex/config.toml", f"{PROVIDER}\n{config('codex')}\n")
+# Unless the server is required, the first turn does not wait for its tools.
+write(".codex/config.toml", f"{PROVIDER}\n{config('codex')}\nrequired = true\n")
 listed = program("codex", "mcp", "list")
 program("codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", PROMPT)
 report(config_taken="sutro" in listed and "enabled" in listed)
