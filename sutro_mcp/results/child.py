@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from sutro_mcp.errors import WorkerError
 from sutro_mcp.results.worker.protocol import Channel, Pipe, reply_of
 from sutro_mcp.results.worker.sandbox import apply_limits, cap_memory, end_with_parent
 
@@ -65,11 +66,15 @@ def query_tasks() -> Tasks:
 
     def load_tables(_artifact: LocalArtifact, request: LoadRequest, _channel: Channel) -> Loaded:
         tables = load(request.tables)
-        apply_limits()
+        if not request.lock_alone:
+            apply_limits()
         loaded.append(tables)
         return Loaded()
 
-    def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> Page:
+    def query(artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> Page:
+        if not loaded:
+            # Started for one that died before it heard the SQL, which is not at fault.
+            raise WorkerError(request.doing(artifact.spec), "its process ended early", "Call again")
         return run(loaded[0], request)
 
     return {LoadRequest: load_tables, QueryRequest: query}

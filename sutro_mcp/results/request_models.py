@@ -143,11 +143,15 @@ class NarrowRequest(PrepareRequest):
 
 
 class LoadRequest(Request):
-    """Get ready for a query: tables by their names, `results` among them, and every right given up."""
+    """Get ready for a query: tables by their names, `results` among them, and every right given up.
+
+    `lock_alone`: no right is given up, and DuckDB's own lock is all that holds.
+    """
 
     aim = "query the results of"
     advice = "Use get_job_results: the results may be damaged"
     tables: dict[str, SqlTable]
+    lock_alone: bool = False
 
 
 class Loaded(_Model):

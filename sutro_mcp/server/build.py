@@ -52,7 +52,11 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
         """Open what handlers share, and close it after the last of them."""
-        async with results_engine(settings.cache_folder, settings.cache_max_bytes or _UNKEPT) as results:
+        async with results_engine(
+            settings.cache_folder,
+            settings.cache_max_bytes or _UNKEPT,
+            lock_suffices=settings.sql == "lock",
+        ) as results:
             app = AppContext(settings, results, connect)
             try:
                 async with background() as tasks:

@@ -6,6 +6,7 @@ before the rights went, under names that say nothing of where the files lie.
 
 import io
 import os
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from fsspec import AbstractFileSystem  # pyright: ignore[reportMissingTypeStubs]
 
 SCHEME = "held"
+# A descriptor has one position, and not every system reads past it.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def address(name: str) -> str:
@@ -88,7 +91,9 @@ class _Reader(io.RawIOBase):
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        found = os.pread(self._descriptor, size if size >= 0 else self._size - self._at, self._at)
+        with _ONE_AT_A_TIME:
+            os.lseek(self._descriptor, self._at, os.SEEK_SET)
+            found = os.read(self._descriptor, size if size >= 0 else self._size - self._at)
         self._at += len(found)
         return found
 

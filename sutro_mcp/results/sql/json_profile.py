@@ -21,7 +21,7 @@ from sutro_mcp.results.rows.json_values import compact, parse_object
 
 from .fixed_rows import FixedKind, FixedRows
 from .json_pattern import Known, plain_rows
-from .json_shape import Place, Shape, literal
+from .json_shape import Place, Shape, literal, measure
 
 Path = tuple[str, ...]
 Envelope = Literal["none", "some", "all"]
@@ -212,7 +212,7 @@ class _Profiling:
         suspicious: set[int] = set()
         is_certain = True
         for group in found.groups:
-            objects, is_mixed, depth = _measure(group.structure)
+            objects, is_mixed, depth = measure(group.structure)
             for place, names in objects:
                 keys.setdefault(place, set()).add(names)
             if any(None in place and names for place, names in objects):
@@ -286,9 +286,7 @@ class _Profiling:
     def _unsingled(self) -> str:
         return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
 
-    def _merge(
-        self, outer: list[_Group], inner: list[_Group], texts: str
-    ) -> tuple[Shape, Shape, set[bool]]:
+    def _merge(self, outer: list[_Group], inner: list[_Group], texts: str) -> tuple[Shape, Shape, set[bool]]:
         """The shapes of outputs and of contents, and whether objects are envelopes.
 
         `texts` has all rows that are singled out.
@@ -357,25 +355,6 @@ def _fields(root: Shape, content: Shape | None) -> Iterator[Field]:
 
 def _envelope(found: set[bool]) -> Envelope:
     return "all" if found == {True} else "some" if True in found else "none"
-
-
-def _measure(structure: Any) -> tuple[list[tuple[Place, tuple[str, ...]]], bool, int]:
-    """The objects in it with their keys, whether values are mixed, and how deep it is."""
-    objects: list[tuple[Place, tuple[str, ...]]] = []
-    is_mixed, deepest = False, 0
-    rest: list[tuple[Any, Place]] = [(structure, ())]
-    while rest:
-        found, place = rest.pop()
-        deepest = max(deepest, len(place))
-        if isinstance(found, dict):
-            members = cast("dict[str, Any]", found)
-            objects.append((place, tuple(members)))
-            rest += [(inner, (*place, key)) for key, inner in members.items()]
-        elif isinstance(found, list):
-            rest.append((cast("list[Any]", found)[0], (*place, None)))
-        else:
-            is_mixed = is_mixed or found == "JSON"
-    return objects, is_mixed, deepest
 
 
 def _json_path(place: Place) -> str | None:

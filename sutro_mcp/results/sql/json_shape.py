@@ -131,6 +131,25 @@ class Shape:
         return f"STRUCT({', '.join(parts)})"
 
 
+def measure(structure: Any) -> tuple[list[tuple[Place, tuple[str, ...]]], bool, int]:
+    """The objects in it with their keys, whether values are mixed, and how deep it is."""
+    objects: list[tuple[Place, tuple[str, ...]]] = []
+    is_mixed, deepest = False, 0
+    rest: list[tuple[Any, Place]] = [(structure, ())]
+    while rest:
+        found, place = rest.pop()
+        deepest = max(deepest, len(place))
+        if isinstance(found, dict):
+            members = cast("dict[str, Any]", found)
+            objects.append((place, tuple(members)))
+            rest += [(inner, (*place, key)) for key, inner in members.items()]
+        elif isinstance(found, list):
+            rest.append((cast("list[Any]", found)[0], (*place, None)))
+        else:
+            is_mixed = is_mixed or found == "JSON"
+    return objects, is_mixed, deepest
+
+
 def quoted(name: str) -> str:
     """`name` as an identifier."""
     return '"' + name.replace('"', '""') + '"'

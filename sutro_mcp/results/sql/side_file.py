@@ -131,7 +131,7 @@ def open_views(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, SqlTa
 def held(ref: LocalArtifact, path: str) -> int:
     """A descriptor of the file. Raises StoppedError when it is gone or is another one."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
         if ref.inode is None and path == ref.path:
             raise unreadable(ref, "the file is not there") from error

@@ -7,6 +7,7 @@ is refused.
 
 import importlib.util
 import os
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -81,9 +82,14 @@ def apply_limits() -> None:
         raise _no_sandbox()
 
 
+def has_sandbox() -> bool:
+    """Whether this is a system on which a process can limit itself so."""
+    return sys.platform == "linux" and importlib.util.find_spec("resource") is not None
+
+
 def check_platform() -> None:
     """Raises ConfigurationError where a process cannot limit itself."""
-    if importlib.util.find_spec("resource") is None:
+    if not has_sandbox():
         raise _no_sandbox()
 
 
@@ -92,7 +98,8 @@ def _no_sandbox() -> ConfigurationError:
     return ConfigurationError(
         "run SQL on this machine",
         "a process without rights, in which alone it is safe, can be made on Linux only",
-        "Use get_job_results instead",
+        "Use get_job_results instead, or set SUTRO_MCP_SQL=lock for DuckDB's own lock alone, if your account "
+        "and the model are trusted with that",
     )
 
 

@@ -27,7 +27,7 @@ from sutro_mcp.results.request_models import (
 
 from .process import BROKEN, Child, Kind
 from .protocol import answer_in, request_for
-from .sandbox import check_platform
+from .sandbox import check_platform, has_sandbox
 
 Answer = TypeVar("Answer", bound=BaseModel)
 OnRows = Callable[[int, int], None]
@@ -167,22 +167,34 @@ class QueryRunner:
     SQL is written by a model that may be misled. Not side by side: each may take half a gigabyte.
     """
 
-    def __init__(self, *, load_seconds: float = 20.0, query_seconds: float = 30.0) -> None:
-        """The longest that getting ready and running the SQL may take."""
+    def __init__(
+        self, *, load_seconds: float = 20.0, query_seconds: float = 30.0, lock_suffices: bool = False
+    ) -> None:
+        """The longest that getting ready and running the SQL may take.
+
+        `lock_suffices`: where there is no sandbox, DuckDB's own lock is enough.
+        """
+        self._lock_suffices = lock_suffices
         self._load_seconds = load_seconds
         self._query_seconds = query_seconds
         self._lock = anyio.Lock()
+
+    def check(self) -> None:
+        """Raises ConfigurationError where SQL is not to be run."""
+        if not self._lock_suffices:
+            check_platform()
 
     async def run(self, tables: Mapping[str, SqlTable], request: QueryRequest) -> Page:
         """The page. Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError
         when an artifact is not there any more.
         """
         artifact = tables["results"].artifact
-        check_platform()
+        self.check()
+        load = LoadRequest(tables=dict(tables), lock_alone=not has_sandbox())
         async with self._lock:
             worker = Worker("query", self._load_seconds)
             try:
-                await worker.run(artifact, LoadRequest(tables=dict(tables)), Loaded)
+                await worker.run(artifact, load, Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds
                 return await worker.run(artifact, request, Page)

@@ -148,7 +148,8 @@ from sutro_mcp.results.worker.sandbox import apply_limits
 asked = json.load(sys.stdin)
 connection = load(LoadRequest.model_validate(asked["load"]).tables).connection
 results = canary = asked["canary"]
-apply_limits()
+if asked["wall"]:
+    apply_limits()
 for sql in asked["attacks"]:
     connection.execute("BEGIN")
     try:
@@ -164,7 +165,8 @@ for sql in asked["attacks"]:
 
 
 @pytest.mark.hostile
-async def test_attacks_are_harmless_when_nobody_looks(table: SqlTable, target: Target) -> None:
+@pytest.mark.parametrize("wall", [True, False], ids=["wall", "lock alone"])
+async def test_attacks_are_harmless_when_nobody_looks(table: SqlTable, target: Target, *, wall: bool) -> None:
     """Nothing is read, written, connected to or told; the SQL's own words may come back."""
     attacks = [attack.format(**target.names) for attack in ATTACKS]
     before = target.files()
@@ -172,6 +174,7 @@ async def test_attacks_are_harmless_when_nobody_looks(table: SqlTable, target: T
         "load": LoadRequest(tables={"results": table}).model_dump(),
         "attacks": attacks,
         "canary": CANARY,
+        "wall": wall,
     }
     done = await said_by(UNSEEN, given=json.dumps(asked).encode())
     answers = [json.loads(line) for line in done.splitlines()]
@@ -244,7 +247,7 @@ async def test_a_bomb_ends_in_words(table: SqlTable, bomb: str) -> None:
 async def test_the_process_has_no_secret_and_no_rights(
     table: SqlTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen from outside while SQL runs in it."""
+    """Seen from outside while SQL runs in it, also where DuckDB's lock would suffice."""
     monkeypatch.setenv("SUTRO_API_KEY", "sk-secret")
     monkeypatch.setenv("OTHER_SECRET", "sk-secret")
 
@@ -259,7 +262,7 @@ async def test_the_process_has_no_secret_and_no_rights(
     async with anyio.create_task_group() as calls:
         calls.start_soon(look)
         with pytest.raises(WorkerError, match="it took more than 2 seconds"):
-            await run(QueryRunner(query_seconds=2), table, FOREVER)
+            await run(QueryRunner(query_seconds=2, lock_suffices=True), table, FOREVER)
 
     assert children("query") == []
     names = {entry.partition("=")[0] for entry in seen["environ"].split("\0") if entry}
@@ -324,11 +327,12 @@ async def test_cancelling_a_query_ends_its_process_at_once(table: SqlTable) -> N
 
 
 def test_the_times_are_those_of_the_readme() -> None:
-    """Twenty seconds to get ready, thirty to run."""
+    """Twenty seconds to get ready, thirty to run; DuckDB's lock alone suffices only where that is asked for."""
     limits = inspect.signature(QueryRunner).parameters.values()
     assert [(limit.name, limit.kind, limit.default) for limit in limits] == [
         ("load_seconds", inspect.Parameter.KEYWORD_ONLY, 20),
         ("query_seconds", inspect.Parameter.KEYWORD_ONLY, 30),
+        ("lock_suffices", inspect.Parameter.KEYWORD_ONLY, False),
     ]
 
 
@@ -417,9 +421,13 @@ async def test_tables_that_cannot_be_loaded_are_an_error(
 async def test_a_system_that_cannot_confine_gets_no_sql(
     runner: QueryRunner, table: SqlTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows has no limits to lower: refused before anything is started."""
+    """Windows has no limits to lower: refused before anything is started, unless DuckDB's lock suffices."""
     monkeypatch.setitem(sys.modules, "resource", None)
     with pytest.raises(ConfigurationError, match="Linux only"):
         check_platform()
     with pytest.raises(ConfigurationError, match="Linux only"):
         await run(runner, table, GOOD)
+    locked = QueryRunner(lock_suffices=True)
+    assert (await run(locked, table, GOOD)).rows == [["a", 500], ["b", 500]]
+    with pytest.raises(InvalidArgumentError, match="SQL can read the tables listed here and nothing else"):
+        await run(locked, table, "SELECT * FROM read_text('/etc/passwd')")
