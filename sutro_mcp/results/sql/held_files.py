@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 from fsspec import AbstractFileSystem  # pyright: ignore[reportMissingTypeStubs]
 
 SCHEME = "held"
@@ -21,6 +22,13 @@ _ONE_AT_A_TIME = threading.Lock()
 def address(name: str) -> str:
     """The address by which DuckDB knows the file of this name."""
     return f"{SCHEME}://{name}"
+
+
+def hold(connection: duckdb.DuckDBPyConnection, descriptors: Mapping[str, int]) -> None:
+    """Let `connection` read these regular files, which have to stay open, by their names."""
+    connection.register_filesystem(HeldFiles(descriptors))
+    # For files that are far away: it would read all of a column of a row group at once, be it a gigabyte.
+    connection.execute("SET disable_parquet_prefetching = true")
 
 
 class HeldFiles(AbstractFileSystem):
@@ -70,12 +78,12 @@ class HeldFiles(AbstractFileSystem):
 
 
 class _Reader(io.RawIOBase):
-    """A position of its own in a file that others read, too."""
+    """One of several readers of a file, with a position for each thread: DuckDB shares readers among them."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
-        self._at = 0
+        self._position = threading.local()
 
     def readable(self) -> bool:
         return True
@@ -84,17 +92,19 @@ class _Reader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        self._position.at = start + offset
+        return self._position.at
 
     def tell(self) -> int:
-        return self._at
+        return getattr(self._position, "at", 0)
 
     def read(self, size: int = -1) -> bytes:
+        at = self.tell()
         with _ONE_AT_A_TIME:
-            os.lseek(self._descriptor, self._at, os.SEEK_SET)
-            found = os.read(self._descriptor, size if size >= 0 else self._size - self._at)
-        self._at += len(found)
+            os.lseek(self._descriptor, at, os.SEEK_SET)
+            found = os.read(self._descriptor, size if size >= 0 else self._size - at)
+        self._position.at = at + len(found)
         return found
 
 

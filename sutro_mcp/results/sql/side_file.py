@@ -19,7 +19,7 @@ from sutro_mcp.results.request_models import LocalArtifact, SqlTable
 from sutro_mcp.results.rows.columns import unreadable
 from sutro_mcp.results.worker.protocol import StoppedError
 
-from .held_files import HeldFiles, address
+from .held_files import address, hold
 from .json_profile import JsonProfile, make_profile
 from .json_shape import literal
 from .results_view import FileColumn, as_text, numbered, outputs_of, results_view
@@ -106,7 +106,7 @@ def open_views(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, SqlTa
         files[f"{name}_side"] = held(table.artifact, table.side_file)
         if table.narrow_file is not None:
             files[f"{name}_narrow"] = held(table.artifact, table.narrow_file)
-    connection.register_filesystem(HeldFiles(files))
+    hold(connection, files)
     connection.execute(f"SET allowed_paths = [{', '.join(literal(address(name)) for name in files)}]")
     opened: dict[str, OpenTable] = {}
     for name, table in tables.items():
@@ -156,7 +156,7 @@ def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
     descriptor = held(ref, str(parquet))
     try:
         with closing(duckdb.connect(side, config=SETTINGS)) as connection:
-            connection.register_filesystem(HeldFiles({_FILE: descriptor}))
+            hold(connection, {_FILE: descriptor})
             try:
                 columns = _columns(connection)
                 text = as_text(outputs_of(columns, ref))

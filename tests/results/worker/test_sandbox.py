@@ -327,7 +327,7 @@ async def test_cancelling_a_query_ends_its_process_at_once(table: SqlTable) -> N
 
 
 def test_the_times_are_those_of_the_readme() -> None:
-    """Twenty seconds to get ready, thirty to run; DuckDB's lock alone suffices only where that is asked for."""
+    """Twenty seconds to get ready, thirty to run; DuckDB's lock alone suffices where that is asked for."""
     limits = inspect.signature(QueryRunner).parameters.values()
     assert [(limit.name, limit.kind, limit.default) for limit in limits] == [
         ("load_seconds", inspect.Parameter.KEYWORD_ONLY, 20),
