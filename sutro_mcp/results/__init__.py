@@ -1,11 +1,8 @@
 """Turns a result artifact into pages and summaries. Knows nothing of HTTP or MCP.
 
-Importing this package must not import polars: the server does, and there polars lives in the worker process.
-`frames` is the exception, for library callers.
+Importing this package imports its models alone, so that each process takes no more than it needs.
 """
 
-from .cache import ArtifactSource, ArtifactStore, FetchedArtifact, OnBytes
-from .engine import ResultsEngine, results_engine
 from .request_models import (
     Cell,
     ColumnSummary,
@@ -24,11 +21,8 @@ from .request_models import (
     SummaryRequest,
     TopValue,
 )
-from .single_flight import OnProgress
 
 __all__ = [
-    "ArtifactSource",
-    "ArtifactStore",
     "Cell",
     "ColumnSummary",
     "Distribution",
@@ -36,18 +30,13 @@ __all__ = [
     "ExportFormat",
     "ExportReport",
     "ExportRequest",
-    "FetchedArtifact",
     "LocalArtifact",
-    "OnBytes",
-    "OnProgress",
     "Page",
     "PageRequest",
     "QualityFlag",
     "QueryRequest",
-    "ResultsEngine",
     "Sample",
     "Summary",
     "SummaryRequest",
     "TopValue",
-    "results_engine",
 ]

@@ -11,7 +11,7 @@ from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.concurrency import background
-from sutro_mcp.results import results_engine
+from sutro_mcp.results.engine import results_engine
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
