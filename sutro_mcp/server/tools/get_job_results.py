@@ -13,13 +13,13 @@ from sutro_mcp.results import (
     ColumnSummary,
     Distribution,
     ExpectedResults,
-    OnProgress,
     Page,
     PageRequest,
     QualityFlag,
     Summary,
     SummaryRequest,
 )
+from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
