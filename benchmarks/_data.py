@@ -105,7 +105,7 @@ def nested(rows: int, seed: int = 7) -> pl.DataFrame:
 
 
 def envelope(rows: int, seed: int = 7) -> pl.DataFrame:
-    """What reasoning models answer: `{"content", "reasoning_content"}`, with JSON in a string inside."""
+    """Answers of reasoning models: `{"content", "reasoning_content"}`, with JSON in a string inside."""
     rng = np.random.default_rng(seed)
     content = labels(rows, seed).to_series().str.replace_all('"', '\\"', literal=True)
     return _objects(rng, rows, content=_text(content), reasoning_content=_text(_prose(rng, rows)))

@@ -41,7 +41,7 @@ class Meter:
                 self._most = max(self._most, sum(_status(pid, "VmRSS") for pid in _tree(self._root)))
 
     def read(self) -> Usage:
-        """What has been used since. Peaks of several processes are added: at least the peak of all."""
+        """Usage since. Peaks of several processes are added: at least the peak of all."""
         wall = time.perf_counter() - self._start
         self._done.set()
         self._watch.join()

@@ -1,4 +1,4 @@
-"""What a user would write with the official SDK, measured in a process of its own (the SDK's environment).
+"""Code of a user of the official SDK, measured in a process of its own (the SDK's environment).
 
 Arguments: the operation, a job id and that of a small job, which comes first, with all imports, and is not
 measured. Prints one line of JSON: `{"memory", "cpu", "wall", "value"}`.

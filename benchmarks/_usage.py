@@ -1,4 +1,4 @@
-"""What one call costs its own process. The standard library alone: two environments use it."""
+"""The cost of one call to its own process. The standard library alone: two environments use it."""
 
 import time
 from collections.abc import Callable

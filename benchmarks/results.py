@@ -1,4 +1,4 @@
-"""What pages, summaries, SQL and exports of large results cost, beside the official SDK, in one run.
+"""Costs of pages, summaries, SQL and exports of large results, beside the official SDK, in one run.
 
 Each operation runs in a fresh server (or SDK) process with an empty cache, after a small job that loads all
 libraries, over a link of 30 ms and 50 MB/s. Times and memory are compared in pairs, one after the other;
@@ -39,7 +39,7 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Asked:
-    """What the deployment was asked for during one operation."""
+    """Requests to the deployment during one operation."""
 
     api: int
     store: int
@@ -66,7 +66,7 @@ class Deployment:
         self.environment = {"SUTRO_API_URL": hello["api"], "SUTRO_API_KEY": hello["key"]}
 
     async def asked(self) -> Asked:
-        """What it was asked since the last time."""
+        """Requests since the last time."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(b"\n")
@@ -197,7 +197,7 @@ def ratios(ours: Sequence[Run], theirs: Sequence[Run]) -> tuple[float, float, fl
 
 
 class Report:
-    """What is printed, and kept in RESULTS.md."""
+    """The table that is printed, and kept in RESULTS.md."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

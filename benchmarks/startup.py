@@ -73,7 +73,7 @@ def start(command: list[str], opening: str) -> Start:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the threads of a process have used so far; not a number where the kernel does not say."""
+    """CPU that the threads of a process have used so far; not a number where the kernel does not say."""
     times = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
     return sum(int(line.split()[0]) for line in times) / 1e9 if times else math.nan
 

@@ -18,7 +18,8 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
 from sutro_mcp import console
 from sutro_mcp.console import say, tell
 from sutro_mcp.errors import ConfigurationError, SutroError
-from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER, Launch, own_command
+from sutro_mcp.hosts.host_configs import HOSTS, Launch, own_command
+from sutro_mcp.hosts.placeholders import KEY_PLACEHOLDER
 from sutro_mcp.redaction import guard_process
 
 if TYPE_CHECKING:
@@ -95,7 +96,15 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     config = commands.add_parser("config", help="print the configuration to paste into a host")
-    config.add_argument("client", choices=sorted(HOSTS), help="the host")
+    config.add_argument("client", choices=sorted(HOSTS), metavar="HOST", help=", ".join(sorted(HOSTS)))
+    which = config.add_mutually_exclusive_group()
+    which.add_argument("--demo", action="store_true", help="the demo, which needs no key")
+    which.add_argument(
+        "--http",
+        metavar="URL",
+        type=http_url,
+        help="a server that runs already, as serve --transport http does",
+    )
     config.set_defaults(run=_config)
     return parser
 
@@ -105,6 +114,16 @@ def port(text: str) -> int:
     if not 0 <= (number := int(text)) <= 65535:
         raise ValueError
     return number
+
+
+def http_url(text: str) -> str:
+    """`text` as a URL of HTTP; argparse names this function where it refuses one."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError
+    return text
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,7 +185,7 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.transport == "http":
             from sutro_mcp.server.transports.streamable_http import run_http
 
-            return run_http(server, settings, _tell_where)
+            return run_http(server, settings, lambda url: tell(f"Serving MCP at {url}. Stop it with Ctrl-C."))
         from sutro_mcp.server.transports.stdio import run_stdio
 
         try:
@@ -193,10 +212,6 @@ def _connect(connection: "Connection | None") -> "ApiClient":
     from sutro_mcp.api import ApiClient, resolve_connection
 
     return ApiClient(connection or resolve_connection())
-
-
-def _tell_where(url: str) -> None:
-    tell(f"Serving MCP at {url}. Stop it with Ctrl-C.")
 
 
 def _emulator_process() -> "subprocess.Popen[str]":
@@ -272,18 +287,31 @@ def _check(options: argparse.Namespace) -> int:
         say(json.dumps(facts, indent=2))
     elif facts["ok"]:
         well = "It works, but see the warning above." if "problem" in facts["cache"] else "All is well."
-        say(f"{well} `sutro-mcp config CLIENT` prints what to paste into your assistant.")
+        say(f"{well} `sutro-mcp config HOST` prints what to paste into your assistant.")
     else:
         tell(facts["error"])
     return 0 if facts["ok"] else 1
 
 
 def _config(options: argparse.Namespace) -> int:
-    variables = _variables()
-    place, render = HOSTS[options.client]
+    host = HOSTS[options.client]
+    variables: dict[str, str] = {}
+    if options.http is not None:
+        text = host.reach and host.reach(options.http)
+    else:
+        variables = {} if options.demo else _variables()
+        command = (*own_command(), "--demo") if options.demo else own_command()
+        text = host.start and host.start(Launch(command, variables))
+    if text is None:
+        takes = "a URL: add --http URL" if options.http is None else "a command: leave --http out"
+        tell(f"{options.client} takes only {takes}. {host.note}".rstrip())
+        return 2
     # For people, beside what can be pasted or piped.
-    tell(f"{place}:")
-    say(render(Launch(own_command(), variables)))
+    tell(f"{host.place}:")
+    say(text)
+    tell(f"{'' if host.is_tried else 'Not tried with this host. '}Its documentation: {host.documentation}")
+    if host.note:
+        tell(host.note)
     if variables and "SUTRO_API_URL" not in variables:
         tell("For a deployment of your own, set SUTRO_API_URL beside SUTRO_API_KEY.")
     return 0

@@ -1,7 +1,7 @@
 """Task groups that raise what was raised, and a cache of what was used last."""
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,31 +37,6 @@ async def background() -> "AsyncGenerator[TaskGroup]":
     async with task_group() as group:
         yield group
         group.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def meanwhile(call: Callable[[], Awaitable[V]]) -> AsyncGenerator[Callable[[], Awaitable[V]]]:
-    """Run `call` beside the block; what the block gets waits for its result, or raises its error."""
-    is_over = anyio.Event()
-    results: list[V] = []
-    failures: list[Exception] = []
-
-    async def run() -> None:
-        try:
-            results.append(await call())
-        except Exception as error:
-            failures.append(error)
-        is_over.set()
-
-    async def result() -> V:
-        await is_over.wait()
-        if failures:
-            raise failures[0]
-        return results[0]
-
-    async with background() as group:
-        group.start_soon(run)
-        yield result
 
 
 class LRU(OrderedDict[K, V]):

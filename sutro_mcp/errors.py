@@ -1,32 +1,5 @@
 """Every failure a caller can meet, split by what the reader can do about it.
 
-    SutroError
-    ├── CallError                    fix the call
-    │   ├── InvalidArgumentError     a value is not acceptable
-    │   ├── InvalidCursorError       a cursor is damaged, or belongs to another question
-    │   ├── JobNotFoundError         no such job for this key (404)
-    │   ├── ResultsNotReadyError     the job has not finished
-    │   ├── NoResultsError           the job failed or was cancelled
-    │   ├── ResultsGoneError         the job succeeded, its results are past retention
-    │   └── RejectedError            the deployment refused the request (400, 405, 409, 422)
-    ├── SettingsError                fix the settings
-    │   ├── ConfigurationError       key or URL missing, malformed or not a pair
-    │   ├── AuthenticationError      the key was refused (401)
-    │   ├── AccessDeniedError        the key may not do this (403)
-    │   └── WrongDeploymentError     the URL is not a Sutro deployment, or no longer one (410)
-    ├── TemporaryError               wait
-    │   ├── RateLimitedError         too many requests (429); `retry_after` in seconds
-    │   ├── ServiceUnavailableError  5xx, or a gateway gave up (524)
-    │   ├── ConnectionFailedError    no connection, or it broke
-    │   ├── DeadlineExceededError    no complete answer in time
-    │   ├── StillWorkingError        it takes long, and goes on: the same call joins it
-    │   └── ArtifactChangedError     results were replaced while they were read
-    └── UnexpectedReplyError         report it
-        ├── IncompleteReplyError     a body ended early, or does not match its own length or checksum
-        ├── ReplyTooLargeError       a body passed its cap
-        ├── RangesUnsupportedError   only the whole of an artifact can be had, not a part
-        └── WorkerError              the process that reads results died or ran out of memory or time
-
 A message has three parts: what we were doing, what happened, what to do next. It holds no URL of ours or of
 an artifact, no key, and no upstream text that has not passed `untrusted.quote`.
 """
@@ -59,7 +32,7 @@ class InvalidCursorError(CallError):
 
 
 class JobNotFoundError(CallError):
-    """The deployment knows no such job for this key."""
+    """The deployment knows no such job for this key (404)."""
 
 
 class ResultsNotReadyError(CallError):
@@ -75,7 +48,7 @@ class ResultsGoneError(CallError):
 
 
 class RejectedError(CallError):
-    """The deployment understood the request and refused it; `status` is the HTTP status."""
+    """The deployment refused the request as it is; `status` is the HTTP status (400, 405, 409, 422)."""
 
     def __init__(self, doing: str, happened: str, next_step: str, *, status: int) -> None:
         self.status = status
@@ -103,28 +76,21 @@ class WrongDeploymentError(SettingsError):
 
 
 class TemporaryError(SutroError):
-    """The same call may succeed later."""
-
-
-class RateLimitedError(TemporaryError):
-    """Too many requests (429). `retry_after` is the number of seconds to wait."""
-
-    def __init__(self, doing: str, happened: str, next_step: str, *, retry_after: float) -> None:
-        self.retry_after = retry_after
-        super().__init__(doing, happened, next_step)
-
-
-class ServiceUnavailableError(TemporaryError):
-    """The deployment or a gateway in front of it failed (5xx, 524).
-
-    `retry_after` is the number of seconds to wait, if that is known.
-    """
+    """The same call may succeed later; `retry_after` is the number of seconds to wait, if that is known."""
 
     def __init__(
         self, doing: str, happened: str, next_step: str, *, retry_after: float | None = None
     ) -> None:
         self.retry_after = retry_after
         super().__init__(doing, happened, next_step)
+
+
+class RateLimitedError(TemporaryError):
+    """Too many requests (429)."""
+
+
+class ServiceUnavailableError(TemporaryError):
+    """The deployment or a gateway in front of it failed (5xx, 524)."""
 
 
 class ConnectionFailedError(TemporaryError):

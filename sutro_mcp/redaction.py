@@ -102,8 +102,8 @@ def guard_process(level: str) -> None:
     handler.setFormatter(RedactingFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     sys.excepthook = _uncaught
-    threading.excepthook = _uncaught_in_thread
-    sys.unraisablehook = _unraisable
+    threading.excepthook = _uncaught_elsewhere
+    sys.unraisablehook = _uncaught_elsewhere
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource  # POSIX only
 
@@ -118,9 +118,5 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
     print(redact_line("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)  # noqa: T201
 
 
-def _uncaught_in_thread(arguments: Any) -> None:
-    _uncaught(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
-
-
-def _unraisable(arguments: Any) -> None:
+def _uncaught_elsewhere(arguments: Any) -> None:
     _uncaught(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)

@@ -1,4 +1,4 @@
-"""Which results are meant: the record that tools, cache, workers and HTTP client share."""
+"""The choice of results: the record that tools, cache, workers and HTTP client share."""
 
 from dataclasses import asdict, dataclass
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.hosts.placeholders import is_unset, unfilled
 from sutro_mcp.untrusted import quote, visible
 
 PREFIX = "SUTRO_MCP_"
@@ -65,6 +66,9 @@ class Settings(BaseModel):
     cancel: Annotated[Literal["off", "confirm", "elicit", "allow"], BeforeValidator(_lower)] = "confirm"
     """Consent that `cancel_job` needs: a person's, through the host or in the assistant's word (`confirm`) or
     through the host alone (`elicit`), or none (`allow`); with `off` there is no such tool."""
+    output: Annotated[Literal["both", "text", "structured"], BeforeValidator(_lower)] = "both"
+    """The channels of an answer: `text` leaves out the structured one and its schemas, `structured` all but
+    the first line of the text."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
     export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""
@@ -115,13 +119,18 @@ def load_settings(env: Mapping[str, str], **flags: Any) -> Settings:
     found = {
         variable: value.strip()
         for variable, value in env.items()
-        if variable.upper().startswith(PREFIX) and not re.match(r"\s*($|\$\{user_config\.)", value)
+        if variable.upper().startswith(PREFIX) and not is_unset(value)
     }
     given = {name: value for name, value in flags.items() if value is not None}
     values = {
         variables[variable]: value for variable, value in found.items() if variable in variables
     } | given
     problems = [_unknown(variable, list(variables)) for variable in found if variable not in variables]
+    for variable, value in found.items():
+        name = variables.get(variable)
+        if name and name not in given and (reason := unfilled(value)):
+            problems.append(f"{variable} {reason}")
+            del values[name]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-_CAPACITY = 5 * 1024**3
-
-
 class SutroClient(ApiClient):
     """A client of one Sutro deployment. Use it as an async context manager.
 
@@ -29,7 +26,7 @@ class SutroClient(ApiClient):
     def __init__(self, api_key: str | None = None, api_url: str | None = None, **options: Any) -> None:
         """`options` are those of `ApiClient`: `transport`, `timeout`, `results_timeout`."""
         super().__init__(resolve_connection(api_url, api_key), **options)
-        self._store = ArtifactStore(None, _CAPACITY)
+        self._store = ArtifactStore()
 
     async def aclose(self) -> None:
         """Close connections and remove fetched artifacts."""

@@ -1,4 +1,4 @@
-"""What every test starts from: no key or setting of the developer, no retry that waits."""
+"""The start of every test: no key or setting of the developer, no retry that waits."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +15,7 @@ from . import tries
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What `scripts/test` and `scripts/fuzz` set."""
+    """Options that `scripts/test` and `scripts/fuzz` set."""
     parser.addoption(
         "--tries",
         type=float,

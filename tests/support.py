@@ -76,9 +76,15 @@ class Talk:
         return seen
 
 
+def records(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a table of an answer, by the names of its columns."""
+    return [dict(zip(table["columns"], row, strict=False)) for row in table["rows"]]
+
+
 def text_of(result: CallToolResult) -> str:
-    """The one text block of a result."""
-    (block,) = [block for block in result.content if isinstance(block, TextContent)]
+    """The one block of a result: some hosts turn an answer that has any but text into an error."""
+    (block,) = result.content
+    assert isinstance(block, TextContent)
     return block.text
 
 
@@ -94,6 +100,10 @@ def complete_text_of(result: CallToolResult) -> str:
     return re.sub(rf"<data \w+> {NOTICE}(.*)</data \w+>", r"<data>\1</data>", text, flags=re.DOTALL)
 
 
+# These are told in other words.
+_IN_WORDS = ("notice", "view", "estimates", "no_cost")
+
+
 def _values(value: Any, key: str = "") -> Iterator[str | int | float]:
     """Texts and numbers at any depth; truth values and the like become words, which snapshots show."""
     if isinstance(value, dict):
@@ -102,7 +112,7 @@ def _values(value: Any, key: str = "") -> Iterator[str | int | float]:
     elif isinstance(value, list):
         for item in cast("list[Any]", value):
             yield from _values(item, key)
-    elif value is not None and not isinstance(value, bool) and key not in ("notice", "view", "estimates"):
+    elif value is not None and not isinstance(value, bool) and key not in _IN_WORDS:
         yield value
 
 
@@ -117,15 +127,19 @@ def server_for(
     settings: Settings = Settings(),  # noqa: B008 - frozen
     key: str = DEMO_KEY,
     transport: httpx.AsyncBaseTransport | None = None,
+    fastest_answer: float = 0.0,
     **options: Any,
 ) -> SutroServer:
-    """The product's server with a client of the emulator; it reads watched jobs without much of a pause."""
+    """The product's server with a client of the emulator; it reads watched jobs without much of a pause.
+
+    A person may answer at once, unless `fastest_answer` is that of the product.
+    """
     transport = transport or httpx.ASGITransport(app=emulator.app)
 
     def connect() -> ApiClient:
         return ApiClient(resolve_connection(emulator.api_origin, key, env={}), transport=transport, **options)
 
-    return build_server(settings, connect, watching=PollSchedule(0.01, 0.02))
+    return build_server(settings, connect, watching=PollSchedule(0.01, 0.02), fastest_answer=fastest_answer)
 
 
 @asynccontextmanager

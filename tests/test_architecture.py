@@ -1,4 +1,4 @@
-"""Who may import whom. One owner per dependency, and an emulator that shares no belief with the client."""
+"""Imports: their order, one owner per dependency, an emulator that shares no belief with the client."""
 
 import ast
 import subprocess
@@ -20,13 +20,13 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "concurrency": (set(), {"anyio"}),
     # A record that both `api` and `results` need, which know nothing of each other.
     "results_spec": (set(), set()),
-    "settings": ({"errors", "untrusted"}, {"pydantic"}),
-    "host_configs": (set(), set()),
+    "settings": ({"errors", "hosts", "untrusted"}, {"pydantic"}),
+    "hosts": (set(), set()),
     "asgi_serving": (set(), {"uvicorn", "h11"}),
     "console": ({"redaction"}, set()),
     "check": ({"api", "results", "settings", "errors"}, set()),
     "api": (
-        {"errors", "file_access", "untrusted", "redaction", "results_spec"},
+        {"errors", "file_access", "hosts", "untrusted", "redaction", "results_spec"},
         {"httpx", "pydantic", "anyio", "stamina"},
     ),
     "results": (
@@ -48,7 +48,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         },
         {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
     ),
-    "emulator": ({"asgi_serving"}, {"starlette", "polars"}),
+    "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
         {
@@ -60,7 +60,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "demo",
             "check",
             "console",
-            "host_configs",
+            "hosts",
             "redaction",
         },
         {"anyio"},
@@ -71,7 +71,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
     "results": (
-        "request_models cache single_flight < worker parquet < rows < summary sql export < child engine"
+        "request_models cache single_flight < worker parquet < rows < sql < summary export comparison "
+        "< child engine"
     ),
     "server": (
         "answers context < text_format uris < protocol < live transports < tools "
@@ -95,7 +96,7 @@ def _unit(path: Path) -> str:
 
 
 def _imports(path: Path, *, at_runtime: bool = False) -> set[tuple[str, ...]]:
-    """What every import in the file names, wherever it stands, in its parts: ("sutro_mcp", "api", "Job").
+    """Names of every import in the file, wherever it stands, in their parts: ("sutro_mcp", "api", "Job").
 
     `at_runtime` leaves out those that only type checkers see.
     """

@@ -39,6 +39,19 @@ def test_blank_counts_as_unset(blank: str) -> None:
     assert load_settings({"SUTRO_MCP_CANCEL": blank}).cancel == "confirm"
 
 
+def test_a_placeholder_that_the_host_did_not_fill_in_is_told_as_that() -> None:
+    """A flag that is given beside it counts."""
+    env = {"SUTRO_MCP_CANCEL": "${env:POLICY}", "SUTRO_MCP_EXPORT_DIR": '"/exports"'}
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(env)
+    assert str(caught.value) == (
+        "Cannot start with these settings: SUTRO_MCP_CANCEL holds the placeholder ${env:POLICY}: your host "
+        "did not fill it in; SUTRO_MCP_EXPORT_DIR holds its value in quotes: your host passed them on. "
+        "Correct or unset them."
+    )
+    assert load_settings(env, cancel="off", export_dir="/exports").cancel == "off"
+
+
 WRONG = {
     "SUTRO_MCP_READ_ONLY": "perhaps",
     "SUTRO_MCP_CANCEL": "maybe",

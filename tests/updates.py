@@ -4,16 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
-from mcp import Client
+from mcp import Client, types
 from mcp.client.session import IncomingMessage
-from mcp.types import (
-    EmptyResult,
-    ResourceUpdatedNotification,
-    SubscribeRequest,
-    SubscribeRequestParams,
-    UnsubscribeRequest,
-    UnsubscribeRequestParams,
-)
 
 MODERN = "2026-07-28"
 
@@ -27,7 +19,7 @@ class Updates:
 
     async def __call__(self, message: IncomingMessage) -> None:
         """A notification, on a stream or on the connection."""
-        if isinstance(message, ResourceUpdatedNotification):
+        if isinstance(message, types.ResourceUpdatedNotification):
             self._told.append(str(message.params.uri))
             self._change.set()
             self._change = anyio.Event()
@@ -52,9 +44,9 @@ class Updates:
                 yield stream.honored.resource_subscriptions or []
             return
         for uri in uris:
-            request = SubscribeRequest(params=SubscribeRequestParams(uri=uri))
-            await client.session.send_request(request, EmptyResult)
+            request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
+            await client.session.send_request(request, types.EmptyResult)
         yield list(uris)
         for uri in uris:
-            ending = UnsubscribeRequest(params=UnsubscribeRequestParams(uri=uri))
-            await client.session.send_request(ending, EmptyResult)
+            ending = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri=uri))
+            await client.session.send_request(ending, types.EmptyResult)

@@ -15,7 +15,7 @@ from sutro_mcp.errors import ConfigurationError
 CENTRAL_HOST = "api.sutro.sh"
 DEFAULT_URL = f"https://{CENTRAL_HOST}"
 MIGRATION = (
-    "set SUTRO_API_URL to the URL of your own Sutro deployment and SUTRO_API_KEY to a key from the API Keys "
+    "Set SUTRO_API_URL to the URL of your own Sutro deployment and SUTRO_API_KEY to a key from the API Keys "
     "panel of that deployment"
 )
 
@@ -71,7 +71,7 @@ def normalise_base_url(value: str, source: str) -> str:
         raise _refused(source, "contains a query or a fragment")
     if _is_central(parts.netloc):
         raise ConfigurationError(
-            _CONNECT, f"the host in {source} no longer serves the Batch API directly", _sentence(MIGRATION)
+            _CONNECT, f"the host in {source} no longer serves the Batch API directly", MIGRATION
         )
     match = _NETLOC.fullmatch(parts.netloc)
     if match is None or ".." in match["host"]:
@@ -145,7 +145,3 @@ def _refused(source: str, happened: str) -> ConfigurationError:
         f"the deployment URL from {source} {happened}",
         "Set it to the origin of your deployment, such as https://sutro.example.com",
     )
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -8,22 +8,15 @@ from typing import Self
 import anyio
 import httpx
 
+from sutro_mcp import errors
 from sutro_mcp.api.artifact.part_file import OnBytes
 from sutro_mcp.api.artifact.ranges import RemoteArtifact
 from sutro_mcp.api.artifact.results_routes import DownloadedFile, Results
-from sutro_mcp.errors import (
-    ConnectionFailedError,
-    DeadlineExceededError,
-    InvalidArgumentError,
-    JobNotFoundError,
-    RejectedError,
-    ServiceUnavailableError,
-    UnexpectedReplyError,
-)
 from sutro_mcp.results_spec import ResultsSpec
 
+from . import routes
 from .credentials import Connection
-from .http import Http, T
+from .http import ApiRequest, Http, T
 from .job_ids import job_segment
 from .models import (
     EMPTY_PAGES,
@@ -44,19 +37,8 @@ from .models import (
 from .network_errors import NEVER_SENT
 from .progress_stream import JobProgress, events
 from .retries import CircuitOpenError
-from .routes import (
-    AUTH_CHECK,
-    CANCEL_JOB,
-    CANCEL_JOB_POST,
-    GET_JOB,
-    GET_QUOTAS,
-    JOB_STATUS,
-    LIST_JOBS,
-    STREAM_PROGRESS,
-    TRY_AUTHENTICATION,
-    Route,
-)
-from .status_errors import RouteUnknownError
+from .routes import Route
+from .status_errors import RouteUnknownError, unknown_job
 
 _MOST_PAGES = 10_000
 
@@ -97,14 +79,14 @@ class ApiClient:
 
     async def list_jobs(self) -> list[Job]:
         """All jobs, newest first, in one request."""
-        return list((await self._http.json(LIST_JOBS, "list jobs", read_page)).jobs)
+        return list((await self._http.json(ApiRequest(routes.LIST_JOBS, "list jobs"), read_page)).jobs)
 
     async def list_jobs_page(self, limit: int = 100, cursor: str | None = None) -> JobPage:
         """Up to `limit` jobs (1 to 100), newest first, from `cursor` on."""
         if not 1 <= limit <= 100:
-            raise InvalidArgumentError("list jobs", "a page has 1 to 100 jobs", "Change limit")
+            raise errors.InvalidArgumentError("list jobs", "a page has 1 to 100 jobs", "Change limit")
         params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
-        return await self._http.json(LIST_JOBS, "list jobs", read_page, params=params)
+        return await self._http.json(ApiRequest(routes.LIST_JOBS, "list jobs", params=params), read_page)
 
     async def iter_jobs(self, page_size: int = 100) -> AsyncGenerator[Job]:
         """All jobs, newest first, page by page, each once.
@@ -129,7 +111,7 @@ class ApiClient:
             if not cursor or cursor in seen_cursors:
                 return
             seen_cursors.add(cursor)
-        raise UnexpectedReplyError(
+        raise errors.UnexpectedReplyError(
             "list jobs",
             f"the list did not end: there were {_MOST_PAGES:,} pages, or {EMPTY_PAGES} empty ones in a row",
             "Narrow the question, for example by date; if it stays, report it",
@@ -142,16 +124,16 @@ class ApiClient:
         def read(reply: dict[str, object]) -> Job:
             job = read_job(reply.get("job"), doing)
             if job.job_id != job_id:
-                raise UnexpectedReplyError(doing, "the deployment answered for another job")
+                raise errors.UnexpectedReplyError(doing, "the deployment answered for another job")
             return job
 
-        return await self._about_job(GET_JOB, doing, job_id, read)
+        return await self._about_job(routes.GET_JOB, doing, job_id, read)
 
     async def get_job_status(self, job_id: str) -> JobStatus:
         """Where a job stands."""
         doing = f"read the status of {_checked(job_id)}"
         return await self._about_job(
-            JOB_STATUS, doing, job_id, lambda reply: read_status(reply, job_id, doing)
+            routes.JOB_STATUS, doing, job_id, lambda reply: read_status(reply, job_id, doing)
         )
 
     async def cancel_job(self, job_id: str) -> CancelReply:
@@ -164,21 +146,21 @@ class ApiClient:
         def read(reply: dict[str, object]) -> CancelReply:
             cancelled = reply.get("cancelled")
             if not isinstance(cancelled, bool):
-                raise UnexpectedReplyError(doing, "the reply does not say whether it was accepted")
+                raise errors.UnexpectedReplyError(doing, "the reply does not say whether it was accepted")
             return CancelReply(accepted=cancelled, message=read_text(reply.get("message")))
 
         try:
             try:
-                return await self._about_job(CANCEL_JOB, doing, job_id, read)
-            except RejectedError as error:
+                return await self._about_job(routes.CANCEL_JOB, doing, job_id, read)
+            except errors.RejectedError as error:
                 if error.status != 405:
                     raise
-                return await self._about_job(CANCEL_JOB_POST, doing, job_id, read)
+                return await self._about_job(routes.CANCEL_JOB_POST, doing, job_id, read)
         except (
-            ConnectionFailedError,
-            DeadlineExceededError,
-            ServiceUnavailableError,
-            UnexpectedReplyError,
+            errors.ConnectionFailedError,
+            errors.DeadlineExceededError,
+            errors.ServiceUnavailableError,
+            errors.UnexpectedReplyError,
         ) as error:
             if isinstance(error, CircuitOpenError) or isinstance(error.__cause__, NEVER_SENT):
                 raise
@@ -227,13 +209,13 @@ class ApiClient:
         """
         spec = ResultsSpec(_checked(job_id), include_inputs, include_cumulative_logprobs)
         if await anyio.Path(destination).is_dir():
-            raise InvalidArgumentError(spec.doing, "the destination is a folder", "Name a file in it")
+            raise errors.InvalidArgumentError(spec.doing, "the destination is a folder", "Name a file in it")
         return await self._results.save(spec, destination)
 
     async def stream_job_progress(self, job_id: str) -> AsyncGenerator[JobProgress]:
         """Updates of a job as they happen. Ends with the stream, which may be before the job does."""
         doing = f"follow {_checked(job_id)}"
-        response = await self._http.open(STREAM_PROGRESS, doing, job_id)
+        response = await self._http.open(ApiRequest(routes.STREAM_PROGRESS, doing, job_id))
         try:
             async for event in events(response, doing):
                 yield event
@@ -244,9 +226,9 @@ class ApiClient:
         """Whether the deployment accepts the key; a refusal by status is an `AuthenticationError`."""
         doing = "check the API key"
         try:
-            accepted = await self._http.json(AUTH_CHECK, doing, is_authenticated)
+            accepted = await self._http.json(ApiRequest(routes.AUTH_CHECK, doing), is_authenticated)
         except RouteUnknownError:
-            accepted = await self._http.json(TRY_AUTHENTICATION, doing, is_authenticated)
+            accepted = await self._http.json(ApiRequest(routes.TRY_AUTHENTICATION, doing), is_authenticated)
             return AuthReply(authenticated=accepted, endpoint="try-authentication")
         return AuthReply(authenticated=accepted, endpoint="auth/check")
 
@@ -259,7 +241,7 @@ class ApiClient:
             # Before priorities were named, the position in the list was the priority.
             return tuple(Quota.model_validate({"priority": at} | entry) for at, entry in enumerate(entries))
 
-        return await self._http.json(GET_QUOTAS, doing, read)
+        return await self._http.json(ApiRequest(routes.GET_QUOTAS, doing), read)
 
     async def _about_job(
         self, route: Route, doing: str, job_id: str, read: Callable[[dict[str, object]], T]
@@ -268,17 +250,13 @@ class ApiClient:
         a deployment that can list jobs is the right one, so then it is the job that is unknown.
         """
         try:
-            return await self._http.json(route, doing, read, job_id=job_id)
+            return await self._http.json(ApiRequest(route, doing, job_id), read)
         except RouteUnknownError as unknown:
             try:
                 await self.list_jobs_page(limit=1)
-            except (RouteUnknownError, UnexpectedReplyError):
+            except (RouteUnknownError, errors.UnexpectedReplyError):
                 raise unknown from None
-            raise JobNotFoundError(
-                doing,
-                "the deployment knows no such job for this key",
-                "Call list_jobs to see the jobs of this key",
-            ) from unknown
+            raise unknown_job(doing) from unknown
 
 
 def _checked(job_id: str) -> str:

@@ -3,10 +3,10 @@
 A key belongs to exactly one deployment, so URL and key are taken as a pair from one source: the arguments,
 the environment, or the official SDK's file. What is half set stays half set and is reported; a key is never
 sent to a URL that came from somewhere else. Files are opened without blocking and read up to a limit, because
-anything may lie in their place. A blank value and a literal `${user_config.…}` count as unset,
-because desktop hosts pass both for optional fields their user left empty. In the file no host writes them:
-a URL that says nothing beside a key could send the key elsewhere, and the file is refused. (The official SDK
-counts a blank variable as set; there it hides the file.)
+anything may lie in their place. A blank value and a literal `${user_config.…}` count as unset, because
+desktop hosts pass both for optional fields their user left empty; any other placeholder is an error. In the
+file no host writes them: a URL that says nothing beside a key could send the key elsewhere, and the file is
+refused. (The official SDK counts a blank variable as set; there it hides the file.)
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.hosts.placeholders import is_unset, unfilled
 from sutro_mcp.redaction import protect
 
 from .addresses import DEFAULT_URL, is_loopback, normalise_base_url
@@ -209,7 +210,7 @@ def _from_key_file(name: str | None) -> _Value | None:
             f"the file named by {_KEY_FILE} cannot be used ({_why(error)})",
             f"Point {_KEY_FILE} to a readable file or pipe that holds nothing but the key",
         ) from None
-    return _Value(text, _KEY_FILE)
+    return _present(text, _KEY_FILE) or _Value(text, _KEY_FILE)
 
 
 def _from_file(home: Path | None) -> _Pair:
@@ -311,6 +312,8 @@ def _why(error: Exception) -> str:
 
 
 def _present(value: object, source: str) -> _Value | None:
-    if not isinstance(value, str) or not value.strip() or value.strip().startswith("${user_config."):
+    if not isinstance(value, str) or is_unset(value):
         return None
+    if reason := unfilled(value):
+        raise ConfigurationError(_CONNECT, f"{source} {reason}", "Put the value itself there, or unset it")
     return _Value(value.strip(), source)

@@ -8,6 +8,7 @@ import json
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
@@ -26,7 +27,6 @@ from .status_errors import error_for, is_markup, markup_error
 from .transport import PublicTransport, Transport
 
 T = TypeVar("T")
-Params = Mapping[str, str]
 
 # A pool of httpx slows down with its size: beyond eight, more requests at once mean fewer per second.
 _IN_FLIGHT = 8
@@ -34,6 +34,17 @@ _IN_FLIGHT = 8
 _BLOBS_IN_FLIGHT = 4
 # A body above this is parsed in a thread, so that other calls go on.
 _PARSE_IN_THREAD = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """A request of the table, `doing` in the words of an error, with what fills it in."""
+
+    route: Route
+    doing: str
+    job_id: str | None = None
+    params: Mapping[str, str] | None = None
+    body: Mapping[str, object] | None = None
 
 
 class Http:
@@ -64,66 +75,49 @@ class Http:
             if name in self.__dict__:
                 await self.__dict__.pop(name).aclose()
 
-    async def json(
-        self,
-        route: Route,
-        doing: str,
-        read: Callable[[dict[str, object]], T],
-        *,
-        job_id: str | None = None,
-        params: Params | None = None,
-    ) -> T:
-        """The result of `read` for the JSON object that the route answers with."""
+    async def json(self, request: ApiRequest, read: Callable[[dict[str, object]], T]) -> T:
+        """The result of `read` for the JSON object in the reply."""
 
         def parse(body: bytes) -> T:
-            return read(parse_object(body, doing))
+            return read(parse_object(body, request.doing))
 
         async def consume(response: httpx.Response) -> T:
-            body = await read_whole(response, doing, route.cap)
+            body = await read_whole(response, request.doing, request.route.cap)
             if is_markup(response, body):
-                raise markup_error(doing)
+                raise markup_error(request.doing)
             if len(body) > _PARSE_IN_THREAD:
                 return await anyio.to_thread.run_sync(parse, body)
             return parse(body)
 
-        return await self.exchange(route, doing, consume, job_id=job_id, params=params)
+        return await self.exchange(request, consume)
 
-    async def exchange(
-        self,
-        route: Route,
-        doing: str,
-        consume: Callable[[httpx.Response], Awaitable[T]],
-        *,
-        job_id: str | None = None,
-        params: Params | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> T:
+    async def exchange(self, request: ApiRequest, consume: Callable[[httpx.Response], Awaitable[T]]) -> T:
         """The result of `consume` for a successful reply; it is called anew for each attempt."""
 
         async def once() -> T:
-            async with self._slots[route.slow]:
-                with self._breaker.watch(doing):
-                    response = await self._send(route, doing, job_id, params, body)
+            async with self._slots[request.route.slow]:
+                with self._breaker.watch(request.doing):
+                    response = await self._send(request)
                     try:
                         return await consume(response)
                     finally:
                         await response.aclose()
 
-        with deadline(self.results_timeout if route.slow else self._timeout, doing):
-            return await (retrying(once, self.budget, self._breaker) if route.retried else once())
+        with deadline(self.results_timeout if request.route.slow else self._timeout, request.doing):
+            return await (retrying(once, self.budget, self._breaker) if request.route.retried else once())
 
-    async def open(self, route: Route, doing: str, job_id: str) -> httpx.Response:
+    async def open(self, request: ApiRequest) -> httpx.Response:
         """A successful reply whose body is still to come, for as long as the caller likes to listen.
 
         It does not count among the requests in flight: a job may be followed for hours. The caller closes it.
         """
 
         async def once() -> httpx.Response:
-            async with self._slots[route.slow]:
-                with self._breaker.watch(doing):
-                    return await self._send(route, doing, job_id, None, None)
+            async with self._slots[request.route.slow]:
+                with self._breaker.watch(request.doing):
+                    return await self._send(request)
 
-        with deadline(self._timeout, doing):
+        with deadline(self._timeout, request.doing):
             return await retrying(once, self.budget, self._breaker)
 
     async def open_blob(self, url: httpx.URL, headers: Mapping[str, str], doing: str) -> httpx.Response:
@@ -135,25 +129,20 @@ class Http:
         with mapped(doing, secret=True):
             return await self._blob.send(request, stream=True)
 
-    async def _send(
-        self,
-        route: Route,
-        doing: str,
-        job_id: str | None,
-        params: Params | None,
-        body: Mapping[str, object] | None,
-    ) -> httpx.Response:
-        request = build_request(self.connection, route, job_id, params, body)
-        request.extensions["timeout"] = _timeouts(60 if route.slow else 30)
-        with mapped(doing, request.url):
-            response = await self._api.send(request, stream=True)
+    async def _send(self, request: ApiRequest) -> httpx.Response:
+        built = build_request(self.connection, request)
+        built.extensions["timeout"] = _timeouts(60 if request.route.slow else 30)
+        with mapped(request.doing, built.url):
+            response = await self._api.send(built, stream=True)
         if response.status_code == 200:
             return response
         try:
             start = await read_start(response)
         finally:
             await response.aclose()
-        raise error_for(response, start, doing, self.connection.key, about_job=route.about_job)
+        raise error_for(
+            response, start, request.doing, self.connection.key, about_job=request.route.about_job
+        )
 
     @cached_property
     def _api(self) -> httpx.AsyncClient:
@@ -183,15 +172,12 @@ class Http:
         )
 
 
-def build_request(
-    connection: Connection,
-    route: Route,
-    job_id: str | None = None,
-    params: Params | None = None,
-    body: Mapping[str, object] | None = None,
-) -> httpx.Request:
-    """The request for a route of the table, and nothing else: checked on the bytes that will leave."""
-    path = route.path.format(job_id=job_segment(job_id)) if job_id is not None else route.path
+def build_request(connection: Connection, request: ApiRequest) -> httpx.Request:
+    """The request as httpx sends it, of the table and no other: checked on the bytes that will leave."""
+    route, body = request.route, request.body
+    path = route.path
+    if request.job_id is not None:
+        path = path.format(job_id=job_segment(request.job_id))
     headers = {
         "Authorization": f"Key {connection.key.reveal()}",
         "Accept": "application/json, */*",
@@ -200,19 +186,19 @@ def build_request(
     }
     if body is not None:
         headers["Content-Type"] = "application/json"
-    request = httpx.Request(
+    built = httpx.Request(
         route.method,
         connection.base_url + path,
-        params=params,
+        params=request.params,
         headers=headers,
         content=json.dumps(body).encode() if body is not None else None,
     )
-    sent = request.url.raw_path.decode("ascii").partition("?")[0]
+    sent = built.url.raw_path.decode("ascii").partition("?")[0]
     if route not in TABLE or not sent.endswith(path):
         raise AssertionError("not a request of the table")
     if CANCEL_WORD in sent.lower() and route not in MAY_CANCEL:
         raise AssertionError("only cancel_job may send a request that cancels")
-    return request
+    return built
 
 
 def _timeouts(read: float) -> dict[str, float]:

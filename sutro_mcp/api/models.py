@@ -1,4 +1,4 @@
-"""What the API says, read tolerantly: a missing, unknown or ill-typed field costs only itself.
+"""Models of what the API says, read tolerantly: a missing, unknown or ill-typed field costs only itself.
 
 A reply without what it is about is an `UnexpectedReplyError`. The deployments of three years differ in names,
 cases and shapes; all of them are read into these types. Nothing here is for showing: texts are as the API
@@ -9,7 +9,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -63,7 +63,6 @@ _STATUS_ALIASES = {
 
 
 def read_text(value: object) -> str | None:
-    """A string, or None."""
     return value if isinstance(value, str) else None
 
 
@@ -89,7 +88,6 @@ def _number(value: object) -> int | float | None:
 
 
 def read_object(value: object) -> dict[str, object] | None:
-    """A JSON object, or None."""
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
@@ -146,6 +144,11 @@ def _as_text(value: object) -> str | None:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else None
 
 
+def _named(*names: str) -> Any:
+    """A field that has another name in each generation of the API."""
+    return Field(validation_alias=AliasChoices(*names))
+
+
 class Job(_Reply):
     """One job as list-jobs and jobs/{id} describe it. None means null, missing, or unreadable."""
 
@@ -155,27 +158,28 @@ class Job(_Reply):
     name: Text = None
     description: Text = None
     system_prompt: Text = None
-    job_priority: Annotated[Count, Field(validation_alias=AliasChoices("job_priority", "priority"))] = None
-    datetime_created: Annotated[
-        Time, Field(validation_alias=AliasChoices("datetime_created", "created_at"))
-    ] = None
-    datetime_started: Annotated[
-        Time, Field(validation_alias=AliasChoices("datetime_started", "started_at"))
-    ] = None
-    datetime_completed: Annotated[
-        Time, Field(validation_alias=AliasChoices("datetime_completed", "completed_at"))
-    ] = None
+    job_priority: Annotated[Count, _named("job_priority", "priority")] = None
+    datetime_created: Annotated[Time, _named("datetime_created", "created_at")] = None
+    datetime_started: Annotated[Time, _named("datetime_started", "started_at")] = None
+    datetime_completed: Annotated[Time, _named("datetime_completed", "completed_at")] = None
     datetime_added: Time = None
     json_schema: Object = None
     sampling_params: Object = None
     dataset_id: Text = None
     input_tokens: Count = None
     output_tokens: Count = None
-    num_rows: Annotated[Count, Field(validation_alias=AliasChoices("num_rows", "input_count"))] = None
+    num_rows: Annotated[Count, _named("num_rows", "input_count")] = None
     job_cost: Amount = None
     cost_estimate: Amount = None
     failure_reason: Annotated[Failure | None, BeforeValidator(Failure.read)] = None
     run_type: Text = None
+
+    @property
+    def is_cost_estimate(self) -> bool:
+        """Whether it ran to say what a job would cost. Without a `run_type`, its figures tell."""
+        if self.run_type is not None:
+            return self.run_type.upper() != "FULL"
+        return self.status is Status.SUCCEEDED and self.cost_estimate is not None and not self.job_cost
 
 
 class JobPage(_Reply):
@@ -254,7 +258,6 @@ def read_list(reply: dict[str, object], name: str, doing: str) -> list[object]:
 
 
 def read_page(reply: dict[str, object]) -> JobPage:
-    """Jobs, and where the next ones are."""
     jobs = tuple(read_job(job, "list jobs") for job in read_list(reply, "jobs", "list jobs"))
     return JobPage(
         jobs=jobs, next_cursor=read_text(reply.get("next_cursor")), message=read_text(reply.get("message"))
@@ -262,7 +265,6 @@ def read_page(reply: dict[str, object]) -> JobPage:
 
 
 def read_job(value: object, doing: str) -> Job:
-    """A job object."""
     try:
         return Job.model_validate(value)
     except ValidationError:

@@ -12,14 +12,7 @@ from typing import cast
 import anyio
 import httpx
 
-from sutro_mcp.errors import (
-    ConnectionFailedError,
-    DeadlineExceededError,
-    IncompleteReplyError,
-    SutroError,
-    UnexpectedReplyError,
-    WrongDeploymentError,
-)
+from sutro_mcp import errors
 
 # What a socket raises when httpx does not translate it; an in-process app that hangs up raises it too.
 _SOCKET = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
@@ -54,16 +47,18 @@ def deadline(seconds: float, doing: str) -> Generator[None]:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError:
-        raise DeadlineExceededError(
+        raise errors.DeadlineExceededError(
             doing, f"there was no complete answer within {seconds:g} seconds", _AGAIN
         ) from None
 
 
-def _translated(error: Exception, doing: str, url: httpx.URL | None, reading: bool) -> SutroError:
+def _translated(error: Exception, doing: str, url: httpx.URL | None, reading: bool) -> errors.SutroError:
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return _connect_error(error, doing, f" ({_host_and_port(url)})" if url else "")
     if reading and isinstance(error, (httpx.NetworkError, httpx.ProtocolError, *_SOCKET)):
-        return IncompleteReplyError(doing, "the connection broke before the reply was complete", _AGAIN)
+        return errors.IncompleteReplyError(
+            doing, "the connection broke before the reply was complete", _AGAIN
+        )
     _, ours, happened = next(row for row in _SENTENCES if isinstance(error, row[0]))
     return ours(doing, happened, _NEXT_STEPS[ours])
 
@@ -73,12 +68,14 @@ def _host_and_port(url: httpx.URL) -> str:
     return authority if url.port else f"{authority}:{443 if url.scheme == 'https' else 80}"
 
 
-def _connect_error(error: Exception, doing: str, at: str) -> SutroError:
+def _connect_error(error: Exception, doing: str, at: str) -> errors.SutroError:
     causes = list(_causes(error))
     if isinstance(error, httpx.ConnectTimeout):
-        return DeadlineExceededError(doing, f"no connection to the deployment was made in time{at}", _AGAIN)
+        return errors.DeadlineExceededError(
+            doing, f"no connection to the deployment was made in time{at}", _AGAIN
+        )
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return WrongDeploymentError(
+        return errors.WrongDeploymentError(
             doing,
             f"no secure connection could be made, because TLS failed or the certificate is not trusted{at}",
             "Check that SUTRO_API_URL is right and that this machine's clock and certificates are; "
@@ -90,7 +87,7 @@ def _connect_error(error: Exception, doing: str, at: str) -> SutroError:
         happened = "nothing accepts connections at the address of the deployment"
     else:
         happened = "no connection to the deployment could be made"
-    return ConnectionFailedError(doing, happened + at, _SETTINGS)
+    return errors.ConnectionFailedError(doing, happened + at, _SETTINGS)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -107,28 +104,28 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 # First match wins; a subclass stands before its base, and the last row matches everything.
-_SENTENCES: tuple[tuple[type[Exception], type[SutroError], str], ...] = (
-    (httpx.PoolTimeout, DeadlineExceededError, "too many requests are already under way"),
-    (httpx.WriteTimeout, DeadlineExceededError, "the deployment stopped taking the request"),
-    (httpx.TimeoutException, DeadlineExceededError, "the deployment stopped sending"),
-    (httpx.LocalProtocolError, ConnectionFailedError, "the request could not be written"),
-    (httpx.ProxyError, ConnectionFailedError, "a proxy refused the connection"),
+_SENTENCES: tuple[tuple[type[Exception], type[errors.SutroError], str], ...] = (
+    (httpx.PoolTimeout, errors.DeadlineExceededError, "too many requests are already under way"),
+    (httpx.WriteTimeout, errors.DeadlineExceededError, "the deployment stopped taking the request"),
+    (httpx.TimeoutException, errors.DeadlineExceededError, "the deployment stopped sending"),
+    (httpx.LocalProtocolError, errors.ConnectionFailedError, "the request could not be written"),
+    (httpx.ProxyError, errors.ConnectionFailedError, "a proxy refused the connection"),
     (
         httpx.UnsupportedProtocol,
-        WrongDeploymentError,
+        errors.WrongDeploymentError,
         "the URL of the deployment is neither http nor https",
     ),
-    (httpx.InvalidURL, WrongDeploymentError, "the URL of the deployment is not valid"),
-    (httpx.TooManyRedirects, WrongDeploymentError, "the deployment redirects without end"),
-    (httpx.DecodingError, UnexpectedReplyError, "the reply is compressed in a broken way"),
-    (httpx.CookieConflict, UnexpectedReplyError, "the reply set conflicting cookies"),
-    (httpx.StreamError, UnexpectedReplyError, "the reply could not be read a second time"),
-    (httpx.HTTPStatusError, UnexpectedReplyError, "the deployment answered with an error"),
-    (Exception, ConnectionFailedError, "the connection to the deployment broke"),
+    (httpx.InvalidURL, errors.WrongDeploymentError, "the URL of the deployment is not valid"),
+    (httpx.TooManyRedirects, errors.WrongDeploymentError, "the deployment redirects without end"),
+    (httpx.DecodingError, errors.UnexpectedReplyError, "the reply is compressed in a broken way"),
+    (httpx.CookieConflict, errors.UnexpectedReplyError, "the reply set conflicting cookies"),
+    (httpx.StreamError, errors.UnexpectedReplyError, "the reply could not be read a second time"),
+    (httpx.HTTPStatusError, errors.UnexpectedReplyError, "the deployment answered with an error"),
+    (Exception, errors.ConnectionFailedError, "the connection to the deployment broke"),
 )
-_NEXT_STEPS: dict[type[SutroError], str] = {
-    DeadlineExceededError: _AGAIN,
-    ConnectionFailedError: _AGAIN,
-    WrongDeploymentError: _SETTINGS,
-    UnexpectedReplyError: "Call again; if it stays, report it",
+_NEXT_STEPS: dict[type[errors.SutroError], str] = {
+    errors.DeadlineExceededError: _AGAIN,
+    errors.ConnectionFailedError: _AGAIN,
+    errors.WrongDeploymentError: _SETTINGS,
+    errors.UnexpectedReplyError: "Call again; if it stays, report it",
 }

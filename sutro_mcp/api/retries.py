@@ -19,15 +19,8 @@ from typing import TypeVar
 import anyio
 import stamina
 
-from sutro_mcp.errors import (
-    ConnectionFailedError,
-    DeadlineExceededError,
-    IncompleteReplyError,
-    RateLimitedError,
-    ServiceUnavailableError,
-    SutroError,
-    counted,
-)
+from sutro_mcp import errors
+from sutro_mcp.errors import counted
 
 T = TypeVar("T")
 
@@ -35,11 +28,11 @@ ATTEMPTS = 3
 RETRY_AFTER_MIN, RETRY_AFTER_MAX = 0.5, 30.0
 _MOST_TENTHS = 100
 _FIRST_CEILING, _LAST_CEILING = 0.5, 8.0
-_FAILURES = (ConnectionFailedError, DeadlineExceededError, ServiceUnavailableError)
+_FAILURES = (errors.ConnectionFailedError, errors.DeadlineExceededError, errors.ServiceUnavailableError)
 _caller = stamina.AsyncRetryingCaller(attempts=ATTEMPTS, timeout=None)
 
 
-class CircuitOpenError(ServiceUnavailableError):
+class CircuitOpenError(errors.ServiceUnavailableError):
     """The deployment failed too often lately, and nothing was sent."""
 
 
@@ -92,12 +85,12 @@ class CircuitBreaker:
         try:
             yield
         except _FAILURES as error:
-            asked = getattr(error, "retry_after", None) or 0.0
+            asked = error.retry_after or 0.0
             self._failures += 1
             self._last = error.happened
             self._next = anyio.current_time() + max(self._PAUSE, asked)
             raise
-        except SutroError:
+        except errors.SutroError:
             self._failures = 0
             raise
         self._failures = 0
@@ -117,9 +110,9 @@ class Backoff:
             return False
         if isinstance(error, CircuitOpenError) or (self._breaker and self._breaker.is_open):
             return False
-        if isinstance(error, (RateLimitedError, ServiceUnavailableError)) and error.retry_after is not None:
+        if isinstance(error, errors.TemporaryError) and error.retry_after is not None:
             wait = error.retry_after
-        elif isinstance(error, (*_FAILURES, IncompleteReplyError)):
+        elif isinstance(error, (*_FAILURES, errors.IncompleteReplyError)):
             wait = random.uniform(0, self._ceiling)
             self._ceiling = min(self._ceiling * 2, _LAST_CEILING)
         else:
@@ -138,7 +131,7 @@ async def retrying(
     budget.deposit()
     try:
         return await _caller(Backoff(budget, breaker), read)
-    except SutroError as error:
+    except errors.SutroError as error:
         error.given_up = True
         raise
 

@@ -20,19 +20,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from sutro_mcp.errors import (
-    AccessDeniedError,
-    AuthenticationError,
-    DeadlineExceededError,
-    JobNotFoundError,
-    RateLimitedError,
-    RejectedError,
-    ServiceUnavailableError,
-    SutroError,
-    UnexpectedReplyError,
-    WrongDeploymentError,
-    counted,
-)
+from sutro_mcp import errors
+from sutro_mcp.errors import counted
 from sutro_mcp.untrusted import quote
 
 from .addresses import CENTRAL_HOST, MIGRATION
@@ -46,30 +35,25 @@ _CHECK = "`sutro-mcp check` tests the settings"
 _MIGRATION_WORDS = ("no longer supported", "single-tenant", "sutro_api_url")
 
 
-class RouteUnknownError(WrongDeploymentError):
+class RouteUnknownError(errors.WrongDeploymentError):
     """404, and the reply does not say that it is the job that is unknown."""
 
 
-class GoneError(RejectedError):
+class GoneError(errors.RejectedError):
     """410 about the one thing that was asked for."""
 
 
 def error_for(
     response: httpx.Response, body: bytes, doing: str, key: ApiKey, *, about_job: bool
-) -> SutroError:
+) -> errors.SutroError:
     """The error for a reply that is not a success; `about_job` says whether the path names a job."""
     status = response.status_code
     said = _said(response, body, key)
     if status == 404 and about_job and _names_what_is_missing(body):
-        return JobNotFoundError(
-            doing,
-            f"the deployment knows no such job for this key{said}",
-            "Call list_jobs to see the jobs of this key",
-        )
+        return unknown_job(doing, said)
     if 200 < status < 300:
-        return UnexpectedReplyError(
-            doing,
-            f"the deployment answered with status {status}, which is no answer to this request",
+        return errors.UnexpectedReplyError(
+            doing, f"the deployment answered with status {status}, which is no answer to this request"
         )
     if status == 410:
         return _gone(response, said, doing)
@@ -82,9 +66,18 @@ def error_for(
     return _plain_error(status, said, doing)
 
 
-def markup_error(doing: str) -> WrongDeploymentError:
+def unknown_job(doing: str, said: str = "") -> errors.JobNotFoundError:
+    """The error for a job that the deployment does not know; `said` is what it said of it."""
+    return errors.JobNotFoundError(
+        doing,
+        f"the deployment knows no such job for this key{said}",
+        "Call list_jobs to see the jobs of this key",
+    )
+
+
+def markup_error(doing: str) -> errors.WrongDeploymentError:
     """The error for a success whose body is markup rather than JSON."""
-    return WrongDeploymentError(
+    return errors.WrongDeploymentError(
         doing,
         "the URL answered with a web page, so it is not the API of a Sutro deployment",
         f"Set SUTRO_API_URL to the origin of your deployment; {_CHECK}",
@@ -97,24 +90,26 @@ def is_markup(response: httpx.Response, start: bytes) -> bool:
     return first == b"<" or (first != b"{" and "html" in response.headers.get("content-type", "").lower())
 
 
-def _plain_error(status: int, said: str, doing: str) -> SutroError:
+def _plain_error(status: int, said: str, doing: str) -> errors.SutroError:
     if status in _PLAIN:
         kind, happened, next_step = _PLAIN[status]
         return kind(doing, f"{happened} ({status}){said}", next_step)
     happened, next_step = _REFUSALS.get(
         status, ("refused the request", "Change the arguments, or report it if they are right")
     )
-    return RejectedError(doing, f"the deployment {happened} ({status}){said}", next_step, status=status)
+    return errors.RejectedError(
+        doing, f"the deployment {happened} ({status}){said}", next_step, status=status
+    )
 
 
-_PLAIN: dict[int, tuple[type[SutroError], str, str]] = {
+_PLAIN: dict[int, tuple[type[errors.SutroError], str, str]] = {
     401: (
-        AuthenticationError,
+        errors.AuthenticationError,
         "the deployment refused the API key",
         "Set SUTRO_API_KEY to a current key of this deployment; `sutro-mcp check` tests it",
     ),
     403: (
-        AccessDeniedError,
+        errors.AccessDeniedError,
         "the API key is not allowed to do this",
         "Use a key with more rights, or ask whoever runs the deployment",
     ),
@@ -123,7 +118,7 @@ _PLAIN: dict[int, tuple[type[SutroError], str, str]] = {
         "the deployment URL answers, but not as a Sutro deployment does",
         f"Check SUTRO_API_URL; {_CHECK}",
     ),
-    408: (DeadlineExceededError, "the deployment gave up waiting", "Wait a moment and call again"),
+    408: (errors.DeadlineExceededError, "the deployment gave up waiting", "Wait a moment and call again"),
 }
 _REFUSALS = {
     400: ("found the request malformed", "Check the arguments of this call"),
@@ -137,36 +132,36 @@ _REFUSALS = {
 }
 
 
-def _gone(response: httpx.Response, said: str, doing: str) -> SutroError:
+def _gone(response: httpx.Response, said: str, doing: str) -> errors.SutroError:
     host = response.request.url.host
     if host == CENTRAL_HOST or any(word in said.lower() for word in _MIGRATION_WORDS):
-        return WrongDeploymentError(
+        return errors.WrongDeploymentError(
             doing,
             f"{CENTRAL_HOST if host == CENTRAL_HOST else 'this host'} no longer serves direct Batch API "
             f"traffic (410){said}",
-            MIGRATION[0].upper() + MIGRATION[1:],
+            MIGRATION,
         )
     return GoneError(
         doing, f"what was asked for is gone (410){said}", "Call get_job to see what is left", status=410
     )
 
 
-def _redirected(response: httpx.Response, doing: str, key: ApiKey) -> SutroError:
+def _redirected(response: httpx.Response, doing: str, key: ApiKey) -> errors.SutroError:
     try:
         host: str | None = urlsplit(cast("str", response.headers.get("location", ""))).hostname
     except ValueError:
         host = None
     where = f"to the host {quote(key.hide_in(host), 100)}" if host else "elsewhere"
-    return WrongDeploymentError(
+    return errors.WrongDeploymentError(
         doing,
         f"the deployment redirects {where} ({response.status_code}); redirects are not followed with a key",
         f"Set SUTRO_API_URL to the final address; {_CHECK}",
     )
 
 
-def _rate_limited(response: httpx.Response, said: str, doing: str) -> SutroError:
+def _rate_limited(response: httpx.Response, said: str, doing: str) -> errors.SutroError:
     seconds = retry_after(response.headers) or RETRY_AFTER_DEFAULT
-    return RateLimitedError(
+    return errors.RateLimitedError(
         doing,
         f"there were too many requests (429){said}",
         f"Wait {counted(seconds, 'second')} and call again",
@@ -174,16 +169,13 @@ def _rate_limited(response: httpx.Response, said: str, doing: str) -> SutroError
     )
 
 
-def _busy(response: httpx.Response, said: str, doing: str) -> SutroError:
-    status = response.status_code
-    happened = (
-        "a gateway gave up waiting for the deployment"
-        if status == 524
-        else "the deployment or a gateway in front of it failed"
-    )
+def _busy(response: httpx.Response, said: str, doing: str) -> errors.SutroError:
+    happened = "the deployment or a gateway in front of it failed"
+    if (status := response.status_code) == 524:
+        happened = "a gateway gave up waiting for the deployment"
     wait = retry_after(response.headers)
     pause = "Wait a moment" if wait is None else f"Wait {counted(wait, 'second')}"
-    return ServiceUnavailableError(
+    return errors.ServiceUnavailableError(
         doing,
         f"{happened} ({status}){said}",
         f"{pause} and call again; if it stays, report it",
@@ -242,5 +234,5 @@ def _names_what_is_missing(body: bytes) -> bool:
 def _fields(body: bytes) -> dict[str, object] | None:
     try:
         return parse_object(body, "read an error reply")
-    except SutroError:
+    except errors.SutroError:
         return None

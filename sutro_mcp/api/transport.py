@@ -109,7 +109,6 @@ class PublicTransport(httpx.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Closes all connections."""
         while self._transports:
             await self._transports.popitem()[1].aclose()
 

@@ -6,7 +6,7 @@ Shares no model with the rest of the package, or one wrong belief about the API 
 from .api_errors import ConnectionDroppedError
 from .api_variants import LEGACY, ApiVariant
 from .app import DEMO_KEY, Emulator, SeenRequest
-from .faults import Fault, FaultScript
+from .faults import Fault
 from .job_pace import Pace
 from .jobs import ParquetLayout
 from .serve import serve, serve_in_thread
@@ -18,7 +18,6 @@ __all__ = [
     "ConnectionDroppedError",
     "Emulator",
     "Fault",
-    "FaultScript",
     "Pace",
     "ParquetLayout",
     "SeenRequest",

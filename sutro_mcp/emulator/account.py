@@ -66,7 +66,6 @@ class Account:
         return job
 
     def all(self) -> list[Job]:
-        """Every job, newest first."""
         return [self.look(job, read=False) for _, job in reversed(self._ordered)]
 
     def page(self, limit: int, cursor: str | None) -> tuple[list[Job], str | None]:

@@ -99,9 +99,6 @@ class Emulator:
         return self.account.find(name).job_id
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await _lifespan(receive, send)
-            return
         headers = Headers(scope=scope)
         origin: Literal["api", "store"] = "store" if headers.get("host", "") == self._store_host else "api"
         raw_path = str(scope["raw_path"], "ascii")
@@ -174,9 +171,3 @@ def _tail(path: str) -> str:
 def _host(origin: str) -> str:
     parts = urlsplit(origin)
     return parts.netloc.removesuffix(":443" if parts.scheme == "https" else ":80")
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while (await receive())["type"] == "lifespan.startup":
-        await send({"type": "lifespan.startup.complete"})
-    await send({"type": "lifespan.shutdown.complete"})

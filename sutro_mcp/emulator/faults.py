@@ -146,7 +146,6 @@ class FaultScript:
         self._entries.append(_Entry(fault, method, path, origin, times, skip))
 
     def clear(self) -> None:
-        """Forget the faults that have not happened yet."""
         self._entries.clear()
 
     def take(self, method: str, path: str, origin: str) -> Fault | None:
@@ -169,7 +168,6 @@ class FaultScript:
 
 
 async def perform(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one request as the fault says."""
     if fault.delay:
         await asyncio.sleep(fault.delay)
     if fault.status is not None:

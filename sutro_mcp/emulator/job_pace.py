@@ -74,6 +74,5 @@ def _finish_cancelling(job: Job, pace: Pace, now: datetime, allowed: int | None,
 
 
 def cancel(job: Job) -> None:
-    """Ask an active job to stop."""
     job.status = CANCELLING
     job.cancel_reads = 0

@@ -83,7 +83,6 @@ class Job:
 
     @property
     def rows_done(self) -> int:
-        """Rows processed so far."""
         if self.status == SUCCEEDED:
             return self.num_rows
         share = (self.journey - RUNS_AT) / (1 - RUNS_AT)
@@ -125,7 +124,6 @@ class Job:
             self.started = now
 
     def end(self, status: str, now: datetime) -> None:
-        """Reach a terminal status."""
         self.status = status
         self.completed = now
         if status == SUCCEEDED:

@@ -34,11 +34,9 @@ class SeededRandom:
         return ((state >> 33) * limit) >> 31
 
     def between(self, low: int, high: int) -> int:
-        """An integer from low to high, both included."""
         return low + self.below(high - low + 1)
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of the options, all equally likely."""
         return options[self.below(len(options))]
 
     def fraction(self, low: float = 0.0, high: float = 1.0, digits: int = 4) -> float:

@@ -7,9 +7,10 @@ import asyncio
 import contextlib
 import logging
 import socket
-import threading
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
+
+from anyio.from_thread import start_blocking_portal
 
 from sutro_mcp.asgi_serving import listen, serving
 
@@ -39,38 +40,10 @@ async def serve(*, port: int = 0, store_port: int = 0, **emulator_kwargs: Any) -
 
 
 @contextlib.contextmanager
-def serve_in_thread(*, port: int = 0, store_port: int = 0, **emulator_kwargs: Any) -> Generator[Emulator]:
+def serve_in_thread(**options: Any) -> Generator[Emulator]:
     """The same for synchronous callers: the servers run in a thread until the block is left."""
-    ready = threading.Event()
-    leave = asyncio.Event()
-    made: list[tuple[Emulator, asyncio.AbstractEventLoop]] = []
-    failures: list[BaseException] = []
-
-    async def run() -> None:
-        async with serve(port=port, store_port=store_port, **emulator_kwargs) as emulator:
-            made.append((emulator, asyncio.get_running_loop()))
-            ready.set()
-            await leave.wait()
-
-    def body() -> None:
-        try:
-            asyncio.run(run())
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            ready.set()  # a failed start must not leave the caller waiting
-
-    thread = threading.Thread(target=body, name="sutro-emulator", daemon=True)
-    thread.start()
-    ready.wait()
-    if failures:
-        raise failures[0]
-    emulator, loop = made[0]
-    try:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serve(**options)) as emulator:
         yield emulator
-    finally:
-        loop.call_soon_threadsafe(leave.set)
-        thread.join()
 
 
 def _origin(listening: socket.socket) -> str:

@@ -40,7 +40,6 @@ def json_bytes(body: Any) -> bytes:
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer."""
     return Response(json_bytes(body), status, headers, "application/json")
 
 

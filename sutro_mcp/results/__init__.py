@@ -6,6 +6,9 @@ Importing this package imports its models alone, so that each process takes no m
 from .request_models import (
     Cell,
     ColumnSummary,
+    CompareRequest,
+    Comparison,
+    ComparisonTable,
     Distribution,
     ExpectedResults,
     ExportFormat,
@@ -16,15 +19,20 @@ from .request_models import (
     PageRequest,
     QualityFlag,
     QueryRequest,
+    QueryRows,
     Sample,
     Summary,
     SummaryRequest,
     TopValue,
+    Wrapping,
 )
 
 __all__ = [
     "Cell",
     "ColumnSummary",
+    "CompareRequest",
+    "Comparison",
+    "ComparisonTable",
     "Distribution",
     "ExpectedResults",
     "ExportFormat",
@@ -35,8 +43,10 @@ __all__ = [
     "PageRequest",
     "QualityFlag",
     "QueryRequest",
+    "QueryRows",
     "Sample",
     "Summary",
     "SummaryRequest",
     "TopValue",
+    "Wrapping",
 ]

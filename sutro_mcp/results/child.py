@@ -59,25 +59,42 @@ def reader_tasks() -> Tasks:
 
 def query_tasks() -> Tasks:
     """The tasks of the process of one query. Loads DuckDB."""
-    from .request_models import Page, QueryRequest
+    from .comparison.comparison import compare
+    from .request_models import CompareRequest, Comparison, QueryRequest, QueryRows, WriteRequest, YieldedRows
     from .sql.duckdb_engine import LoadedTables, load, run
+    from .sql.parquet_output import MOST_BYTES, new_output, write_parquet
 
     loaded: list[LoadedTables] = []
 
     def load_tables(_artifact: LocalArtifact, request: LoadRequest, _channel: Channel) -> Loaded:
-        tables = load(request.tables)
+        output = None if request.output is None else new_output(request.output)
+        tables = load(request.tables, output)
         if not request.lock_alone:
-            apply_limits()
+            apply_limits(request.cpu_seconds, 0 if output is None else MOST_BYTES)
         loaded.append(tables)
         return Loaded()
 
-    def query(artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> Page:
+    def ready(artifact: LocalArtifact, request: Request) -> LoadedTables:
         if not loaded:
             # Started for one that died before it heard the SQL, which is not at fault.
             raise WorkerError(request.doing(artifact.spec), "its process ended early", "Call again")
-        return run(loaded[0], request)
+        return loaded[0]
 
-    return {LoadRequest: load_tables, QueryRequest: query}
+    def query(artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> QueryRows:
+        return run(ready(artifact, request), request)
+
+    def make_comparison(artifact: LocalArtifact, request: CompareRequest, channel: Channel) -> Comparison:
+        return compare(ready(artifact, request), request, channel)
+
+    def write(artifact: LocalArtifact, request: WriteRequest, _channel: Channel) -> YieldedRows:
+        return write_parquet(ready(artifact, request), request)
+
+    return {
+        LoadRequest: load_tables,
+        QueryRequest: query,
+        WriteRequest: write,
+        CompareRequest: make_comparison,
+    }
 
 
 KINDS: dict[str, Callable[[], Tasks]] = {"reader": reader_tasks, "query": query_tasks}

@@ -1,7 +1,7 @@
 """Results of jobs as pages, summaries, query answers and files: artifact store in front, workers behind."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -9,15 +9,17 @@ from typing import TypeVar
 
 from anyio.abc import TaskGroup
 
-from sutro_mcp.concurrency import LRU, background, meanwhile
+from sutro_mcp.concurrency import LRU, background, task_group
 from sutro_mcp.errors import ArtifactChangedError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder import discard, real_path, stamp
-from sutro_mcp.results.worker.supervisor import QueryRunner, Worker
+from sutro_mcp.results.worker.supervisor import OnRows, QueryRunner, Worker
 from sutro_mcp.results_spec import ResultsSpec
 
-from .cache import ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
+from .cache import CAPACITY, ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
 from .request_models import (
+    CompareRequest,
+    Comparison,
     ExpectedResults,
     ExportReport,
     ExportRequest,
@@ -27,10 +29,13 @@ from .request_models import (
     PageRequest,
     PrepareRequest,
     QueryRequest,
+    QueryRows,
     Request,
     SqlTable,
     Summary,
     SummaryRequest,
+    WriteRequest,
+    YieldedRows,
 )
 from .single_flight import OnProgress, SingleFlight, bytes_to, rows_to
 
@@ -38,6 +43,8 @@ T = TypeVar("T")
 
 # Hosts give up on a call after a minute.
 _PATIENCE = 45.0
+# What a SELECT for an export may take.
+_EXPORT_SECONDS = 120.0
 _MOST_SUMMARIES = 64
 # Questions about less are answered as fast without a table of the short columns.
 _LARGE = 1024 * 1024
@@ -60,12 +67,13 @@ class ResultsEngine:
         self._pages = Worker()
         self._long = Worker()
         self._queries = QueryRunner(lock_suffices=lock_suffices)
+        # A question must not wait for somebody's export.
+        self._sql_exports = QueryRunner(query_seconds=_EXPORT_SECONDS, lock_suffices=lock_suffices)
         # By the file that they were made of, and the request.
         self._summaries = LRU[tuple[Path | None, Request], Summary](_MOST_SUMMARIES)
         self._folders: dict[Path, Path] = {}
 
     async def aclose(self) -> None:
-        """Stop the workers."""
         await self._pages.aclose()
         await self._long.aclose()
 
@@ -111,10 +119,18 @@ class ResultsEngine:
             async def make(artifact: CachedArtifact) -> Summary:
                 from .parquet import opening_ranges
 
+                job = ExpectedResults()
+
+                async def look_up(expected: Callable[[], Awaitable[ExpectedResults]]) -> None:
+                    nonlocal job
+                    job = await expected()
+
                 # Not before the deployment has answered: one that is down is asked for one thing only.
-                async with meanwhile(expected or _nothing_expected) as job:
+                async with task_group() as group:
+                    if expected:
+                        group.start_soon(look_up, expected)
                     await artifact.fetch(opening_ranges(artifact.size))
-                    asked = request.model_copy(update={"expected": await job()})
+                asked = request.model_copy(update={"expected": job})
                 local, rows = _local(artifact, spec), rows_to(notify)
                 everything = [(0, artifact.size)]
                 summary = await self._long.run(local, asked, Summary, artifact, rows, everything)
@@ -133,32 +149,85 @@ class ResultsEngine:
     async def query(
         self,
         source: ArtifactSource,
-        spec: ResultsSpec,
+        specs: Mapping[str, ResultsSpec],
         request: QueryRequest,
         *,
         on_progress: OnProgress | None = None,
-    ) -> Page:
-        """The first rows that one SELECT over the table `results` yields, as many as fit.
+    ) -> QueryRows:
+        """The first rows that one SELECT yields, as many as fit. `specs`: by the name of its table.
 
         Raises InvalidArgumentError for SQL that cannot be run.
         """
+
+        async def make(tables: Mapping[str, SqlTable], _notify: OnProgress) -> QueryRows:
+            rows = await self._queries.run(tables, request, QueryRows)
+            for table in tables.values():
+                if table.narrow_file is None:
+                    self._group.start_soon(self._narrow, source, table.artifact.spec)
+            return rows
+
+        return await self._of_tables(source, specs, request, make, on_progress)
+
+    async def compare(
+        self,
+        source: ArtifactSource,
+        before: ResultsSpec,
+        after: ResultsSpec,
+        request: CompareRequest,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> Comparison:
+        """Changes between two runs. Raises InvalidArgumentError for a column that one of them lacks."""
+
+        async def make(tables: Mapping[str, SqlTable], notify: OnProgress) -> Comparison:
+            return await self._queries.run(tables, request, Comparison, rows_to(notify))
+
+        specs = {"before": before, "after": after}
+        return await self._of_tables(source, specs, request, make, on_progress)
+
+    async def _of_tables(
+        self,
+        source: ArtifactSource,
+        specs: Mapping[str, ResultsSpec],
+        request: Request,
+        make: Callable[[Mapping[str, SqlTable], OnProgress], Awaitable[T]],
+        on_progress: OnProgress | None,
+    ) -> T:
+        """The result of `make` for artifacts that DuckDB can read; made once more if one was replaced."""
         self._queries.check()
 
-        async def make(artifact: CachedArtifact, _notify: OnProgress) -> Page:
-            table = await self._long.run(_local(artifact, spec), PrepareRequest(), SqlTable)
-            page = await self._queries.run({"results": table}, request)
-            if table.narrow_file is None and artifact.size >= _LARGE:
-                self._group.start_soon(self._narrow, source, spec)
-            return page
+        async def once(notify: OnProgress) -> T:
+            tables: dict[str, SqlTable] = {}
+            async with AsyncExitStack() as held:
+                try:
+                    for name, spec in specs.items():
+                        on_bytes = bytes_to(_part(notify, len(tables), len(specs)))
+                        whole = partial(self._store.artifact, source, spec, on_bytes=on_bytes)
+                        await held.enter_async_context(whole())
+                        # Once more: what is wrong with this one says nothing against those before.
+                        async with whole() as artifact:
+                            with artifact.reporting(on_bytes):
+                                await artifact.fetch([(0, artifact.size)])
+                            local = _local(artifact, spec)
+                            tables[name] = await self._long.run(local, PrepareRequest(), SqlTable)
+                except SutroError as error:
+                    failure = error
+                else:
+                    return await make(tables, notify)
+            raise failure
 
-        key = (source.cache_identity, spec, request)
-        return await self._of_the_whole(key, source, spec, request, make, on_progress)
+        async def work(notify: OnProgress) -> T:
+            return await _again_if_changed(partial(once, notify))
+
+        key = (source.cache_identity, tuple(specs.items()), request)
+        return await self._flights.run(key, request.doing(*specs.values()), work, on_progress)
 
     async def _narrow(self, source: ArtifactSource, spec: ResultsSpec) -> None:
         """Make what answers further questions about the artifact with a fraction of the work."""
 
-        async def make(artifact: CachedArtifact) -> SqlTable:
-            return await self._long.run(_local(artifact, spec), NarrowRequest(), SqlTable)
+        async def make(artifact: CachedArtifact) -> None:
+            if artifact.size >= _LARGE:
+                await self._long.run(_local(artifact, spec), NarrowRequest(), SqlTable)
 
         # The next question is answered without it.
         with suppress(SutroError):
@@ -172,7 +241,7 @@ class ResultsEngine:
         *,
         on_progress: OnProgress | None = None,
     ) -> ExportReport:
-        """Write all rows into a new file, by the rules of `SutroClient.get_job_results`.
+        """Write all rows, or what `request.sql` yields, into a new file.
 
         Links in the path of the folder are followed once, when it is first named, and never again.
         """
@@ -183,25 +252,48 @@ class ResultsEngine:
         request = request.model_copy(update={"folder": folder, "file_name": name, "format": form})
 
         async def make(artifact: CachedArtifact, notify: OnProgress) -> ExportReport:
-            temporary = f".sutro-export-{token_hex(8)}.part"
-            asked = request.model_copy(update={"temporary": temporary})
-            local, rows = _local(artifact, spec), rows_to(notify)
+            return await self._write(_local(artifact, spec), request, artifact, rows_to(notify))
+
+        async def make_of_sql(tables: Mapping[str, SqlTable]) -> ExportReport:
+            table = tables["results"]
+            # A name that is known to be nobody's when this process ends before it removes the file.
+            path = Path(f"{table.side_file}.{token_hex(4)}.part")
+            asked = WriteRequest(sql=request.sql, path=str(path), format=form)
             try:
-                return await self._long.run(local, asked, ExportReport, artifact, rows)
-            except BaseException:
-                # A worker that was stopped half way could not tidy up itself.
-                discard(folder, temporary)
-                raise
+                yielded = await self._sql_exports.run(tables, asked, YieldedRows, str(path))
+                finished = request.model_copy(update={"yielded": yielded})
+                # Nobody is told how far that is: most of the time went into the SQL.
+                return await self._write(table.artifact, finished, None, lambda *_: None)
+            finally:
+                _remove(path)
 
         # A file to join with may be another one by the time somebody asks again.
         joined = request.join_with and stamp(folder / request.join_with)
         key = (source.cache_identity, spec, request, joined)
         write = partial(self._of_the_whole, key, source, spec, request, make, on_progress)
+        if request.sql:
+            write = partial(self._of_tables, source, {"results": spec}, request, make_of_sql, on_progress)
         report = await write()
         if (stamp(folder / name) or (0, None))[1] != report.bytes:
             # It was written for a caller who had left, and has gone since.
             report = await write()
         return report
+
+    async def _write(
+        self,
+        artifact: LocalArtifact,
+        request: ExportRequest,
+        source: CachedArtifact | None,
+        on_rows: OnRows,
+    ) -> ExportReport:
+        temporary = f".sutro-export-{token_hex(8)}.part"
+        asked = request.model_copy(update={"temporary": temporary})
+        try:
+            return await self._long.run(artifact, asked, ExportReport, source, on_rows)
+        except BaseException:
+            # A worker that was stopped half way could not tidy up itself.
+            discard(request.folder, temporary)
+            raise
 
     async def _of_the_whole(
         self,
@@ -240,16 +332,13 @@ class ResultsEngine:
             async with self._store.artifact(source, spec, fresh=fresh, on_bytes=on_bytes) as artifact:
                 return await make(artifact)
 
-        try:
-            return await once()
-        except ArtifactChangedError:
-            return await once()
+        return await _again_if_changed(once)
 
 
 @asynccontextmanager
 async def results_engine(
     folder: Path | None = None,
-    capacity: int = 5 * 1024**3,
+    capacity: int = CAPACITY,
     patience: float = _PATIENCE,
     *,
     lock_suffices: bool = False,
@@ -283,5 +372,18 @@ def _local(artifact: CachedArtifact, spec: ResultsSpec) -> LocalArtifact:
     )
 
 
-async def _nothing_expected() -> ExpectedResults:
-    return ExpectedResults()
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+async def _again_if_changed(work: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await work()
+    except ArtifactChangedError:
+        return await work()
+
+
+def _part(on_progress: OnProgress, done: int, count: int) -> OnProgress:
+    """Tells `on_progress` of one of several artifacts, which come one after another."""
+    return lambda share, words: on_progress((done / 2 + share) / count, words)

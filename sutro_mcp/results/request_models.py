@@ -1,4 +1,4 @@
-"""What is asked of a result artifact, and the typed answers.
+"""Requests about a result artifact, and their typed answers.
 
 These models cross two boundaries, the worker's pipe and the MCP reply, so they hold plain JSON values only.
 Text in them has passed `untrusted.visible`. Importing this module must not import polars.
@@ -15,6 +15,9 @@ Cell = str | int | float | bool | None
 ExportFormat = Literal["parquet", "csv", "jsonl"]
 
 
+# What stands around the JSON object of an output: a Markdown fence, a `<think>` block before it, a byte order
+# mark, any other text.
+Wrapping = Literal["fence", "think", "bom", "text"]
 # What a tool puts around a summary (notice, id, URI) is a few hundred more, and the answer stays under 6,000.
 SUMMARY_CHARS = 5_500
 
@@ -34,16 +37,18 @@ class LocalArtifact(_Model):
 
 
 class Request(_Model):
-    """A task for a child process, about one artifact."""
+    """A task for a child process, about one artifact or several. `cpu_limit`: in seconds."""
 
     aim: ClassVar[str] = "read the results of"
+    cpu_limit: ClassVar[int] = 60
     advice: ClassVar[str] = (
         "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged"
     )
 
-    def doing(self, spec: ResultsSpec) -> str:
+    @classmethod
+    def doing(cls, *specs: ResultsSpec) -> str:
         """The task in words, as errors begin."""
-        return f"{self.aim} {spec.job_id}"
+        return f"{cls.aim} {' and '.join(dict.fromkeys(spec.job_id for spec in specs))}"
 
 
 class PageRequest(Request):
@@ -90,8 +95,8 @@ class SummaryRequest(Request):
 class ExportRequest(Request):
     """A file to write, and its place. Without a `format`, the ending of `file_name` tells it.
 
-    The engine hands on a folder whose path has no links, names that were checked, the format, and a
-    `temporary` name for the file while it grows.
+    The engine hands on a folder whose path has no links, names that were checked, the format, a `temporary`
+    name for the file while it grows and, for `sql`, what that yields.
     """
 
     aim = "export the results of"
@@ -103,7 +108,9 @@ class ExportRequest(Request):
     output_column: str = "inference_result"
     join_with: str = ""
     overwrite: bool = False
+    sql: str = ""
     temporary: str = ""
+    yielded: "YieldedRows | None" = None
 
 
 class ExportReport(_Model):
@@ -142,15 +149,39 @@ class NarrowRequest(PrepareRequest):
     """Make the `narrow_file` as well."""
 
 
-class LoadRequest(Request):
-    """Get ready for a query: tables by their names, `results` among them, and every right given up.
+class YieldedRows(_Model):
+    """What a SELECT yields, in a Parquet file; text in `json_columns` is JSON."""
 
-    `lock_alone`: no right is given up, and DuckDB's own lock is all that holds.
+    path: str
+    json_columns: tuple[str, ...] = ()
+
+
+class WriteRequest(Request):
+    """A SELECT over the table `results`, all of whose rows go into the file that is open for them.
+
+    That is Parquet, from which a file in `format` will be made.
+    """
+
+    aim = "export the results of"
+    advice = "No file was written: filter or aggregate, or select fewer columns"
+    cpu_limit = 180
+    sql: str
+    path: str
+    format: ExportFormat
+
+
+class LoadRequest(Request):
+    """Get ready for a query: tables by their names, a new file to write into, and every right given up.
+
+    `cpu_seconds`: the processor time after which the process ends, whatever it does then. `lock_alone`: no
+    right is given up, and DuckDB's own lock is all that holds.
     """
 
     aim = "query the results of"
     advice = "Use get_job_results: the results may be damaged"
     tables: dict[str, SqlTable]
+    cpu_seconds: int
+    output: str | None = None
     lock_alone: bool = False
 
 
@@ -166,6 +197,58 @@ class QueryRequest(Request):
     sql: str
     limit: Annotated[int, Field(ge=1)] = 50
     max_chars: int = 9_000
+
+
+class QueryRows(Page):
+    """The yield of a SELECT. `table_rows`: how many rows each table has, where there are several."""
+
+    table_rows: dict[str, int] | None = None
+
+
+class CompareRequest(Request):
+    """Changes from the table `before` to the table `after`.
+
+    `by` says which rows belong together: "row" those with the same number, else those with the same value in
+    this column.
+    """
+
+    aim = "compare the results of"
+    advice = "Compare the columns that matter with query_job_results and with_jobs"
+    # Its SQL is ours, and ten million rows by a key are read many times.
+    cpu_limit = 600
+    by: str = "row"
+
+
+class ComparisonTable(_Model):
+    """Rows of cells in the order of `columns`."""
+
+    columns: list[str]
+    rows: list[list[Cell]]
+
+
+class Comparison(_Model):
+    """Changes between two runs. Every number is exact.
+
+    `runs` counts the rows of each: all, those that the other has not, and those left out as their key is null
+    or occurs more than once in either. `same_inputs` and `different_inputs` count pairs of rows whose inputs
+    are known. `fields` has those that changed: `rows` with a value in either run, `lost` with one only
+    before, `gained` with one only after, differences after minus before. `moves` are the changes made most
+    often, `samples` the first rows that changed, `without_values` fields that are null in all rows.
+    """
+
+    runs: ComparisonTable
+    compared_rows: int
+    changed_rows: int
+    same_inputs: int | None = None
+    different_inputs: int | None = None
+    fields: ComparisonTable | None = None
+    moves: ComparisonTable | None = None
+    samples: ComparisonTable | None = None
+    unchanged: list[str] | None = None
+    without_values: list[str] | None = None
+    only_before: list[str] | None = None
+    only_after: list[str] | None = None
+    shortened: str | None = None
 
 
 class TopValue(_Model):
@@ -227,11 +310,15 @@ class Sample(_Model):
 
 
 class Summary(_Model):
-    """What came out of a job, in a few hundred tokens whatever its size."""
+    """What came out of a job, in a few hundred tokens whatever its size.
+
+    `wrapped` counts the rows whose JSON object was read out of a text, by what stands around it.
+    """
 
     row_count: int
     expected_rows: int | None = None
     outputs: str
+    wrapped: dict[Wrapping, int] | None = None
     columns: list[ColumnSummary]
     suspicious_rows: int = 0
     suspicious: list[QualityFlag]

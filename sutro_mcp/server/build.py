@@ -11,10 +11,12 @@ from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.concurrency import background
+from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.engine import results_engine
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
+from sutro_mcp.server.live.running_jobs import RunningJobs
 from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.server.live.subscriptions import Subscribers
 from sutro_mcp.server.protocol.mcp_server import SutroServer
@@ -28,8 +30,6 @@ from .context import AppContext, Connect, prepare_client
 from .prompts import add_prompts
 from .tools import CATALOGUE
 
-# Bytes of results in a folder that is removed with the process.
-_UNKEPT = 5 * 1024**3
 # The same for everybody until the next version; the other answers are somebody's, and change.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
@@ -42,22 +42,27 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 }
 
 
-def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule = SCHEDULE) -> SutroServer:
+def build_server(
+    settings: Settings, connect: Connect, *, watching: PollSchedule = SCHEDULE, fastest_answer: float = 0.5
+) -> SutroServer:
     """A server that calls `connect` for its API client when a request first needs it.
 
-    `watching` is how often watched jobs are read.
+    `watching` is how often watched jobs are read; a person needs `fastest_answer` seconds to answer a
+    question.
     """
     subscribers = Subscribers()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
         """Open what handlers share, and close it after the last of them."""
+        # With 0 bytes for other processes, results are in a folder that goes with this one.
         async with results_engine(
             settings.cache_folder,
-            settings.cache_max_bytes or _UNKEPT,
+            settings.cache_max_bytes or CAPACITY,
             lock_suffices=settings.sql == "lock",
         ) as results:
-            app = AppContext(settings, results, connect)
+            app = AppContext(settings, results, connect, fastest_answer)
+            app.running = RunningJobs(lambda: app.client)
             try:
                 async with background() as tasks:
                     app.watcher = JobWatcher(tasks, app.read_status, subscribers.publish, watching)
@@ -79,6 +84,7 @@ def build_server(settings: Settings, connect: Connect, *, watching: PollSchedule
         subscriptions=subscribers.bus,
         middleware=[*MIDDLEWARE, prepare_client],
     )
+    server.output = settings.output
     for tool in CATALOGUE:
         if description := tool.description_for(settings):
             server.add_tool(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
 
     from .live.job_watcher import JobWatcher  # needs what needs this module
+    from .live.running_jobs import RunningJobs
 
 _NEEDING_CLIENT = frozenset(
     {"tools/call", "resources/list", "resources/read", "completion/complete", "tasks/get", "tasks/cancel"}
@@ -33,7 +34,10 @@ class AppContext:
     settings: Settings
     results: ResultsEngine
     connect: Connect
+    fastest_answer: float = 0.5
+    """Seconds that a person needs to answer a question in the host: a faster no is the host's own."""
     watcher: "JobWatcher" = field(init=False)
+    running: "RunningJobs" = field(init=False)
     _client: "ApiClient | ConfigurationError | None" = field(default=None, repr=False)
     _connecting: anyio.Lock = field(default_factory=anyio.Lock, repr=False)
 
@@ -62,12 +66,10 @@ class AppContext:
                     self._client = error
 
     async def read_status(self, job_id: str) -> Status:
-        """Where a job stands."""
         await self.prepare()
         return (await self.client.get_job_status(job_id)).status
 
     async def aclose(self) -> None:
-        """Close the client, if one was made."""
         if self._client is not None and not isinstance(self._client, ConfigurationError):
             await self._client.aclose()
 
@@ -76,7 +78,6 @@ Ctx = Context[AppContext]
 
 
 def app_of(ctx: Ctx) -> AppContext:
-    """The AppContext behind a request."""
     return ctx.request_context.lifespan_context
 
 

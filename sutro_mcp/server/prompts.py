@@ -74,7 +74,6 @@ def _written(name: str, time: str) -> str:
 
 
 def add_prompts(server: MCPServer[AppContext]) -> None:
-    """Register every prompt."""
     server.prompt(title="Why did jobs fail?")(triage_failed_jobs)
     server.prompt(title="Review a job's results")(review_job_results)
     server.prompt(title="What did jobs cost?")(spend_report)

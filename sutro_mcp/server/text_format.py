@@ -7,18 +7,20 @@ that others wrote stands inside a fence.
 
 import re
 from collections.abc import Iterable, Sequence
+from secrets import token_hex
 from typing import Any
 
-from sutro_mcp.untrusted import Fence
+from sutro_mcp.untrusted import NOTICE
 
-from .answers import Answer
+from .answers import Table, money
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 def fenced(body: str) -> str:
-    """Text that others wrote, between lines that it cannot close."""
-    return Fence().around(body)
+    """Text that others wrote, between two lines that it cannot close: only this reply knows their number."""
+    nonce = token_hex(4)
+    return f"<data {nonce}> {NOTICE}\n{body}\n</data {nonce}>"
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:
@@ -27,14 +29,14 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """CSV with a header line."""
-    return "\n".join(",".join(map(_field, row)) for row in (columns, *rows))
+    """CSV with a header line. Cells that a row lacks at its end are empty."""
+    padded = ([*row, *[None] * (len(columns) - len(row))] for row in rows)
+    return "\n".join(",".join(map(_field, row)) for row in (columns, *padded))
 
 
-def records(answers: Sequence[Answer]) -> str:
-    """A table of at least one answer, all of one class, with a column for each of its fields."""
-    names = list(type(answers[0]).model_fields)
-    return table(names, ([_plain(getattr(answer, name)) for name in names] for answer in answers))
+def records(answer: Table) -> str:
+    """A table of records as CSV."""
+    return table(answer.columns, ([_plain(cell) for cell in row] for row in answer.rows))
 
 
 def word(value: Any) -> Any:
@@ -59,4 +61,4 @@ def _field(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Small amounts of money without an exponent."""
-    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+    return money(value) if isinstance(value, float) else value

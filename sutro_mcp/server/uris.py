@@ -1,4 +1,4 @@
-"""URIs of jobs: their form, their names, and which of them can be watched.
+"""URIs of jobs: their form, and which of them can be watched.
 
 A job has four resources: its details, its status, its results page by page, and the summary of these.
 """
@@ -23,15 +23,20 @@ class JobUris(Answer):
     """The same job as resources."""
 
     job: str
-    status: str
-    results: str
-    summary: str
+    status: str | None = None
+    results: str | None = None
+    summary: str | None = None
 
     @classmethod
-    def of(cls, job_id: str) -> "JobUris":
-        """The URIs of `job_id`, which is an id that can stand in a path."""
-        job, status, results, summary = (uri.format(job_id=job_id) for uri in (JOB, STATUS, RESULTS, SUMMARY))
-        return cls(job=job, status=status, results=results, summary=summary)
+    def of(cls, job_id: str, status: Status) -> "JobUris":
+        """What is worth reading of `job_id`, which is an id that can stand in a path, in this state."""
+        has_results = status is Status.SUCCEEDED
+        return cls(
+            job=JOB.format(job_id=job_id),
+            status=None if status.is_terminal else STATUS.format(job_id=job_id),
+            results=RESULTS.format(job_id=job_id) if has_results else None,
+            summary=SUMMARY.format(job_id=job_id) if has_results else None,
+        )
 
 
 def page_uri(job_id: str, offset: int, limit: int, *, include_inputs: bool) -> str:
@@ -42,16 +47,8 @@ def page_uri(job_id: str, offset: int, limit: int, *, include_inputs: bool) -> s
 
 def uri_to_follow(job_id: str, status: Status) -> str:
     """The resource to attach of a job in this state: its results, why it has none, or its status to watch."""
-    uris = JobUris.of(job_id)
-    if status is Status.SUCCEEDED:
-        return uris.summary
-    return uris.job if status.is_terminal else uris.status
-
-
-def link_name(uri: str) -> str:
-    """A name in our words: what stands in a link is not marked as data."""
-    match = _OF_A_JOB.match(uri)
-    return f"{(match[2] or 'job').replace('/', ' ')} of {match[1]}" if match else uri
+    uris = JobUris.of(job_id, status)
+    return uris.summary or uris.status or uris.job
 
 
 def watchable_job(uri: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Which addresses the key or a download may go to."""
+"""Addresses that the key or a download may go to."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sutro_mcp.api import ApiKey, Connection
-from sutro_mcp.api.addresses import is_public, normalise_base_url
+from sutro_mcp.api.addresses import is_public, may_be_public, normalise_base_url
 from sutro_mcp.errors import ConfigurationError
 
 ACCEPTED = {
@@ -167,6 +167,24 @@ def test_nothing_counts_as_public_that_python_knows_not_to_be(address: IPv4Addre
     if is_public(str(address)):
         assert address.is_global
         assert not address.is_multicast
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *(
+            (name, True)
+            for name in ("93.184.216.34", "store.example.com", "store.zone", "a.b1", "my_store.io")
+        ),
+        *((name, False) for name in ("10.0.0.1", "127.1", "0x7f.1", "a.1b", "localhost", "a.LOCALHOST")),
+        *((name, False) for name in ("store.example.com.", "a b", "bücher.example.com")),
+    ],
+)
+def test_a_host_may_be_public_unless_a_resolver_could_read_it_as_something_else(
+    host: str, expected: bool
+) -> None:
+    """Short and hexadecimal addresses, and this machine by its names."""
+    assert may_be_public(host) is expected
 
 
 def test_what_is_no_address_is_not_judged() -> None:

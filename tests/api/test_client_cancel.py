@@ -5,20 +5,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from sutro_mcp import errors
 from sutro_mcp.api import ApiClient, ApiKey, CancelReply, Connection, Status
 from sutro_mcp.emulator import Emulator
-from sutro_mcp.errors import (
-    AuthenticationError,
-    ConnectionFailedError,
-    DeadlineExceededError,
-    IncompleteReplyError,
-    JobNotFoundError,
-    RateLimitedError,
-    RejectedError,
-    ServiceUnavailableError,
-    SutroError,
-    UnexpectedReplyError,
-)
 
 from .wire import JOB, answering, client, emulated, error_of, reply, socket_server
 
@@ -71,16 +60,16 @@ def silent() -> httpx.Response:
     raise httpx.ReadTimeout("")
 
 
-LOST: dict[str, tuple[Callable[[], httpx.Response], type[SutroError]]] = {
-    "connection": (lost, ConnectionFailedError),
-    "time-out": (silent, DeadlineExceededError),
-    "408": (lambda: reply(408), DeadlineExceededError),
-    "500": (lambda: reply(500), ServiceUnavailableError),
-    "524 page": (lambda: reply(524, b"<html>"), ServiceUnavailableError),
-    "cut body": (lambda: reply(200, b"{", headers={"content-length": "9"}), IncompleteReplyError),
-    "broken JSON": (lambda: reply(200, b"{"), UnexpectedReplyError),
-    "no word about it": (lambda: reply(200, {}), UnexpectedReplyError),
-    "a word that is no yes or no": (lambda: reply(200, {"cancelled": "maybe"}), UnexpectedReplyError),
+LOST: dict[str, tuple[Callable[[], httpx.Response], type[errors.SutroError]]] = {
+    "connection": (lost, errors.ConnectionFailedError),
+    "time-out": (silent, errors.DeadlineExceededError),
+    "408": (lambda: reply(408), errors.DeadlineExceededError),
+    "500": (lambda: reply(500), errors.ServiceUnavailableError),
+    "524 page": (lambda: reply(524, b"<html>"), errors.ServiceUnavailableError),
+    "cut body": (lambda: reply(200, b"{", headers={"content-length": "9"}), errors.IncompleteReplyError),
+    "broken JSON": (lambda: reply(200, b"{"), errors.UnexpectedReplyError),
+    "no word about it": (lambda: reply(200, {}), errors.UnexpectedReplyError),
+    "a word that is no yes or no": (lambda: reply(200, {"cancelled": "maybe"}), errors.UnexpectedReplyError),
 }
 
 
@@ -99,14 +88,14 @@ async def test_a_lost_reply_leaves_the_outcome_unknown_and_is_not_sent_again(
     assert len(transport.seen) == 1 + after_405
 
 
-NOT_CARRIED_OUT: dict[str, tuple[httpx.Response | Exception, type[SutroError]]] = {
-    "401": (reply(401), AuthenticationError),
-    "409": (reply(409, {"detail": "no"}), RejectedError),
-    "429": (reply(429), RateLimitedError),
-    "404": (reply(404, {"detail": "Job not found"}), JobNotFoundError),
-    "no connection": (httpx.ConnectError(""), ConnectionFailedError),
-    "no connection in time": (httpx.ConnectTimeout(""), DeadlineExceededError),
-    "no place in the pool": (httpx.PoolTimeout(""), DeadlineExceededError),
+NOT_CARRIED_OUT: dict[str, tuple[httpx.Response | Exception, type[errors.SutroError]]] = {
+    "401": (reply(401), errors.AuthenticationError),
+    "409": (reply(409, {"detail": "no"}), errors.RejectedError),
+    "429": (reply(429), errors.RateLimitedError),
+    "404": (reply(404, {"detail": "Job not found"}), errors.JobNotFoundError),
+    "no connection": (httpx.ConnectError(""), errors.ConnectionFailedError),
+    "no connection in time": (httpx.ConnectTimeout(""), errors.DeadlineExceededError),
+    "no place in the pool": (httpx.PoolTimeout(""), errors.DeadlineExceededError),
 }
 
 
@@ -125,7 +114,7 @@ async def test_a_server_that_hangs_leaves_the_outcome_unknown() -> None:
     """The deadline of the call strikes."""
     hanging = socket_server([b"HTTP/1.1 200 OK\r\n", 5.0])
     async with hanging as (origin, requests), client(None, origin=origin, timeout=1.5) as api:
-        with pytest.raises(DeadlineExceededError, match="the outcome is UNKNOWN"):
+        with pytest.raises(errors.DeadlineExceededError, match="the outcome is UNKNOWN"):
             await api.cancel_job(JOB)
     assert len(requests) == 1
 

@@ -55,7 +55,7 @@ async def part(artifact: RemoteArtifact, at: int) -> bytes:
 
 
 async def answers(api: ApiClient, job_id: str, directory: Path) -> dict[str, object]:
-    """What the calls say about one job; those that failed are missing."""
+    """Facts that the calls tell about one job; those that failed are missing."""
     found: dict[str, object] = {}
     for name in ("status", "job", "list", "results", "parts"):
         try:

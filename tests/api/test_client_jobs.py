@@ -9,17 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sutro_mcp import errors
 from sutro_mcp.api import ApiClient, Job, JobStatus, Status
 from sutro_mcp.api.models import JobPage, Quota
 from sutro_mcp.emulator import ApiVariant, Emulator
-from sutro_mcp.errors import (
-    InvalidArgumentError,
-    JobNotFoundError,
-    ServiceUnavailableError,
-    SutroError,
-    UnexpectedReplyError,
-    WrongDeploymentError,
-)
 
 from .wire import JOB, OTHER_JOB, Script, answering, client, emulated, error_of, job, reply
 
@@ -63,10 +56,10 @@ async def test_a_cursor_goes_back_unchanged() -> None:
 
 @pytest.mark.parametrize("limit", [0, 101, -1])
 async def test_a_page_size_out_of_range_is_refused_before_anything_is_sent(limit: int) -> None:
-    """What a deployment would do with it is not documented."""
+    """No document says what a deployment would do with it."""
     transport = answering(reply)
     async with client(transport) as api:
-        with pytest.raises(InvalidArgumentError, match="1 to 100"):
+        with pytest.raises(errors.InvalidArgumentError, match="1 to 100"):
             await api.list_jobs_page(limit)
     assert transport.seen == []
 
@@ -98,7 +91,7 @@ async def test_a_list_that_never_ends_is_an_error_and_not_a_short_list(
         return reply(200, {"jobs": [job(f"job-{number}")], "next_cursor": str(number)})
 
     async with client(Script(page)) as api:
-        with pytest.raises(UnexpectedReplyError, match="there were 25 pages"):
+        with pytest.raises(errors.UnexpectedReplyError, match="there were 25 pages"):
             [found async for found in api.iter_jobs()]
 
 
@@ -148,7 +141,7 @@ async def test_a_reply_of_the_wrong_shape_or_about_another_job_is_an_error(
 ) -> None:
     """Failure is never a successful empty answer, and nothing is guessed."""
     error = await error_of(answering(reply(200, sent)), CALLS[call])
-    assert type(error) is UnexpectedReplyError
+    assert type(error) is errors.UnexpectedReplyError
     assert happened in str(error)
 
 
@@ -191,7 +184,7 @@ async def test_a_404_that_speaks_of_the_job_is_an_unknown_job(method: str, body:
     """One request; the next step is a tool."""
     transport = answering(reply(404, body))
     error = await error_of(transport, lambda api: getattr(api, method)(JOB))
-    assert type(error) is JobNotFoundError
+    assert type(error) is errors.JobNotFoundError
     assert "Call list_jobs to see the jobs of this key" in str(error)
     assert len(transport.seen) == 1
 
@@ -205,11 +198,11 @@ AMBIGUOUS: dict[str, Callable[[], httpx.Response]] = {
 }
 
 
-LISTINGS: dict[str, tuple[Callable[[], httpx.Response], type[SutroError], str]] = {
-    "a list": (lambda: reply(200, {"jobs": []}), JobNotFoundError, "knows no such job"),
-    "404 too": (AMBIGUOUS["framework"], WrongDeploymentError, "Check SUTRO_API_URL"),
-    "no list": (lambda: reply(200, {"hello": "world"}), WrongDeploymentError, "Check SUTRO_API_URL"),
-    "503": (lambda: reply(503), ServiceUnavailableError, "failed (503)"),
+LISTINGS: dict[str, tuple[Callable[[], httpx.Response], type[errors.SutroError], str]] = {
+    "a list": (lambda: reply(200, {"jobs": []}), errors.JobNotFoundError, "knows no such job"),
+    "404 too": (AMBIGUOUS["framework"], errors.WrongDeploymentError, "Check SUTRO_API_URL"),
+    "no list": (lambda: reply(200, {"hello": "world"}), errors.WrongDeploymentError, "Check SUTRO_API_URL"),
+    "503": (lambda: reply(503), errors.ServiceUnavailableError, "failed (503)"),
 }
 
 
@@ -229,9 +222,9 @@ async def test_a_deployment_under_another_prefix_is_a_wrong_url() -> None:
     """Its own router says 404 in JSON."""
     emulator = Emulator(variant=ApiVariant(prefix="root"))
     async with emulated(emulator) as api:
-        with pytest.raises(WrongDeploymentError):
+        with pytest.raises(errors.WrongDeploymentError):
             await api.list_jobs()
-        with pytest.raises(WrongDeploymentError):
+        with pytest.raises(errors.WrongDeploymentError):
             await api.get_job(JOB)
 
 

@@ -34,7 +34,7 @@ async def told(answer: Awaitable[object]) -> object:
 
 
 async def account(variant: ApiVariant, directory: Path) -> dict[str, object]:
-    """What a client learns from a deployment of that variant."""
+    """Facts that a client learns from a deployment of that variant."""
     emulator = Emulator(variant=variant, seed_jobs=False)
     found: dict[str, object] = {}
     async with emulated(emulator) as api:

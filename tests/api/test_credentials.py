@@ -122,6 +122,42 @@ def test_a_blank_variable_counts_as_unset(home: Path, blank: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "${SUTRO_API_KEY}",
+        "$SUTRO_API_KEY",
+        "${env:SUTRO_API_KEY}",
+        "${input:sutro_key}",
+        "${{ secrets.SUTRO_API_KEY }}",
+        "{env:SUTRO_API_KEY}",
+        "%SUTRO_API_KEY%",
+        "<your key>",
+        "your-sutro-api-key",
+    ],
+)
+@pytest.mark.parametrize("variable", ["SUTRO_API_KEY", "SUTRO_API_URL", "SUTRO_API_KEY_FILE"])
+def test_a_placeholder_that_the_host_did_not_fill_in_is_told_as_that(
+    home: Path, variable: str, value: str
+) -> None:
+    """As a key it would be refused, and its user would make a new one in vain."""
+    env = {"SUTRO_API_KEY": KEY} if variable == "SUTRO_API_URL" else {}
+    assert refusal(home=home, **env, **{variable: f" {value}"}) == (
+        f"Cannot connect to Sutro: {variable} holds the placeholder {value}: your host did not fill it in. "
+        "Put the value itself there, or unset it."
+    )
+
+
+@pytest.mark.parametrize("value", [f'"{KEY}"', f"'{KEY}'", f"${{{KEY}}}", f"${KEY}", f"%{'a1' * 12}%"])
+def test_what_may_be_a_key_is_not_repeated(home: Path, tmp_path: Path, value: str) -> None:
+    """Quotes that a host passes on belong to no key, wherever it is read from."""
+    (tmp_path / "key").write_text(value)
+    for env in ({"SUTRO_API_KEY": value}, {"SUTRO_API_KEY_FILE": str(tmp_path / "key")}):
+        text = refusal(home=home, **env)
+        assert ("in quotes: your host passed them on" in text) or ("holds a placeholder: your host" in text)
+        assert value.strip("\"'$%{}") not in text
+
+
+@pytest.mark.parametrize(
     "env",
     [{}, {"SUTRO_API_KEY": KEY}, {"SUTRO_API_KEY": KEY, "SUTRO_API_URL": "nonsense"}],
     ids=["file", "environment", "invalid URL beside the key"],
@@ -161,7 +197,7 @@ def test_a_user_without_a_home_has_no_file(monkeypatch: pytest.MonkeyPatch) -> N
 def test_environment_and_home_of_the_process_are_the_defaults(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    """What a program gets that passes nothing."""
+    """The outcome for a program that passes nothing."""
     monkeypatch.setenv("HOME", str(home))
     assert resolve_connection().key.reveal() == FILE_KEY
 

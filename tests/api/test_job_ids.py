@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sutro_mcp.api import ApiClient, ApiKey, Connection
-from sutro_mcp.api.http import build_request
+from sutro_mcp.api.http import ApiRequest, build_request
 from sutro_mcp.api.job_ids import job_segment
 from sutro_mcp.api.routes import GET_JOB, MAY_CANCEL, POST_RESULTS, TABLE, Route
 from sutro_mcp.errors import InvalidArgumentError
@@ -66,7 +66,7 @@ async def test_a_hostile_id_is_refused_before_anything_is_sent(method: str, job_
 
 @pytest.mark.parametrize("job_id", [JOB, "job-12345", "batch_job_12345", "J", "0", "j" * 128])
 async def test_a_plain_id_is_one_segment_of_the_path(job_id: str) -> None:
-    """What leaves is what was meant."""
+    """The request that leaves is the one that was meant."""
     transport = answering(reply(200, {"job": job(job_id)}))
     async with client(transport) as api:
         await api.get_job(job_id)
@@ -81,21 +81,20 @@ def test_whatever_the_id_no_route_leaves_its_template(job_id: str) -> None:
     except InvalidArgumentError:
         return
     for route in TABLE - {POST_RESULTS}:
-        path = build_request(CONNECTION, route, job_id).url.raw_path.decode()
+        path = build_request(CONNECTION, ApiRequest(route, "do", job_id)).url.raw_path.decode()
         assert path == "/v1" + route.path.format(job_id=segment)
         assert ("job-cancel" in path) == (route in MAY_CANCEL)
 
 
 def test_only_requests_of_the_table_can_be_built() -> None:
     """A path that somebody adds in passing is a bug, and shows at once."""
-    with pytest.raises(AssertionError, match="not a request of the table"):
-        build_request(CONNECTION, Route("new", "GET", "/new"))
-    with pytest.raises(AssertionError, match="not a request of the table"):
-        build_request(CONNECTION, Route("get-job", "GET", "/jobs/../job-cancel/{job_id}"), "job-1")
+    for route in (Route("new", "GET", "/new"), Route("get-job", "GET", "/jobs/../job-cancel/{job_id}")):
+        with pytest.raises(AssertionError, match="not a request of the table"):
+            build_request(CONNECTION, ApiRequest(route, "do", "job-1"))
 
 
 def test_only_cancelling_may_send_the_cancel_path() -> None:
     """Even if the base URL, which nothing allows, would spell it."""
     trap = Connection("https://sutro.example.com/job-cancel", ApiKey("k"), "argument", "argument")
     with pytest.raises(AssertionError, match="only cancel_job"):
-        build_request(trap, GET_JOB, "job-1")
+        build_request(trap, ApiRequest(GET_JOB, "do", "job-1"))

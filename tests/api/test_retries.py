@@ -9,16 +9,9 @@ import httpx
 import pytest
 import stamina
 
+from sutro_mcp import errors
 from sutro_mcp.api import ApiClient
 from sutro_mcp.api.retries import Backoff, RetryBudget, retry_after
-from sutro_mcp.errors import (
-    ConnectionFailedError,
-    DeadlineExceededError,
-    IncompleteReplyError,
-    RateLimitedError,
-    ServiceUnavailableError,
-    UnexpectedReplyError,
-)
 
 from .wire import JOB, answering, client, error_of, job, reply
 
@@ -72,6 +65,18 @@ async def test_a_read_is_sent_at_most_three_times_and_once_if_it_would_fail_agai
     assert len(transport.seen) == sent
 
 
+def test_ten_repeats_are_free_and_every_ten_calls_earn_one_more() -> None:
+    """Never more than ten are saved up."""
+    budget = RetryBudget()
+    budget.deposit()
+    assert [budget.withdraw() for _ in range(12)] == [True] * 10 + [False] * 2
+    allowed: list[bool] = []
+    for _ in range(30):
+        budget.deposit()
+        allowed.append(budget.withdraw())
+    assert allowed == ([False] * 9 + [True]) * 3
+
+
 READS: dict[str, Callable[[ApiClient], Awaitable[object]]] = {
     "list_jobs": lambda api: api.list_jobs(),
     "list_jobs_page": lambda api: api.list_jobs_page(),
@@ -85,7 +90,7 @@ READS: dict[str, Callable[[ApiClient], Awaitable[object]]] = {
 async def test_every_read_is_repeated(method: str) -> None:
     """One rule for all."""
     transport = answering(lambda: reply(503))
-    assert isinstance(await error_of(transport, READS[method]), ServiceUnavailableError)
+    assert isinstance(await error_of(transport, READS[method]), errors.ServiceUnavailableError)
     assert len(transport.seen) == 3
 
 
@@ -98,7 +103,9 @@ async def test_an_error_says_how_long_the_deployment_wants_to_be_left_alone(
     """In the sentence and as a number, and at once where the wait would pass the deadline."""
     transport = answering(lambda: reply(status, headers={"retry-after": str(after)}))
     async with client(transport, timeout=10) as api:
-        with pytest.raises(ServiceUnavailableError if status == 503 else RateLimitedError) as caught:
+        with pytest.raises(
+            errors.ServiceUnavailableError if status == 503 else errors.RateLimitedError
+        ) as caught:
             await api.list_jobs()
     assert f"Wait {after} seconds and call again" in str(caught.value)
     assert caught.value.retry_after == after
@@ -136,7 +143,7 @@ def test_a_date_without_another_to_compare_is_held_against_this_clock(seconds: i
 async def test_the_wait_grows_and_is_random_below_its_ceiling() -> None:
     """Full jitter: many callers must not come back together."""
     backoffs = [Backoff(RetryBudget()) for _ in range(200)]
-    error = ConnectionFailedError("a", "b", "c")
+    error = errors.ConnectionFailedError("a", "b", "c")
     rounds = [[float(backoff(error)) for backoff in backoffs] for _ in range(6)]
     for waits, ceiling in zip(rounds, (0.5, 1, 2, 4, 8, 8), strict=True):
         assert ceiling / 2 < max(waits) <= ceiling
@@ -146,10 +153,10 @@ async def test_the_wait_grows_and_is_random_below_its_ceiling() -> None:
 async def test_what_the_server_asks_for_beats_the_dice() -> None:
     """429 always, 5xx if it says so."""
     backoff = Backoff(RetryBudget())
-    assert backoff(ServiceUnavailableError("a", "b", "c", retry_after=12)) == 12
-    assert backoff(RateLimitedError("a", "b", "c", retry_after=9)) == 9
-    assert backoff(UnexpectedReplyError("a", "b", "c")) is False
-    assert 0 <= float(backoff(IncompleteReplyError("a", "b", "c"))) <= 0.5
+    assert backoff(errors.ServiceUnavailableError("a", "b", "c", retry_after=12)) == 12
+    assert backoff(errors.RateLimitedError("a", "b", "c", retry_after=9)) == 9
+    assert backoff(errors.UnexpectedReplyError("a", "b", "c")) is False
+    assert 0 <= float(backoff(errors.IncompleteReplyError("a", "b", "c"))) <= 0.5
 
 
 async def test_the_deadline_covers_all_attempts_and_waits() -> None:
@@ -157,7 +164,7 @@ async def test_the_deadline_covers_all_attempts_and_waits() -> None:
     transport = answering(lambda: reply(503))
     with stamina.set_testing(False):
         async with client(transport, timeout=0.05) as api:
-            with pytest.raises((ServiceUnavailableError, DeadlineExceededError)):
+            with pytest.raises((errors.ServiceUnavailableError, errors.DeadlineExceededError)):
                 with anyio.fail_after(2):
                     await api.list_jobs()
     assert len(transport.seen) <= 3

@@ -50,7 +50,7 @@ MIGRATION = "Direct Sutro Batch API access is no longer supported by the Sutro S
 async def test_each_status_has_its_own_sentence(
     status: int, kind: type[SutroError], happened: str, next_step: str
 ) -> None:
-    """What we were doing, what happened with what the deployment said, what to do."""
+    """It says what we were doing, what happened with the deployment's words, what to do."""
     found = await error_of(answering(lambda: reply(status, {"detail": "so it is"})))
     assert isinstance(found, kind)
     assert f"Cannot read job {JOB}: " in str(found)

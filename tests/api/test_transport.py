@@ -67,7 +67,7 @@ def at_name(origin: str) -> str:
     ids=repr,
 )
 async def test_a_name_with_any_address_that_is_not_public_is_not_connected_to(addresses: list[str]) -> None:
-    """Which of them a connection would take is for others to choose."""
+    """The choice of the one that a connection takes is for others."""
     async with guarded(Resolver(*addresses), loopback=False) as http:
         with pytest.raises(PrivateAddressError):
             await http.get(f"https://{NAME}/")

@@ -1,4 +1,4 @@
-"""What the emulator cannot do: replies made to order, and a socket that breaks every rule."""
+"""Replies made to order, and a socket that breaks every rule: both beyond the emulator."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -121,7 +121,7 @@ async def error_of(
     transport: httpx.AsyncBaseTransport,
     call: Callable[[ApiClient], Awaitable[object]] = lambda api: api.get_job(JOB),
 ) -> SutroError:
-    """What a call of a client of that deployment raises."""
+    """The error of a call of a client of that deployment."""
     async with client(transport) as api:
         with pytest.raises(SutroError) as caught:
             await call(api)
@@ -172,5 +172,5 @@ async def socket_server(*scripts: bytes | Sequence[bytes | float]) -> AsyncGener
 
 
 def names_in(directory: Path) -> list[str]:
-    """What lies in a directory."""
+    """The files in a directory."""
     return sorted(path.name for path in directory.iterdir())

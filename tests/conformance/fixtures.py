@@ -1,4 +1,4 @@
-"""What the official conformance suite wants to find on a server besides its own tools.
+"""Tools, prompts and resources that the official conformance suite wants to find on a server.
 
 Names, texts and values are those of the suite's scenario descriptions. Mounted on the product's own server
 object, so that its refusals, schemas and transport are what is judged.
@@ -11,24 +11,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from mcp import MCPError
+from mcp import MCPError, types
 from mcp.server.mcpserver import Context, UserMessage
-from mcp.types import (
-    MISSING_REQUIRED_CLIENT_CAPABILITY,
-    AudioContent,
-    CallToolResult,
-    Completion,
-    ContentBlock,
-    EmbeddedResource,
-    EmptyResult,
-    ImageContent,
-    RequestParams,
-    SetLevelRequestParams,
-    SubscribeRequestParams,
-    TextContent,
-    TextResourceContents,
-    UnsubscribeRequestParams,
-)
 
 from sutro_mcp.errors import NoResultsError
 from sutro_mcp.server.protocol.mcp_server import SutroServer
@@ -51,44 +35,44 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"".join(
 WAV = b"RIFF" + struct.pack("<I4s4sIHHIIHH4sI", 36, b"WAVE", b"fmt ", 16, 1, 1, 8000, 8000, 1, 8, b"data", 0)
 
 
-def said(*blocks: ContentBlock | str) -> CallToolResult:
+def said(*blocks: types.ContentBlock | str) -> types.CallToolResult:
     """A result of these blocks."""
-    return CallToolResult(
-        content=[TextContent(type="text", text=b) if isinstance(b, str) else b for b in blocks]
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=b) if isinstance(b, str) else b for b in blocks]
     )
 
 
-def _image() -> ImageContent:
-    return ImageContent(type="image", data=base64.b64encode(PNG).decode(), mime_type="image/png")
+def _image() -> types.ImageContent:
+    return types.ImageContent(type="image", data=base64.b64encode(PNG).decode(), mime_type="image/png")
 
 
-def _embedded(uri: str, mime_type: str, text: str) -> EmbeddedResource:
-    return EmbeddedResource(
-        type="resource", resource=TextResourceContents(uri=uri, mime_type=mime_type, text=text)
+def _embedded(uri: str, mime_type: str, text: str) -> types.EmbeddedResource:
+    return types.EmbeddedResource(
+        type="resource", resource=types.TextResourceContents(uri=uri, mime_type=mime_type, text=text)
     )
 
 
-async def test_simple_text() -> CallToolResult:
+async def test_simple_text() -> types.CallToolResult:
     """Simple text."""
     return said("This is a simple text response for testing.")
 
 
-async def test_image_content() -> CallToolResult:
+async def test_image_content() -> types.CallToolResult:
     """An image."""
     return said(_image())
 
 
-async def test_audio_content() -> CallToolResult:
+async def test_audio_content() -> types.CallToolResult:
     """A sound."""
-    return said(AudioContent(type="audio", data=base64.b64encode(WAV).decode(), mime_type="audio/wav"))
+    return said(types.AudioContent(type="audio", data=base64.b64encode(WAV).decode(), mime_type="audio/wav"))
 
 
-async def test_embedded_resource() -> CallToolResult:
+async def test_embedded_resource() -> types.CallToolResult:
     """A resource in the answer."""
     return said(_embedded("test://embedded-resource", "text/plain", "This is an embedded resource content."))
 
 
-async def test_multiple_content_types() -> CallToolResult:
+async def test_multiple_content_types() -> types.CallToolResult:
     """Text, image and resource."""
     data = json.dumps({"test": "data", "value": 123})
     return said(
@@ -98,48 +82,48 @@ async def test_multiple_content_types() -> CallToolResult:
     )
 
 
-async def test_error_handling() -> CallToolResult:
+async def test_error_handling() -> types.CallToolResult:
     """Fails, the way tools of the product fail."""
     raise NoResultsError("run this tool", "it intentionally returns an error for testing", "Do not call it")
 
 
-async def test_tool_with_progress(ctx: Ctx) -> CallToolResult:
+async def test_tool_with_progress(ctx: Ctx) -> types.CallToolResult:
     """Progress: nothing, half, all."""
     for done in (0, 50, 100):
         await ctx.report_progress(done, 100)
     return said("Done.")
 
 
-async def test_tool_with_logging(ctx: Ctx) -> CallToolResult:
+async def test_tool_with_logging(ctx: Ctx) -> types.CallToolResult:
     """Three log messages."""
     for words in ("Tool execution started", "Tool processing data", "Tool execution completed"):
         await ctx.info(words)  # pyright: ignore[reportDeprecated] - the suite asks for it
     return said("Done.")
 
 
-async def test_logging_tool(ctx: Ctx) -> CallToolResult:
+async def test_logging_tool(ctx: Ctx) -> types.CallToolResult:
     """A log message, which only those get who asked for it."""
     return await test_tool_with_logging(ctx)
 
 
-async def test_missing_capability(ctx: Ctx) -> CallToolResult:
+async def test_missing_capability(ctx: Ctx) -> types.CallToolResult:
     """Needs a client that can sample."""
     if ctx.client_capabilities is None or ctx.client_capabilities.sampling is None:
         raise MCPError(
-            code=MISSING_REQUIRED_CLIENT_CAPABILITY,
+            code=types.MISSING_REQUIRED_CLIENT_CAPABILITY,
             message="This tool needs sampling",
             data={"requiredCapabilities": {"sampling": {}}},
         )
     return said("Done.")
 
 
-async def test_trigger_tool_change(ctx: Ctx) -> CallToolResult:
+async def test_trigger_tool_change(ctx: Ctx) -> types.CallToolResult:
     """Announces that the tools changed."""
     await ctx.notify_tools_changed()
     return said("Done.")
 
 
-async def test_trigger_prompt_change(ctx: Ctx) -> CallToolResult:
+async def test_trigger_prompt_change(ctx: Ctx) -> types.CallToolResult:
     """Announces that the prompts changed."""
     await ctx.notify_prompts_changed()
     return said("Done.")
@@ -213,13 +197,13 @@ def add_handlers(server: SutroServer) -> None:
     """Methods that the suite asks of every server and that ours has no use for."""
     low = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
 
-    async def accept(_: Any, __: RequestParams) -> EmptyResult:
-        return EmptyResult()
+    async def accept(_: Any, __: types.RequestParams) -> types.EmptyResult:
+        return types.EmptyResult()
 
-    wanted: dict[str, type[RequestParams]] = {
-        "logging/setLevel": SetLevelRequestParams,
-        "resources/subscribe": SubscribeRequestParams,
-        "resources/unsubscribe": UnsubscribeRequestParams,
+    wanted: dict[str, type[types.RequestParams]] = {
+        "logging/setLevel": types.SetLevelRequestParams,
+        "resources/subscribe": types.SubscribeRequestParams,
+        "resources/unsubscribe": types.UnsubscribeRequestParams,
     }
     for method, params in wanted.items():
         if low.get_request_handler(method) is None:
@@ -227,7 +211,7 @@ def add_handlers(server: SutroServer) -> None:
     if low.get_request_handler("completion/complete") is None:
 
         @server.completion()
-        async def _complete(*_: Any) -> Completion:
-            return Completion(values=["paris", "park", "party"], total=3, has_more=False)
+        async def _complete(*_: Any) -> types.Completion:
+            return types.Completion(values=["paris", "park", "party"], total=3, has_more=False)
 
         _ = _complete

@@ -4,88 +4,76 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from mcp import types
 from mcp.server.mcpserver import Context
 from mcp.shared.message import ServerMessageMetadata
-from mcp.types import (
-    CallToolResult,
-    CreateMessageRequest,
-    CreateMessageRequestParams,
-    CreateMessageResult,
-    ElicitRequest,
-    ElicitRequestFormParams,
-    ElicitResult,
-    InputRequest,
-    InputRequiredResult,
-    ListRootsRequest,
-    ListRootsResult,
-    SamplingMessage,
-    TextContent,
-)
 
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 
 from .fixtures import said
 
 Ctx = Context[Any, Any]
-Round = CallToolResult | InputRequiredResult
+Round = types.CallToolResult | types.InputRequiredResult
 
 TEXT = {"type": "string"}
 NAME = {"name": TEXT}
 
 
-def _form(message: str, properties: dict[str, Any], *, required: bool = True) -> ElicitRequest:
+def _form(message: str, properties: dict[str, Any], *, required: bool = True) -> types.ElicitRequest:
     schema: dict[str, Any] = {"type": "object", "properties": properties}
     if required:
         schema["required"] = list(properties)
-    return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
+    return types.ElicitRequest(params=types.ElicitRequestFormParams(message=message, requested_schema=schema))
 
 
-def _sample(prompt: str, max_tokens: int = 100) -> CreateMessageRequest:
-    message = SamplingMessage(role="user", content=TextContent(type="text", text=prompt))
-    return CreateMessageRequest(params=CreateMessageRequestParams(messages=[message], max_tokens=max_tokens))
+def _sample(prompt: str, max_tokens: int = 100) -> types.CreateMessageRequest:
+    message = types.SamplingMessage(role="user", content=types.TextContent(type="text", text=prompt))
+    return types.CreateMessageRequest(
+        params=types.CreateMessageRequestParams(messages=[message], max_tokens=max_tokens)
+    )
 
 
-def _ask(state: str | None = None, **requests: InputRequest) -> InputRequiredResult:
-    return InputRequiredResult(input_requests=requests, request_state=state)
+def _ask(state: str | None = None, **requests: types.InputRequest) -> types.InputRequiredResult:
+    return types.InputRequiredResult(input_requests=requests, request_state=state)
 
 
 def _answer(ctx: Ctx, name: str) -> Any:
-    """What the client sent under `name`, if it has the right shape; the SDK has read it."""
+    """The content that the client sent under `name`, if it has the right shape; the SDK has read it."""
     return (ctx.input_responses or {}).get(name)
 
 
 def _field(ctx: Ctx, name: str, field: str) -> str | None:
     """A text that the user entered; nothing when there is none."""
     answer = _answer(ctx, name)
-    value = (answer.content or {}).get(field) if isinstance(answer, ElicitResult) else None
+    value = (answer.content or {}).get(field) if isinstance(answer, types.ElicitResult) else None
     return value if isinstance(value, str) else None
 
 
-def _sampled(answer: CreateMessageResult) -> str:
-    return answer.content.text if isinstance(answer.content, TextContent) else ""
+def _sampled(answer: types.CreateMessageResult) -> str:
+    return answer.content.text if isinstance(answer.content, types.TextContent) else ""
 
 
 # Within a call, as the protocols up to 2025-11-25 have it.
 
 
-async def _elicit(ctx: Ctx, form: ElicitRequest) -> ElicitResult:
+async def _elicit(ctx: Ctx, form: types.ElicitRequest) -> types.ElicitResult:
     related = ServerMessageMetadata(related_request_id=ctx.request_context.request_id)
-    return await ctx.session.send_request(form, ElicitResult, metadata=related)
+    return await ctx.session.send_request(form, types.ElicitResult, metadata=related)
 
 
-async def _elicit_and_say(ctx: Ctx, form: ElicitRequest) -> CallToolResult:
+async def _elicit_and_say(ctx: Ctx, form: types.ElicitRequest) -> types.CallToolResult:
     answer = await _elicit(ctx, form)
     return said(f"Elicitation completed: action={answer.action}, content={json.dumps(answer.content)}")
 
 
-async def test_sampling(ctx: Ctx, prompt: str) -> CallToolResult:
+async def test_sampling(ctx: Ctx, prompt: str) -> types.CallToolResult:
     """Has the client's model answer a prompt."""
     related = ServerMessageMetadata(related_request_id=ctx.request_context.request_id)
-    answer = await ctx.session.send_request(_sample(prompt), CreateMessageResult, metadata=related)
+    answer = await ctx.session.send_request(_sample(prompt), types.CreateMessageResult, metadata=related)
     return said(f"LLM response: {_sampled(answer)}")
 
 
-async def test_elicitation(ctx: Ctx, message: str) -> CallToolResult:
+async def test_elicitation(ctx: Ctx, message: str) -> types.CallToolResult:
     """Asks the user for a name and an address."""
     fields = {
         "username": {**TEXT, "description": "User's response"},
@@ -95,7 +83,7 @@ async def test_elicitation(ctx: Ctx, message: str) -> CallToolResult:
     return said(f"User response: action: {answer.action}, content: {json.dumps(answer.content)}")
 
 
-async def test_elicitation_sep1034_defaults(ctx: Ctx) -> CallToolResult:
+async def test_elicitation_sep1034_defaults(ctx: Ctx) -> types.CallToolResult:
     """A form with a default of each primitive type."""
     fields: dict[str, Any] = {
         "name": {**TEXT, "default": "John Doe"},
@@ -107,7 +95,7 @@ async def test_elicitation_sep1034_defaults(ctx: Ctx) -> CallToolResult:
     return await _elicit_and_say(ctx, _form("Check the defaults.", fields, required=False))
 
 
-async def test_elicitation_sep1330_enums(ctx: Ctx) -> CallToolResult:
+async def test_elicitation_sep1330_enums(ctx: Ctx) -> types.CallToolResult:
     """A form with every kind of choice."""
 
     def titled(first: str) -> list[dict[str, str]]:
@@ -145,7 +133,7 @@ async def test_input_required_result_elicitation(ctx: Ctx) -> Round:
 async def test_input_required_result_sampling(ctx: Ctx) -> Round:
     """Asks the client's model."""
     answer = _answer(ctx, "capital_question")
-    if not isinstance(answer, CreateMessageResult):
+    if not isinstance(answer, types.CreateMessageResult):
         return _ask(capital_question=_sample("What is the capital of France?"))
     return said(_sampled(answer))
 
@@ -153,8 +141,8 @@ async def test_input_required_result_sampling(ctx: Ctx) -> Round:
 async def test_input_required_result_list_roots(ctx: Ctx) -> Round:
     """Asks for the client's roots."""
     answer = _answer(ctx, "client_roots")
-    if not isinstance(answer, ListRootsResult):
-        return _ask(client_roots=ListRootsRequest())
+    if not isinstance(answer, types.ListRootsResult):
+        return _ask(client_roots=types.ListRootsRequest())
     return said("Roots: " + ", ".join(str(root.uri) for root in answer.roots))
 
 
@@ -178,7 +166,7 @@ async def test_input_required_result_multiple_inputs(ctx: Ctx) -> Round:
             "asked",
             user_name=_form("What is your name?", NAME),
             greeting=_sample("Generate a greeting", 50),
-            client_roots=ListRootsRequest(),
+            client_roots=types.ListRootsRequest(),
         )
     return said(f"All three answered, {_field(ctx, 'user_name', 'name')}.")
 
@@ -196,12 +184,12 @@ async def test_input_required_result_multi_round(ctx: Ctx) -> Round:
 async def test_input_required_result_capabilities(ctx: Ctx) -> Round:
     """Asks only what the client can answer."""
     able = ctx.client_capabilities
-    requests: dict[str, InputRequest] = {}
+    requests: dict[str, types.InputRequest] = {}
     if able is not None and able.elicitation is not None:
         requests["user_name"] = _form("What is your name?", NAME)
     if able is not None and able.sampling is not None:
         requests["greeting"] = _sample("Generate a greeting", 50)
-    return InputRequiredResult(input_requests=requests) if requests else said("There is nobody to ask.")
+    return types.InputRequiredResult(input_requests=requests) if requests else said("There is nobody to ask.")
 
 
 async def test_streaming_elicitation(ctx: Ctx) -> Round:
@@ -231,7 +219,7 @@ def add_prompt(server: SutroServer) -> None:
     """The prompt that asks."""
 
     @server.prompt(name="test_input_required_result_prompt", description="Asks for context")
-    async def _prompt(ctx: Ctx) -> str | InputRequiredResult:
+    async def _prompt(ctx: Ctx) -> str | types.InputRequiredResult:
         context = _field(ctx, "user_context", "context")
         if context is None:
             return _ask(user_context=_form("What context should the prompt use?", {"context": TEXT}))

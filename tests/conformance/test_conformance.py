@@ -49,7 +49,7 @@ GENERIC = {
 
 
 class Verdict:
-    """What the suite says of a server."""
+    """The suite's verdict on a server."""
 
     def __init__(self, done: subprocess.CompletedProcess[str], folder: Path) -> None:
         self.exit_code = done.returncode

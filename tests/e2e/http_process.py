@@ -41,7 +41,7 @@ class HttpProcess:
             return await self.process.wait()
 
     async def output(self) -> tuple[bytes, bytes]:
-        """What a process that has ended wrote to stdout, and to stderr since it announced itself."""
+        """The stdout of a process that has ended, and its stderr since it announced itself."""
         stdout = b"".join([chunk async for chunk in cast("ByteReceiveStream", self.process.stdout)])
         rest = self._stderr.buffer
         return stdout, rest + b"".join([c async for c in cast("ByteReceiveStream", self.process.stderr)])

@@ -15,13 +15,15 @@ from typing import Any
 
 import anyio
 import pytest
+import yaml
 from inline_snapshot import snapshot
 
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.check import check
 from sutro_mcp.cli import main
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
-from sutro_mcp.host_configs import HOSTS, KEY_PLACEHOLDER
+from sutro_mcp.hosts.host_configs import HOSTS
+from sutro_mcp.hosts.placeholders import KEY_PLACEHOLDER
 
 from .process import COMMAND
 
@@ -108,7 +110,7 @@ URL: https://sutro (from SUTRO_API_URL)
 Key: fingerprint f (from SUTRO_API_KEY)
 Key accepted (auth/check).
 Jobs can be listed.
-All is well. `sutro-mcp config CLIENT` prints what to paste into your assistant.
+All is well. `sutro-mcp config HOST` prints what to paste into your assistant.
 """)
 
 
@@ -339,20 +341,38 @@ def test_a_server_in_a_terminal_says_what_it_waits_for() -> None:
     assert process.communicate(timeout=20) == ("", "")
 
 
-def servers_in(host: str, printed: str) -> dict[str, Any]:
+STARTED = sorted(name for name, host in HOSTS.items() if host.start)
+REACHED = sorted(name for name, host in HOSTS.items() if host.reach)
+
+
+def entry_in(host: str, printed: str) -> dict[str, Any]:
     """The entry that a host would read from what is printed."""
-    if host == "codex":
-        return tomllib.loads(printed)["mcp_servers"]["sutro"]
+    if host in ("chatgpt", "claude-remote"):
+        return dict(line.split(": ", 1) for line in printed.splitlines())
     if host == "claude-code":
         words = shlex.split(printed)
-        assert words[:4] == ["claude", "mcp", "add", "sutro"]
+        assert words[:3] == ["claude", "mcp", "add"]
+        if words[3:6] == ["--transport", "http", "sutro"]:
+            return {"url": words[6]}
         command = words[words.index("--") + 1 :]
         variables = dict(word.split("=", 1) for word in words if word.startswith("SUTRO_"))
         return {"command": command[0], "args": command[1:], "env": variables}
-    return json.loads(printed)["servers" if host == "vscode" else "mcpServers"]["sutro"]
+    if host == "codex":
+        return tomllib.loads(printed)["mcp_servers"]["sutro"]
+    if host == "goose":
+        entry = yaml.safe_load(printed)["extensions"]["sutro"]
+        names: dict[str, str] = {"cmd": "command", "envs": "env", "uri": "url"}
+        return {names.get(name, str(name)): value for name, value in entry.items()}
+    places = {"vscode": "servers", "zed": "context_servers", "opencode": "mcp", "amp": "amp.mcpServers"}
+    found = json.loads(printed)
+    entry = (found if host == "warp" else found[places.get(host, "mcpServers")])["sutro"]
+    if host == "opencode" and entry["type"] == "local":
+        command, *args = entry["command"]
+        return {"command": command, "args": args, "env": entry.get("environment")}
+    return entry
 
 
-@pytest.mark.parametrize("host", sorted(HOSTS))
+@pytest.mark.parametrize("host", STARTED)
 def test_the_configuration_for_a_host_can_be_piped_into_its_file(
     host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -361,17 +381,51 @@ def test_the_configuration_for_a_host_can_be_piped_into_its_file(
     monkeypatch.setenv("SUTRO_API_URL", "https://a.example.com")
     assert main(["config", host]) == 0
     printed = capsys.readouterr()
-    assert printed.err == f"{HOSTS[host][0]}:\n"
+    assert printed.err.startswith(f"{HOSTS[host].place}:\n")
+    assert HOSTS[host].documentation in printed.err
+    assert ("Not tried" in printed.err) is not HOSTS[host].is_tried
     assert "sk_real_key" not in printed.out
-    entry = servers_in(host, printed.out)
+    entry = entry_in(host, printed.out)
     assert Path(entry["command"]).name == "sutro-mcp"
     assert entry["env"] == {
         "SUTRO_API_KEY": "${input:sutro-key}" if host == "vscode" else KEY_PLACEHOLDER,
         "SUTRO_API_URL": "https://a.example.com",
     }
+    assert main(["config", host, "--demo"]) == 0
+    entry = entry_in(host, capsys.readouterr().out)
+    assert (entry["args"], entry.get("env") or {}) == (["--demo"], {})
 
 
-@pytest.mark.parametrize("host", sorted(HOSTS))
+@pytest.mark.parametrize("host", REACHED)
+def test_the_configuration_for_a_running_server_holds_its_url(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under the name that the host has for it."""
+    url = "https://mcp.example.com/mcp"
+    assert main(["config", host, "--http", url]) == 0
+    entry = entry_in(host, capsys.readouterr().out)
+    assert url in entry.values()
+    assert "command" not in entry
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chatgpt"], "chatgpt takes only a URL: add --http URL."),
+        (["claude-desktop", "--http", "http://127.0.0.1:8000/mcp"], "sutro-mcp config claude-remote"),
+    ],
+)
+def test_a_host_that_cannot_take_it_is_told_so(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what to do instead."""
+    assert main(["config", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("host", STARTED)
 def test_the_sdks_file_needs_no_environment_and_an_installation_for_one_run_is_started_by_uvx(
     host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -380,13 +434,13 @@ def test_the_sdks_file_needs_no_environment_and_an_installation_for_one_run_is_s
     assert main(["config", host]) == 0
     printed = capsys.readouterr()
     assert "SUTRO_API_URL" in printed.err
-    entry = servers_in(host, printed.out)
+    entry = entry_in(host, printed.out)
     assert [entry["command"], *entry["args"]] == ["uvx", "sutro-mcp"]
     assert "SUTRO_API_URL" not in entry["env"]
     _log_in("https://a.example.com")
     assert main(["config", host]) == 0
     printed = capsys.readouterr()
-    assert not servers_in(host, printed.out).get("env")
+    assert not entry_in(host, printed.out).get("env")
     assert DEMO_KEY not in printed.out
 
 

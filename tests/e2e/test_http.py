@@ -155,7 +155,7 @@ async def test_calls_that_are_nearly_done_are_answered_before_it_ends(
 
             async def call(request: dict[str, Any]) -> None:
                 reply = result_of(await server.client.post(server.url, **request))
-                assert len(reply["structuredContent"]["jobs"]) == 2
+                assert len(reply["structuredContent"]["jobs"]["rows"]) == 2
 
             for request in requests:
                 tasks.start_soon(call, request)
@@ -230,7 +230,7 @@ async def test_demo_mode_needs_nothing_and_ends_with_its_emulator() -> None:
             "query_job_results",
         }
         reply = await server.client.post(server.url, **modern("tools/call", LIST_JOBS))
-        assert len(result_of(reply)["structuredContent"]["jobs"]) == 2
+        assert len(result_of(reply)["structuredContent"]["jobs"]["rows"]) == 2
         server.process.send_signal(signal.SIGINT)
         assert await server.exit_code() == 130
         assert await server.output() == (b"", b"")

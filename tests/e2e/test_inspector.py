@@ -49,7 +49,7 @@ def inspect(target: list[str], *arguments: str) -> tuple[int, dict[str, Any], st
 async def target_over(
     transport: str, sutro: Emulator, sutro_env: dict[str, str]
 ) -> AsyncGenerator[list[str]]:
-    """What to inspect: a command that the Inspector starts, or the URL of a server that runs."""
+    """Something to inspect: a command that the Inspector starts, or the URL of a server that runs."""
     if transport == "http":
         async with http_process(env=sutro_env) as server:
             yield [server.url, "--transport", "http"]

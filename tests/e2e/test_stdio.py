@@ -48,7 +48,7 @@ async def test_a_host_opens_calls_and_leaves_amid_a_call(
             listed = await server.ask("tools/list", modern=modern)
             assert len(listed["result"]["tools"]) == 9
         called = await server.ask("tools/call", LIST_JOBS, modern=modern)
-        assert len(called["result"]["structuredContent"]["jobs"]) == 3
+        assert len(called["result"]["structuredContent"]["jobs"]["rows"]) == 3
         await _busy(server, sutro, modern=modern)
         await server.close_stdin()
         assert await server.exit_code() == 0
@@ -220,7 +220,7 @@ async def test_demo_mode_serves_demo_jobs_and_takes_its_emulator_along() -> None
     async with server_process("serve", "--demo") as server:
         await server.handshake()
         reply = await server.ask("tools/call", LIST_JOBS)
-        assert len(reply["result"]["structuredContent"]["jobs"]) == 3
+        assert len(reply["result"]["structuredContent"]["jobs"]["rows"]) == 3
         (emulator,) = _children(server.process.pid)
         await server.close_stdin()
         assert await server.exit_code() == 0

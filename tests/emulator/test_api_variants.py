@@ -120,7 +120,6 @@ async def test_cancelling_a_finished_job_has_three_outcomes(
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(cancel_terminal=rule))
     client = await connect(emulator)
     job_id = emulator.add_job(status="SUCCEEDED")
-
     assert (await client.get(f"/job-cancel/{job_id}")).json()["cancelled"] is cancelled
     assert await status_of(client, job_id) == status
 
@@ -133,7 +132,6 @@ async def test_parquet_can_be_compressed_with_zstd(connect: Connect) -> None:
         job_id = emulator.add_job(outputs=["a" * 1000] * 9)
         client = await connect(emulator)
         bodies.append((await client.get(f"/jobs/{job_id}/results?format=parquet")).content)
-
     assert frame(bodies[0]).equals(frame(bodies[1]))
     assert [b"\x28\xb5\x2f\xfd" in body for body in bodies] == [False, True]
 
@@ -144,9 +142,7 @@ async def test_the_structured_content_of_a_reasoning_envelope_can_be_text(connec
     outputs = ['{"content": {"a": 1}, "reasoning_content": "hm"}', '{"content": "plain"}', "not JSON", None]
     job_id = emulator.add_job(outputs=outputs, model="qwen-3-14b-thinking")
     client = await connect(emulator)
-
     first, *rest = (await client.post("/job-results", json={"job_id": job_id})).json()["results"]["outputs"]
-
     assert json.loads(first) == {"content": '{"a": 1}', "reasoning_content": "hm"}
     assert rest == outputs[1:]
 
@@ -156,9 +152,7 @@ async def test_a_job_can_have_the_old_keys_and_no_date_of_creation(connect: Conn
     emulator = Emulator(
         seed_jobs=False, variant=ApiVariant(job_keys="old", run_type=False, created_null=True)
     )
-
     job = await job_of(await connect(emulator), emulator.add_job())
-
     assert {"created_at", "completed_at", "input_count", "priority"} <= job.keys()
     assert not {"datetime_created", "datetime_completed", "num_rows", "job_priority", "run_type"} & job.keys()
     assert job["created_at"] is None
@@ -169,9 +163,7 @@ async def test_a_submission_can_answer_with_the_id_alone(connect: Connect) -> No
     variant = ApiVariant(submit_response="job_id", default_model="gemma-3-12b-it")
     emulator = Emulator(seed_jobs=False, variant=variant)
     client = await connect(emulator)
-
     body = (await client.post("/batch-inference", json={"inputs": ["a"]})).json()
-
     assert list(body) == ["job_id"]
     assert emulator.job(body["job_id"]).model == "gemma-3-12b-it"
 
@@ -181,9 +173,7 @@ async def test_results_can_lag_behind_the_status(connect: Connect) -> None:
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_lag=2))
     job_id = emulator.add_job()
     client = await connect(emulator)
-
     answers = [(await client.get(f"/jobs/{job_id}/results-url")).status_code for _ in range(4)]
-
     assert answers == [409, 409, 200, 200]
 
 
@@ -191,7 +181,6 @@ async def test_results_can_lag_behind_the_status(connect: Connect) -> None:
 async def test_one_of_the_prefixes_can_be_missing(connect: Connect, prefix: Any, v1: int, root: int) -> None:
     """§2.1: the two generations differ in this alone."""
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(prefix=prefix))
-
     assert (await (await connect(emulator)).get("/list-jobs")).status_code == v1
     assert (await (await connect(emulator, base="")).get("/list-jobs")).status_code == root
 
@@ -201,8 +190,6 @@ async def test_a_server_can_ignore_the_limit(connect: Connect) -> None:
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(paginated=False))
     for _ in range(3):
         emulator.add_job()
-
     body = (await (await connect(emulator)).get("/list-jobs?limit=1")).json()
-
     assert len(body["jobs"]) == 3
     assert "next_cursor" not in body

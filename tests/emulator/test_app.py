@@ -10,7 +10,6 @@ from sutro_mcp.emulator import Emulator
 async def test_every_request_is_recorded_as_it_arrived(emulator: Emulator, client: AsyncClient) -> None:
     """Tests assert on the URL that left a client."""
     response = await client.get("/jobs/a%2Fb?x=1", headers={"X-Mark": "me"})
-
     (seen,) = emulator.requests
     assert (seen.method, seen.path, seen.query, seen.origin) == ("GET", "/v1/jobs/a%2Fb", {"x": "1"}, "api")
     assert (seen.status, seen.body_bytes) == (404, len(response.content))
@@ -22,7 +21,6 @@ def test_a_job_is_found_by_id_and_by_name() -> None:
     emulator = Emulator(seed_jobs=False)
     emulator.add_job(name="twice")
     newest = emulator.add_job(name="twice", job_id="job-mine")
-
     assert emulator.find("twice") == newest == "job-mine"
     assert emulator.job("job-mine").name == "twice"
     with pytest.raises(KeyError):

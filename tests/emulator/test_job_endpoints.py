@@ -16,9 +16,7 @@ async def test_without_a_limit_everything_is_listed_newest_first(
 ) -> None:
     """§6.1: one answer, with a message and no cursor."""
     ids = [emulator.add_job(name=f"job {number}") for number in range(3)]
-
     body = (await client.get("/list-jobs")).json()
-
     assert [job["job_id"] for job in body.pop("jobs")] == ids[::-1]
     assert body == {"message": "Jobs retrieved successfully."}
 
@@ -47,11 +45,9 @@ async def test_a_job_added_between_two_pages_does_not_shift_them(
 ) -> None:
     """A cursor is a position after a job, not an offset."""
     ids = [emulator.add_job() for _ in range(4)][::-1]
-
     first = (await client.get("/list-jobs?limit=2")).json()
     emulator.add_job()
     second = (await client.get("/list-jobs", params={"limit": 2, "cursor": first["next_cursor"]})).json()
-
     assert [job["job_id"] for job in first["jobs"] + second["jobs"]] == ids
     assert second["next_cursor"] is None
 
@@ -69,7 +65,6 @@ async def test_a_bad_limit_is_a_422_with_a_list_of_details(
 ) -> None:
     """§6.1 and §8: the framework's form."""
     response = await client.get("/list-jobs", params={"limit": limit})
-
     assert response.status_code == 422
     (detail,) = response.json()["detail"]
     assert detail["loc"] == ["query", "limit"]
@@ -80,16 +75,13 @@ async def test_a_bad_limit_is_a_422_with_a_list_of_details(
 async def test_a_cursor_that_was_never_given_is_a_400(connect: Connect, cursor: str) -> None:
     """Opaque means that nobody else can make one."""
     client = await connect(Emulator())
-
     response = await client.get("/list-jobs", params={"limit": 5, "cursor": cursor})
-
     assert (response.status_code, response.json()) == (400, {"detail": "Invalid cursor."})
 
 
 async def test_a_cursor_without_a_limit_is_ignored(emulator: Emulator, client: AsyncClient) -> None:
     """§6.1: it is meaningful only with `limit`."""
     emulator.add_job()
-
     assert len((await client.get("/list-jobs?cursor=nonsense")).json()["jobs"]) == 1
 
 
@@ -137,9 +129,7 @@ async def test_a_running_job_shows_rising_tokens_and_no_completion(
     job_id = emulator.add_job(
         status="RUNNING", num_rows=1000, progress=0.25, input_tokens=4000, output_tokens=400
     )
-
     job = await job_of(client, job_id)
-
     assert (job["input_tokens"], job["output_tokens"], job["num_rows"]) == (1000, 100, 1000)
     assert (job["datetime_completed"], job["job_cost"]) == (None, None)
     assert job["datetime_started"] is not None
@@ -148,23 +138,19 @@ async def test_a_running_job_shows_rising_tokens_and_no_completion(
 async def test_a_waiting_job_has_neither_a_start_nor_tokens(emulator: Emulator, client: AsyncClient) -> None:
     """Nothing has been read or written yet."""
     job = await job_of(client, emulator.add_job(status="QUEUED"))
-
     assert (job["datetime_started"], job["input_tokens"], job["output_tokens"]) == (None, None, None)
 
 
 async def test_a_raw_field_is_sent_as_it_is(emulator: Emulator, client: AsyncClient) -> None:
     """For shapes the emulator would never make itself."""
     job_id = emulator.add_job(job_cost="free", overrides={"num_rows": None}, surprise=[1])
-
     job = await job_of(client, job_id)
-
     assert (job["job_cost"], job["num_rows"], job["surprise"]) == ("free", None, [1])
 
 
 async def test_a_status_is_a_map_from_the_id(emulator: Emulator, client: AsyncClient) -> None:
     """§6.3, as every SDK needs it."""
     job_id = emulator.add_job(status="UNKNOWN")
-
     assert (await client.get(f"/job-status/{job_id}")).json() == {
         "message": f"Job status with job_id {job_id} retrieved.",
         "job_status": {job_id: "UNKNOWN"},
@@ -178,7 +164,6 @@ async def test_a_failed_job_says_why_in_its_status_and_in_itself(
     """§5.1 and §6.3."""
     reason = {"message": "Out of memory.", "additional_context": "worker 3"}
     job_id = emulator.add_job(status="FAILED", failure_reason=reason)
-
     assert (await client.get(f"/job-status/{job_id}")).json()["metadata"] == {"failure_reason": reason}
     assert (await job_of(client, job_id))["failure_reason"] == reason
 
@@ -189,16 +174,13 @@ async def test_a_failed_job_says_why_in_its_status_and_in_itself(
 async def test_an_unknown_job_is_a_404_with_detail(client: AsyncClient, path: str) -> None:
     """§8, in today's dialect."""
     response = await client.get(path)
-
     assert (response.status_code, response.json()) == (404, {"detail": "Job with job_id nope not found."})
 
 
 async def test_an_unknown_path_fails_loudly_and_says_which(connect: Connect) -> None:
     """A client that calls what the emulator does not have must not go on quietly."""
     client = await connect(Emulator(seed_jobs=False), key="")
-
     response = await client.get("/no-such/thing%20here")
-
     assert response.status_code == 404
     assert response.json() == {"detail": "The emulator has no such endpoint: GET /v1/no-such/thing here"}
 
@@ -207,7 +189,6 @@ async def test_an_unknown_path_fails_loudly_and_says_which(connect: Connect) -> 
 async def test_a_method_that_does_not_belong_is_a_405(client: AsyncClient, method: str) -> None:
     """§8; HEAD too, or a HEAD of job-cancel would cancel."""
     response = await client.request(method, "/list-jobs")
-
     assert response.status_code == 405
     assert method == "HEAD" or response.json() == {"detail": f"Method not allowed: {method} /v1/list-jobs"}
 
@@ -217,9 +198,7 @@ async def test_a_method_that_does_not_belong_is_a_405(client: AsyncClient, metho
 async def test_a_bad_key_is_a_401_everywhere(connect: Connect, path: str, key: str) -> None:
     """§2.2 and §8."""
     client = await connect(Emulator(seed_jobs=False), key=key)
-
     response = await client.get(path)
-
     assert response.status_code == 401
     assert "Authorization: Key" in response.json()["detail"]
 
@@ -227,7 +206,6 @@ async def test_a_bad_key_is_a_401_everywhere(connect: Connect, path: str, key: s
 async def test_a_bearer_token_is_not_a_key(client: AsyncClient) -> None:
     """Rule 1 of the contract."""
     response = await client.get("/list-jobs", headers={"Authorization": f"Bearer {DEMO_KEY}"})
-
     assert response.status_code == 401
 
 
@@ -236,7 +214,6 @@ async def test_a_bearer_token_is_not_a_key(client: AsyncClient) -> None:
 async def test_both_prefixes_and_a_trailing_slash_are_served(connect: Connect, base: str, slash: str) -> None:
     """§13."""
     client = await connect(Emulator(seed_jobs=False), base=base)
-
     assert (await client.get(f"/list-jobs{slash}")).status_code == 200
 
 
@@ -244,12 +221,10 @@ async def test_both_prefixes_and_a_trailing_slash_are_served(connect: Connect, b
 async def test_a_good_key_authenticates(connect: Connect, path: str) -> None:
     """§6.12."""
     client = await connect(Emulator(seed_jobs=False, api_key="sk_mine"))
-
     assert (await client.get(path)).json() == {"authenticated": True}
 
 
 async def test_quotas_are_ordered_by_priority(client: AsyncClient) -> None:
     """§6.13: clients label them by position."""
     quotas = (await client.get("/get-quotas")).json()["quotas"]
-
     assert [(quota["priority"], quota["row_quota"]) for quota in quotas] == [(0, 1_000), (1, 1_000_000)]

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.anyio
 async def test_standing_still_nothing_moves(emulator: Emulator, client: AsyncClient) -> None:
     """The default, so that a test decides what it sees."""
     job_id = emulator.add_job(status="RUNNING")
-
     assert [await status_of(client, job_id) for _ in range(3)] == ["RUNNING"] * 3
 
 
@@ -26,13 +25,11 @@ async def test_with_polls_each_read_is_one_step_and_a_list_is_none(connect: Conn
     emulator = Emulator(seed_jobs=False, pace=Pace.polls(6))
     job_id = emulator.add_job(status="QUEUED", num_rows=100)
     client = await connect(emulator)
-
     seen: list[str] = []
     for number in range(6):
         await client.get("/list-jobs")
         job = await job_of(client, job_id) if number % 2 else None
         seen.append(job["status"] if job else await status_of(client, job_id))
-
     assert seen == ["STARTING", "RUNNING", "RUNNING", "RUNNING", "RUNNING", "SUCCEEDED"]
 
 
@@ -41,9 +38,7 @@ async def test_a_job_that_moves_stays_consistent(connect: Connect) -> None:
     emulator = Emulator(seed_jobs=False, pace=Pace.polls(8))
     job_id = emulator.add_job(status="QUEUED", num_rows=40, input_tokens=400, output_tokens=80)
     client = await connect(emulator)
-
     jobs = [await job_of(client, job_id) for _ in range(9)]
-
     spent = [job["input_tokens"] or 0 for job in jobs]
     assert spent == sorted(spent)
     assert (jobs[-1]["status"], spent[-1], jobs[-1]["output_tokens"]) == ("SUCCEEDED", 400, 80)
@@ -59,12 +54,10 @@ async def test_by_the_clock_a_submitted_job_starts_counting_at_once(connect: Con
     emulator = Emulator(seed_jobs=False, pace=Pace.clock(100), now=clock)
     client = await connect(emulator)
     job_id = (await client.post("/batch-inference", json={"inputs": ["a"]})).json()["results"]
-
     seen: list[str] = []
     for seconds in (0, 15, 35, 49, 1):
         clock.forward(seconds)
         seen.append(await status_of(client, job_id))
-
     assert seen == ["QUEUED", "STARTING", "RUNNING", "RUNNING", "SUCCEEDED"]
 
 
@@ -74,12 +67,10 @@ async def test_by_the_clock_an_older_job_counts_from_its_first_sight(connect: Co
     job_id = emulator.add_job(status="RUNNING", num_rows=100, progress=0.5)
     client = await connect(emulator)
     clock.forward(1000)
-
     await client.get("/list-jobs")
     clock.forward(50)
     job = await job_of(client, job_id)
     clock.forward(50)
-
     assert (job["status"], emulator.job(job_id).rows_done) == ("RUNNING", 75)
     assert await status_of(client, job_id) == "SUCCEEDED"
 
@@ -88,9 +79,7 @@ async def test_at_once_means_before_anybody_looks(connect: Connect) -> None:
     """Even a list shows only finished work."""
     emulator = Emulator(pace=Pace.at_once())
     client = await connect(emulator)
-
     jobs = (await client.get("/list-jobs")).json()["jobs"]
-
     assert {job["status"] for job in jobs} <= {"SUCCEEDED", "FAILED", "CANCELLED", "CANCELLING", "UNKNOWN"}
 
 
@@ -101,9 +90,7 @@ async def test_a_job_can_fail_on_its_way(connect: Connect, fails_at: float, star
     reason = {"message": "No."}
     job_id = emulator.add_job(status="QUEUED", outcome="FAILED", fails_at=fails_at, failure_reason=reason)
     client = await connect(emulator)
-
     jobs = [await job_of(client, job_id) for _ in range(10)]
-
     assert jobs[0]["failure_reason"] == (None if started else reason)
     assert (jobs[-1]["status"], jobs[-1]["failure_reason"]) == ("FAILED", reason)
     assert (jobs[-1]["datetime_started"] is not None) == started
@@ -115,11 +102,9 @@ async def test_a_cancelled_job_shows_cancelling_for_so_many_reads(connect: Conne
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(cancelling_reads=allowed))
     job_id = emulator.add_job(status="RUNNING", num_rows=10)
     client = await connect(emulator)
-
     answer = (await client.get(f"/job-cancel/{job_id}")).json()
     listed = (await client.get("/list-jobs")).json()["jobs"][0]["status"]
     seen = [await status_of(client, job_id) for _ in range(allowed + 2)]
-
     message = f"Cancelling job with job_id: {job_id}. Check the job status endpoint for details."
     assert answer == {"cancelled": True, "message": message}
     assert listed == "CANCELLING"
@@ -133,7 +118,6 @@ async def test_a_cancellation_can_take_for_ever(connect: Connect) -> None:
     job_id = emulator.add_job(status="RUNNING")
     client = await connect(emulator)
     await client.get(f"/job-cancel/{job_id}")
-
     assert [await status_of(client, job_id) for _ in range(3)] == ["CANCELLING"] * 3
 
 
@@ -141,7 +125,6 @@ async def test_the_work_can_end_before_the_cancellation(emulator: Emulator, clie
     """§4.2: the race."""
     job_id = emulator.add_job(status="RUNNING", outputs=["a"], after_cancel="SUCCEEDED")
     await client.get(f"/job-cancel/{job_id}")
-
     assert [await status_of(client, job_id) for _ in range(2)] == ["CANCELLING", "SUCCEEDED"]
     assert (await client.post("/job-results", json={"job_id": job_id})).status_code == 200
 
@@ -160,7 +143,6 @@ async def test_a_job_found_cancelling_obeys_the_pace(connect: Connect, pace: Pac
     emulator = Emulator(seed_jobs=False, pace=pace)
     job_id = emulator.add_job(status="CANCELLING")
     client = await connect(emulator)
-
     assert [await status_of(client, job_id) for _ in range(2)] == seen
 
 
@@ -200,9 +182,7 @@ async def test_a_stream_by_the_clock_ends_with_the_job(connect: Connect) -> None
     emulator = Emulator(seed_jobs=False, pace=Pace.clock(0.05))
     job_id = emulator.add_job(status="RUNNING", num_rows=10)
     client = await connect(emulator)
-
     events = await _events(client, job_id)
-
     assert [event["result"] for event in events if event["update_type"] == "progress"][-1] == 10
 
 
@@ -211,9 +191,7 @@ async def test_all_rows_can_be_done_and_the_job_still_fail(connect: Connect) -> 
     emulator = Emulator(seed_jobs=False, pace=Pace.polls(2))
     job_id = emulator.add_job(status="RUNNING", num_rows=10, outcome="FAILED", fails_at=1.0)
     client = await connect(emulator)
-
     events = await _events(client, job_id)
-
     assert [event["result"] for event in events if event["update_type"] == "progress"][-1] == 10
     assert await status_of(client, job_id) == "FAILED"
 
@@ -228,5 +206,4 @@ async def test_a_closing_server_ends_its_streams(connect: Connect) -> None:
     emulator = Emulator(seed_jobs=False, pace=Pace.polls(5))
     job_id = emulator.add_job(status="RUNNING")
     emulator.account.closing = True
-
     assert await _events(await connect(emulator), job_id) == [{"update_type": "heartbeat"}]

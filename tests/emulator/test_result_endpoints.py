@@ -38,10 +38,8 @@ async def test_post_wraps_the_columns(emulator: Emulator, client: AsyncClient) -
     """§6.5: the flags are optional, a carried id comes always."""
     job_id = _add(emulator)
     asked = {"job_id": job_id, "include_inputs": True, "include_cumulative_logprobs": True}
-
     bare = (await client.post("/job-results", json={"job_id": job_id})).json()
     full = (await client.post("/job-results", json=asked)).json()
-
     assert bare == {"results": _ALWAYS, "message": "Results of job job-1 retrieved."}
     assert full["results"] == _ALWAYS | _ASKED
 
@@ -51,9 +49,7 @@ async def test_get_sends_the_same_columns_bare(emulator: Emulator, client: Async
     """§6.6, and the three spellings of a true flag (§3)."""
     job_id = _add(emulator)
     params = {"format": "json", "include_inputs": yes, "include_cumulative_logprobs": "False"}
-
     response = await client.get(f"/jobs/{job_id}/results", params=params)
-
     assert response.json() == _ALWAYS | {"inputs": _ASKED["inputs"]}
     assert response.headers["content-type"] == "application/json"
 
@@ -61,9 +57,7 @@ async def test_get_sends_the_same_columns_bare(emulator: Emulator, client: Async
 async def test_csv_is_zipped_and_named_after_the_job(emulator: Emulator, client: AsyncClient) -> None:
     """§6.6, C14."""
     job_id = _add(emulator)
-
     response = await client.get(f"/jobs/{job_id}/results?format=csv&include_inputs=1")
-
     archive = zipfile.ZipFile(io.BytesIO(response.content))
     assert archive.namelist() == ["job-1.csv"]
     assert archive.read("job-1.csv").decode() == (
@@ -80,9 +74,7 @@ async def test_the_csv_column_can_be_named_outputs(connect: Connect) -> None:
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(csv_column="outputs"))
     job_id = emulator.add_job(outputs=["a"])
     client = await connect(emulator)
-
     response = await client.get(f"/jobs/{job_id}/results?format=csv")
-
     archive = zipfile.ZipFile(io.BytesIO(response.content))
     assert archive.read(f"{job_id}.csv") == b"outputs\na\n"
 
@@ -91,10 +83,8 @@ async def test_parquet_keeps_names_types_and_rows(emulator: Emulator, client: As
     """§6.6: both Parquet routes serve the same artifact."""
     job_id = _add(emulator)
     params = {"include_inputs": "true", "include_cumulative_logprobs": "true"}
-
     direct = await client.get(f"/jobs/{job_id}/results", params={**params, "format": "parquet"})
     stored = await client.get((await urls_of(client, job_id, **params))["get"], headers={})
-
     table = frame(direct.content)
     assert table.to_dict(as_series=False) == _ALWAYS | _ASKED
     assert [str(dtype) for dtype in table.schema.dtypes()] == [
@@ -148,7 +138,6 @@ async def test_a_bad_query_is_refused(
 ) -> None:
     """§6.6 and §6.7."""
     response = await client.get(f"/jobs/{_add(emulator)}/{path}")
-
     assert response.status_code == status
     assert detail in json.dumps(response.json()["detail"])
 
@@ -166,7 +155,6 @@ async def test_a_bad_query_is_refused(
 async def test_a_bad_body_is_a_422(client: AsyncClient, body: bytes, detail: str) -> None:
     """§8."""
     response = await client.post("/job-results", content=body)
-
     assert response.status_code == 422
     assert detail in json.dumps(response.json()["detail"])
 
@@ -187,7 +175,6 @@ async def _answers(connect: Connect, emulator: Emulator, job_id: str) -> list[tu
 async def test_there_are_no_results_before_success(connect: Connect, emulator: Emulator, status: str) -> None:
     """Rule 10 of the contract: 409 with a detail, on every route."""
     job_id = emulator.add_job(status=status)
-
     detail = f"Results of job {job_id} are not available: the job is {status}."
     assert await _answers(connect, emulator, job_id) == [(409, detail)] * 3
 
@@ -196,9 +183,7 @@ async def test_there_are_no_results_before_success(connect: Connect, emulator: E
 async def test_the_older_routes_can_answer_otherwise(connect: Connect, code: Any) -> None:
     """§14: their code is undocumented; that of results-url is not."""
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(unready_status=code))
-
     answers = await _answers(connect, emulator, emulator.add_job(status="RUNNING"))
-
     assert [status for status, _ in answers] == [code, code, 409]
 
 
@@ -207,7 +192,6 @@ async def test_results_end_with_their_retention(connect: Connect, code: Any) -> 
     """§7.5: the job still lists."""
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(expired_status=code))
     job_id = emulator.add_job(results_expired=True)
-
     detail = f"Results of job {job_id} are no longer available: their retention period is over."
     assert await _answers(connect, emulator, job_id) == [(code, detail)] * 3
 
@@ -215,5 +199,4 @@ async def test_results_end_with_their_retention(connect: Connect, code: Any) -> 
 async def test_a_cost_estimate_has_no_results(connect: Connect, emulator: Emulator) -> None:
     """A dry run ends SUCCEEDED all the same."""
     job_id = emulator.add_job(dry_run=True)
-
     assert [status for status, _ in await _answers(connect, emulator, job_id)] == [404] * 3

@@ -46,7 +46,6 @@ async def test_the_account_looks_used(jobs: list[dict[str, Any]]) -> None:
 async def test_ids_do_not_depend_on_when_or_how_often_it_is_started(jobs: list[dict[str, Any]]) -> None:
     """job-<uuid4>, the same at every start."""
     emulator = Emulator()
-
     assert emulator.find("haiku-smoke-test") == "job-8bc61f8c-6854-44d1-9228-bdbb85f762f9"
     assert {job["job_id"] for job in jobs} == {job.job_id for job in emulator.account.all()}
     assert len({job["job_id"] for job in jobs}) == len(jobs)
@@ -91,7 +90,6 @@ async def test_every_finished_job_has_the_rows_it_says(connect: Connect) -> None
 async def test_failures_have_different_honest_reasons(jobs: list[dict[str, Any]]) -> None:
     """Mid-run and at initialisation, with and without context."""
     failed = [job for job in jobs if job["status"] == "FAILED"]
-
     assert len({job["failure_reason"]["message"] for job in failed}) == len(failed) >= 4
     assert {"additional_context" in job["failure_reason"] for job in failed} == {True, False}
     assert {job["datetime_started"] is None for job in failed} == {True, False}
@@ -120,7 +118,6 @@ def test_the_named_jobs_are_there(name: str, status: str, rows: int) -> None:
     """Docs and demos call them by name."""
     emulator = Emulator()
     job = emulator.job(emulator.find(name))
-
     assert (job.status, job.num_rows) == (status, rows)
 
 
@@ -146,7 +143,6 @@ def test_structured_outputs_keep_to_the_schema_of_their_job() -> None:
     """The properties it names and no others, with a value of its list where it has one."""
     structured = [job for job in Emulator().account.all() if job.json_schema and job.num_rows <= 1_000]
     assert len({job.system_prompt for job in structured}) == 8
-
     for job in structured:
         properties = (job.json_schema or {})["properties"]
         _, outputs = job.rows.pairs()
@@ -162,7 +158,6 @@ def test_structured_outputs_keep_to_the_schema_of_their_job() -> None:
 async def test_invoices_add_up(connect: Connect) -> None:
     """Nested, and true to their text."""
     results = await _results(connect, "invoice-extraction")
-
     for text, output in zip(results["inputs"], map(json.loads, results["outputs"]), strict=True):
         lines = output["line_items"]
         assert output["total"] == round(sum(line["quantity"] * line["unit_price"] for line in lines), 2)
@@ -173,7 +168,6 @@ async def test_invoices_add_up(connect: Connect) -> None:
 async def test_the_auditor_judges_rightly(connect: Connect) -> None:
     """Reasoning envelopes with a nested content."""
     results = await _results(connect, "math-reasoning-audit")
-
     envelopes = [json.loads(output) for output in results["outputs"]]
     assert all(sorted(envelope) == ["content", "reasoning_content"] for envelope in envelopes)
     assert {envelope["content"]["verdict"] for envelope in envelopes} == {"correct", "incorrect"}
@@ -182,7 +176,6 @@ async def test_the_auditor_judges_rightly(connect: Connect) -> None:
 async def test_greetings_hold_the_awkward_characters(connect: Connect) -> None:
     """Valid text that must arrive unharmed."""
     outputs = (await _results(connect, "multilingual-greetings"))["outputs"]
-
     whole = "".join(outputs)
     for piece in ("\u200b", "\u202e", "\x1b[31m", "\u200d", "\n", "\t", '"', ",", "|", "\u2028", "בוקר"):
         assert piece in whole
@@ -195,7 +188,6 @@ async def test_optional_columns_have_their_jobs(connect: Connect) -> None:
     tickets = await _results(connect, "ticket-routing-with-ids")
     pairs = await _results(connect, "crm-dedupe-v3")
     vectors = await _results(connect, "catalogue-embeddings")
-
     assert all(0.5 <= score <= 1 for score in scored["confidence_score"])
     assert tickets["ticket_id"][:2] == ["T00001", "T00002"]
     assert pairs["pair_id"][:2] == [70_001, 70_002]
@@ -208,12 +200,10 @@ async def test_the_large_job_is_made_only_when_asked_for_and_quickly(connect: Co
     emulator = Emulator()
     client = await connect(emulator)
     path = f"/jobs/{emulator.find('product-review-sentiment')}/results?format=parquet"
-
     before = time.perf_counter()
     first = await client.get(path)
     elapsed = time.perf_counter() - before
     second = await client.get(path)
-
     table = frame(first.content)
     assert table.height == 100_000
     assert {json.loads(output)["stars"] for output in table["outputs"].head(500)} == {1, 2, 3, 4, 5}
@@ -225,6 +215,5 @@ def test_old_results_are_gone_and_old_enough(clock: Clock) -> None:
     """§7.5: ninety days."""
     emulator = Emulator(now=clock)
     job = emulator.job(emulator.find("old-survey-coding"))
-
     assert job.results_expired
     assert clock() - job.created > timedelta(days=90)

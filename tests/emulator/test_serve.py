@@ -49,7 +49,6 @@ async def test_a_cut_connection_is_really_cut_and_not_an_error_of_ours(
         with pytest.raises(httpx.RemoteProtocolError):
             await api.get("/list-jobs")
         truncated = await api.get("/list-jobs")
-
     assert truncated.content == b'{"mes'
     assert not caplog.records
 
@@ -67,7 +66,6 @@ async def test_an_open_stream_does_not_delay_the_end() -> None:
         await stack.enter_async_context(store.stream("GET", urls["get"]))
         assert stream.status_code == 200
         before = time.perf_counter()
-
     assert time.perf_counter() - before < 5
 
 
@@ -78,7 +76,6 @@ def test_a_synchronous_caller_gets_a_thread() -> None:
         url = f"{emulator.api_origin}/v1/list-jobs"
         with httpx.Client(trust_env=False, headers=headers) as client:
             assert client.get(url).json()["jobs"] == []
-
     with httpx.Client(trust_env=False) as client, pytest.raises(httpx.ConnectError):
         client.get(url)
 
@@ -98,24 +95,6 @@ async def test_a_real_error_is_logged(
     async with serve(seed_jobs=False) as emulator, _client(emulator) as api:
         job_id = emulator.add_job(parquet=b"", outputs=[object()])
         response = await api.get(f"/jobs/{job_id}/results?format=json")
-
     assert response.status_code == 500
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert capfd.readouterr().out == ""
-
-
-async def test_the_lifespan_protocol_is_answered() -> None:
-    """For servers that insist on it."""
-    emulator = Emulator(seed_jobs=False)
-    incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
-    sent: list[str] = []
-
-    async def receive() -> dict[str, str]:
-        return incoming.pop(0)
-
-    async def send(message: dict[str, str]) -> None:
-        sent.append(message["type"])
-
-    await emulator.app({"type": "lifespan"}, receive, send)  # type: ignore[arg-type]
-
-    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

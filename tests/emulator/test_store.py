@@ -46,7 +46,6 @@ async def stored(connect: Connect, emulator: Emulator) -> Stored:
 async def test_get_serves_the_whole_artifact(emulator: Emulator, stored: Stored) -> None:
     """§6.7."""
     response = await stored.get()
-
     assert (response.status_code, response.content) == (200, stored.body)
     assert response.headers["content-length"] == str(len(stored.body))
     assert response.headers["accept-ranges"] == "bytes"
@@ -57,7 +56,6 @@ async def test_get_serves_the_whole_artifact(emulator: Emulator, stored: Stored)
 async def test_head_tells_the_size_and_the_tag_without_a_body(stored: Stored) -> None:
     """§6.7: what a client needs before it resumes."""
     head, get = await stored.client.head(stored.urls["head"]), await stored.get()
-
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(stored.body))
     assert head.headers["etag"] == get.headers["etag"]
@@ -68,7 +66,6 @@ async def test_head_tells_the_size_and_the_tag_without_a_body(stored: Stored) ->
 async def test_a_signature_is_bound_to_its_method(stored: Stored, method: str, url: str) -> None:
     """§6.7: two addresses, not one."""
     response = await stored.client.request(method, stored.urls[url])
-
     assert response.status_code == 403
     assert method == "HEAD" or "<Code>SignatureDoesNotMatch</Code>" in response.text
 
@@ -86,7 +83,6 @@ async def test_a_signature_is_bound_to_its_method(stored: Stored, method: str, u
 async def test_a_spoilt_address_is_a_403_in_xml(stored: Stored, part: str, other: str, code: str) -> None:
     """§8."""
     response = await stored.client.get(re.sub(part, other, stored.urls["get"]))
-
     assert (response.status_code, response.headers["content-type"]) == (403, "application/xml")
     assert f"<Code>{code}</Code>" in response.text
 
@@ -94,35 +90,30 @@ async def test_a_spoilt_address_is_a_403_in_xml(stored: Stored, part: str, other
 async def test_an_address_expires(connect: Connect, clock: Clock) -> None:
     """§6.7: valid to the last second."""
     stored = await _store(connect, Emulator(seed_jobs=False, now=clock))
-
     clock.forward(600)
     assert (await stored.get()).status_code == 200
     clock.forward(1)
     expired = await stored.get()
-
     assert (expired.status_code, "Request has expired" in expired.text) == (403, True)
 
 
-async def test_an_api_key_has_no_business_here(connect: Connect, emulator: Emulator, stored: Stored) -> None:
-    """§2.2: the signature in the address is the credential."""
-    response = await (await connect(emulator)).get(stored.urls["get"])
-
-    assert (response.status_code, "<Code>InvalidArgument</Code>" in response.text) == (400, True)
-
-
-async def test_only_reading_is_possible(stored: Stored) -> None:
-    """§3: GET and HEAD."""
-    assert (await stored.client.put(stored.urls["get"])).status_code == 405
-
-
-async def test_an_artifact_goes_with_the_retention(emulator: Emulator, stored: Stored) -> None:
-    """§7.5: an address that is still valid leads nowhere."""
+@pytest.mark.parametrize(
+    ("method", "sent", "is_over", "status", "code"),
+    [
+        pytest.param("GET", "Key k", False, 400, "InvalidArgument", id="an API key has no business here"),
+        pytest.param("PUT", None, False, 405, "MethodNotAllowed", id="only reading is possible"),
+        pytest.param("GET", None, True, 404, "NoSuchKey", id="an artifact goes with the retention"),
+    ],
+)
+async def test_a_refusal_is_told_in_xml(
+    emulator: Emulator, stored: Stored, method: str, sent: str | None, is_over: bool, status: int, code: str
+) -> None:
+    """§2.2, §3 and §7.5."""
     (job,) = emulator.account.all()
-
-    job.results_expired = True
-    response = await stored.get()
-
-    assert (response.status_code, "<Code>NoSuchKey</Code>" in response.text) == (404, True)
+    job.results_expired = is_over
+    headers = {"Authorization": sent} if sent else {}
+    response = await stored.client.request(method, stored.urls["get"], headers=headers)
+    assert (response.status_code, f"<Code>{code}</Code>" in response.text) == (status, True)
 
 
 WHOLE = slice(None)
@@ -151,7 +142,6 @@ async def test_a_range_gives_its_part_and_one_without_a_meaning_the_whole(
     status, part = expected
     size = len(stored.body)
     response = await stored.get(Range=header)
-
     assert response.status_code == status
     if part is None:
         assert response.headers["content-range"] == f"bytes */{size}"
@@ -191,16 +181,13 @@ async def test_a_range_counts_only_if_its_validator_does(stored: Stored) -> None
 async def test_if_match_refuses_another_object(stored: Stored, wanted: str, status: int) -> None:
     """A 412 rather than bytes of something else."""
     etag = (await stored.client.head(stored.urls["head"])).headers["etag"]
-
     assert (await stored.get(If_Match=wanted.format(etag=etag))).status_code == status
 
 
 async def test_a_gateway_can_lack_ranges(connect: Connect) -> None:
     """§6.7: 200 with the full body."""
     stored = await _store(connect, Emulator(seed_jobs=False, variant=ApiVariant(store_ranges=False)))
-
     response = await stored.get(Range="bytes=4-")
-
     assert (response.status_code, response.content) == (200, stored.body)
     assert "accept-ranges" not in response.headers
 
@@ -217,14 +204,12 @@ async def test_a_slow_store_still_sends_everything(emulator: Emulator, stored: S
     """Latency and bandwidth are settings."""
     emulator.store.latency = 0.001
     emulator.store.bytes_per_second = len(stored.body) * 10
-
     assert (await stored.get()).content == stored.body
 
 
 async def test_a_closing_server_ends_a_body_early(emulator: Emulator, stored: Stored) -> None:
     """So that leaving `serve` does not wait for a slow reader."""
     emulator.account.closing = True
-
     assert (await stored.get()).content == b""
 
 
@@ -241,8 +226,6 @@ async def test_the_host_header_decides_who_answers(connect: Connect, origin: str
     """One app for both origins."""
     emulator = Emulator(seed_jobs=False, store_origin=origin)
     client = await connect(emulator)
-
     await client.get("/list-jobs", headers={"Host": host})
     await client.get("/list-jobs", headers={"Host": "elsewhere"})
-
     assert [seen.origin for seen in emulator.requests] == ["store", "api"]

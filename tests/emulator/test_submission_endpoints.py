@@ -25,7 +25,6 @@ async def test_a_submission_becomes_a_waiting_job(client: AsyncClient) -> None:
     """§6.9: exactly 200, `results` is the id."""
     asked = {"inputs": ["a", "b"], "model": "qwen-3-14b", "job_priority": 1, "name": "mine"}
     response = await client.post("/batch-inference", json={**asked, "description": "d"})
-
     body = response.json()
     job = await job_of(client, body["results"])
     assert (response.status_code, body["metadata"]["job_id"]) == (200, body["results"])
@@ -39,7 +38,6 @@ async def test_outputs_are_the_same_at_every_run(connect: Connect) -> None:
     for _ in range(2):
         client = await connect(Emulator(seed_jobs=False, pace=Pace.at_once()))
         answers.append(await _run(client, inputs=["one fish", "two fish"]))
-
     assert answers[0] == answers[1]
     assert "one fish" in answers[0][0]
     assert "two fish" in answers[0][1]
@@ -49,9 +47,7 @@ async def test_structured_outputs_conform_to_their_schema(connect: Connect) -> N
     """§7.2: JSON text."""
     client = await connect(Emulator(seed_jobs=False, pace=Pace.at_once()))
     schema = {"type": "object", "properties": {"label": {"enum": ["a", "b"]}, "n": {"type": "integer"}}}
-
     outputs = await _run(client, inputs=["x"] * 20, json_schema=schema)
-
     for output in map(json.loads, outputs):
         assert sorted(output) == ["label", "n"]
         assert output["label"] in ("a", "b")
@@ -61,10 +57,8 @@ async def test_structured_outputs_conform_to_their_schema(connect: Connect) -> N
 async def test_reasoning_and_embedding_models_have_their_shapes(connect: Connect) -> None:
     """§7.1 and §7.3."""
     client = await connect(Emulator(seed_jobs=False, pace=Pace.at_once()))
-
     (thought,) = await _run(client, inputs=["x"], model="qwen-3-14b-thinking")
     (vector,) = await _run(client, inputs=["x"], model="qwen-3-embedding-0.6b")
-
     assert sorted(json.loads(thought)) == ["content", "reasoning_content"]
     assert all(isinstance(component, float) for component in vector)
 
@@ -74,10 +68,8 @@ async def test_a_function_takes_objects_and_scores_its_confidence(connect: Conne
     client = await connect(Emulator(seed_jobs=False, pace=Pace.at_once()))
     record = {"plan": "team", "months": 3}
     body = {"inputs": [record], "model": "churn-risk-scorer"}
-
     job_id = (await client.post("/batch-inference", json=body)).json()["results"]
     results = (await client.get(f"/jobs/{job_id}/results?format=json&include_inputs=1")).json()
-
     assert json.loads(results["inputs"][0]) == record
     assert 0 <= results["confidence_score"][0] <= 1
 
@@ -89,9 +81,7 @@ async def test_a_dry_run_ends_with_an_estimate_and_costs_nothing(connect: Connec
     client = await connect(emulator)
     body = {"inputs": ["word " * 400], flag: True}
     job_id = (await client.post("/batch-inference", json=body)).json()["results"]
-
     before, after = await job_of(client, job_id), await job_of(client, job_id)
-
     assert (before["cost_estimate"], before["status"]) == (None, "RUNNING")
     assert (after["status"], after["job_cost"], after["run_type"]) == ("SUCCEEDED", 0.0, None)
     assert after["cost_estimate"] > 0
@@ -123,7 +113,6 @@ async def test_a_dry_run_ends_with_an_estimate_and_costs_nothing(connect: Connec
 async def test_what_cannot_be_run_is_refused(client: AsyncClient, body: dict[str, Any], status: int) -> None:
     """§6.9; no job is made."""
     response = await client.post("/batch-inference", json=body)
-
     assert response.status_code == status
     assert response.json()["detail"]
     assert (await client.get("/list-jobs")).json()["jobs"] == []
@@ -138,7 +127,6 @@ async def test_a_function_runs_at_once(client: AsyncClient, given: Any) -> None:
             "/functions/churn-risk-scorer/run", json={"input": given, "confidence_scoring": False}
         )
     ).json()
-
     assert scored["function"] == {"name": "churn-risk-scorer"}
     assert (scored["output"], scored["request_id"]) == (plain["output"], plain["request_id"])
     assert 0 <= scored["confidence"] <= 1
@@ -148,7 +136,6 @@ async def test_a_function_runs_at_once(client: AsyncClient, given: Any) -> None:
 async def test_a_function_refuses_what_is_no_input(client: AsyncClient) -> None:
     """§6.11: 422 with code and request_id."""
     response = await client.post("/functions/f/run", json={"input": 5})
-
     assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
 
 
@@ -176,9 +163,7 @@ _SCHEMAS: list[tuple[Any, list[Any]]] = [
 def test_a_made_up_value_fits_its_schema(schema: Any, fitting: list[Any]) -> None:
     """The keywords people use; the rest becomes null. Every alternative comes up."""
     root: dict[str, Any] = schema if schema is not True else {}
-
     made = [conforming(schema, SeededRandom(seed, 0), root) for seed in range(50)]
-
     assert all(value in fitting for value in made)
     assert all(value in made for value in fitting)
 
@@ -186,11 +171,9 @@ def test_a_made_up_value_fits_its_schema(schema: Any, fitting: list[Any]) -> Non
 def test_a_schema_that_refers_to_itself_ends() -> None:
     """A tree of limited depth."""
     schema: dict[str, Any] = {"type": "object", "properties": {"next": {"$ref": "#"}}}
-
     value, depth = conforming(schema, SeededRandom(1, 1), schema), 0
     while value is not None:
         value, depth = value["next"], depth + 1
-
     assert depth == 4
 
 

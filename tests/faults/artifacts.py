@@ -27,7 +27,7 @@ _ROWS = 120
 
 @dataclass
 class ArtifactTally:
-    """What became of the artifacts."""
+    """The outcome of the artifacts."""
 
     read: int = 0
     refused: int = 0

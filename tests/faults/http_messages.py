@@ -40,7 +40,7 @@ _ODD_HEADERS: tuple[tuple[str, str], ...] = (
 
 @dataclass
 class HttpTally:
-    """What came of the requests."""
+    """The outcome of the requests."""
 
     sent: int = 0
     repeated: int = 0
@@ -87,7 +87,7 @@ class _Request:
     """The id of a request that must be answered."""
 
     async def to(self, server: HttpProcess) -> httpx.Response:
-        """What the server answers."""
+        """The server's answer."""
         return await server.client.request(self.verb, server.url, headers=self.headers, content=self.body)
 
 

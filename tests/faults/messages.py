@@ -144,7 +144,7 @@ class Generator:
 
 @dataclass
 class Tally:
-    """What came of the lines."""
+    """The outcome of the lines."""
 
     lines: int = 0
     requests: int = 0

@@ -25,7 +25,7 @@ PLAIN_HALF = "\ud83d"
 
 
 class NativePanic(BaseException):
-    """What a panic looks like to Python."""
+    """A panic as Python sees it."""
 
 
 async def panic() -> str:

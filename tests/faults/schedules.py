@@ -30,7 +30,7 @@ _CALL_SECONDS = 60
 
 @dataclass
 class Tally:
-    """What came of the calls."""
+    """The outcome of the calls."""
 
     right: int = 0
     failed: int = 0

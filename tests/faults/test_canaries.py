@@ -67,7 +67,7 @@ class Sinks:
     answers: list[str] = field(default_factory=list[str])
 
     def leaks(self, *more: str) -> list[str]:
-        """What was shown around each secret."""
+        """The text around each secret."""
         shown = "\n".join([self.log.getvalue(), *self.answers])
         secrets = (KEY, SIGNATURE, *more)
         return [shown[max(at.start() - 200, 0) : at.end()] for at in re.finditer("|".join(secrets), shown)]

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from tests.support import Talk
+from tests.support import Talk, records
 
 from .toxic import Toxic
 from .upstream import conversation, faulty_upstream
@@ -32,7 +32,7 @@ async def test_a_bad_line_changes_no_answer(toxic: Toxic) -> None:
     """It takes longer."""
     async with faulty_upstream(toxic, seed_jobs=False) as upstream, conversation(upstream) as chat:
         job_id = upstream.emulator.add_job(status="SUCCEEDED", outputs=OUTPUTS)
-        assert [job["job_id"] for job in (await chat.call("list_jobs"))["jobs"]] == [job_id]
+        assert [job["job_id"] for job in records((await chat.call("list_jobs"))["jobs"])] == [job_id]
         assert (await chat.call("get_job_status", job_id=job_id))["status"] == "SUCCEEDED"
         assert await _rows(chat, job_id) == OUTPUTS
 

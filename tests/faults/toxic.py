@@ -14,7 +14,7 @@ import anyio.abc
 
 @dataclass
 class Toxic:
-    """What is wrong with the line towards the client. Defaults are those of a good one."""
+    """Faults of the line towards the client. Defaults are those of a good one."""
 
     latency: float = 0.0
     """Seconds before each piece."""

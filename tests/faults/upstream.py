@@ -29,7 +29,7 @@ from .toxic import Toxic, hard_reset, relay
 
 
 class Act(Enum):
-    """What a server can do besides sending bytes. Each but `drip` is the end of the connection."""
+    """Acts of a server besides sending bytes. Each but `drip` is the end of the connection."""
 
     reset = "reset"
     close = "close"
@@ -197,7 +197,7 @@ class Upstream:
         self.faults.append((path, fault, times))
 
     def take(self, path: str) -> Fault:
-        """What happens to this request."""
+        """The treatment of this request."""
         for at, (part, fault, times) in enumerate(self.faults):
             if part in path:
                 self.faults[at] = (part, fault, times - 1)

@@ -1,4 +1,4 @@
-"""What the judge's tests share: the SDK's process, emulators on real sockets, and users of both."""
+"""Fixtures of the judge's tests: the SDK's process, emulators on real sockets, and users of both."""
 
 import contextlib
 import sys

@@ -26,7 +26,7 @@ UNREACHABLE = "http://127.0.0.1:1"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one call. Of `value`, `frame`, `pandas`, `raised` and `exit_code` at most one is set."""
+    """The outcome of one call. Of `value`, `frame`, `pandas`, `raised` and `exit_code` at most one is set."""
 
     printed: str
     progress: str
@@ -137,7 +137,7 @@ class Sdk:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What makes the environment theirs."""
+        """The variables that make the environment theirs."""
         return {
             "HOME": str(self.home),
             "USERPROFILE": str(self.home),

@@ -89,7 +89,6 @@ def ours(request: pytest.FixtureRequest) -> Iterator[Ours]:
 def test_both_give_the_same_frame(official: Official, ours: Ours, case: Case) -> None:
     """Columns, order, dtypes and values."""
     job_id = ours.job_ids[case.job]
-
     assert_same_frame(ours.get_job_results(job_id, case), official.get_job_results(job_id, case).frame)
 
 
@@ -105,7 +104,6 @@ def test_both_give_the_same_frame_of_every_seed_job(
     gone = ours.emulator.find("old-survey-coding")
     done = [job for job in jobs if job["status"] == "SUCCEEDED" and job["cost_estimate"] is None]
     case = Case("seed", options)
-
     for job_id in [job["job_id"] for job in done if job["job_id"] not in {gone, *ours.job_ids.values()}]:
         theirs = official.get_job_results(job_id, case)
         assert_same_frame(ours.get_job_results(job_id, case), theirs.frame)
@@ -115,9 +113,7 @@ def test_both_give_the_same_frame_of_every_seed_job(
 def test_both_add_the_results_to_a_frame_alike(official: Official, ours: Ours, case: Case) -> None:
     """The frame given comes back in its own kind, with its own index, and more columns."""
     job_id = ours.job_ids[case.job]
-
     theirs, mine = official.get_job_results(job_id, case), ours.get_job_results(job_id, case)
-
     if theirs.pandas is None:
         assert_same_frame(mine, theirs.frame)
     else:
@@ -128,9 +124,7 @@ def test_both_add_the_results_to_a_frame_alike(official: Official, ours: Ours, c
 def test_both_refuse_the_same_conflicts(official: Official, ours: Ours, case: Case) -> None:
     """A ValueError there is an argument error here."""
     job_id = ours.job_ids[case.job]
-
     theirs = official.get_job_results(job_id, case)
-
     assert theirs.raised is not None
     assert theirs.raised[0] == "ValueError"
     with pytest.raises(InvalidArgumentError):
@@ -141,18 +135,14 @@ def test_the_frame_given_is_not_changed(ours: Ours) -> None:
     """The results are added to a copy."""
     frame = build_frame(pandas_frame())
     before = describe_pandas(frame)
-
     ours.runner.run(ours.client.get_job_results(ours.job_ids["every column"], with_original_df=frame))
-
     assert describe_pandas(frame) == before
 
 
 def test_we_keep_the_large_numbers_that_the_sdk_loses(official: Official, ours: Ours) -> None:
     """Its older polars reads what does not fit into 64 bits as null; the only place where values differ."""
     job_id, case = ours.job_ids["a field too large"], Case("a field too large")
-
     theirs = official.get_job_results(job_id, case).frame
-
     assert theirs is not None
     assert theirs["a"].to_list() == [None]
     assert ours.get_job_results(job_id, case)["a"].to_list() == [2**63]
@@ -161,9 +151,7 @@ def test_we_keep_the_large_numbers_that_the_sdk_loses(official: Official, ours: 
 def test_we_keep_the_empty_name_that_the_sdk_replaces(official: Official, ours: Ours) -> None:
     """polars makes names up for a list of columns; the SDK says of itself that it preserves names."""
     job_id, case = ours.job_ids["a field without a name"], Case("a field without a name")
-
     theirs = official.get_job_results(job_id, case).frame
-
     assert theirs is not None
     assert theirs.columns == ["column_0", "b"]
     assert_same_frame(ours.get_job_results(job_id, case), theirs.rename({"column_0": ""}))
@@ -172,9 +160,7 @@ def test_we_keep_the_empty_name_that_the_sdk_replaces(official: Official, ours: 
 def test_we_keep_the_text_of_objects_that_name_a_field_twice(official: Official, ours: Ours) -> None:
     """The SDK raises, and asks for the call that gives what we give."""
     job_id, case = ours.job_ids["a field twice"], Case("a field twice")
-
     raw = official.get_job_results(job_id, Case("a field twice", RAW)).frame
-
     assert official.get_job_results(job_id, case).raised is not None
     assert_same_frame(ours.get_job_results(job_id, case), raw)
 

@@ -1,4 +1,4 @@
-"""What is not a frame: the official SDK and our library read the same from the same emulator."""
+"""Values that are no frames: the official SDK and our library read the same from the same emulator."""
 
 import asyncio
 import random
@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
-from sutro_mcp import SutroClient
+from sutro_mcp import SutroClient, errors
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
-from sutro_mcp.errors import (
-    AuthenticationError,
-    JobNotFoundError,
-    NoResultsError,
-    ResultsGoneError,
-    ResultsNotReadyError,
-)
 
 from .conftest import OpenEmulator, SdkOf
 from .sdk import Sdk
@@ -26,7 +19,7 @@ Call = Callable[[SutroClient], Coroutine[Any, Any, Any]]
 
 
 def ours(emulator: Emulator, call: Call, api_key: str = DEMO_KEY) -> Any:
-    """What our library answers."""
+    """Our library's answer."""
 
     async def ask() -> Any:
         async with SutroClient(api_key=api_key, api_url=emulator.api_origin) as client:
@@ -38,9 +31,7 @@ def ours(emulator: Emulator, call: Call, api_key: str = DEMO_KEY) -> Any:
 def test_both_list_the_same_jobs(emulator: Emulator, sdk: Sdk) -> None:
     """Every field that the API documents, in the same order of jobs."""
     theirs = sdk.call("list_jobs").value
-
     jobs = ours(emulator, lambda client: client.list_jobs())
-
     assert [as_sent(job) for job in jobs] == [with_message_only(job) for job in theirs]
 
 
@@ -67,33 +58,30 @@ def test_both_read_the_same_statuses(emulator: Emulator, sdk: Sdk) -> None:
 def test_both_read_the_same_quotas(emulator: Emulator, sdk: Sdk) -> None:
     """Field by field."""
     quotas = ours(emulator, lambda client: client.get_quotas())
-
     assert [quota.model_dump() for quota in quotas] == sdk.call("get_quotas").value
 
 
 def test_both_are_authenticated_alike(emulator: Emulator, sdk: Sdk) -> None:
     """By the same check."""
     theirs = sdk.call("try_authentication", api_key=DEMO_KEY).value
-
     assert ours(emulator, lambda client: client.check_auth()).authenticated is theirs["authenticated"] is True
 
 
 def test_both_are_refused_with_a_wrong_key(emulator: Emulator, sdk: Sdk) -> None:
     """None there is an error here."""
     assert sdk.call("try_authentication", api_key="sk_wrong").value is None
-
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(errors.AuthenticationError):
         ours(emulator, lambda client: client.check_auth(), "sk_wrong")
 
 
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("catalogue-copy-refresh", ResultsNotReadyError),
-        ("legal-clause-tagging", ResultsNotReadyError),
-        ("contract-summaries", NoResultsError),
-        ("crm-dedupe-v2", NoResultsError),
-        ("old-survey-coding", ResultsGoneError),
+        ("catalogue-copy-refresh", errors.ResultsNotReadyError),
+        ("legal-clause-tagging", errors.ResultsNotReadyError),
+        ("contract-summaries", errors.NoResultsError),
+        ("crm-dedupe-v2", errors.NoResultsError),
+        ("old-survey-coding", errors.ResultsGoneError),
     ],
 )
 def test_both_have_no_results_of_the_same_jobs(
@@ -101,7 +89,6 @@ def test_both_have_no_results_of_the_same_jobs(
 ) -> None:
     """None there is an error here, which says which of the reasons it is."""
     job_id = emulator.find(name)
-
     assert sdk.call("get_job_results", job_id=job_id).frame is None
     with pytest.raises(error):
         ours(emulator, lambda client: client.get_job_results(job_id))
@@ -129,18 +116,15 @@ def test_neither_asks_for_results_again(emulator: Emulator, sdk: Sdk) -> None:
 def test_both_miss_the_same_job(emulator: Emulator, sdk: Sdk) -> None:
     """None there is an error here."""
     assert sdk.call("get_job_status", job_id="job-nowhere").value is None
-
-    with pytest.raises(JobNotFoundError):
+    with pytest.raises(errors.JobNotFoundError):
         ours(emulator, lambda client: client.get_job_status("job-nowhere"))
 
 
 def test_both_cancel_a_job_with_the_same_request(emulator: Emulator, sdk: Sdk) -> None:
     """The request and what came of it."""
     first, second = (emulator.add_job(status="RUNNING", num_rows=10) for _ in range(2))
-
     theirs = sdk.call("cancel_job", job_id=first).value
     reply = ours(emulator, lambda client: client.cancel_job(second))
-
     assert reply.accepted is theirs["cancelled"] is True
     assert [(seen.method, seen.path) for seen in emulator.requests] == [
         ("GET", f"/v1/job-cancel/{first}"),

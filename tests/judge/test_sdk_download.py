@@ -29,13 +29,11 @@ def store_gets(emulator: Emulator) -> list[SeenRequest]:
 
 
 def test_the_sdk_gets_download_addresses(emulator: Emulator, sdk: Sdk) -> None:
-    """What was asked comes back, with an artifact and an address for each method."""
+    """The question comes back, with an artifact and an address for each method."""
     job_id = emulator.add_job(outputs=["a"], inputs=["i"])
-
     payload = sdk.call(
         "results_download_url", job_id=job_id, include_inputs=True, expires_in_seconds=60
     ).value
-
     assert (payload["job_id"], payload["format"], payload["expires_in_seconds"]) == (job_id, "parquet", 60)
     assert (payload["include_inputs"], payload["include_cumulative_logprobs"]) == (True, False)
     assert payload["artifact"]["filename"].endswith(".parquet")
@@ -103,9 +101,7 @@ def test_the_sdk_starts_again_when_the_artifact_was_replaced(
     emulator.faults.add(Fault.dropped(after=CUT_AT), method="GET", origin="store")
     sdk.call("download_job_results", job_id=job_id, output_path=str(target))
     emulator.faults.add(Fault.changed_artifact(), method="HEAD", origin="store")
-
     answer = sdk.call("download_job_results", job_id=job_id, output_path=str(target))
-
     again = store_gets(emulator)[1]
     assert answer.value == str(target)
     assert "range" not in again.headers
@@ -120,9 +116,7 @@ def test_the_sdk_gets_all_of_an_artifact_that_changes_while_it_resumes(
     emulator.faults.add(Fault.dropped(after=CUT_AT), method="GET", origin="store")
     sdk.call("download_job_results", job_id=job_id, output_path=str(target))
     emulator.faults.add(Fault.changed_artifact(), method="GET", origin="store")
-
     answer = sdk.call("download_job_results", job_id=job_id, output_path=str(target))
-
     again = store_gets(emulator)[1]
     assert answer.value == str(target)
     assert (again.headers["range"], again.status) == (f"bytes={KEPT}-", 200)
@@ -137,10 +131,8 @@ def test_the_sdk_starts_again_at_a_store_without_etags(
     job_id, target = add_large_job(emulator), tmp_path / "results.parquet"
     emulator.faults.add(Fault.dropped(after=CUT_AT), method="GET", origin="store")
     sdk = sdk_of(emulator)
-
     sdk.call("download_job_results", job_id=job_id, output_path=str(target))
     answer = sdk.call("download_job_results", job_id=job_id, output_path=str(target))
-
     assert answer.value == str(target)
     assert ["range" in seen.headers for seen in store_gets(emulator)] == [False, False]
 
@@ -149,9 +141,7 @@ def test_the_sdk_never_publishes_a_truncated_file(emulator: Emulator, sdk: Sdk, 
     """A body that ends early without an error is found out by its size."""
     job_id = emulator.add_job(outputs=["text"] * 500)
     emulator.faults.add(Fault.truncated(after=100), method="GET", origin="store")
-
     answer = sdk.call("download_job_results", job_id=job_id, output_path=str(tmp_path / "results.parquet"))
-
     assert answer.value is None
     assert "Download incomplete (100 of " in answer.printed
     assert not (tmp_path / "results.parquet").exists()
@@ -161,9 +151,7 @@ def test_the_sdk_reports_an_address_that_has_expired(emulator: Emulator, sdk: Sd
     """The store's own 403."""
     job_id = emulator.add_job(outputs=["a"])
     emulator.faults.add(Fault.expired(), origin="store")
-
     answer = sdk.call("download_job_results", job_id=job_id, output_path=str(tmp_path / "results.parquet"))
-
     assert answer.value is None
     assert "Download failed with status code: 403" in answer.printed
 
@@ -171,6 +159,5 @@ def test_the_sdk_reports_an_address_that_has_expired(emulator: Emulator, sdk: Sd
 def test_the_sdk_cannot_download_what_is_not_there_yet(emulator: Emulator, sdk: Sdk) -> None:
     """409 with the reason."""
     answer = sdk.call("download_job_results", job_id=emulator.find("catalogue-copy-refresh"))
-
     assert answer.value is None
     assert "Bad status code: 409" in answer.printed

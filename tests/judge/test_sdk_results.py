@@ -49,9 +49,7 @@ def test_the_sdk_reads_every_column_there_is(emulator: Emulator, sdk: Sdk) -> No
 def test_the_sdk_unpacks_structured_outputs(emulator: Emulator, sdk: Sdk) -> None:
     """The fields come after everything else; the carried column needs no asking."""
     job_id = add_job_with_everything(emulator)
-
     frame = sdk.call("get_job_results", job_id=job_id).frame
-
     expected = {
         "ticket_id": [7, 8],
         "confidence_score": [1.0, 0.25],
@@ -79,9 +77,7 @@ def test_the_sdk_reads_the_results_of_the_seed_jobs(
 ) -> None:
     """As many rows as the job says, and no job that breaks the SDK."""
     job_id = emulator.find(name)
-
     answer = sdk.call("get_job_results", job_id=job_id, include_inputs=True, include_cumulative_logprobs=True)
-
     assert answer.raised is None
     assert answer.frame is not None
     assert answer.frame.height == emulator.job(job_id).num_rows
@@ -103,7 +99,6 @@ def test_the_sdk_understands_that_there_are_no_results(
 ) -> None:
     """None, and the reason printed."""
     answer = sdk.call("get_job_results", job_id=emulator.find(name))
-
     assert (answer.frame, answer.raised) == (None, None)
     assert said in answer.printed
 
@@ -113,10 +108,8 @@ def test_the_sdk_reads_cached_results_without_a_request(emulator: Emulator, sdk:
     job_id = add_job_with_everything(emulator)
     first = sdk.call("get_job_results", job_id=job_id, include_inputs=True)
     requests = len(emulator.requests)
-
     again = sdk.call("get_job_results", job_id=job_id, include_inputs=True)
     renamed = sdk.call("get_job_results", job_id=job_id, unpack_json=False, output_column="answer")
-
     assert first.frame is not None
     assert again.frame is not None
     assert_frame_equal(again.frame, first.frame)
@@ -126,12 +119,10 @@ def test_the_sdk_reads_cached_results_without_a_request(emulator: Emulator, sdk:
 
 
 def test_the_sdk_asks_again_for_columns_that_its_cache_lacks(emulator: Emulator, sdk: Sdk) -> None:
-    """What was cached without inputs cannot answer a call that wants them."""
+    """A file cached without inputs cannot answer a call that wants them."""
     job_id = add_job_with_everything(emulator)
     sdk.call("get_job_results", job_id=job_id)
-
     frame = sdk.call("get_job_results", job_id=job_id, include_inputs=True).frame
-
     assert frame is not None
     assert frame["inputs"].to_list() == ["first", "second"]
     assert [seen.path for seen in emulator.requests] == ["/v1/job-results"] * 2
@@ -140,10 +131,8 @@ def test_the_sdk_asks_again_for_columns_that_its_cache_lacks(emulator: Emulator,
 def test_the_sdk_asks_every_time_without_its_cache(emulator: Emulator, sdk: Sdk) -> None:
     """Nothing is read from the home directory and nothing written."""
     job_id = add_job_with_everything(emulator)
-
     for _ in range(2):
         sdk.call("get_job_results", job_id=job_id, disable_cache=True)
-
     assert [seen.path for seen in emulator.requests] == ["/v1/job-results"] * 2
     assert list(sdk.home.iterdir()) == []
 
@@ -152,8 +141,6 @@ def test_the_sdk_waits_out_a_timeout_of_the_edge(emulator: Emulator, sdk: Sdk) -
     """An HTML page with status 524 is retried after a second."""
     job_id = add_job_with_everything(emulator)
     emulator.faults.add(Fault.html(524), path="/job-results")
-
     answer = sdk.call("get_job_results", job_id=job_id)
-
     assert answer.frame is not None
     assert [seen.status for seen in emulator.requests] == [524, 200]

@@ -52,9 +52,7 @@ def test_the_sdk_submits_a_job_and_leaves(emulator: Emulator, sdk: Sdk) -> None:
 def test_the_sdk_gets_a_cost_estimate(open_emulator: OpenEmulator, sdk_of: SdkOf) -> None:
     """A dry run is a job of its own: submitted, awaited, and read for its estimate."""
     emulator = open_emulator(pace=Pace.at_once())
-
     answer = sdk_of(emulator).call("infer", data=INPUTS, dry_run=True)
-
     job = emulator.job(answer.value)
     assert job.cost_estimate is not None
     assert f"Cost estimates retrieved for job {answer.value}: ${job.cost_estimate}" in answer.printed
@@ -87,11 +85,9 @@ def test_the_sdk_adds_the_outputs_to_the_frame_it_was_given(
     """A column of a frame as input; a structured output as a column of the printed preview."""
     emulator = open_emulator(pace=Pace.at_once())
     frame = {"library": "polars", "columns": {"review": ["String", INPUTS]}}
-
     answer = sdk_of(emulator).call(
         "infer", frames={"data": frame}, column="review", output_schema=SCHEMA, output_column="verdict"
     )
-
     assert emulator.job(answer.value).rows.pairs()[0] == INPUTS
     assert "verdict" in answer.printed
 
@@ -105,7 +101,6 @@ def test_the_sdk_runs_a_function(sdk: Sdk, confidence: bool) -> None:
         input_data={"note": "wants to leave"},
         confidence_scoring=confidence,
     ).value
-
     assert result["function"]["name"] == "churn-risk"
     assert isinstance(result["output"], str)
     assert (result["confidence"] is not None) is confidence

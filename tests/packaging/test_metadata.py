@@ -1,4 +1,4 @@
-"""What the files around the package say about it: they agree with each other and with `pyproject.toml`."""
+"""The files around the package agree on what they say about it, with each other and with `pyproject.toml`."""
 
 import json
 import re

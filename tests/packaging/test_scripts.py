@@ -87,7 +87,7 @@ CHECK: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "check"))
 
 
 def faults(tree: Path) -> list[str]:
-    """What `scripts/check` prints there."""
+    """The output of `scripts/check` there."""
     find: Callable[[Path], Iterable[str]] = CHECK["tree_faults"]
     return list(find(tree))
 

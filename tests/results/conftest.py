@@ -1,4 +1,4 @@
-"""What tests of the results share. Their folders hold nothing else, as they look at what is in them."""
+"""Fixtures of tests of the results. Their folders hold nothing else, as they look at what is in them."""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def memory_limit() -> Iterator[None]:
-    """What a worker does to its own process is undone where its code was called in this one."""
+    """The limits of a worker's own process are undone where its code was called in this one."""
     if sys.platform == "win32":
         yield
         return

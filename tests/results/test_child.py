@@ -21,7 +21,7 @@ from tests.results.support import objects, outputs
 
 
 def ask(tasks: Tasks, *messages: bytes) -> list[Any]:
-    """What a child with these tasks says before its source ends."""
+    """The messages of a child with these tasks before its source ends."""
     sink = io.BytesIO()
     serve(Pipe(io.BytesIO(b"".join(map(framed, messages))), sink), tasks)
     return unframed(sink.getvalue())
@@ -40,11 +40,9 @@ def unframed(raw: bytes) -> list[Any]:
 def test_requests_are_answered_one_after_another(tmp_path: Path) -> None:
     """With the answer as JSON."""
     artifact = outputs(tmp_path, "a", "b")
-
     page, rows, summary = ask(
         reader_tasks(), request_for(artifact, PageRequest(limit=1)), request_for(artifact, SummaryRequest())
     )
-
     assert Page.model_validate(page["answer"]).rows == [["a"]]
     assert rows == {"rows": [2, 2]}
     assert summary["answer"]["row_count"] == 2
@@ -53,7 +51,6 @@ def test_requests_are_answered_one_after_another(tmp_path: Path) -> None:
 def test_an_error_of_ours_is_sent_in_its_parts(tmp_path: Path) -> None:
     """The supervisor raises it again."""
     (reply,) = ask(reader_tasks(), request_for(outputs(tmp_path, "a"), PageRequest(offset=1)))
-
     assert reply["error"]["type"] == "InvalidArgumentError"
     assert reply["error"]["parts"][1:] == ["it has 1 row, numbered from 0", "Use an offset below 1"]
 
@@ -66,7 +63,6 @@ def test_any_other_failure_is_a_crash_and_the_next_request_is_answered(
     crash, answer = ask(
         reader_tasks(), request_for(artifact, Request()), request_for(artifact, PageRequest())
     )
-
     assert crash == {"crash": "KeyError"}
     assert answer["answer"]["rows"] == [["a"]]
     assert "Traceback" in capfd.readouterr().err
@@ -120,10 +116,8 @@ def test_a_task_asks_for_its_bytes_and_ends_when_they_cannot_be_had(tmp_path: Pa
     """The server answers true or false; it knows why."""
     artifact = outputs(tmp_path, "a", "b").model_copy(update={"is_whole": False})
     request = request_for(artifact, PageRequest(limit=1))
-
     asked, page = ask(reader_tasks(), request, b"true")
     _, refused = ask(reader_tasks(), request, b"false")
-
     assert asked == {"fetch": [[0, Path(artifact.path).stat().st_size]]}
     assert page["answer"]["rows"] == [["a"]]
     assert refused == {"stopped": True}
@@ -138,7 +132,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def query(artifact: LocalArtifact, sql: str) -> list[Any]:
-    """What the process of one query says."""
+    """The messages of the process of one query."""
     load = LoadRequest(tables={"results": prepare(artifact)})
     return ask(query_tasks(), request_for(artifact, load), request_for(artifact, QueryRequest(sql=sql)))
 

@@ -50,7 +50,7 @@ class Source:
 
 
 async def expected() -> ExpectedResults:
-    """What the job says."""
+    """The job's own words."""
     return ExpectedResults(num_rows=3, json_schema={})
 
 
@@ -85,9 +85,7 @@ async def test_pages_and_summaries_come_from_one_artifact() -> None:
 async def test_the_folder_is_gone_after_a_failure_too() -> None:
     """Whatever the reason."""
     source = Source()
-
     with pytest.raises(InvalidArgumentError, match="Use an offset below 3"):
         async with results_engine() as engine:
             await engine.page(source, ResultsSpec("job-a"), PageRequest(offset=9))
-
     assert not source.folders[0].exists()

@@ -129,7 +129,6 @@ async def test_a_first_page_costs_three_requests_and_the_next_none(large: Sutro)
         for _ in range(20):
             calls.start_soon(large.page)
     api, store, size = large.asked()
-
     assert (api, store) == (1, 2)
     assert size < MB
     await large.page(20)
@@ -194,14 +193,13 @@ async def test_a_summary_costs_its_bytes_once_and_the_second_nothing(large: Sutr
 
 
 async def test_pages_and_summaries_at_once_fetch_each_byte_once(large: Sutro) -> None:
-    """Whoever is first: the others wait for what is on its way."""
+    """One is first, and the others wait for what is on its way."""
     async with anyio.create_task_group() as calls:
         calls.start_soon(large.summary)
         calls.start_soon(lambda: large.summary(SummaryRequest(unpack_json=False)))
         for offset in (0, ROWS // 2, ROWS - 7):
             calls.start_soon(large.page, offset)
     api, _, size = large.asked()
-
     assert api == 1
     assert size < large.size * 1.01
 
@@ -243,9 +241,7 @@ async def test_three_broken_connections_cost_no_byte_twice(large: Sutro) -> None
     """The download goes on where it stopped."""
     for after in (100_000, 3_000_000, 5_000_000):
         large.emulator.faults.add(Fault.truncated(after), origin="store", times=1)
-
     await large.summary()
-
     assert large.asked()[2] < large.size * 1.01
 
 
@@ -258,7 +254,6 @@ async def test_an_artifact_that_is_replaced_is_never_mixed_with_the_old_one(larg
     frame.write_parquet(body)
     large.frame = frame
     large.emulator.job(large.job).parquet = body.getvalue()
-
     await large.page(ROWS * 9 // 10)
     await large.page()
 
@@ -279,7 +274,7 @@ async def test_a_small_artifact_that_is_replaced_before_its_first_byte_is_read_a
 async def test_a_summary_that_takes_long_goes_on_without_its_caller(
     frame: pl.DataFrame, artifacts: dict[Layout, bytes]
 ) -> None:
-    """Who asks again gets what was found; nothing is fetched twice."""
+    """A caller that asks again gets what was found; nothing is fetched twice."""
     async with sutro(frame, artifacts["one group"], patience=0) as large:
         with pytest.raises(StillWorkingError, match="goes on in the background"):
             await large.summary()
@@ -288,7 +283,7 @@ async def test_a_summary_that_takes_long_goes_on_without_its_caller(
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """What is asked for again and again."""
+    """The answer to a call that is made again and again."""
     with anyio.fail_after(60):
         while True:
             with suppress(StillWorkingError):
@@ -304,7 +299,7 @@ async def test_a_query_that_takes_long_goes_on_without_its_caller(
 
         async def query() -> Page:
             request = QueryRequest(sql="SELECT COUNT(*) AS n FROM results")
-            return await large.engine.query(large.client, ResultsSpec(large.job), request)
+            return await large.engine.query(large.client, {"results": ResultsSpec(large.job)}, request)
 
         with pytest.raises(StillWorkingError, match="goes on in the background"):
             await query()
@@ -326,7 +321,7 @@ async def test_what_answers_further_questions_is_made_after_the_first(
     async with sutro(frame, artifact.getvalue(), folder=tmp_path) as large:
         spec = ResultsSpec(large.job)
         for sql in questions:
-            page = await large.engine.query(large.client, spec, QueryRequest(sql=sql))
+            page = await large.engine.query(large.client, {"results": spec}, QueryRequest(sql=sql))
             assert page.rows == [[20_000]]
         with anyio.fail_after(20):
             # Another process makes it.
@@ -335,7 +330,7 @@ async def test_what_answers_further_questions_is_made_after_the_first(
         large.asked()
         for sql in questions:
             request = QueryRequest(sql=sql, limit=2)
-            assert (await large.engine.query(large.client, spec, request)).rows == [[20_000]]
+            assert (await large.engine.query(large.client, {"results": spec}, request)).rows == [[20_000]]
         assert large.asked() == (0, 0, 0)
 
 

@@ -6,7 +6,6 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 
-from sutro_mcp.concurrency import meanwhile
 from sutro_mcp.errors import StillWorkingError
 from sutro_mcp.results.single_flight import OnProgress, SingleFlight
 
@@ -62,7 +61,6 @@ async def test_all_who_ask_for_the_same_get_what_was_found_once(group: TaskGroup
 async def test_who_gives_up_is_told_and_finds_the_result_later(group: TaskGroup) -> None:
     """Once: then it is forgotten."""
     flights, work = SingleFlight(group, 0), Work()
-
     with pytest.raises(StillWorkingError, match="goes on in the background"):
         await flights.run("a", "work", work)
     await anyio.wait_all_tasks_blocked()
@@ -70,7 +68,6 @@ async def test_who_gives_up_is_told_and_finds_the_result_later(group: TaskGroup)
         await flights.run("a", "work", work)
     work.may_end.set()
     await anyio.wait_all_tasks_blocked()
-
     assert await flights.run("a", "work", work) == "done"
     assert work.begun == 1
     with pytest.raises(StillWorkingError):
@@ -81,11 +78,9 @@ async def test_a_failure_is_everybodys(group: TaskGroup) -> None:
     """The next call tries again."""
     flights, work = SingleFlight(group, 20), Work(ValueError("broken"))
     work.may_end.set()
-
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
             await flights.run("a", "work", work)
-
     assert work.begun == 2
 
 
@@ -102,7 +97,6 @@ async def test_work_ends_with_the_last_caller_that_is_cancelled(group: TaskGroup
         assert work.cancelled == 0
         last.cancel_scope.cancel()
     await anyio.wait_all_tasks_blocked()
-
     assert work.cancelled == 1
 
 
@@ -114,7 +108,6 @@ async def test_what_nobody_collects_is_forgotten_at_last(group: TaskGroup) -> No
             await flights.run(number, "work", work)
         work.may_end.set()
         await anyio.wait_all_tasks_blocked()
-
     assert await flights.run(17, "work", works[17]) == "17"
     with pytest.raises(StillWorkingError):
         await flights.run(0, "work", Work())
@@ -128,40 +121,4 @@ async def test_work_that_was_cancelled_is_begun_anew_by_who_asks_meanwhile(group
         calls.start_soon(flights.run, "a", "work", work)
         await anyio.wait_all_tasks_blocked()
         calls.cancel_scope.cancel()
-
     assert await flights.run("a", "work", again) == "again"
-
-
-def silent(share: float, words: str) -> None:
-    """Nobody listens."""
-
-
-async def test_what_runs_meanwhile_is_ready_or_raises_where_it_is_asked_for() -> None:
-    """As often as it is asked."""
-
-    async def broken() -> str:
-        raise ValueError("broken")
-
-    work = Work()
-    work.may_end.set()
-    with anyio.fail_after(20):
-        async with meanwhile(lambda: work(silent)) as result:
-            assert [await result(), await result()] == ["done", "done"]
-        async with meanwhile(broken) as result:
-            with pytest.raises(ValueError, match="broken"):
-                await result()
-    assert work.begun == 1
-
-
-async def test_what_runs_meanwhile_ends_with_the_block_that_no_longer_wants_it() -> None:
-    """The error of the block stays what it is."""
-    work = Work()
-
-    async def block() -> None:
-        async with meanwhile(lambda: work(silent)):
-            await anyio.wait_all_tasks_blocked()
-            raise KeyError("a")
-
-    with anyio.fail_after(20), pytest.raises(KeyError, match="a"):
-        await block()
-    assert (work.begun, work.cancelled) == (1, 1)

@@ -11,15 +11,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from sutro_mcp import SutroClient
+from sutro_mcp import SutroClient, errors
 from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator
-from sutro_mcp.errors import (
-    ConfigurationError,
-    InvalidArgumentError,
-    JobNotFoundError,
-    NoResultsError,
-    ResultsNotReadyError,
-)
 
 pytestmark = pytest.mark.anyio
 
@@ -65,10 +58,8 @@ async def test_a_job_becomes_a_frame_by_every_route(connect: Connect, variant: A
     emulator = Emulator(seed_jobs=False, variant=variant)
     job_id = emulator.add_job(**JOB)
     client = await connect(emulator)
-
     plain = await client.get_job_results(job_id)
     rich = await client.get_job_results(job_id, True, True, unpack_json=False, output_column="answer")
-
     assert isinstance(plain, pl.DataFrame)
     assert plain.to_dict(as_series=False) == {
         "ticket": [7, 8],
@@ -84,14 +75,12 @@ async def test_results_are_added_to_the_frame_given(connect: Connect) -> None:
     job_id = emulator.add_job(**JOB)
     client = await connect(emulator)
     original = {"q": ["q1", "q2"]}
-
     of_polars = await client.get_job_results(job_id, with_original_df=pl.DataFrame(original))
     of_pandas = await client.get_job_results(job_id, with_original_df=pd.DataFrame(original))
-
     assert isinstance(of_polars, pl.DataFrame)
     assert isinstance(of_pandas, pd.DataFrame)
     assert list(of_polars.columns) == list(of_pandas.columns) == ["q", "ticket", "confidence_score", "label"]
-    with pytest.raises(InvalidArgumentError):
+    with pytest.raises(errors.InvalidArgumentError):
         await client.get_job_results(job_id, with_original_df=pl.DataFrame({"label": [1, 2]}))
 
 
@@ -119,11 +108,9 @@ async def test_nothing_is_left_on_disk(connect: Connect, tmp_path: Path) -> None
     emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job(**JOB)
     client = await connect(emulator)
-
     await client.get_job_results(job_id)
     while_open = modes(tmp_path)
     await client.aclose()
-
     assert while_open == [0o700, 0o600, 0o600, 0o600]
     assert modes(tmp_path) == []
 
@@ -136,9 +123,9 @@ def modes(folder: Path) -> list[int]:
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"status": "RUNNING"}, ResultsNotReadyError),
-        ({"status": "FAILED"}, NoResultsError),
-        ({"status": "CANCELLED"}, NoResultsError),
+        ({"status": "RUNNING"}, errors.ResultsNotReadyError),
+        ({"status": "FAILED"}, errors.NoResultsError),
+        ({"status": "CANCELLED"}, errors.NoResultsError),
     ],
     ids=["running", "failed", "cancelled"],
 )
@@ -148,20 +135,18 @@ async def test_a_job_without_results_says_why(
     """With the error that says what to do."""
     emulator = Emulator(seed_jobs=False)
     job_id = emulator.add_job(**fields)
-
     with pytest.raises(error):
         await (await connect(emulator)).get_job_results(job_id)
 
 
 async def test_an_unknown_job_is_said_to_be_unknown(connect: Connect) -> None:
     """Not to be without results."""
-    with pytest.raises(JobNotFoundError):
+    with pytest.raises(errors.JobNotFoundError):
         await (await connect(Emulator())).get_job_results("job-00000000-0000-4000-8000-000000000000")
 
 
 def test_a_key_for_no_deployment_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Before anything is made."""
     monkeypatch.setenv("HOME", str(tmp_path))
-
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(errors.ConfigurationError):
         SutroClient()

@@ -1,4 +1,4 @@
-"""What handlers share: the client, made when first needed and without holding up other requests."""
+"""The client that handlers share, made when first needed and without holding up other requests."""
 
 import os
 from pathlib import Path

@@ -83,7 +83,7 @@ async def test_the_templates_are_what_their_snapshots_say() -> None:
 
 
 async def test_the_prompts_are_what_their_snapshots_say() -> None:
-    """What a menu shows, and the text that the model gets; one file each and no other."""
+    """The line of a menu, and the text that the model gets; one file each and no other."""
     async with Client(_server()) as client:
         prompts = (await client.list_prompts()).prompts
         assert [prompt.name for prompt in prompts] == list(PROMPTS)
@@ -159,12 +159,12 @@ async def test_the_served_tools_are_the_catalogue_in_its_order() -> None:
 
 
 async def test_what_a_model_pays_before_it_asks_stays_small() -> None:
-    """Names, descriptions and input schemas: 7,500 bytes in all, no tool over 1,300."""
+    """Names, descriptions and input schemas: 8,300 bytes in all, no tool over 1,300."""
     sizes: dict[str, int] = {}
     for tool in await served_tools():
         visible = {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
         sizes[tool.name] = len(json.dumps(visible, separators=(",", ":"), ensure_ascii=False).encode())
-    assert sum(sizes.values()) < 7_500, sizes
+    assert sum(sizes.values()) < 8_300, sizes
     assert max(sizes.values()) <= 1_300, sizes
 
 

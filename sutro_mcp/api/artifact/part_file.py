@@ -128,7 +128,6 @@ class PartFile:
             self._file.close()
 
     def discard(self) -> None:
-        """Removes every trace."""
         self.close()
         for path in (self.path, self._etag_path):
             if path:

@@ -12,21 +12,11 @@ from dataclasses import dataclass
 import anyio
 import httpx
 
+from sutro_mcp import errors
 from sutro_mcp.api.bodies import chunks, content_length
 from sutro_mcp.api.http import Http
 from sutro_mcp.api.retries import retrying
 from sutro_mcp.api.status_errors import RouteUnknownError
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    ConnectionFailedError,
-    DeadlineExceededError,
-    IncompleteReplyError,
-    JobNotFoundError,
-    RangesUnsupportedError,
-    RejectedError,
-    SutroError,
-    UnexpectedReplyError,
-)
 
 from .part_file import strong_etag
 from .presigned_url import SIZE_CAP, Ask, PresignedUrl, RenewingUrl, check_identity, refusal
@@ -36,7 +26,7 @@ _BYTES_PER_SECOND = 64 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 # A connection that is silent for too long is broken, too. Patience that has run out passes for the same, but
 # then nothing is sent any more.
-_BROKEN = (IncompleteReplyError, ConnectionFailedError, DeadlineExceededError)
+_BROKEN = (errors.IncompleteReplyError, errors.ConnectionFailedError, errors.DeadlineExceededError)
 
 
 @dataclass
@@ -49,7 +39,7 @@ class _Read:
     """The artifact that bytes read earlier belong to."""
     at: int
     patience: "_Patience"
-    broken: SutroError | None = None
+    broken: errors.SutroError | None = None
     """How the last connection broke: the first failed attempt of the next one."""
     from_zero: bool = False
     """Whether the store has sent all from the start again, which is accepted once."""
@@ -89,10 +79,10 @@ class RemoteArtifact:
                 try:
                     with patience.spent():
                         body, data = await self._begin(read)
-                except RangesUnsupportedError:
+                except errors.RangesUnsupportedError:
                     if read.at == start:
                         raise
-                    raise IncompleteReplyError(
+                    raise errors.IncompleteReplyError(
                         self._doing, "the connection broke and the store does not continue"
                     ) from None
                 async with aclosing(body):
@@ -138,7 +128,7 @@ class RemoteArtifact:
                     position += len(data)
                     read.patience.earn(len(data))
                     if position > end:
-                        raise UnexpectedReplyError(
+                        raise errors.UnexpectedReplyError(
                             self._doing, "the artifact store sent more bytes than were asked for"
                         )
                     read.at += len(wanted)
@@ -146,7 +136,9 @@ class RemoteArtifact:
         finally:
             await response.aclose()
         if read.at < read.stop:
-            raise IncompleteReplyError(self._doing, f"the reply ended {read.stop - read.at:,} bytes early")
+            raise errors.IncompleteReplyError(
+                self._doing, f"the reply ended {read.stop - read.at:,} bytes early"
+            )
 
     def _accept(self, response: httpx.Response, read: _Read) -> tuple[int, int]:
         """Where the bytes of the reply begin and end; raises unless they are of use."""
@@ -159,7 +151,7 @@ class RemoteArtifact:
         whole = (start, stop) == (0, self.size)
         if status == 200 and not whole:
             if start == read.start or read.from_zero or not found:
-                raise RangesUnsupportedError(
+                raise errors.RangesUnsupportedError(
                     self._doing, "the artifact store does not give parts of an artifact"
                 )
             read.from_zero = whole = True
@@ -170,13 +162,13 @@ class RemoteArtifact:
         if not whole:
             match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
             if match is None or found is None:
-                raise RangesUnsupportedError(
+                raise errors.RangesUnsupportedError(
                     self._doing, "the artifact store does not say what a part belongs to"
                 )
             if int(match[3]) != self.size:
                 raise self._changed()
             if (int(match[1]), int(match[2])) != (start, stop - 1):
-                raise UnexpectedReplyError(
+                raise errors.UnexpectedReplyError(
                     self._doing, "the artifact store sent another part than was asked for"
                 )
         if known and found != known:
@@ -185,7 +177,7 @@ class RemoteArtifact:
         if whole and length not in (None, self.size):
             raise self._changed()
         if length not in (None, stop - start):
-            raise UnexpectedReplyError(
+            raise errors.UnexpectedReplyError(
                 self._doing, f"the artifact store sent {length:,} bytes instead of {stop - start:,}"
             )
         self.etag = found
@@ -195,14 +187,14 @@ class RemoteArtifact:
         """Another URL of the same artifact."""
         try:
             presigned = await self._ask()
-        except (JobNotFoundError, RouteUnknownError, RejectedError) as error:
+        except (errors.JobNotFoundError, RouteUnknownError, errors.RejectedError) as error:
             raise self._changed() from error
         if presigned.size != self.size:
             raise self._changed()
         return presigned
 
-    def _changed(self) -> ArtifactChangedError:
-        return ArtifactChangedError(
+    def _changed(self) -> errors.ArtifactChangedError:
+        return errors.ArtifactChangedError(
             self._doing, "they were replaced or removed while they were read", "Call again"
         )
 
@@ -226,7 +218,7 @@ class _Patience:
             with anyio.fail_after(self._left):
                 yield
         except TimeoutError:
-            raise DeadlineExceededError(
+            raise errors.DeadlineExceededError(
                 self._doing,
                 f"the artifact store sends less than {_BYTES_PER_SECOND // 1024} KiB per second",
                 "Wait a moment and call again",

@@ -9,30 +9,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import httpx
 
+from sutro_mcp import errors
 from sutro_mcp.api.bodies import chunks, content_length
-from sutro_mcp.api.http import Http
+from sutro_mcp.api.http import ApiRequest, Http
 from sutro_mcp.api.models import Job, Status, read_count, read_object, read_text
 from sutro_mcp.api.network_errors import deadline
 from sutro_mcp.api.retries import retrying
 from sutro_mcp.api.routes import GET_RESULTS, POST_RESULTS, RESULTS_URL, Route
 from sutro_mcp.api.status_errors import GoneError, RouteUnknownError
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    IncompleteReplyError,
-    JobNotFoundError,
-    NoResultsError,
-    RangesUnsupportedError,
-    RejectedError,
-    ReplyTooLargeError,
-    ResultsGoneError,
-    ResultsNotReadyError,
-    UnexpectedReplyError,
-    counted,
-)
+from sutro_mcp.errors import counted
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import quote
 
@@ -40,13 +28,6 @@ from .part_file import Format, OnBytes, PartFile
 from .presigned_url import SIZE_CAP, PresignedUrl, RenewingUrl, check_artifact_url, check_identity, refusal
 from .ranges import RemoteArtifact
 
-RouteName = Literal["results-url", "get-results", "post-results"]
-
-_NAMES: dict[Route, RouteName] = {
-    RESULTS_URL: "results-url",
-    GET_RESULTS: "get-results",
-    POST_RESULTS: "post-results",
-}
 _LINK_SECONDS = 600
 _EXTENSIONS: dict[Format, str] = {"parquet": "parquet", "json": "json", "csv": "csv.zip"}
 
@@ -59,7 +40,7 @@ class DownloadedFile:
     format: Format
     size: int
     etag: str | None
-    route: RouteName
+    route: str
 
 
 class Results:
@@ -80,14 +61,14 @@ class Results:
         with deadline(self._http.results_timeout, spec.doing):
             part = PartFile.fresh(directory, spec.doing, on_bytes)
             try:
-                route = await self._first(spec, part, tuple(_NAMES))
+                route = await self._first(spec, part, (RESULTS_URL, GET_RESULTS, POST_RESULTS))
                 found = part.recognise()
                 path = part.path.with_suffix(f".{_EXTENSIONS[found]}")
                 await part.publish(path)
             except BaseException:
                 part.discard()
                 raise
-        return DownloadedFile(path, found, part.size, part.etag, _NAMES[route])
+        return DownloadedFile(path, found, part.size, part.etag, route.name)
 
     async def save(self, spec: ResultsSpec, destination: Path) -> Path:
         """The results as Parquet at `destination`, going on where an earlier call stopped."""
@@ -96,13 +77,13 @@ class Results:
             try:
                 await self._first(spec, part, (RESULTS_URL, GET_RESULTS))
                 if part.recognise() != "parquet":
-                    raise UnexpectedReplyError(
+                    raise errors.UnexpectedReplyError(
                         spec.doing, "the deployment offers these results, but not as Parquet"
                     )
                 await part.publish(destination)
             except BaseException as error:
-                worthless = isinstance(error, UnexpectedReplyError)
-                resumable = not worthless or isinstance(error, IncompleteReplyError)
+                worthless = isinstance(error, errors.UnexpectedReplyError)
+                resumable = not worthless or isinstance(error, errors.IncompleteReplyError)
                 part.close() if part.etag and resumable else part.discard()
                 raise
         return destination
@@ -118,13 +99,13 @@ class Results:
                 finished = True
             try:
                 await self._fetchers[route](spec, part)
-            except (JobNotFoundError, RouteUnknownError, GoneError):
+            except (errors.JobNotFoundError, RouteUnknownError, GoneError):
                 if not finished:
                     await self._require_success(spec)
                     finished = True
                 gone = True
                 lacking.append(route)
-            except RejectedError as error:
+            except errors.RejectedError as error:
                 await self._require_lacking(spec, error)
                 lacking.append(route)
             else:
@@ -132,12 +113,12 @@ class Results:
                 self._absent.discard(route)
                 return route
         if gone:
-            raise ResultsGoneError(
+            raise errors.ResultsGoneError(
                 spec.doing,
                 "the job succeeded but the deployment has no results of it",
                 "Results are kept for 90 days by default; a cost estimate never has any",
             )
-        raise UnexpectedReplyError(
+        raise errors.UnexpectedReplyError(
             spec.doing, "the deployment offers none of the known ways to fetch results"
         )
 
@@ -149,13 +130,13 @@ class Results:
         if job.status is Status.FAILED:
             reason = job.failure_reason
             why = f"; the reason given is {quote(reason.message)}" if reason else "; no reason is given"
-            raise NoResultsError(spec.doing, f"the job FAILED{why}", "Call get_job for its details")
+            raise errors.NoResultsError(spec.doing, f"the job FAILED{why}", "Call get_job for its details")
         if job.status is Status.CANCELLED:
-            raise NoResultsError(
+            raise errors.NoResultsError(
                 spec.doing, "the job was CANCELLED and has no results", "Call list_jobs to find another job"
             )
         rows = f" ({counted(job.num_rows, 'row')})" if job.num_rows is not None else ""
-        raise ResultsNotReadyError(
+        raise errors.ResultsNotReadyError(
             spec.doing,
             f"the job has not finished, its status is {job.status}{rows}",
             "Call wait_for_job to follow it",
@@ -167,9 +148,9 @@ class Results:
             return None
         try:
             presigned = await self._presigned(spec)
-        except (JobNotFoundError, RouteUnknownError, GoneError):
+        except (errors.JobNotFoundError, RouteUnknownError, GoneError):
             return None
-        except RejectedError as error:
+        except errors.RejectedError as error:
             await self._require_lacking(spec, error)
             self._absent.add(RESULTS_URL)
             return None
@@ -179,11 +160,11 @@ class Results:
     def _remote(self, spec: ResultsSpec, presigned: PresignedUrl, size: int) -> RemoteArtifact:
         return RemoteArtifact(self._http, lambda: self._presigned(spec), presigned, size, spec.job_id)
 
-    async def _require_lacking(self, spec: ResultsSpec, error: RejectedError) -> None:
+    async def _require_lacking(self, spec: ResultsSpec, error: errors.RejectedError) -> None:
         """Raises unless `error` says that the deployment has no such route."""
         if error.status == 409:
             await self._require_success(spec)
-            raise ResultsNotReadyError(
+            raise errors.ResultsNotReadyError(
                 spec.doing,
                 "the job has finished and its results are being published",
                 "Try again shortly; this takes up to about 100 seconds",
@@ -197,31 +178,35 @@ class Results:
 
         def read(reply: dict[str, object]) -> PresignedUrl:
             if reply.get("job_id", spec.job_id) != spec.job_id:
-                raise UnexpectedReplyError(doing, "the deployment answered for another job")
+                raise errors.UnexpectedReplyError(doing, "the deployment answered for another job")
             if reply.get("format", "parquet") != "parquet":
-                raise UnexpectedReplyError(doing, "the deployment offers another format than Parquet")
+                raise errors.UnexpectedReplyError(doing, "the deployment offers another format than Parquet")
             link = read_text((read_object(reply.get("urls")) or {}).get("get"))
             if not link:
-                raise UnexpectedReplyError(doing, "the deployment sent no download link")
+                raise errors.UnexpectedReplyError(doing, "the deployment sent no download link")
             url = check_artifact_url(link, doing, api_on_loopback=api_on_loopback)
             size = read_count((read_object(reply.get("artifact")) or {}).get("size_bytes"))
             lifetime = read_count(reply.get("expires_in_seconds"))
             return PresignedUrl(url, size, _LINK_SECONDS if lifetime is None else lifetime)
 
         params = _params(spec) | {"expires_in_seconds": str(_LINK_SECONDS)}
-        return await self._http.json(RESULTS_URL, doing, read, job_id=spec.job_id, params=params)
+        return await self._http.json(ApiRequest(RESULTS_URL, doing, spec.job_id, params), read)
 
     async def _from_link(self, spec: ResultsSpec, part: PartFile) -> None:
         """Continues `part`, or starts from zero, once, where the store cannot prove what would follow."""
         try:
             await self._pour(spec, part)
-        except (ArtifactChangedError, IncompleteReplyError, RangesUnsupportedError) as error:
-            if isinstance(error, IncompleteReplyError) and (part.etag or error.given_up):
+        except (
+            errors.ArtifactChangedError,
+            errors.IncompleteReplyError,
+            errors.RangesUnsupportedError,
+        ) as error:
+            if isinstance(error, errors.IncompleteReplyError) and (part.etag or error.given_up):
                 raise
             part.restart()
             await self._pour(spec, part)
         if part.recognise() != "parquet":
-            raise UnexpectedReplyError(spec.doing, "the artifact is not Parquet")
+            raise errors.UnexpectedReplyError(spec.doing, "the artifact is not Parquet")
 
     async def _pour(self, spec: ResultsSpec, part: PartFile) -> None:
         presigned = await self._presigned(spec)
@@ -230,7 +215,7 @@ class Results:
             await self._pour_all(spec, part, presigned)
             return
         if size > SIZE_CAP:
-            raise ReplyTooLargeError(
+            raise errors.ReplyTooLargeError(
                 spec.doing,
                 f"the results are {size:,} bytes, more than the {SIZE_CAP:,} that are fetched",
                 "Fetch them with the official SDK instead",
@@ -268,12 +253,12 @@ class Results:
         # The parameter that selects the format was renamed between generations; both are sent.
         params = _params(spec) | {"result_format": "parquet"}
         consume = _into(part, spec.doing, GET_RESULTS.cap)
-        await self._http.exchange(GET_RESULTS, spec.doing, consume, job_id=spec.job_id, params=params)
+        await self._http.exchange(ApiRequest(GET_RESULTS, spec.doing, spec.job_id, params), consume)
 
     async def _from_post(self, spec: ResultsSpec, part: PartFile) -> None:
         consume = _into(part, spec.doing, POST_RESULTS.cap)
         body = {"job_id": spec.job_id, **spec.options}
-        await self._http.exchange(POST_RESULTS, spec.doing, consume, body=body)
+        await self._http.exchange(ApiRequest(POST_RESULTS, spec.doing, body=body), consume)
 
 
 def _into(

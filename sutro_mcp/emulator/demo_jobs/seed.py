@@ -18,6 +18,8 @@ from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
 
 from .row_generators import GENERATORS
 
+_CHANGED_PERCENT = 18
+
 
 @dataclass(frozen=True)
 class _Plan:
@@ -40,17 +42,21 @@ class _Plan:
     dataset: str | None = None
     expired: bool = False
     dry_run: bool = False
+    rerun_of: str | None = None
 
 
 def seed(account: Account) -> None:
-    """Put the demo's jobs into `account`."""
     plans = tomllib.loads(Path(__file__).with_name("plans.toml").read_text("utf-8"))
+    seeds: dict[str | None, int] = {}
     for number, fields in enumerate(plans["jobs"]):
         plan = _Plan(**fields)
-        account.add(_job(account, plan, plans["kinds"][plan.kind], f"demo {number} {plan.name}"))
+        identity = f"demo {number} {plan.name}"
+        first = seeds.get(plan.rerun_of) if plan.rerun_of else None
+        account.add(_job(account, plan, plans["kinds"][plan.kind], identity, first))
+        seeds.setdefault(plan.name, seed_of(job_id_for(identity)))
 
 
-def _job(account: Account, plan: _Plan, kind: Mapping[str, Any], identity: str) -> Job:
+def _job(account: Account, plan: _Plan, kind: Mapping[str, Any], identity: str, first: int | None) -> Job:
     rng = SeededRandom(seed_of(identity), 0)
     job_id = job_id_for(identity)
     created = account.now() - timedelta(days=plan.days, microseconds=rng.below(1_000_000))
@@ -60,7 +66,7 @@ def _job(account: Account, plan: _Plan, kind: Mapping[str, Any], identity: str) 
     stopped = plan.status in (FAILED, CANCELLED)
     job = Job(
         job_id=job_id,
-        rows=_rows(plan, seed_of(job_id)),
+        rows=_rows(plan, seed_of(job_id), first),
         model=plan.model,
         status=plan.status,
         created=created,
@@ -101,11 +107,20 @@ def _total(rng: SeededRandom, average: int, rows: int) -> int:
     return round(average * rows * rng.fraction(0.97, 1.03))
 
 
-def _rows(plan: _Plan, seed: int) -> Rows:
+def _rows(plan: _Plan, seed: int, first: int | None) -> Rows:
+    """The rows of a job; `first` is the seed of the job that it runs anew."""
     create_row = GENERATORS[plan.kind]
 
+    def create(row: int) -> tuple[str, Output]:
+        own = create_row(SeededRandom(seed, row), row)
+        if first is None:
+            return own
+        given, output = create_row(SeededRandom(first, row), row)
+        # Another model has another opinion of some rows.
+        return given, own[1] if SeededRandom(seed ^ 4, row).below(100) < _CHANGED_PERCENT else output
+
     def pairs() -> tuple[Sequence[str], Sequence[Output]]:
-        created = [create_row(SeededRandom(seed, row), row) for row in range(plan.rows)]
+        created = [create(row) for row in range(plan.rows)]
         return [given for given, _ in created], [output for _, output in created]
 
     def confidence() -> Sequence[float]:

@@ -20,7 +20,6 @@ from .request_parsing import route
 
 
 def stream_routes(account: Account) -> list[BaseRoute]:
-    """The one route."""
 
     async def stream(request: Request) -> Response:
         job = account.get(request.path_params["job_id"])

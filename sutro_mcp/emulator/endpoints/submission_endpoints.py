@@ -24,7 +24,6 @@ _DRY_RUN_NAMES = ("cost_estimate", "dryrun", "dry_run")  # C20
 
 
 def submit_routes(account: Account) -> list[BaseRoute]:
-    """The two routes."""
     endpoints = SubmitEndpoints(account)
     return [
         route(account, "/batch-inference", endpoints.submit, "POST"),

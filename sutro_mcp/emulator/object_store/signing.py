@@ -7,7 +7,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import unquote, urlencode
 
 _DATE = "%Y%m%dT%H%M%SZ"
 
@@ -55,8 +55,3 @@ class Signer:
     def _sign(self, method: str, path: str, date: str, expires: str) -> str:
         text = "\n".join((method, path, date, expires))
         return hmac.new(self._secret, text.encode(errors="replace"), "sha256").hexdigest()
-
-
-def quoted(path: str) -> str:
-    """`path` as it stands in a URL."""
-    return quote(path, safe="/~")

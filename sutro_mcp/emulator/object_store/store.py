@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from email.utils import format_datetime
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
 from starlette.concurrency import run_in_threadpool
@@ -21,7 +21,7 @@ from sutro_mcp.emulator.jobs import Job
 
 from .artifact_files import Artifact, Artifacts, Options
 from .range_header import UnsatisfiableError, requested_range
-from .signing import Signer, quoted
+from .signing import Signer
 
 BUCKET = "sutro-emulator-results"
 _CHUNK = 256 * 1024
@@ -44,9 +44,9 @@ class Store:
         """The signed addresses of the job's artifact, one for each method."""
         path = f"/{BUCKET}/{key_of(job, options)}"
         self._issued[path] = (job, options)
-        now = self._account.now()
+        url, now = self.origin + quote(path, safe="/~"), self._account.now()
         return {
-            method.lower(): f"{self.origin}{quoted(path)}?{self._signer.query(method, path, now, expires_in)}"
+            method.lower(): f"{url}?{self._signer.query(method, path, now, expires_in)}"
             for method in ("GET", "HEAD")
         }
 
@@ -56,7 +56,6 @@ class Store:
         return found and found[0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         if self.latency:
             await asyncio.sleep(self.latency)
         response = await self._answer(Request(scope))

@@ -19,17 +19,16 @@ artifacts lie in a folder that goes with the process, or, if it was killed, a we
 other in one step; what is no list, no regular file or of another length counts as missing.
 """
 
-from .cache import ArtifactSource, ArtifactStore, FetchedArtifact
-from .filling import CachedArtifact, OnBytes, RemoteArtifact
+from .cache import CAPACITY, ArtifactSource, ArtifactStore
+from .filling import CachedArtifact, OnBytes
 from .folders import cache_folder, kept_folder
 
 __all__ = [
+    "CAPACITY",
     "ArtifactSource",
     "ArtifactStore",
     "CachedArtifact",
-    "FetchedArtifact",
     "OnBytes",
-    "RemoteArtifact",
     "cache_folder",
     "kept_folder",
 ]

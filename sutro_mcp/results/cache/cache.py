@@ -15,18 +15,14 @@ from typing import Protocol
 
 import anyio
 
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    ConfigurationError,
-    RangesUnsupportedError,
-    UnexpectedReplyError,
-)
+from sutro_mcp import errors
 from sutro_mcp.results_spec import ResultsSpec
 
 from .file_on_disk import Entry, read_state, remove
 from .filling import CachedArtifact, Format, OnBytes, RemoteArtifact
 from .folders import KEPT_SECONDS, claim, is_ours, remove_folder, sweep, temporary_folder, usage
 
+CAPACITY = 5 * 1024**3
 # Files that are open between two calls.
 _MOST_OPEN = 32
 
@@ -69,7 +65,7 @@ class _Open:
 class ArtifactStore:
     """At most `capacity` bytes of artifacts besides those in use; without `folder` none outlives `close`."""
 
-    def __init__(self, folder: Path | None, capacity: int) -> None:
+    def __init__(self, folder: Path | None = None, capacity: int = CAPACITY) -> None:
         self.capacity = capacity
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._turns: dict[str, anyio.Lock] = {}
@@ -111,7 +107,7 @@ class ArtifactStore:
             entry.users += 1
         try:
             yield entry.artifact
-        except (UnexpectedReplyError, ArtifactChangedError):
+        except (errors.UnexpectedReplyError, errors.ArtifactChangedError):
             entry.is_bad = True
             raise
         finally:
@@ -146,7 +142,7 @@ class ArtifactStore:
     async def _find(
         self, key: str | None, source: ArtifactSource, spec: ResultsSpec, on_bytes: OnBytes | None
     ) -> CachedArtifact:
-        """What an earlier process left, if it is still what the deployment has; else a new artifact.
+        """An earlier process's artifact, if it is still what the deployment has; else a new one.
 
         Without `key` it is a new one, which no other process finds.
         """
@@ -166,7 +162,7 @@ class ArtifactStore:
         return CachedArtifact(Entry(data, remote.size, spec.doing), remote)
 
     async def _left(self, key: str, remote: RemoteArtifact, spec: ResultsSpec) -> CachedArtifact | None:
-        """What an earlier process left, if it is still what the deployment has."""
+        """An earlier process's artifact, if it is still what the deployment has."""
         for data in sorted(filter(is_ours, self.folder.glob(f"{key}-*.data"))):
             state = await anyio.to_thread.run_sync(read_state, data)
             if state is None:
@@ -176,13 +172,13 @@ class ArtifactStore:
                 continue
             try:
                 artifact = CachedArtifact(Entry(data, remote.size, spec.doing, state=state), remote)
-            except ConfigurationError:
+            except errors.ConfigurationError:
                 # Something else is in its place. Where nothing can be kept, a new one will say so.
                 remove(data)
                 continue
             try:
                 await artifact.verify()
-            except (ArtifactChangedError, RangesUnsupportedError):
+            except (errors.ArtifactChangedError, errors.RangesUnsupportedError):
                 artifact.discard()
             except BaseException:
                 artifact.close()

@@ -86,7 +86,6 @@ class Entry:
 
     @property
     def come(self) -> int:
-        """How many bytes are there."""
         return self._there.total
 
     def is_checked(self, spans: Sequence[ByteRange]) -> bool:
@@ -109,7 +108,6 @@ class Entry:
         return [gap for start, stop in spans for gap in self._there.gaps(start, stop)]
 
     def clear(self) -> None:
-        """Forget what has come."""
         self._there = ByteRanges()
         self._unread.clear()
         self._pieces.clear()
@@ -143,7 +141,6 @@ class Entry:
         self._file.close()
 
     def discard(self) -> None:
-        """Remove every trace."""
         self.etag = None
         self._file.close()
         remove(self.data)

@@ -8,13 +8,8 @@ from typing import Literal, Protocol
 
 import anyio
 
+from sutro_mcp import errors
 from sutro_mcp.concurrency import task_group
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    RangesUnsupportedError,
-    TemporaryError,
-    UnexpectedReplyError,
-)
 from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
 
 from .file_on_disk import Entry, Writer
@@ -51,7 +46,7 @@ class _Coming:
 
     at: int
     stop: int
-    failure: TemporaryError | None = None
+    failure: errors.TemporaryError | None = None
     """Why they will not, for all that wait for them."""
 
 
@@ -83,12 +78,10 @@ class CachedArtifact:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every byte is on disk."""
         return not self._entry.gaps([(0, self.size)])
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the file is still there."""
         return self._entry.is_in_place
 
     def is_that_of(self, other: "CachedArtifact") -> bool:
@@ -119,7 +112,7 @@ class CachedArtifact:
         fetched: list[ByteRange] = []
         while gaps := await self._gaps(spans):
             if gaps == fetched:
-                raise UnexpectedReplyError(
+                raise errors.UnexpectedReplyError(
                     "read the results", "bytes that came are not there", "Call again; if it stays, report it"
                 )
             coming = ByteRanges((fetch.at, fetch.stop) for fetch in self._coming)
@@ -153,7 +146,6 @@ class CachedArtifact:
             self._entry.close()
 
     def discard(self) -> None:
-        """Remove what has come."""
         self._entry.discard()
 
     async def _gaps(self, spans: Sequence[ByteRange]) -> list[ByteRange]:
@@ -175,7 +167,7 @@ class CachedArtifact:
         async def fetch(each: _Coming) -> None:
             try:
                 await self._fetch(each)
-            except RangesUnsupportedError:
+            except errors.RangesUnsupportedError:
                 # What is there cannot be completed: all of it is asked for, from zero.
                 self._only_whole = True
                 self._entry.clear()
@@ -206,7 +198,7 @@ class CachedArtifact:
             if self._entry.etag is None:
                 # Nothing could tell whether what comes next belongs to the same artifact.
                 self._entry.clear()
-            if isinstance(error, TemporaryError) and error.given_up:
+            if isinstance(error, errors.TemporaryError) and error.given_up:
                 coming.failure = error
             raise
         finally:
@@ -224,7 +216,7 @@ class CachedArtifact:
         if self._entry.etag is None:
             self._entry.etag = found
         elif found != self._entry.etag:
-            raise ArtifactChangedError(
+            raise errors.ArtifactChangedError(
                 "read the results", "they were replaced meanwhile", "Call again to read the new ones"
             )
 

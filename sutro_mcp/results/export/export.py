@@ -1,8 +1,7 @@
 """Write the results of a job into a file of the export folder. Runs in the worker process.
 
-The file holds the frame that `SutroClient.get_job_results` would give, by the rules of the official SDK.
-Cells are written as they are: nothing is escaped, marked or shortened in them. The frame is read and written
-a part at a time.
+The file holds all results, or what a SELECT over them yields. Cells are written as they are: nothing is
+escaped, marked or shortened in them. Rows are read and written a part at a time.
 """
 
 import os
@@ -14,14 +13,14 @@ import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import ExportReport, ExportRequest, LocalArtifact
-from sutro_mcp.results.rows.reader import open_rows
-from sutro_mcp.results.rows.typed_frame import DifferentHeightError, TypedFrame
+from sutro_mcp.results.rows.typed_frame import DifferentHeightError
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, shorten, visible
 
 from .file_names import export_name, joinable_name
 from .folder import Folder, open_folder
 from .formats import Written
+from .frames import open_frame
 
 _MAX_COLUMNS = 50
 _MAX_NAME = 100
@@ -46,15 +45,8 @@ def make_export(
         folder.check_free(name, overwrite=request.overwrite)
         original = _original(folder, request.join_with) if request.join_with else None
         with _in_words_of_the_tool(request):
-            table = stack.enter_context(open_rows(artifact, request.output_column, channel))
-            frame = TypedFrame(
-                table,
-                artifact,
-                channel,
-                original,
-                output_column=request.output_column,
-                unpack_json=request.unpack_json,
-                step=step,
+            frame = stack.enter_context(
+                open_frame(artifact, request, original, channel, keep_json=form != "parquet", step=step)
             )
         written = Written(frame, form)
         with folder.new_file(name, request.temporary, overwrite=request.overwrite) as file:
@@ -68,13 +60,13 @@ def make_export(
         bytes=size,
         column_count=len(frame.schema),
         columns=[shorten(visible(name), _MAX_NAME)[0] for name in list(frame.schema)[:_MAX_COLUMNS]],
-        remarks=[*([frame.not_unpacked] if frame.not_unpacked else []), *written.losses()],
+        remarks=[*frame.remarks, *written.losses()],
     )
 
 
 @contextmanager
 def _in_words_of_the_tool(request: ExportRequest) -> Generator[None]:
-    """What is refused is said for callers in Python, with names as they are; here it is for an assistant."""
+    """Word a refusal for an assistant: it is worded for callers in Python, with names as they are."""
     try:
         yield
     except InvalidArgumentError as error:

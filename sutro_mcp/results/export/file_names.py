@@ -1,4 +1,4 @@
-"""Which names a file of the export folder may have: plain ones that are safe wherever the file is taken.
+"""Names that a file of the export folder may have: plain ones that are safe wherever the file is taken.
 
 Importing this module must not import polars: the server looks at names before anything is fetched.
 """

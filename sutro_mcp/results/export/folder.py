@@ -137,7 +137,7 @@ class Folder:
         os.replace(self._at(temporary), self._at(name), src_dir_fd=here, dst_dir_fd=here)
 
     def _check_published(self, name: str, written: os.stat_result) -> None:
-        """What has the name now is what was written; the folder is on disk.
+        """The name now leads to the bytes that were written; the folder is on disk.
 
         The size counts too, because a file system may give the number of a removed file to the next one.
         """

@@ -6,17 +6,22 @@ remark says so.
 """
 
 import datetime
+import decimal
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from secrets import token_hex
 from typing import Any, BinaryIO, cast
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import ExportFormat
 from sutro_mcp.results.rows.json_values import compact
-from sutro_mcp.results.rows.typed_frame import TypedFrame
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted import quote, shorten, visible
+
+from .frames import Frame
 
 _MAX_NAMES = 5
 _MAX_GROUP_ROWS = 122_880  # what polars chooses
@@ -26,17 +31,22 @@ _GROUP_BYTES = 16 * 1024 * 1024
 class Written:
     """A frame as one format holds it, and what was seen while it was written."""
 
-    def __init__(self, frame: TypedFrame, form: ExportFormat) -> None:
+    def __init__(self, frame: Frame, form: ExportFormat) -> None:
         self._frame = frame
         self._form: ExportFormat = form
         needs_text = _UNFIT[form]
         self._texts = [name for name, dtype in frame.schema.items() if needs_text(dtype)]
-        self.schema = {**frame.schema, **dict.fromkeys(self._texts, pl.String())}
+        # Values that JSON has and polars does not write, or not as such.
+        self._raw = {name for name, dtype in frame.schema.items() if _needs_json(dtype)} | frame.json_columns
+        self._raw = self._raw - set(self._texts) if form == "jsonl" else set[str]()
+        self.schema = {**frame.schema, **dict.fromkeys((*self._texts, *self._raw), pl.String())}
         self._has_nulls = False
         self._has_no_json = False
 
     def write(self, file: BinaryIO) -> None:
-        """Raises OSError when the system fails, also where polars makes an error of its own of it."""
+        """Raises OSError when the system fails, also where polars makes an error of its own of it, and
+        InvalidArgumentError for a value that the format has no place for.
+        """
 
         def source(*_: object) -> Iterator[pl.DataFrame]:
             return self.frames()
@@ -51,16 +61,27 @@ class Written:
                     rows.sink_parquet(file, compression="zstd", row_group_size=size)
                 case "csv":
                     rows.sink_csv(file, line_terminator="\r\n", quote_style="non_numeric")
+                case "jsonl" if self._raw:
+                    for frame in self.frames():
+                        file.write(_lines(frame, [name for name in frame.columns if name in self._raw]))
+                    file.flush()
                 case "jsonl":
                     rows.sink_ndjson(file)
-        except pl.exceptions.ComputeError as error:
-            raise OSError(str(error)) from error
+        except pl.exceptions.PolarsError as error:
+            if "os error" in str(error):
+                raise OSError(str(error)) from error
+            raise InvalidArgumentError(
+                f"write the results as {self._form}",
+                f"they hold a value that it has no place for ({shorten(visible(str(error)), 200)[0]})",
+                "Try another format, or pass unpack_json=false",
+            ) from error
 
     def losses(self) -> Iterator[str]:
         """What reads back differently from this format."""
-        if self._texts:
-            names = ", ".join(quote(name, 60) for name in self._texts[:_MAX_NAMES])
-            more = f" and {len(self._texts) - _MAX_NAMES:,} more" if len(self._texts) > _MAX_NAMES else ""
+        in_json = self._frame.json_columns - self._raw
+        if texts := [name for name in self.schema if name in self._texts or name in in_json]:
+            names = ", ".join(quote(name, 60) for name in texts[:_MAX_NAMES])
+            more = f" and {len(texts) - _MAX_NAMES:,} more" if len(texts) > _MAX_NAMES else ""
             yield f"Lists, objects and bytes are written as text (JSON, base64) in {names}{more}."
         if self._form == "csv" and len(self.schema) == 1 and self._has_nulls:
             what = "Null rows are blank lines, which some readers of CSV skip"
@@ -74,8 +95,27 @@ class Written:
             self._has_nulls = self._has_nulls or any(column.null_count() for column in frame.iter_columns())
             self._has_no_json = self._has_no_json or any(map(_has_no_json, frame.iter_columns()))
             # By name and not as a list, in which polars would give a name to a column that has the empty one.
-            columns = {c.name: _texts(c) if c.name in self._texts else c for c in frame.iter_columns()}
-            yield pl.DataFrame(columns)
+            yield pl.DataFrame({column.name: self._fitting(column) for column in frame.iter_columns()})
+
+    def _fitting(self, column: pl.Series) -> pl.Series:
+        if column.name in self._texts or (column.name in self._raw and column.dtype != pl.String):
+            return _texts(column)
+        return column
+
+
+def _lines(frame: pl.DataFrame, raw: Sequence[str]) -> bytes:
+    """`frame` as JSON Lines; text in the columns `raw` is JSON already."""
+    mark = token_hex(16)
+    texts = [frame.get_column(name).fill_null("null").to_list() for name in raw]
+    marked = pl.DataFrame(
+        {
+            c.name: pl.repeat(mark, frame.height, eager=True) if c.name in raw else c
+            for c in frame.iter_columns()
+        }
+    )
+    first, *rest = marked.write_ndjson().split(f'"{mark}"')
+    in_order = (text for row in zip(*texts, strict=True) for text in row)
+    return "".join([first, *chain.from_iterable(zip(in_order, rest, strict=True))]).encode()
 
 
 def _texts(column: pl.Series) -> pl.Series:
@@ -88,6 +128,8 @@ def _text(value: Any) -> str:
         return b64encode(value).decode()
     if isinstance(value, datetime.timedelta):
         return compact([value])[2:-2]
+    if isinstance(value, decimal.Decimal):
+        return f"{value:f}"
     return compact(_with_bytes_as_text(value.to_list() if isinstance(value, pl.Series) else value))
 
 
@@ -114,9 +156,18 @@ def _holds(dtype: pl.DataType, wanted: Callable[[pl.DataType], bool]) -> bool:
     """Whether `dtype` or a type inside it is one of those wanted."""
     if isinstance(dtype, pl.Struct):
         inner = [cast("pl.DataType", field.dtype) for field in dtype.fields]
+    elif isinstance(dtype, pl.Map):
+        inner = [cast("pl.DataType", dtype.key), cast("pl.DataType", dtype.value)]
     else:
         inner = [cast("pl.DataType", dtype.inner)] if isinstance(dtype, pl.List | pl.Array) else []
     return wanted(dtype) or any(_holds(each, wanted) for each in inner)
+
+
+def _needs_json(dtype: pl.DataType) -> bool:
+    """Whether values of this type are numbers that polars writes as text, or maps that it does not write."""
+    return isinstance(dtype, pl.Decimal) or _holds(
+        dtype, lambda each: isinstance(each, pl.Map) and each.key != pl.String
+    )
 
 
 _UNFIT: dict[ExportFormat, Callable[[pl.DataType], bool]] = {

@@ -7,9 +7,10 @@ from sutro_mcp.results.cache.byte_ranges import ByteRange, merged
 
 from .damage import DamagedError, UnsupportedError
 from .footer import Chunk, Footer, Group, read_footer
+from .null_counts import second_kind, with_null_count
 from .page_search import FlatChunk, opening_ranges
 from .request_rounds import Bytes, Lookup, RequestRounds
-from .row_slices import RowSlice, Slicer
+from .row_slices import MAX_SLICE_ROWS, RowSlice, Slicer
 from .schema import Column
 from .thrift_fields import ENCRYPTED_MAGIC, MAGIC
 
@@ -21,8 +22,8 @@ _FRAME = 8  # length of the footer and magic
 def open_parquet(source: Bytes) -> "ParquetFile":
     """Read the footer, in one round of requests if it has a usual size, else in two.
 
-    Raises DamagedError for a file that nobody should read and UnsupportedError for one that needs a full
-    reader.
+    Raises HostileError for a file that nobody should read, DamagedError and UnsupportedError for one that is
+    left to a full reader.
     """
     size = source.size
     if size < len(MAGIC) + _FRAME:
@@ -107,13 +108,27 @@ class ParquetFile:
             found[each.name].append(each)
         return found
 
+    def miscounts_nulls(self) -> bool:
+        """Whether a page says a wrong number of nulls, in which case a full reader shifts its values.
+
+        `rows` and `row_slices` give such pages with the right number.
+        """
+        read = self._rounds.source.read
+        return any(
+            with_null_count(page) != page
+            for column in self._columns.values()
+            if column.flat
+            for group in self._footer.groups
+            for page in second_kind(group.of(column)[0], read)
+        )
+
     def row_slices(self, names: Sequence[str], budget: int = SLICE_BUDGET) -> Iterator[RowSlice]:
         """Every row of these columns once, in file order: row group by row group, column by column within it.
 
         A slice has at most `budget` uncompressed bytes if its pages allow, and at most 262,144 rows; that of
-        a nested column is a whole row group. Nothing is asked for: `spans(names)` must be there or arrive
-        in this order. What can be known from the footer is refused at once, what pages say only when they
-        are reached, after sound slices.
+        a nested column has whole row groups. Small row groups share their slices. Nothing is asked for:
+        `spans(names)` must be there or arrive in this order. What can be known from the footer is refused at
+        once, what pages say only when they are reached, after sound slices.
         """
         slicers = [self._slicer(self._columns[name]) for name in dict.fromkeys(names)]
         for slicer in slicers:
@@ -121,10 +136,25 @@ class ParquetFile:
                 slicer.check(group)
         return (
             each
-            for group in self._footer.groups
-            for slicer in sorted(slicers, key=lambda slicer: group.of(slicer.column)[0].start)
-            for each in slicer.from_group(group, budget)
+            for groups in self._together(slicers, budget)
+            for slicer in sorted(slicers, key=lambda slicer: groups[0].of(slicer.column)[0].start)
+            for each in slicer.from_groups(groups, budget)
         )
+
+    def _together(self, slicers: Sequence[Slicer], budget: int) -> Iterator[list[Group]]:
+        """Adjacent row groups, several where each is small: by the budget of their largest column."""
+        batch: list[Group] = []
+        sizes, rows = dict.fromkeys(range(len(slicers)), 0), 0
+        for group in self._footer.groups:
+            own = [sum(chunk.uncompressed for chunk in group.of(slicer.column)) for slicer in slicers]
+            grown = {place: sizes[place] + size for place, size in enumerate(own)}
+            if batch and (max(grown.values(), default=0) > budget or rows + group.rows > MAX_SLICE_ROWS):
+                yield batch
+                batch, grown, rows = [], dict(enumerate(own)), 0
+            batch.append(group)
+            sizes, rows = grown, rows + group.rows
+        if batch:
+            yield batch
 
     def _rows(self, column: Column, group: Group, start: int, stop: int) -> Lookup[list[RowSlice]]:
         slicer = self._slicer(column)
@@ -132,10 +162,10 @@ class ParquetFile:
         slicer.check(group)
         if not column.flat:
             yield merged((chunk.start, chunk.stop) for chunk in chunks)
-            return [slicer.nested(group)]
+            return [slicer.nested([group])]
         known = self._known.setdefault((group.first_row, column.name), FlatChunk(chunks[0]))
         pages = yield from known.lookup(self._rounds.source.read, start, stop)
-        return list(slicer.from_pages(group, pages, SLICE_BUDGET))
+        return list(slicer.from_pages(((group, page) for page in pages), SLICE_BUDGET))
 
     def _slicer(self, column: Column) -> Slicer:
         if column.name not in self._slicers:

@@ -1,6 +1,7 @@
 """The pages of one column chunk, found one after the other.
 
-A page begins with a header of some 20 to 200 bytes that says how long it is and how many values it has.
+A page begins with a header, most often of some 20 to 200 bytes, that says how long it is and how many values
+it has.
 Headers are remote input: each is held against what its chunk can still contain before anybody acts on it.
 """
 
@@ -15,9 +16,9 @@ from .thrift_fields import DataPageHeader, DataPageHeaderV2, Encoding, PageHeade
 MAX_PAGE_SIZE = 256 << 20  # uncompressed; writers aim at 1 MiB
 MAX_PAGE_VALUES = 1 << 24
 MAX_PAGES = 1 << 16  # in one chunk
-MAX_HEADER = 1 << 20  # a header may hold the smallest and the largest value
+MAX_HEADER = 64 << 20  # a header may hold the smallest and the largest value in full
 _BLOCK = 16 << 10
-_FIRST_READ = 4 << 10  # a sixteenth of a sixteenth of MAX_HEADER
+_FIRST_READ = 4 << 10
 _SIZES = (PageHeader.TYPE, PageHeader.UNCOMPRESSED_PAGE_SIZE, PageHeader.COMPRESSED_PAGE_SIZE)
 _DETAILS = {
     PageType.DATA_PAGE: PageHeader.DATA_PAGE_HEADER,
@@ -33,7 +34,8 @@ Read = Callable[[int, int], bytes]
 class Page:
     """One page with its header, and the dictionary page that it refers to, if any.
 
-    `first` counts the values of the chunk before it; it means nothing for a dictionary.
+    `first` counts the values of the chunk before it; it means nothing for a dictionary. `levels` are the
+    bytes of its levels that are not compressed, in a page of the second kind.
     """
 
     start: int
@@ -41,18 +43,20 @@ class Page:
     first: int
     values: int
     uncompressed: int
+    levels: int
     dictionary: "Page | None"
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a page says of itself; `size` is that of header and page together."""
+    """A page's facts about itself; `size` is that of header and page together."""
 
     kind: int
     values: int
     encoding: int
     size: int
     uncompressed: int
+    levels: int
 
     @property
     def is_dictionary(self) -> bool:
@@ -69,7 +73,7 @@ class Header:
         if self.needs_dictionary and not dictionary:
             raise DamagedError("a page needs a dictionary and there is none")
         needed = dictionary if self.needs_dictionary else None
-        return Page(start, start + self.size, first, self.values, self.uncompressed, needed)
+        return Page(start, start + self.size, first, self.values, self.uncompressed, self.levels, needed)
 
 
 class PageWalker:
@@ -157,7 +161,7 @@ def read_header(data: bytes, position: int) -> Header:
         raise DamagedError("the header of a page is wrong")
     if uncompressed > MAX_PAGE_SIZE:
         raise DamagedError("a page is too large")
-    return Header(kind, values, encoding, reader.position - position + compressed, uncompressed)
+    return Header(kind, values, encoding, reader.position - position + compressed, uncompressed, levels)
 
 
 def _levels(found: dict[int, int]) -> int:

@@ -1,4 +1,4 @@
-"""Which bytes hold some rows of a flat column, found in as few rounds of requests as possible.
+"""Bytes that hold some rows of a flat column, found in as few rounds of requests as possible.
 
 Where the file has a list of the pages, that says where they are. Where it has none, they are counted from the
 start of the chunk, and how far to fetch is guessed from the bytes per row.
@@ -34,7 +34,7 @@ def opening_ranges(size: int, *, with_head: bool = False) -> list[ByteRange]:
 
 
 class FlatChunk:
-    """What is known of a flat column's chunk; it is kept, so that the file is asked for it once."""
+    """Knowledge of a flat column's chunk; it is kept, so that the file is asked for it once."""
 
     def __init__(self, chunk: Chunk) -> None:
         self._chunk = chunk

@@ -27,32 +27,37 @@ class Part:
     uncompressed: int
 
 
-def rebuild(
-    footer: Footer, column: Column, arrow_schema: bytes | None, rows: int, parts: Sequence[Part]
-) -> bytes:
-    """A Parquet file with one column and one row group of `rows` rows; one part per leaf of the column."""
+@dataclass(frozen=True, slots=True)
+class PartGroup:
+    """Rows of one row group; one part per leaf of the column."""
+
+    rows: int
+    parts: Sequence[Part]
+
+
+def rebuild(footer: Footer, column: Column, arrow_schema: bytes | None, groups: Sequence[PartGroup]) -> bytes:
+    """A Parquet file with one column and these row groups."""
     out = [MAGIC]
     position = len(MAGIC)
-    chunks: list[bytes] = []
-    for leaf, part in zip(column.leaves, parts, strict=True):
-        size = sum(map(len, part.data))
-        chunks.append(_chunk(leaf, part, position, size))
-        out += part.data
-        position += size
+    rewritten: list[bytes] = []
+    for group in groups:
+        chunks: list[bytes] = []
+        for leaf, part in zip(column.leaves, group.parts, strict=True):
+            size = sum(map(len, part.data))
+            chunks.append(_chunk(leaf, part, position, size))
+            out += part.data
+            position += size
+        rewritten.append(_group(group, chunks))
+    rows = sum(group.rows for group in groups)
     root = thrift.struct(
         (SchemaElement.NAME, thrift.binary(b"root")),
         (SchemaElement.NUM_CHILDREN, thrift.integer(1, Kind.I32)),
-    )[1]
-    group = thrift.struct(
-        (RowGroup.COLUMNS, thrift.array(Kind.STRUCT, chunks)),
-        (RowGroup.TOTAL_BYTE_SIZE, thrift.integer(sum(part.uncompressed for part in parts))),
-        (RowGroup.NUM_ROWS, thrift.integer(rows)),
     )[1]
     fields = [
         (FileMetaData.VERSION, thrift.integer(footer.version, Kind.I32)),
         (FileMetaData.SCHEMA, thrift.array(Kind.STRUCT, [root, *column.elements])),
         (FileMetaData.NUM_ROWS, thrift.integer(rows)),
-        (FileMetaData.ROW_GROUPS, thrift.array(Kind.STRUCT, [group])),
+        (FileMetaData.ROW_GROUPS, thrift.array(Kind.STRUCT, rewritten)),
     ]
     if arrow_schema is not None:
         note = thrift.struct(
@@ -63,6 +68,14 @@ def rebuild(
         fields.append((FileMetaData.CREATED_BY, thrift.binary(footer.created_by)))
     metadata = thrift.struct(*fields)[1]
     return b"".join([*out, metadata, len(metadata).to_bytes(4, "little"), MAGIC])
+
+
+def _group(group: PartGroup, chunks: Sequence[bytes]) -> bytes:
+    return thrift.struct(
+        (RowGroup.COLUMNS, thrift.array(Kind.STRUCT, chunks)),
+        (RowGroup.TOTAL_BYTE_SIZE, thrift.integer(sum(part.uncompressed for part in group.parts))),
+        (RowGroup.NUM_ROWS, thrift.integer(group.rows)),
+    )[1]
 
 
 def _chunk(leaf: Leaf, part: Part, start: int, size: int) -> bytes:

@@ -45,7 +45,7 @@ class RequestRounds:
                 self._wanted.add(start, stop)
 
     def together(self, lookups: Sequence[Lookup[Found]]) -> list[Found]:
-        """What each lookup finds; each round is for all that still need something."""
+        """The find of each lookup; each round is for all that still need something."""
         results: dict[int, Found] = {}
         while len(results) < len(lookups):
             needed: list[ByteRange] = []

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .damage import DamagedError, UnsupportedError
+from .damage import DamagedError, HostileError, UnsupportedError
 from .thrift import Reader
 from .thrift_fields import FieldRepetitionType, SchemaElement
 
@@ -47,13 +47,15 @@ class _Node:
 def read_schema(reader: Reader, kind: int) -> tuple[Column, ...]:
     """The top-level columns, in order; their names are distinct text.
 
-    Raises DamagedError, also for a schema beyond MAX_COLUMNS leaves or MAX_DEPTH (which crash readers), and
-    UnsupportedError.
+    Raises DamagedError, UnsupportedError, and HostileError for a schema beyond MAX_COLUMNS leaves or
+    MAX_DEPTH, which crash readers.
     """
     nodes = _nodes(reader, kind)
     root = next(nodes, None)
-    if root is None or root.children > MAX_COLUMNS:
-        raise DamagedError("the schema has no root or too many columns")
+    if root is None:
+        raise DamagedError("the schema has no root")
+    if root.children > MAX_COLUMNS:
+        raise HostileError("the schema has too many columns")
     columns: list[Column] = []
     first_leaf = 0
     for index in range(root.children):
@@ -61,7 +63,7 @@ def read_schema(reader: Reader, kind: int) -> tuple[Column, ...]:
         columns.append(column)
         first_leaf += len(column.leaves)
         if first_leaf > MAX_COLUMNS:
-            raise DamagedError("the schema has too many columns")
+            raise HostileError("the schema has too many columns")
     if next(nodes, None) is not None:
         raise DamagedError("the schema has nodes outside its tree")
     if len({column.name for column in columns}) < len(columns):
@@ -70,6 +72,7 @@ def read_schema(reader: Reader, kind: int) -> tuple[Column, ...]:
 
 
 def _nodes(reader: Reader, kind: int) -> Iterator[_Node]:
+    is_root = True
     for element in reader.items(kind):
         start = reader.position
         name = node_type = None
@@ -86,9 +89,16 @@ def _nodes(reader: Reader, kind: int) -> Iterator[_Node]:
                     children = reader.integer(inner)
                 case _:
                     reader.skip(inner)
-        if name is None or children < 0 or (node_type or 0) < 0 or (node_type is not None and children):
+        if (
+            name is None
+            or children < 0
+            or (node_type or 0) < 0
+            or (node_type is not None and children and not is_root)
+        ):
             raise DamagedError("a node of the schema is not complete")
+        # Some writers give a type to the root, which means nothing.
         yield _Node(reader.data[start : reader.position], name, node_type, children, repeated)
+        is_root = False
 
 
 def _column(nodes: Iterator[_Node], index: int, first_leaf: int) -> Column:
@@ -105,9 +115,11 @@ def _column(nodes: Iterator[_Node], index: int, first_leaf: int) -> Column:
             continue
         missing[-1] -= 1
         node = next(nodes, None)
-        size += len(node.raw) if node else 0
-        if node is None or len(missing) > MAX_DEPTH or len(elements) > MAX_COLUMNS:
-            raise DamagedError("the schema is cut off, too deep or too wide")
+        if node is None:
+            raise DamagedError("the schema is cut off")
+        if len(missing) > MAX_DEPTH or len(elements) > MAX_COLUMNS:
+            raise HostileError("the schema is too deep or too wide")
+        size += len(node.raw)
         top = top or node
         elements.append(node.raw)
         if node.type is None:

@@ -13,7 +13,7 @@ from .damage import DamagedError
 
 
 class Kind:
-    """What a value is, as the protocol numbers it. A boolean field's value is its kind."""
+    """Kinds of values, as the protocol numbers them. A boolean field's value is its kind."""
 
     TRUE: Final = 1
     FALSE: Final = 2
@@ -71,8 +71,25 @@ class Reader:
         """Bytes or text."""
         if kind != Kind.BINARY:
             raise DamagedError("text was expected")
-        start = self._move(self._varint())
+        return self.raw(self.varint())
+
+    def raw(self, count: int) -> bytes:
+        """So many bytes as they are."""
+        start = self._move(count)
         return self.data[start : self.position]
+
+    def varint(self) -> int:
+        """A whole number that is not negative, seven bits in a byte."""
+        number = shift = 0
+        while (byte := self._byte()) > 0x7F:
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            if shift > _LAST_SHIFT:
+                raise DamagedError("a number is too long")
+        number |= byte << shift
+        if number >> 64:
+            raise DamagedError("a number is too large")
+        return number
 
     def struct(self, kind: int) -> Iterator[tuple[int, int]]:
         """The fields of a struct that must be one."""
@@ -100,11 +117,11 @@ class Reader:
             case Kind.BYTE:
                 self._move(1)
             case Kind.I16 | Kind.I32 | Kind.I64:
-                self._varint()
+                self.varint()
             case Kind.DOUBLE:
                 self._move(8)
             case Kind.BINARY:
-                self._move(self._varint())
+                self._move(self.varint())
             case Kind.LIST | Kind.SET:
                 self._skip_list(kind, depth)
             case Kind.STRUCT:
@@ -127,7 +144,7 @@ class Reader:
         head = self._byte()
         count = head >> 4
         if count == 15:
-            count = self._varint()
+            count = self.varint()
         if count > len(self.data) - self.position:
             raise EndOfDataError("a list is longer than the data")
         return count, head & 15
@@ -149,20 +166,8 @@ class Reader:
         return start
 
     def _zigzag(self) -> int:
-        number = self._varint()
+        number = self.varint()
         return (number >> 1) ^ -(number & 1)
-
-    def _varint(self) -> int:
-        number = shift = 0
-        while (byte := self._byte()) > 0x7F:
-            number |= (byte & 0x7F) << shift
-            shift += 7
-            if shift > _LAST_SHIFT:
-                raise DamagedError("a number is too long")
-        number |= byte << shift
-        if number >> 64:
-            raise DamagedError("a number is too large")
-        return number
 
 
 Value = tuple[int, bytes]  # kind and encoding

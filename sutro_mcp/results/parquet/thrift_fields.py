@@ -63,7 +63,7 @@ class ColumnChunk:
 
 
 class ColumnMetaData:
-    """What a column chunk holds and where."""
+    """The contents of a column chunk, and their place."""
 
     TYPE = 1
     ENCODINGS = 2
@@ -91,7 +91,7 @@ class PageLocation:
 
 
 class PageHeader:
-    """What stands before each page; sizes are those of what follows it."""
+    """The header before each page; sizes are those of what follows it."""
 
     TYPE = 1
     UNCOMPRESSED_PAGE_SIZE = 2
@@ -112,6 +112,7 @@ class DataPageHeaderV2:
     """A data page of the second kind, whose levels are not compressed."""
 
     NUM_VALUES = 1
+    NUM_NULLS = 2
     NUM_ROWS = 3
     ENCODING = 4
     DEFINITION_LEVELS_BYTE_LENGTH = 5

@@ -10,8 +10,10 @@ from typing import Any, cast
 import polars as pl
 from pydantic_core import to_json
 
+from sutro_mcp.results.parquet import DamagedError, HostileError, UnsupportedError, open_parquet
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.worker.protocol import StoppedError
+from sutro_mcp.results.worker.file_bytes import FileBytes
+from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 
 from .columns import arrangement, unreadable
 from .json_values import KINDS, parse_json
@@ -30,12 +32,13 @@ def read_artifact(ref: LocalArtifact, output_column: str) -> pl.DataFrame:
     frame = _read_json(ref) if ref.format == "json" else _read_parquet(ref)
     # By name and not as a list, in which polars would give a name to a column that has the empty one.
     stored = arrangement(frame.columns, ref, output_column)
-    return pl.DataFrame({name: frame.get_column(column) for name, column in stored.items()})
+    return pl.DataFrame({name: with_plain_text(frame.get_column(column)) for name, column in stored.items()})
 
 
 def _read_parquet(ref: LocalArtifact) -> pl.DataFrame:
     try:
-        return pl.read_parquet(Path(ref.path), glob=False)
+        frame = pl.read_parquet(Path(ref.path), glob=False)
+        is_shifted = _miscounts_nulls(ref)
     except FileNotFoundError as error:
         if ref.inode is not None:
             # Another server process has made room; the server fetches it anew.
@@ -43,6 +46,35 @@ def _read_parquet(ref: LocalArtifact) -> pl.DataFrame:
         raise unreadable(ref, "the file is not there") from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise unreadable(ref, "the file is damaged or not Parquet") from error
+    if is_shifted:
+        raise unreadable(ref, "the file says that it has fewer nulls than it has, so values would be shifted")
+    return frame
+
+
+def _miscounts_nulls(ref: LocalArtifact) -> bool:
+    """Whether polars, which believes the number of nulls in a page's header, has read other values."""
+    source = FileBytes(ref.model_copy(update={"is_whole": True}))
+    with source.opened(ref.inode, NullChannel()):
+        try:
+            return open_parquet(source).miscounts_nulls()
+        except (DamagedError, HostileError, UnsupportedError):
+            return False
+
+
+def with_plain_text(column: pl.Series) -> pl.Series:
+    """Categories as the text that they are, also within lists and structs."""
+    wanted = _plain(column.dtype)
+    return column if wanted == column.dtype else column.cast(wanted)
+
+
+def _plain(dtype: pl.DataType) -> pl.DataType:
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return pl.String()
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct([pl.Field(f.name, _plain(cast("pl.DataType", f.dtype))) for f in dtype.fields])
+    if isinstance(dtype, pl.Array):
+        return pl.Array(_plain(cast("pl.DataType", dtype.inner)), dtype.shape[:1])
+    return pl.List(_plain(cast("pl.DataType", dtype.inner))) if isinstance(dtype, pl.List) else dtype
 
 
 def _read_json(ref: LocalArtifact) -> pl.DataFrame:

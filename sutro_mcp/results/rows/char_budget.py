@@ -19,7 +19,7 @@ _MIN_CELL = 16
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fits, how many cells are cut, and to how many characters."""
+    """The rows that fit, how many cells are cut, and to how many characters."""
 
     columns: list[str]
     rows: list[list[Cell]]

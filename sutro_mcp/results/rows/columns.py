@@ -4,12 +4,16 @@ The name of the output column inside an artifact is not documented; `sutro-api.m
 which candidates are tried. Importing this module must not import polars: SQL needs it without.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted import quote, visible
 
+from .json_fields import Path
+
+# The column of the outputs, unless a caller calls it otherwise.
+OUTPUT = "inference_result"
 _OPTIONAL = ("inputs", "cumulative_logprobs")
 _KNOWN = (*_OPTIONAL, "confidence_score")
 
@@ -41,8 +45,48 @@ def diagnostics(ref: LocalArtifact) -> set[str]:
     return {"confidence_score", *(name for name, asked in ref.spec.optional_columns.items() if asked)}
 
 
+def field_names(
+    paths: Iterable[Path], carried: Sequence[str], output_column: str = OUTPUT
+) -> dict[Path, str]:
+    """The name of the column of each field, and of each object that it is in, wherever results are shown.
+
+    That is its path with dots, unless it is empty, one of ours, or that of another column, whatever the case:
+    then it stands behind the name of the output column. Fields at the top come first, then the one seen
+    first; `paths` are in that order, and `carried` are the other columns.
+    """
+    inner: dict[Path, dict[Path, None]] = {}
+    for path in paths:
+        for depth in range(1, len(path) + 1):
+            inner.setdefault(path[: depth - 1], {})[path[:depth]] = None
+    taken = {_compared(name) for name in ("row", OUTPUT, output_column, *carried)}
+    taken.update(map(_compared, carried_names(carried).values()))
+    names: dict[Path, str] = {}
+    level: list[Path] = [()]
+    while level := [path for outer in level for path in inner.get(outer, ())]:
+        names.update({path: _free(".".join(path), output_column, taken) for path in level})
+    return names
+
+
+def carried_names(carried: Sequence[str]) -> dict[str, str]:
+    """The names of the other columns where case is not told apart, and `row` and the outputs are columns."""
+    taken = {"row", OUTPUT}
+    return {name: _free(name, "carried", taken) for name in carried}
+
+
+def _free(name: str, prefix: str, taken: set[str]) -> str:
+    """`name`, behind `prefix` until nothing that is taken is shown alike."""
+    while not name or _compared(name) in taken:
+        name = f"{prefix}.{name}"
+    taken.add(_compared(name))
+    return name
+
+
+def _compared(name: str) -> str:
+    return visible(name).lower()
+
+
 def _find_outputs(columns: Sequence[str], ref: LocalArtifact) -> str:
-    for candidate in ("outputs", ref.spec.job_id, "inference_result", "output"):
+    for candidate in ("outputs", ref.spec.job_id, OUTPUT, "output"):
         if candidate in columns:
             return candidate
     rest = [c for c in columns if c not in _KNOWN]

@@ -7,11 +7,12 @@ be it an object or the text of one.
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from secrets import randbits
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import from_json
 
-from sutro_mcp.results.rows.json_values import parse_object
+from sutro_mcp.results.request_models import Wrapping
+from sutro_mcp.results.rows.json_values import find_object, parse_object, read_output
 
 Path = tuple[str, ...]
 # One field: the places of the objects that have it, and its value in each.
@@ -25,28 +26,55 @@ _NUMBER = randbits(62)
 _MARK = f",{_NUMBER},"
 
 
+class Objects(NamedTuple):
+    """JSON objects in some texts. A place is the index of a text.
+
+    `places`: of those that hold an object. `found`: the objects. `opened`: the same with reasoning envelopes
+    unwrapped. `envelopes`: places of these, and `inner`: of those with an object inside. `wrapped`: places
+    where text stands around an object or the one in its envelope.
+    """
+
+    places: list[int]
+    found: list[dict[str, Any]]
+    opened: Sequence[dict[str, Any]]
+    envelopes: list[int]
+    inner: list[int]
+    wrapped: dict[int, Wrapping]
+
+
 def unwrap(found: dict[str, Any]) -> dict[str, Any]:
-    """A reasoning envelope with its content parsed where that is a JSON object in a string; else as it is."""
-    if not is_envelope(found):
-        return found
-    content = found["content"]
-    inner = parse_object(content) if isinstance(content, str) else None
-    return found if inner is None else {**found, "content": inner}
+    """A reasoning envelope with its content read where that is a JSON object in a string; else as it is."""
+    return _unwrap(found)[0] if is_envelope(found) else found
 
 
-def parse(texts: Iterable[str]) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
-    """The objects among the texts and their places, a few at a time."""
+def _unwrap(envelope: dict[str, Any]) -> tuple[dict[str, Any], Wrapping | None]:
+    content = envelope["content"]
+    inner, wrapping = read_output(content) if isinstance(content, str) else (None, None)
+    return envelope if inner is None else {**envelope, "content": inner}, wrapping
+
+
+def read_outputs(texts: Iterable[str]) -> Iterator[Objects]:
+    """The objects among the texts, a few texts at a time: `read_output` and `unwrap` for many."""
     rest = iter(texts)
     start = 0
     while chunk := list(islice(rest, _TOGETHER)):
-        places = list(range(start, start + len(chunk)))
+        yield _opened(*_read_chunk(chunk, start))
         start += len(chunk)
-        found = _parse_together(chunk)
-        if found is None:
-            each = [parse_object(text) for text in chunk]
-            places = [place for place, one in zip(places, each, strict=True) if one is not None]
-            found = [one for one in each if one is not None]
-        yield places, found
+
+
+def _read_chunk(
+    texts: Sequence[str], start: int
+) -> tuple[list[int], list[dict[str, Any]], dict[int, Wrapping]]:
+    """The places, counted from `start`, and the objects there, and around which of them text stands."""
+    together = _parse_together(texts)
+    if together is not None:
+        return list(range(start, start + len(texts))), together, {}
+    found = {place: each for place, text in enumerate(texts, start) if (each := find_object(text))}
+    inside = [text for text, _ in found.values()]
+    objects = _parse_together(inside) or map(parse_object, inside)
+    read = {place: value for place, value in zip(found, objects, strict=True) if value is not None}
+    wrapped: dict[int, Wrapping] = {place: kind for place in read if (kind := found[place][1])}
+    return list(read), list(read.values()), wrapped
 
 
 def _parse_together(texts: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -61,18 +89,17 @@ def _parse_together(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     return objects if is_marked and set(map(type, objects)) == {dict} else None
 
 
-def unwrap_all(
-    found: Sequence[dict[str, Any]], places: Sequence[int]
-) -> tuple[Sequence[dict[str, Any]], list[int], list[int]]:
-    """The objects unwrapped, the places of those that are envelopes, and of those with an object inside."""
+def _opened(places: list[int], found: list[dict[str, Any]], wrapped: dict[int, Wrapping]) -> Objects:
     envelopes = [index for index, each in enumerate(found) if is_envelope(each)]
     if not envelopes:
-        return found, [], []
+        return Objects(places, found, found, [], [], wrapped)
     opened = list(found)
     for index in envelopes:
-        opened[index] = unwrap(opened[index])
+        opened[index], wrapping = _unwrap(found[index])
+        if wrapping:
+            wrapped.setdefault(places[index], wrapping)
     inner = [places[index] for index in envelopes if isinstance(opened[index]["content"], dict)]
-    return opened, [places[index] for index in envelopes], inner
+    return Objects(places, found, opened, [places[index] for index in envelopes], inner, wrapped)
 
 
 def is_envelope(found: dict[str, Any]) -> bool:

@@ -11,10 +11,13 @@ from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
-from sutro_mcp.results.request_models import Cell
+from sutro_mcp.results.request_models import Cell, Wrapping
 from sutro_mcp.untrusted import visible
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_FENCE = re.compile("\ufeff?`{3,}[^`{}\\n]*")
+# Of some models only the end is seen, as the prompt has the start.
+_THINK, _THOUGHT = "<think>", "</think>"
 # The names of the types that a value of JSON has in Python.
 KINDS: dict[type, str] = {
     type(None): "null",
@@ -51,6 +54,54 @@ def parse_object(text: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def read_output(text: str | None) -> tuple[dict[str, Any] | None, Wrapping | None]:
+    """The JSON object that an output holds, and what stands around it; None and None when there is none.
+
+    There is one only if nothing else in the text has braces, thoughts before it apart.
+    """
+    found = None if text is None else find_object(text)
+    value = None if found is None else parse_object(found[0])
+    return (None, None) if found is None or value is None else (value, found[1])
+
+
+def find_object(text: str) -> tuple[str, Wrapping | None] | None:
+    """The part of `text` that can be its only JSON object, and what stands around it; None if none can."""
+    end = text.rfind("}") + 1
+    start = text.find("{", 0, end)
+    if start < 0:
+        return None
+    before, after = text[:start].strip(), text[end:].strip()
+    if not before and not after:
+        return text[start:end], None
+    thoughts = text.find(_THOUGHT)
+    if thoughts < 0:
+        is_thinking = before.lstrip("\ufeff \r\n\t").startswith(_THINK)
+        return None if is_thinking else _unwrapped(text[start:end], before, after)
+    thoughts += len(_THOUGHT)
+    start = text.find("{", thoughts, end)
+    found = _unwrapped(text[start:end], text[thoughts:start].strip(), after) if start >= 0 else None
+    return found and (found[0], "think")
+
+
+def _unwrapped(text: str, before: str, after: str) -> tuple[str, Wrapping] | None:
+    """`text`, from the first brace to the last, and what stands around it."""
+    if before == "\ufeff" and not after:
+        return text, "bom"
+    if _FENCE.fullmatch(before) and before.lstrip("\ufeff").startswith(after) and not after.strip("`"):
+        return text, "fence"
+    if before or after:
+        # An empty pair of braces in a text is none that a model was asked for.
+        is_empty = not text[1:-1].strip()
+        if is_empty or "}" in before or "{" in after or _is_item(before, after):
+            return None
+    return text, "text"
+
+
+def _is_item(before: str, after: str) -> bool:
+    """Whether what stands between these is, or was to be, an item of a list."""
+    return before[-1:] in ("[", ",") or after[:1] in ("]", ",") or before.count("[") != before.count("]")
 
 
 def cell(value: Any) -> Cell:

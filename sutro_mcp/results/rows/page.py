@@ -18,12 +18,14 @@ from sutro_mcp.untrusted import quote, visible
 
 from .artifact_frame import times_as_text
 from .char_budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, fit
-from .json_values import cell, parse_object
+from .columns import field_names
+from .json_fields import Path, at, paths, unwrap
+from .json_values import cell, parse_object, read_output
 from .reader import Rows, open_rows
 
 _MAX_LISTED = 4_000
-# Not a name that any column or field can have.
-_UNREAD = object()
+# Not names that any column or field can have.
+_OBJECT, _UNREAD, _WRAPPED = object(), object(), object()
 
 
 def make_page(artifact: LocalArtifact, request: PageRequest, channel: Channel | None = None) -> Page:
@@ -40,15 +42,18 @@ def _make(table: Rows, artifact: LocalArtifact, request: PageRequest) -> Page:
             f"Use an offset below {max(table.height, 1):,}",
         )
     part = times_as_text(table.part(_needed(table.names, request), request.offset, request.limit))
-    rows, names = _records(part, table.names, request)
-    chosen, unknown = _choose(names, table, request)
-    page = _fit(rows, chosen, table.height, request)
+    rows, names, fields = _records(part, table.names, request)
+    chosen, unknown = _choose(names, fields, table, request)
+    page = _fit(rows, chosen, fields, table.height, request)
     words = [_unknown(unknown)] if unknown else []
-    if request.output_column not in chosen and (
-        unread := sum(bool(row.get(_UNREAD)) for row in rows[: len(page.rows)])
-    ):
-        name = request.output_column
-        words.append(f"{unread} of these rows are no JSON objects (name {name} in columns to see them)")
+    if request.output_column not in chosen:
+        for kind, what in (
+            (_UNREAD, "are no JSON objects"),
+            (_WRAPPED, "have text around their JSON object"),
+        ):
+            if count := sum(bool(row.get(kind)) for row in rows[: len(page.rows)]):
+                seen = f"name {request.output_column} in columns to see them"
+                words.append(f"{count} of these rows {what} ({seen})")
     return page.model_copy(update={"shortened": "; ".join(filter(None, (page.shortened, *words))) or None})
 
 
@@ -65,60 +70,65 @@ def _needed(names: Sequence[str], request: PageRequest) -> list[str]:
 
 def _records(
     part: pl.DataFrame, columns: Sequence[str], request: PageRequest
-) -> tuple[list[dict[Any, Any]], list[str]]:
-    """Rows as dicts, and the column names of the page in order."""
+) -> tuple[list[dict[Any, Any]], list[str], dict[str, Path]]:
+    """Rows as dicts, the column names of the page in order, and fields by the names they can be asked for."""
     rows: list[dict[Any, Any]] = [dict(zip(part.columns, row, strict=True)) for row in part.iter_rows()]
-    is_text = part.schema.get(request.output_column) == pl.String
-    if not request.unpack_json or not is_text:
-        return rows, part.columns
-    parsed = [parse_object(text) for text in part.get_column(request.output_column)]
-    for row, found in zip(rows, parsed, strict=True):
-        row[_UNREAD] = found is None and row[request.output_column] is not None
-    if not any(parsed):
-        return rows, part.columns
-    fields = _field_names(parsed, columns, request)
-    for row, found in zip(rows, parsed, strict=True):
+    own = request.output_column
+    if not request.unpack_json or part.schema.get(own) != pl.String:
+        return rows, part.columns, {}
+    read = [read_output(text) for text in part.get_column(own)]
+    for row, (found, wrapping) in zip(rows, read, strict=True):
+        row[_UNREAD] = found is None and row[own] is not None
+        row[_WRAPPED] = wrapping is not None
+        row[_OBJECT] = found and unwrap(found)
+    objects = [found for found, _ in read if found]
+    if not objects:
+        return rows, part.columns, {}
+    tops = field_names(((key,) for found in objects for key in found), _carried(columns, own), own)
+    for row, (found, _) in zip(rows, read, strict=True):
         if found is None:
             continue
-        # An object may itself have a field called like the output column: the field wins, as nothing is lost.
-        if request.output_column not in request.columns:
-            del row[request.output_column]
-        row.update({fields[key]: value for key, value in found.items()})
+        if own not in request.columns:
+            del row[own]
+        row.update({tops[key,]: value for key, value in found.items()})
+    names = [name for column in part.columns for name in (tops.values() if column == own else [column])]
+    if any(row[_UNREAD] for row in rows):
+        names.append(own)
+    opened = (row[_OBJECT] for row in rows if row[_OBJECT])
+    return rows, names, _askable(opened, columns, request) if request.columns else {}
+
+
+def _askable(
+    objects: Iterable[dict[str, Any]], columns: Sequence[str], request: PageRequest
+) -> dict[str, Path]:
+    """The fields of these objects by their names, and by those that they have where they clash."""
     own = request.output_column
-    names = [name for column in part.columns for name in (fields.values() if column == own else [column])]
-    if any(row[_UNREAD] for row in rows) and request.output_column not in names:
-        names.append(request.output_column)
-    return rows, names
+    every = dict.fromkeys(path for found in objects for path in paths(found))
+    named = field_names(every, _carried(columns, own), own)
+    askable = {name: path for path, name in named.items()}
+    for path in named:
+        askable.setdefault(f"{own}.{'.'.join(path)}", path)
+    return {visible(name): path for name, path in askable.items()} | askable
 
 
-def _field_names(
-    parsed: Sequence[dict[str, Any] | None], columns: Sequence[str], request: PageRequest
-) -> dict[str, str]:
-    """The column of each field: its own name, or one that says where it is from if that is taken."""
-    names: dict[str, str] = {}
-    taken = set(columns) - {request.output_column}
-    for key in dict.fromkeys(key for found in parsed if found for key in found):
-        name = key
-        while name in taken:
-            name = f"{request.output_column}.{name}"
-        names[key] = name
-        taken.add(name)
-    return names
+def _carried(columns: Sequence[str], own: str) -> list[str]:
+    return [name for name in columns if name != own]
 
 
-def _choose(names: list[str], table: Rows, request: PageRequest) -> tuple[list[str], list[str]]:
+def _choose(
+    names: list[str], fields: dict[str, Path], table: Rows, request: PageRequest
+) -> tuple[list[str], list[str]]:
     """The columns to show, and those among them that may not exist: not all rows were looked at."""
     if not request.columns:
         return names, []
     wanted = list(dict.fromkeys(request.columns))
     shown = {visible(name): name for name in (*table.names, *names)}
-    known = {*shown, *shown.values()}
+    known = {*shown, *shown.values(), *fields}
     missing, is_certain = _nowhere({name for name in wanted if name not in known}, table, request)
     if missing and is_certain:
         first = next(name for name in wanted if name in missing)
-        fields = [name for name in names if name not in table.names or name == request.output_column]
-        others = [name for name in table.names if name != request.output_column]
-        choices = [*others, *fields]
+        own = request.output_column
+        choices = [*_carried(table.names, own), *(n for n in names if n not in table.names or n == own)]
         raise InvalidArgumentError(
             f"show column {quote(first, MAX_NAME)}",
             "the results have no such column or field",
@@ -135,10 +145,12 @@ def _unknown(names: list[str]) -> str:
     return f"no row looked at has {listed}{more} (shown as null; not all rows were looked at)"
 
 
-def _value(row: dict[Any, Any], name: str) -> Any:
-    """A cell by its column, or by its path through nested objects as a summary names it."""
+def _value(row: dict[Any, Any], name: str, fields: dict[str, Path]) -> Any:
+    """A cell by its column, by the name of its field, or by a path through carried columns or deeper."""
     if name in row:
         return row[name]
+    if name in fields:
+        return at(row[_OBJECT], fields[name])
     value: Any = row
     for key in name.split("."):
         if isinstance(value, str):
@@ -154,6 +166,7 @@ def _nowhere(names: set[str], table: Rows, request: PageRequest) -> tuple[set[st
     """
     if not names or not request.unpack_json:
         return names, True
+    shapes: set[tuple[Path, ...]] = set()
     batches, is_whole = table.searched(request.output_column)
     for outputs in batches:
         if outputs.dtype != pl.String:
@@ -161,19 +174,29 @@ def _nowhere(names: set[str], table: Rows, request: PageRequest) -> tuple[set[st
         for text in cast("Iterable[str | None]", outputs):
             if not names:
                 break
-            found = parse_object(text) or {}
-            fields = _field_names([found], table.names, request).values()
-            paths = {name for name in names if "." in name and _value(found, name) is not None}
-            names = names - {*fields, *map(visible, fields), *paths}
+            found, _ = read_output(text)
+            if found:
+                shape = tuple(paths(unwrap(found)))
+                if shape not in shapes:
+                    shapes.add(shape)
+                    names = names - _askable([unwrap(found)], table.names, request).keys()
+                names = {name for name in names if "." not in name or _value(found, name, {}) is None}
     return names, is_whole
 
 
-def _fit(rows: list[dict[Any, Any]], names: list[str], row_count: int, request: PageRequest) -> Page:
+def _fit(
+    rows: list[dict[Any, Any]],
+    names: list[str],
+    fields: dict[str, Path],
+    row_count: int,
+    request: PageRequest,
+) -> Page:
     """As much of the rows as the budget allows."""
     shown = names[:MAX_COLUMNS]
-    # A path has to be asked for: the name of one field may read like the path of another.
-    look = _value if request.columns else dict[Any, Any].get
-    cells = ([cell(look(row, name)) for name in shown] for row in rows)
+    if request.columns:
+        cells = ([cell(_value(row, name, fields)) for name in shown] for row in rows)
+    else:
+        cells = ([cell(row.get(name)) for name in shown] for row in rows)
     fitted = fit(shown, cells, request.max_chars, request.max_cell_chars)
     end = request.offset + len(fitted.rows)
     return Page(

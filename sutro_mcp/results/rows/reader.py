@@ -1,7 +1,7 @@
 """The rows of an artifact, wherever its bytes are: some of them as a frame, or all of them in batches.
 
 Of a Parquet file only those pages are read that hold what is asked for (`parquet`). What such reading does
-not know how to do, and results that came as JSON, are read whole.
+not know how to do, what looks damaged to it, and results that came as JSON, are read whole.
 """
 
 import io
@@ -11,12 +11,19 @@ from contextlib import ExitStack, contextmanager
 import polars as pl
 
 from sutro_mcp.concurrency import LRU
-from sutro_mcp.results.parquet import DamagedError, ParquetFile, RowSlice, UnsupportedError, open_parquet
+from sutro_mcp.results.parquet import (
+    DamagedError,
+    HostileError,
+    ParquetFile,
+    RowSlice,
+    UnsupportedError,
+    open_parquet,
+)
 from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.file_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import Channel, StoppedError
 
-from .artifact_frame import read_artifact
+from .artifact_frame import read_artifact, with_plain_text
 from .columns import arrangement, unreadable
 
 # Files whose footer and pages are remembered from one task to the next.
@@ -39,7 +46,7 @@ def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Gener
             stack.enter_context(opened.source.opened(ref.inode, channel))
             try:
                 rows = ParquetRows(opened, ref, output_column)
-            except UnsupportedError:
+            except _LEFT_TO_FULL_READERS:
                 rows = _whole(opened, ref, output_column)
         yield rows
 
@@ -128,7 +135,7 @@ class ParquetRows:
         with _readable(self._ref):
             try:
                 found = self._opened.columns([self._stored[name] for name in names], offset, stop)
-            except UnsupportedError:
+            except _LEFT_TO_FULL_READERS:
                 return self.whole().part(names, offset, limit)
         return pl.DataFrame({name: found[self._stored[name]] for name in names})
 
@@ -141,8 +148,11 @@ class ParquetRows:
         with _readable(self._ref):
             file = self._opened.file
             self._opened.source.prefetch(file.spans(tuple(shown)))
-            for each in file.row_slices(tuple(shown)):
-                yield shown[each.name], each.first_row, decode(each)
+            try:
+                for each in file.row_slices(tuple(shown)):
+                    yield shown[each.name], each.first_row, decode(each)
+            except DamagedError as error:
+                raise UnsupportedError(*error.args) from error
 
     def size(self, names: Sequence[str]) -> int:
         """About how many bytes these columns take in memory."""
@@ -158,7 +168,7 @@ class ParquetRows:
         with _readable(self._ref):
             try:
                 return iter([decode(each) for each in file.row_slices([stored])]), True
-            except UnsupportedError:
+            except _LEFT_TO_FULL_READERS:
                 return self.whole().searched(name)
 
     def whole(self) -> FrameRows:
@@ -172,6 +182,7 @@ def _whole(opened: _Opened, ref: LocalArtifact, output_column: str) -> FrameRows
 
 
 Rows = FrameRows | ParquetRows
+_LEFT_TO_FULL_READERS = (DamagedError, UnsupportedError)
 _files = LRU[tuple[str, int], _Opened](_MOST_FILES)
 
 
@@ -196,14 +207,14 @@ def decode(each: RowSlice) -> pl.Series:
         raise DamagedError("its pages cannot be decoded") from error
     if len(column) != each.row_count:
         raise DamagedError("a page does not hold as many rows as it says")
-    return column
+    return with_plain_text(column)
 
 
 @contextmanager
 def _readable(ref: LocalArtifact) -> Generator[None]:
     try:
         yield
-    except DamagedError as error:
+    except HostileError as error:
         raise unreadable(ref, "the file is damaged or not Parquet") from error
     except FileNotFoundError as error:
         if ref.inode is not None:

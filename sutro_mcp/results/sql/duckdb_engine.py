@@ -6,28 +6,32 @@ gives the same answer, to the last digit and in the same order.
 """
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import duckdb
 from pydantic_core import from_json
 
 from sutro_mcp.errors import InvalidArgumentError, counted
-from sutro_mcp.results.request_models import Cell, Page, QueryRequest, SqlTable
+from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlTable
 
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_values import cell
+from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import shorten, visible
 
-from .json_shape import quoted
+from .held_files import OUTPUT_FILE, Output, address
+from .json_shape import literal, quoted
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .results_view import OUTPUT
-from .side_file import open_views
+from .side_file import OpenTable, open_views
 from .sql_errors import said
+
+T = TypeVar("T")
 
 MAX_SQL = 10_000
 _MAX_CELL = 500
@@ -84,12 +88,15 @@ class LoadedTables:
 
     connection: duckdb.DuckDBPyConnection
     clock: "_Clock"
-    job_id: str
+    opened: dict[str, OpenTable]
+    specs: tuple[ResultsSpec, ...]
     listing: str
     columns: tuple[str, ...]
+    rows: dict[str, int]
     more_fields: bool
     # Makes the views over short columns ones over the artifacts.
     wide: tuple[str, ...]
+    output: Output | None
     # How long rows that are not shown may take to count.
     count_seconds: float = 4.0
 
@@ -99,10 +106,12 @@ class LoadedTables:
         self.connection.close()
 
 
-def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
-    """See `sql_engine.load`."""
+def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> LoadedTables:
+    """See `sql_engine.load`. Only with an `output` can `write_parquet` be called."""
     connection = duckdb.connect(config=_SETTINGS)
-    opened = open_views(connection, tables)
+    specs = tuple(table.artifact.spec for table in tables.values())
+    _check_names(connection, QueryRequest.doing(*specs), tables)
+    opened = open_views(connection, tables, output)
     wide: list[str] = []
     for name, table in tables.items():
         if table.narrow_file is not None:
@@ -113,11 +122,14 @@ def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
     loaded = LoadedTables(
         connection=connection,
         clock=_Clock(connection.interrupt),
-        job_id=next(iter(tables.values())).artifact.spec.job_id,
-        listing="; ".join(_listing(name, table.columns) for name, table in opened.items()),
+        opened=opened,
+        specs=specs,
+        listing=". ".join(_listing(name, table.columns) for name, table in opened.items()),
         columns=tuple(column for table in opened.values() for column, _ in table.columns),
+        rows={name: _row_count(connection, name) for name in tables},
         more_fields=any(table.about.profile.more_fields for table in opened.values()),
         wide=tuple(wide),
+        output=output,
     )
     for sql in ("SELECT 1 AS a, DATE '2026-01-01' AS d, [1] AS l FROM range(9)", "SELECT nothing"):
         with suppress(InvalidArgumentError):
@@ -125,48 +137,70 @@ def load(tables: Mapping[str, SqlTable]) -> LoadedTables:
     return loaded
 
 
-def run(loaded: LoadedTables, request: QueryRequest) -> Page:
+def _check_names(connection: duckdb.DuckDBPyConnection, doing: str, tables: Iterable[str]) -> None:
+    """Raises InvalidArgumentError for a name that would have to be quoted, or that one of our files has."""
+    reserved = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+    words = {word for (word,) in connection.execute(reserved).fetchall()}
+    for name in tables:
+        if name in words or name == OUTPUT_FILE or name.endswith(("_side", "_narrow")):
+            raise InvalidArgumentError(doing, f"{name} cannot be the alias of a table", "Choose another one")
+
+
+def _row_count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    found = f"SELECT num_rows FROM parquet_file_metadata({literal(address(table))})"
+    ((count,),) = cast("list[tuple[int]]", connection.execute(found).fetchall())
+    return count
+
+
+def run(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
     """See `sql_engine.run`."""
-    if len(request.sql) > MAX_SQL:
+    return answered(loaded, request.sql, lambda found: _answer(loaded, found, request))
+
+
+def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
+    """What `answer` makes of the rows that one SELECT yields; it may be called several times.
+
+    Raises InvalidArgumentError for SQL that cannot be run.
+    """
+    if len(sql) > MAX_SQL:
         raise _refused(loaded, f"the SQL has more than {MAX_SQL:,} characters")
     try:
-        statements = loaded.connection.extract_statements(request.sql)
+        statements = loaded.connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type not in _STATEMENTS:
             raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
-        return _widely(loaded, request)
+        return _widely(loaded, sql, answer)
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
-        raise _refused(loaded, said(error, request.sql, loaded.columns)) from None
+        raise _refused(loaded, said(error, sql, loaded.columns)) from None
 
 
-def _widely(loaded: LoadedTables, request: QueryRequest) -> Page:
+def _widely(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
     """The answer from the short columns or, where these are not enough, from all."""
     if loaded.wide:
-        if may_use_narrow(request.sql):
+        if may_use_narrow(sql):
             try:
-                return _exactly(loaded, request)
+                return _exactly(loaded, sql, answer)
             except duckdb.InvalidInputException as error:
                 if not needs_artifact(error):
                     raise
         for statement in loaded.wide:
             loaded.connection.execute(statement)
-    return _exactly(loaded, request)
+    return _exactly(loaded, sql, answer)
 
 
-def _exactly(loaded: LoadedTables, request: QueryRequest) -> Page:
+def _exactly(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
     """The answer, with wider integers if written ones overflow."""
     try:
-        return _answer(loaded, request.sql, request)
+        return answer(loaded.connection.sql(sql))
     except duckdb.OutOfRangeException as error:
-        if (sql := _widened(request.sql)) == request.sql:
+        if (wider := _widened(sql)) == sql:
             raise
         try:
-            return _answer(loaded, sql, request)
+            return answer(loaded.connection.sql(wider))
         except duckdb.Error:
             raise error from None
 
 
-def _answer(loaded: LoadedTables, sql: str, request: QueryRequest) -> Page:
-    found = loaded.connection.sql(sql)
+def _answer(loaded: LoadedTables, found: duckdb.DuckDBPyRelation, request: QueryRequest) -> QueryRows:
     shown, convert = _shown(found)
     rows = [
         [change(value) for change, value in zip(convert, values, strict=True)]
@@ -274,7 +308,7 @@ def _page(
     row_count: int,
     is_counted: bool,
     request: QueryRequest,
-) -> Page:
+) -> QueryRows:
     """As much of the rows as fits, and what does not."""
     fitted = fit(names, rows, request.max_chars, max(_MAX_CELL, _CELLS // max(len(rows), 1)))
     notes: list[str] = []
@@ -293,12 +327,13 @@ def _page(
         notes.append(f"{counted(unshown, 'column')} not shown (select those you need)")
     if loaded.more_fields:
         notes.append(f"some JSON fields are no columns (they are in {OUTPUT})")
-    return Page(
+    return QueryRows(
         columns=fitted.columns,
         rows=fitted.rows,
         row_count=row_count,
         offset=0,
         shortened="; ".join(notes) or None,
+        table_rows=loaded.rows if len(loaded.rows) > 1 else None,
     )
 
 
@@ -313,7 +348,7 @@ def _listing(table: str, described: Sequence[Column]) -> str:
 
 
 def _refused(loaded: LoadedTables, happened: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"query the results of {loaded.job_id}", happened, loaded.listing)
+    return InvalidArgumentError(QueryRequest.doing(*loaded.specs), happened, loaded.listing)
 
 
 class _Clock:

@@ -1,4 +1,4 @@
-"""The table of rows that DuckDB would misread, with what `parse_object` reads in them.
+"""The table of rows that DuckDB would misread, with what `read_output` reads in them.
 
 A few are joined by their number. Many would not fit into memory so: then the table has a line for every row
 of the results, and the view reads the two side by side.

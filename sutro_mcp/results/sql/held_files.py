@@ -1,7 +1,8 @@
 """Files that DuckDB reads in a process that can open nothing.
 
 DuckDB opens a Parquet file anew for every scan. This file system answers it with descriptors that were opened
-before the rights went, under names that say nothing of where the files lie.
+before the rights went, under names that say nothing of where the files lie. One more of them can be there to
+be written.
 """
 
 import io
@@ -17,6 +18,7 @@ from fsspec import AbstractFileSystem  # pyright: ignore[reportMissingTypeStubs]
 SCHEME = "held"
 # A descriptor has one position, and not every system reads past it.
 _ONE_AT_A_TIME = threading.Lock()
+OUTPUT_FILE = "output"
 
 
 def address(name: str) -> str:
@@ -24,28 +26,39 @@ def address(name: str) -> str:
     return f"{SCHEME}://{name}"
 
 
-def hold(connection: duckdb.DuckDBPyConnection, descriptors: Mapping[str, int]) -> None:
-    """Let `connection` read these regular files, which have to stay open, by their names."""
-    connection.register_filesystem(HeldFiles(descriptors))
+def hold(
+    connection: duckdb.DuckDBPyConnection, descriptors: Mapping[str, int], output: "Output | None" = None
+) -> None:
+    """Let `connection` read these regular files, which have to stay open, by their names.
+
+    With an `output` there is one more file, OUTPUT_FILE, to write into.
+    """
+    connection.register_filesystem(HeldFiles(descriptors, output))
     # For files that are far away: it would read all of a column of a row group at once, be it a gigabyte.
     connection.execute("SET disable_parquet_prefetching = true")
 
 
 class HeldFiles(AbstractFileSystem):
-    """Open files by name, to read and not to write."""
+    """Open files by name, to read and not to write, but for OUTPUT_FILE."""
 
     protocol = SCHEME
     cachable = False
 
-    def __init__(self, descriptors: Mapping[str, int]) -> None:
+    def __init__(self, descriptors: Mapping[str, int], output: "Output | None" = None) -> None:
         """Descriptors of regular files, which have to stay open."""
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self._descriptors = dict(descriptors)
+        self._output = output
 
     def open(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, path: str, mode: str = "rb", **_options: Any
-    ) -> "_Reader":
-        """A reader of its own. Raises FileNotFoundError for an unknown name, PermissionError for writing."""
+    ) -> io.RawIOBase:
+        """A reader of its own, or the output.
+
+        Raises FileNotFoundError for an unknown name, PermissionError for writing elsewhere.
+        """
+        if self._output is not None and mode == "wb" and _name(path) == OUTPUT_FILE:
+            return self._output.emptied()
         if set(mode) - set("rb"):
             raise PermissionError("read-only")
         return _Reader(self._descriptor(path))
@@ -75,6 +88,33 @@ class HeldFiles(AbstractFileSystem):
             return self._descriptors[_name(path)]
         except KeyError:
             raise FileNotFoundError("no such file is held") from None
+
+
+class Output(io.RawIOBase):
+    """A file that is written from its start; `failure` says why the last attempt could not go on."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.failure: OSError | None = None
+
+    def emptied(self) -> "Output":
+        """The same, without what an earlier attempt has written."""
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        return self
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def close(self) -> None:
+        """Nothing: the descriptor has to stay open for the next attempt."""
 
 
 class _Reader(io.RawIOBase):

@@ -57,7 +57,7 @@ class _UnusualError(Exception):
 
 @dataclass
 class _Place:
-    """What may stand in one place: kinds of scalars, objects by their keys in order, the items of lists."""
+    """Values that may stand in one place: scalars by kind, objects by their keys in order, items of lists."""
 
     scalars: set[str] = field(default_factory=set[str])
     objects: dict[tuple[str, ...], dict[str, "_Place"]] = field(
@@ -66,7 +66,7 @@ class _Place:
     items: "_Place | None" = None
 
     def add(self, structure: Any, depth: int = 0) -> None:
-        """What `json_structure` says of it may stand here as well. Raises _UnusualError."""
+        """Allow here what `json_structure` says of it as well. Raises _UnusualError."""
         if depth > _DEEPEST:
             raise _UnusualError
         if isinstance(structure, dict):

@@ -1,7 +1,7 @@
 """The fields of JSON outputs and their SQL types, told from every row.
 
 DuckDB groups the rows by their structure, and a job has a handful of those. Rows that it might read otherwise
-than `parse_object` does are read by that one, row by row; where the two differ, what `parse_object` reads is
+than `read_output` does are read by that one, row by row; where the two differ, what `read_output` reads is
 written into the table `fixed`, from which the view takes it.
 """
 
@@ -17,7 +17,7 @@ import duckdb
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, is_envelope, unwrap
-from sutro_mcp.results.rows.json_values import compact, parse_object
+from sutro_mcp.results.rows.json_values import compact, read_output
 
 from .fixed_rows import FixedKind, FixedRows
 from .json_pattern import Known, plain_rows
@@ -29,7 +29,7 @@ Envelope = Literal["none", "some", "all"]
 _MOST_FIELDS = 200
 _MOST_LISTS = 20
 _MOST_ORDERS = 100
-# `parse_object` gives up at 200 levels; what is deeper than this is left to it.
+# `read_output` gives up at 200 levels; what is deeper than this is left to it.
 _DEEP = 150
 _BATCH = 1_000
 # One for each first character: such a search is several times as fast as all of them in one expression.
@@ -132,7 +132,7 @@ class _Profiling:
         self._source = source
         self._fixed = FixedRows(connection)
         self._rows: int = self._one(f"SELECT count(*) FROM ({source})")[0]
-        # The rows that `parse_object` reads.
+        # The rows that `read_output` reads.
         connection.execute("CREATE OR REPLACE TEMP TABLE singled (row BIGINT)")
 
     def make(self) -> JsonProfile:
@@ -307,7 +307,7 @@ class _Profiling:
                         content.add_structure(found["content"])
                 continue
             text, is_read = found
-            value = parse_object(text)
+            value, _ = read_output(text)
             inner_value: Any = None
             if value is not None:
                 root.add_value(value)

@@ -5,7 +5,7 @@ A type is given only if every value that is not null has it. Kinds of scalars ar
 `TEXTUAL` (one that nothing but text holds).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -45,7 +45,7 @@ class Shape:
             self.scalars.add(structure)
 
     def add_value(self, value: Any) -> None:
-        """One value, as `parse_object` reads it."""
+        """One value, as `read_output` reads it."""
         if isinstance(value, dict):
             for inner, member in self._members(cast("dict[str, Any]", value)):
                 inner.add_value(member)
@@ -122,10 +122,9 @@ class Shape:
 
     def _struct(self) -> str | None:
         """The type of objects that all have the same keys, if a struct shows each as it is."""
-        names = {name.lower() for name in self.fields}
-        if not self.is_even or not 0 < len(names) == len(self.fields) <= _MOST_STRUCT_FIELDS:
+        if not self.is_even or not are_members(list(self.fields)):
             return None
-        if any(not name or "\0" in name or inner.is_mixed for name, inner in self.fields.items()):
+        if any(inner.is_mixed for inner in self.fields.values()):
             return None
         parts = [f"{quoted(name)} {inner.sql_type}" for name, inner in self.fields.items()]
         return f"STRUCT({', '.join(parts)})"
@@ -148,6 +147,13 @@ def measure(structure: Any) -> tuple[list[tuple[Place, tuple[str, ...]]], bool, 
         else:
             is_mixed = is_mixed or found == "JSON"
     return objects, is_mixed, deepest
+
+
+def are_members(names: Sequence[str]) -> bool:
+    """Whether one struct can have these names."""
+    distinct = {name.lower() for name in names}
+    is_possible = 0 < len(distinct) == len(names) <= _MOST_STRUCT_FIELDS
+    return is_possible and all(name and "\0" not in name for name in names)
 
 
 def quoted(name: str) -> str:

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.rows.columns import arrangement
+from sutro_mcp.results.rows.columns import OUTPUT, arrangement, carried_names, field_names
 from sutro_mcp.untrusted import visible
 
 from .json_profile import Field, JsonProfile, as_object, content_of, pointer
-from .json_shape import quoted
+from .json_shape import are_members, quoted
 
-OUTPUT = "inference_result"
 # Stands for the output column while its neighbours are named: a customer's column may have its name.
 _HIDDEN = f"\0{OUTPUT}"
 _SMALL = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
@@ -67,20 +66,52 @@ def results_view(
 ) -> str:
     """SQL that creates the view `name` over the Parquet file at `file`, with the table `fixed` beside it."""
     shown: list[str] = []
-    # Ours first, then the customer's, then the model's: who comes late gives way.
-    taken = {"row", OUTPUT}
     arranged = _arranged(columns, ref)
-    carried = {key: _free(key, "carried", taken) for key in arranged if key != _HIDDEN}
+    carried = carried_names([key for key in arranged if key != _HIDDEN])
+    names = field_names((field.path for field in profile.fields), list(carried))
     for key, column in arranged.items():
         if key != _HIDDEN:
-            shown.append(f"{_widened(column)} AS {quoted(carried[key])}")
+            shown.append(f"{_widened(column)} AS {quoted(visible(carried[key]))}")
             continue
-        for field in profile.fields:
-            label = _free(".".join(field.path), OUTPUT, taken)
-            shown.append(f"{_extracted(field, profile)} AS {quoted(label)}")
+        shown += [
+            f"{_extracted(field, profile)} AS {quoted(visible(names[field.path]))}"
+            for field in profile.fields
+        ]
         shown.append(f"{as_text(column) or _widened(column)} AS {OUTPUT}")
     rows = _with_objects(numbered(columns, file), as_text(arranged[_HIDDEN]), profile, fixed)
     return f"CREATE OR REPLACE VIEW {name} AS SELECT file_row_number AS row, {', '.join(shown)} FROM ({rows})"
+
+
+def unpacked_rows(
+    columns: Sequence[FileColumn],
+    ref: LocalArtifact,
+    profile: JsonProfile,
+    file: str,
+    fixed: str,
+    *,
+    keep_json: bool,
+) -> str:
+    """SQL for what is in the outputs, row by row in the order of the file.
+
+    Columns: the row number, whether there is text and no object, then each field at the top. An object whose
+    keys differ from row to row is a struct of all of them if one can be. With `keep_json` such objects, and
+    lists of them, are JSON.
+    """
+
+    def value(field: Field) -> str:
+        if keep_json and "JSON" in field.type:
+            return _extracted(field.model_copy(update={"type": "JSON"}), profile)
+        inner = [each for each in profile.fields if each.path[:-1] == field.path]
+        found = _extracted(field, profile)
+        if field.type != "JSON" or profile.more_fields or not are_members([each.path[-1] for each in inner]):
+            return found
+        members = ", ".join(f"{quoted(each.path[-1])} := {value(each)}" for each in inner)
+        return f"CASE WHEN {found} IS NOT NULL THEN struct_pack({members}) END"
+
+    text = as_text(_arranged(columns, ref)[_HIDDEN])
+    rows = _with_objects(numbered(columns, file), text, profile, fixed)
+    shown = [value(field) for field in profile.fields if len(field.path) == 1]
+    return f'SELECT file_row_number, {text} IS NOT NULL AND " j" IS NULL, {", ".join(shown)} FROM ({rows})'
 
 
 def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str) -> str:
@@ -137,12 +168,3 @@ def _widened(column: FileColumn) -> str:
 def _inner(column: FileColumn) -> str:
     """Its name inside the view: none that the view itself uses begins so."""
     return f"file {column.name}"
-
-
-def _free(name: str, prefix: str, taken: set[str]) -> str:
-    """`name` as it can be typed, behind `prefix` until nothing else has it, whatever the case."""
-    name = visible(name)
-    while name.lower() in taken or not name:
-        name = f"{prefix}.{name}"
-    taken.add(name.lower())
-    return name

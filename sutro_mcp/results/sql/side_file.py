@@ -19,7 +19,7 @@ from sutro_mcp.results.request_models import LocalArtifact, SqlTable
 from sutro_mcp.results.rows.columns import unreadable
 from sutro_mcp.results.worker.protocol import StoppedError
 
-from .held_files import address, hold
+from .held_files import OUTPUT_FILE, Output, address, hold
 from .json_profile import JsonProfile, make_profile
 from .json_shape import literal
 from .results_view import FileColumn, as_text, numbered, outputs_of, results_view
@@ -95,8 +95,12 @@ class OpenTable:
     sql: str
 
 
-def open_views(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, SqlTable]) -> dict[str, OpenTable]:
+def open_views(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, SqlTable], output: Output | None = None
+) -> dict[str, OpenTable]:
     """Make the view of each table, over files that stay open for the life of the process.
+
+    With an `output` there is one more file, OUTPUT_FILE, to write into.
 
     Raises UnexpectedReplyError for files that cannot be read, StoppedError for files that have gone.
     """
@@ -106,8 +110,9 @@ def open_views(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, SqlTa
         files[f"{name}_side"] = held(table.artifact, table.side_file)
         if table.narrow_file is not None:
             files[f"{name}_narrow"] = held(table.artifact, table.narrow_file)
-    hold(connection, files)
-    connection.execute(f"SET allowed_paths = [{', '.join(literal(address(name)) for name in files)}]")
+    hold(connection, files, output)
+    allowed = [literal(address(name)) for name in (*files, *([OUTPUT_FILE] if output else []))]
+    connection.execute(f"SET allowed_paths = [{', '.join(allowed)}]")
     opened: dict[str, OpenTable] = {}
     for name, table in tables.items():
         try:

@@ -6,7 +6,7 @@ Importing this module does not import the engine: the server asks for the name o
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sutro_mcp.results.request_models import Page, QueryRequest, SqlTable
+from sutro_mcp.results.request_models import QueryRequest, QueryRows, SqlTable
 
 if TYPE_CHECKING:
     from .duckdb_engine import LoadedTables
@@ -25,7 +25,7 @@ def load(tables: Mapping[str, SqlTable]) -> "LoadedTables":
     return duckdb_engine.load(tables)
 
 
-def run(tables: "LoadedTables", request: QueryRequest) -> Page:
+def run(tables: "LoadedTables", request: QueryRequest) -> QueryRows:
     """The first rows that the SQL yields. Raises InvalidArgumentError for SQL that cannot be run."""
     from . import duckdb_engine
 

@@ -4,14 +4,16 @@ Whether they count as objects is known at the end only, so both views are kept u
 other much: texts that do not start as an object does are not parsed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from sutro_mcp.errors import counted
-from sutro_mcp.results.request_models import QualityFlag
-from sutro_mcp.results.rows.json_fields import Field, Path, parse, paths, spread, unwrap_all
+from sutro_mcp.results.request_models import QualityFlag, Wrapping
+from sutro_mcp.results.rows.columns import field_names
+from sutro_mcp.results.rows.json_fields import Field, Path, paths, read_outputs, spread
 from sutro_mcp.untrusted import visible
 
 from .batches import Batch
@@ -24,7 +26,11 @@ from .samples import Extremes
 _PATHS = 200
 # What Python takes for white space, which a few more characters are than elsewhere.
 _BLANK = r"[\s\x1c-\x1f]"
-_NOTES = {"is_blank": rf"^{_BLANK}*$", "is_like_object": rf"^{_BLANK}*\{{", "refuses": REFUSAL}
+_NOTES = {
+    "is_blank": rf"^{_BLANK}*$",
+    "is_like_object": rf"^{_BLANK}*\x{{feff}}?(?:`{{3,}}\w*{_BLANK}*)?\{{",
+    "refuses": REFUSAL,
+}
 _NOTABLE = "|".join(f"(?:{pattern})" for pattern in _NOTES.values())
 
 
@@ -38,16 +44,17 @@ class Outputs:
         schema: dict[str, Any] | None,
         *,
         unpack: bool,
-        taken: Iterable[str] = (),
+        carried: Sequence[str] = (),
     ) -> None:
-        """`name` is that of the column, and `taken` are those of the others."""
+        """`name` is that of the column, and `carried` are those of the others."""
         self._name = name
-        self._taken = set(taken)
+        self._carried = carried
         self._budget = budget
         self._promised = unpack and schema is not None
         self._unpack = unpack
         self._enums = Enums(schema)
         self._rows = self._filled = self._objects = self._envelopes = self._inner = 0
+        self.wrapped = Counter[Wrapping]()
         self._repeats = Repeats(budget)
         self._as_text = QualityFlags()
         self._as_objects = QualityFlags()
@@ -81,33 +88,39 @@ class Outputs:
         self._filled += int(is_filled.sum())
         if self._unpack:
             like = found["is_like_object"]
-            broken, outside = self._parse(rows.filter(like), texts.filter(like))
-            doubts["JSON cut off or broken"] = broken
-            doubts["not JSON"] = rows.filter(is_filled & ~like)
+            may_hold = like.clone()
+            if not like.all():
+                may_hold |= texts.str.contains("{", literal=True).fill_null(value=False)
+            parsed, outside = self._parse(rows.filter(may_hold), texts.filter(may_hold))
+            # Of most results all rows are read.
+            unread = is_filled & ~rows.is_in(parsed.implode()) if len(parsed) < len(rows) else ~is_filled
+            doubts["JSON cut off or broken"] = rows.filter(unread & like)
+            doubts["not JSON"] = rows.filter(unread & ~like)
             self._as_objects.add(doubts | outside)
 
     def _parse(self, rows: pl.Series, texts: pl.Series) -> tuple[pl.Series, dict[str, pl.Series]]:
-        """The rows that hold no object after all, and those with a value that the schema does not list."""
+        """The rows that hold an object, and those with a value that the schema does not list."""
         if not len(texts):
             return rows, {}
         batch = Batch(rows, texts)
         parsed: list[int] = []
         envelopes: list[int] = []
         inner: list[int] = []
+        wrapped: dict[int, Wrapping] = {}
         outside: dict[Path, list[int]] = {}
         fields: dict[Path, Field] = {}
-        for places, found in parse(batch.texts):
+        for places, found, opened, enveloped, inside, around in read_outputs(batch.texts):
             parsed += places
-            objects, wrapped, opened = unwrap_all(found, places)
-            envelopes += wrapped
-            inner += opened
+            envelopes += enveloped
+            inner += inside
+            wrapped |= around
             if self._enums:
-                for place, each, unwrapped in zip(places, found, objects, strict=True):
+                for place, each, unwrapped in zip(places, found, opened, strict=True):
                     for path in self._enums.outside(each, unwrapped):
                         outside.setdefault(path, []).append(place)
-            spread(objects, places, fields)
+            spread(opened, places, fields)
             if not self._more:
-                self._register(objects, fields.keys() - self._paths.keys())
+                self._register(opened, fields.keys() - self._paths.keys())
         for path, (places, values) in fields.items():
             if path in self.fields:
                 self.fields[path].add_json(batch, places, values)
@@ -115,8 +128,9 @@ class Outputs:
         self._objects += len(found)
         self._envelopes += len(batch.rows_of(envelopes))
         self._inner += len(batch.rows_of(inner))
-        broken = rows.filter(~rows.is_in(found.implode())) if len(found) < len(rows) else rows.clear()
-        return broken, self._enums.kinds({path: batch.rows_of(at) for path, at in outside.items()})
+        for kind in dict.fromkeys(wrapped.values()):
+            self.wrapped[kind] += len(batch.rows_of([at for at, each in wrapped.items() if each == kind]))
+        return found, self._enums.kinds({path: batch.rows_of(at) for path, at in outside.items()})
 
     def _register(self, objects: Sequence[dict[str, Any]], new: set[Path]) -> None:
         """Paths seen for the first time, in the order of the objects; only so many can be shown."""
@@ -131,14 +145,13 @@ class Outputs:
             new.remove(path)
             self._paths[path] = None
             if len(self.fields) < MOST_COLUMNS:
-                self.fields[path] = Column(visible(self._free(".".join(path))), self._budget)
+                self.fields[path] = Column("", self._budget)
 
-    def _free(self, name: str) -> str:
-        """The name of a field or, as in pages and SQL, one that says where it is from if that is taken."""
-        while name in self._taken:
-            name = f"{self._name}.{name}"
-        self._taken.add(name)
-        return name
+    def name_fields(self) -> None:
+        """Once all rows were added, as only then it is known which names clash."""
+        names = field_names(self._paths, self._carried, self._name)
+        for path, column in self.fields.items():
+            column.name = visible(names[path])
 
     @property
     def structured(self) -> bool:
@@ -147,7 +160,7 @@ class Outputs:
 
     @property
     def kind(self) -> str:
-        """What the outputs are, in words."""
+        """The kind of the outputs, in words."""
         if not self._rows:
             return "none, there are no rows"
         if not self.structured:
@@ -178,7 +191,7 @@ class Outputs:
 
 
 def _notes(texts: pl.Series, is_notable: pl.Series) -> list[pl.Series]:
-    """Which texts match each of the patterns. Most match none, which `is_notable` has told in one pass."""
+    """Texts that match each of the patterns. Most match none, which `is_notable` has told in one pass."""
     notable = pl.DataFrame({"text": texts.filter(is_notable)})
     notes = notable.select(**{name: pl.col("text").str.contains(pattern) for name, pattern in _NOTES.items()})
     at = is_notable.arg_true()

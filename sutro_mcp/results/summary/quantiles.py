@@ -101,7 +101,7 @@ def mean(values: pl.Series, counts: pl.Series) -> float:
 
 
 def _scale(values: pl.Series) -> float:
-    """What to divide by so that sums stay finite; a power of two, so that no digit is lost."""
+    """The divisor that keeps sums finite; a power of two, so that no digit is lost."""
     most = max(abs(cast("float", values.min())), abs(cast("float", values.max())))
     return 2.0**64 if most > 2.0**900 else 1.0
 

@@ -1,4 +1,4 @@
-"""Which rows stand for all of them: the first, a spread, the shortest and the longest output."""
+"""Rows that stand for all of them: the first, a spread, the shortest and the longest output."""
 
 import polars as pl
 

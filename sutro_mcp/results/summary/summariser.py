@@ -14,7 +14,7 @@ from sutro_mcp.results.parquet import UnsupportedError
 from sutro_mcp.results.request_models import SUMMARY_CHARS, LocalArtifact, Sample, Summary, SummaryRequest
 from sutro_mcp.results.rows.artifact_frame import times_as_text
 from sutro_mcp.results.rows.json_fields import Path, at, unwrap
-from sutro_mcp.results.rows.json_values import cell, parse_object
+from sutro_mcp.results.rows.json_values import cell, read_output
 from sutro_mcp.results.rows.reader import Rows, open_rows
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import visible
@@ -84,7 +84,7 @@ class Summariser:
         budget = self._budget = Budget()
         self._row_count = row_count
         self._output = output_column
-        self._outputs = Outputs(output_column, budget, json_schema, unpack=unpack_json, taken=carried)
+        self._outputs = Outputs(output_column, budget, json_schema, unpack=unpack_json, carried=carried)
         self._carried = {name: Column(visible(name), budget) for name in carried[: MOST_COLUMNS - 1]}
         self._unshown = len(carried) - len(self._carried)
         self._added = dict.fromkeys((output_column, *self._carried), 0)
@@ -157,6 +157,7 @@ class Summariser:
                 )
                 for (name, path, column), top in zip(columns, tops, strict=True)
             ],
+            wrapped=dict(self._outputs.wrapped) or None,
             suspicious_rows=suspicious_rows,
             suspicious=suspicious,
             samples=[
@@ -177,6 +178,7 @@ class Summariser:
         columns: list[tuple[str, Path | None, Column]] = [(self._output, None, outputs.text)]
         unshown, more = self._unshown, False
         if self._is_text and outputs.structured:
+            outputs.name_fields()
             columns = [(self._output, path, column) for path, column in outputs.fields.items()]
             fields, more = outputs.unshown
             unshown += fields
@@ -185,7 +187,7 @@ class Summariser:
 
 
 def _object(text: Any) -> dict[str, Any] | None:
-    found = parse_object(text) if isinstance(text, str) else None
+    found, _ = read_output(text) if isinstance(text, str) else (None, None)
     return None if found is None else unwrap(found)
 
 

@@ -3,13 +3,12 @@
 Its environment holds no secret. What it says is believed to be no more than JSON of a bounded size.
 """
 
-import json
 import os
 import signal
 import sys
 from contextlib import suppress
 from subprocess import DEVNULL, PIPE
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
@@ -59,22 +58,18 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
         return self._process.returncode is None
 
     async def send(self, raw: bytes) -> None:
         """Send one message. Raises one of BROKEN."""
         await self._requests.send(framed(raw))
 
-    async def receive(self) -> dict[str, Any]:
+    async def receive(self) -> bytes:
         """The next message. Raises one of BROKEN."""
         (size,) = HEAD.unpack(await self._replies.receive_exactly(HEAD.size))
         if size > _MAX_REPLY:
             raise ValueError("oversized reply")
-        message = json.loads(await self._replies.receive_exactly(size))
-        if not isinstance(message, dict):
-            raise ValueError("not an object")
-        return cast("dict[str, Any]", message)
+        return await self._replies.receive_exactly(size)
 
     async def end(self, patience: float = 0) -> str:
         """Kill it after `patience` seconds, in which a dying one can tell why; how it ended."""

@@ -13,12 +13,16 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, BinaryIO, Protocol, cast
+from functools import cache
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
 from sutro_mcp import errors
+from sutro_mcp.results.cache.byte_ranges import ByteRange
 from sutro_mcp.results.request_models import LocalArtifact
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 HEAD = struct.Struct(">I")
 
@@ -65,7 +69,6 @@ class Pipe:
         return json.loads(self._source.read(*HEAD.unpack(head))) if len(head) == HEAD.size else None
 
     def send(self, raw: bytes) -> None:
-        """Send one message."""
         with self._sending:
             self._sink.write(framed(raw))
             self._sink.flush()
@@ -108,16 +111,42 @@ def reply_of(work: Callable[[], BaseModel]) -> bytes:
         return json.dumps({"crash": type(error).__name__}).encode()
 
 
-def answer_in(reply: dict[str, Any], failed: errors.WorkerError) -> Any:
-    """The answer in a reply. Raises the error that it holds, or `failed` when the process met a bug.
+class Failure(BaseModel):
+    """An error of `sutro_mcp.errors`."""
 
-    A process that stopped because it no longer finds its file is an ArtifactChangedError.
-    """
-    if "answer" in reply:
-        return reply["answer"]
-    if "stopped" in reply:
-        raise errors.ArtifactChangedError(failed.doing, "they were replaced on disk meanwhile", "Call again")
-    if "error" in reply:
-        kind = cast("type[errors.SutroError]", getattr(errors, reply["error"]["type"]))
-        raise kind(*reply["error"]["parts"])
-    raise errors.WorkerError(failed.doing, f"{failed.happened} ({reply.get('crash')})", failed.next_step)
+    type: str
+    parts: list[str]
+
+
+class Reply(BaseModel, Generic[Answer]):
+    """One message of the child, with its answer as the model that the task promises."""
+
+    answer: Answer | None = None
+    error: Failure | None = None
+    stopped: bool = False
+    crash: str | None = None
+    fetch: list[ByteRange] | None = None
+    prefetch: list[ByteRange] | None = None
+    rows: tuple[int, int] | None = None
+
+    def outcome(self, failed: errors.WorkerError) -> Answer:
+        """The answer. Raises the error in its place, or `failed` when the process met a bug.
+
+        A process that stopped because it no longer finds its file is an ArtifactChangedError.
+        """
+        if self.answer is not None:
+            return self.answer
+        if self.stopped:
+            raise errors.ArtifactChangedError(
+                failed.doing, "they were replaced on disk meanwhile", "Call again"
+            )
+        if self.error is not None:
+            kind = cast("type[errors.SutroError]", getattr(errors, self.error.type))
+            raise kind(*self.error.parts)
+        raise errors.WorkerError(failed.doing, f"{failed.happened} ({self.crash})", failed.next_step)
+
+
+@cache
+def reply_with(answer: type[Answer]) -> type[Reply[Answer]]:
+    """The replies to a task that promises `answer`; made once, as that takes longer than to read one."""
+    return Reply[answer]

@@ -1,8 +1,8 @@
 """The sandbox of a process: limits that it puts on itself, so that what runs in it may be hostile.
 
-Afterwards it can open no file and no socket, write to none but the pipes it has, start no thread and no
-program, and has caps on memory and processor time. Proven on Linux; a system that does not accept every limit
-is refused.
+Afterwards it can open no file and no socket, write to nothing but the pipes it has and one file that was
+opened for it, start no thread and no program, and has caps on memory, processor time and the size of that
+file. Proven on Linux; a system that does not accept every limit is refused.
 """
 
 import importlib.util
@@ -18,8 +18,6 @@ from sutro_mcp.errors import ConfigurationError
 _MEMORY = 4 * 1024**3
 # More than what loading took: DuckDB's own limit (256 MB) is not over what its functions allocate themselves.
 _QUERY_MEMORY = 512 * 1024**2
-# The server's clock ends the process earlier; this holds when the server is gone.
-_CPU_SECONDS = 60
 _NOBODY = 65534
 _PARENT_POLL_SECONDS = 1.0
 
@@ -51,8 +49,12 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def apply_limits() -> None:
-    """Lower every limit of this process for good. Raises ConfigurationError where one cannot be lowered."""
+def apply_limits(cpu_seconds: int, file_bytes: int = 0) -> None:
+    """Lower every limit of this process for good: a file that it holds may grow to `file_bytes`.
+
+    The server's clock ends the process earlier than `cpu_seconds`, which hold when the server is gone.
+    Raises ConfigurationError where a limit cannot be lowered.
+    """
     try:
         import resource
 
@@ -65,9 +67,9 @@ def apply_limits() -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         limits = {
             resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_FSIZE: 0,
+            resource.RLIMIT_FSIZE: file_bytes,
             resource.RLIMIT_NPROC: 0,
-            resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime) + _CPU_SECONDS,
+            resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime) + cpu_seconds,
             resource.RLIMIT_AS: _address_space() + _QUERY_MEMORY,
             # Last: from here on nothing can be opened, by whatever name.
             resource.RLIMIT_NOFILE: 0,

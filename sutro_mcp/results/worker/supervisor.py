@@ -7,10 +7,9 @@ that met it and nothing to the next.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import anyio
-from pydantic import BaseModel
 
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import SutroError, WorkerError
@@ -19,17 +18,14 @@ from sutro_mcp.results.request_models import (
     Loaded,
     LoadRequest,
     LocalArtifact,
-    Page,
-    QueryRequest,
     Request,
     SqlTable,
 )
 
 from .process import BROKEN, Child, Kind
-from .protocol import answer_in, request_for
+from .protocol import Answer, Reply, reply_with, request_for
 from .sandbox import check_platform, has_sandbox
 
-Answer = TypeVar("Answer", bound=BaseModel)
 OnRows = Callable[[int, int], None]
 
 _NAMES: dict[Kind, str] = {"reader": "the process that reads results", "query": "its process"}
@@ -76,7 +72,7 @@ class Worker:
             try:
                 child = await self._running()
                 message = request_for(artifact, request)
-                reply = await self._converse(child, message, source, on_rows, prefetch)
+                reply = await self._converse(child, message, reply_with(answer), source, on_rows, prefetch)
             except TimeoutError:
                 await self._stop()
                 raise failed(f"it took more than {self.patience:g} seconds") from None
@@ -91,7 +87,7 @@ class Worker:
                 raise
         if isinstance(reply, SutroError):
             raise reply
-        return answer.model_validate(answer_in(reply, failed(f"{process} failed")))
+        return reply.outcome(failed(f"{process} failed"))
 
     async def start(self) -> None:
         """Start the process ahead of need; the first task meets what goes wrong."""
@@ -100,17 +96,17 @@ class Worker:
                 await self._running()
 
     async def aclose(self) -> None:
-        """Stop the process, if any."""
         await self._stop()
 
     async def _converse(
         self,
         child: Child,
         raw: bytes,
+        replies: type[Reply[Answer]],
         source: ByteSource | None,
         on_rows: OnRows | None,
         prefetch: Sequence[ByteRange],
-    ) -> dict[str, Any] | SutroError:
+    ) -> Reply[Answer] | SutroError:
         """The reply of a child, or the error for which it could not be given what it needed."""
 
         async def fetch_early(source: ByteSource, ranges: list[ByteRange]) -> None:
@@ -132,19 +128,19 @@ class Worker:
                 await child.send(raw)
             while True:
                 with anyio.fail_after(self.patience):
-                    message = await child.receive()
-                if "fetch" in message and source is not None:
+                    message = replies.model_validate_json(await child.receive())
+                if message.fetch is not None and source is not None:
                     try:
                         if early:
                             raise early[0]
-                        await source.fetch(_ranges(message["fetch"]))
+                        await source.fetch(message.fetch)
                     except SutroError as error:
                         failure = error
                     await child.send(b"true" if failure is None else b"false")
-                elif "prefetch" in message and source is not None:
-                    group.start_soon(fetch_early, source, _ranges(message["prefetch"]))
-                elif "rows" in message and on_rows is not None:
-                    on_rows(*message["rows"])
+                elif message.prefetch is not None and source is not None:
+                    group.start_soon(fetch_early, source, message.prefetch)
+                elif message.rows is not None and on_rows is not None:
+                    on_rows(*message.rows)
                 else:
                     return failure or message
 
@@ -184,23 +180,33 @@ class QueryRunner:
         if not self._lock_suffices:
             check_platform()
 
-    async def run(self, tables: Mapping[str, SqlTable], request: QueryRequest) -> Page:
-        """The page. Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError
-        when an artifact is not there any more.
+    async def run(
+        self,
+        tables: Mapping[str, SqlTable],
+        request: Request,
+        answer: type[Answer],
+        on_rows: OnRows | None = None,
+        output: str | None = None,
+    ) -> Answer:
+        """The answer. `output` is a new file that the query may write into.
+
+        Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError when an
+        artifact is not there any more.
         """
-        artifact = tables["results"].artifact
+        artifact = next(iter(tables.values())).artifact
         self.check()
-        load = LoadRequest(tables=dict(tables), lock_alone=not has_sandbox())
+        load = LoadRequest(
+            tables=dict(tables),
+            cpu_seconds=request.cpu_limit,
+            output=output,
+            lock_alone=not has_sandbox(),
+        )
         async with self._lock:
             worker = Worker("query", self._load_seconds)
             try:
                 await worker.run(artifact, load, Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds
-                return await worker.run(artifact, request, Page)
+                return await worker.run(artifact, request, answer, on_rows=on_rows)
             finally:
                 await worker.aclose()
-
-
-def _ranges(raw: list[list[int]]) -> list[ByteRange]:
-    return [(start, stop) for start, stop in raw]

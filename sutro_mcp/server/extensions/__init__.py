@@ -1,1 +1,1 @@
-"""Parts of MCP beyond its core: tasks, skills, icons."""
+"""Parts of MCP beyond its core, for which the SDK has no class: each is made of its public `Extension`."""

@@ -1,8 +1,7 @@
 """The skill for working with Sutro jobs, served as the MCP extension for skills has it (SEP-2640, final).
 
-Written from specification/stable/skills.mdx of modelcontextprotocol/ext-skills. The SDK has no class for it;
-this one is made of its public `Extension`. To a host without the extension the skill is a resource like any
-other.
+Written from specification/stable/skills.mdx of modelcontextprotocol/ext-skills. To a host without the
+extension the skill is a resource like any other.
 """
 
 from collections.abc import Sequence
@@ -39,7 +38,6 @@ class Skills(Extension):
         self._uri = f"skill://{self._frontmatter['name']}/SKILL.md"
 
     def resources(self) -> Sequence[ResourceBinding]:
-        """The file itself."""
         resource = TextResource(
             uri=self._uri,
             name=self._frontmatter["name"],
@@ -51,7 +49,6 @@ class Skills(Extension):
         return [ResourceBinding(resource)]
 
     def methods(self) -> Sequence[MethodBinding]:
-        """The methods that the extension demands."""
         return [
             MethodBinding("skills/list", PaginatedRequestParams, self._list, _MODERN),
             MethodBinding("skills/get", GetSkillParams, self._get, _MODERN),
@@ -59,16 +56,12 @@ class Skills(Extension):
 
     async def _list(self, _: ServerRequestContext[Any, Any], params: PaginatedRequestParams) -> HandlerResult:
         if params.cursor is not None:
-            raise MCPError(
-                code=INVALID_PARAMS, message="Cannot list skills: there is one page, without a cursor."
-            )
+            raise MCPError(INVALID_PARAMS, "Cannot list skills: there is one page, without a cursor.")
         return {"skills": [self._entry()], **_FRESHNESS}
 
     async def _get(self, _: ServerRequestContext[Any, Any], params: GetSkillParams) -> HandlerResult:
         if params.uri != self._uri:
-            raise MCPError(
-                code=INVALID_PARAMS, message=f"Cannot get this skill: the only one here is {self._uri}."
-            )
+            raise MCPError(INVALID_PARAMS, f"Cannot get this skill: the only one here is {self._uri}.")
         return {"skill": self._entry(), **_FRESHNESS}
 
     def _entry(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Waiting for a job as an MCP task (SEP-2663, `io.modelcontextprotocol/tasks`), without keeping anything.
 
-Written from specification/2026-07-28/tasks.md of modelcontextprotocol/ext-tasks. The SDK has no class for it;
-this one is made of its public `Extension`, and of a middleware (`refuse_undeclared_tasks`).
+Written from specification/2026-07-28/tasks.md of modelcontextprotocol/ext-tasks. The middleware
+`refuse_undeclared_tasks` belongs to it.
 
 A host that declares the extension gets a task from `wait_for_job` when the job has not ended, and asks for it
 as often as it likes. The job is the task: the id names it and when the waiting began, so a server that was
@@ -14,25 +14,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mcp import MCPError
+from mcp import MCPError, types
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Extension, MethodBinding, require_client_extension
 from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
-from mcp.types import (
-    HEADER_MISMATCH,
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    CallToolRequestParams,
-    CancelTaskRequestParams,
-    GetTaskRequestParams,
-    RequestParams,
-)
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 
 from sutro_mcp.api import JobStatus
 from sutro_mcp.errors import CallError, SutroError
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.live.job_wait import WaitOutcome
+from sutro_mcp.server.protocol.mcp_server import in_channels
 from sutro_mcp.server.protocol.middleware import TASKS_EXTENSION
 from sutro_mcp.server.tools.wait_for_job import reply_to_wait, wait_for_job
 
@@ -44,7 +36,7 @@ _POLL_MS: Final = 5_000
 _TASK_ID = re.compile(r"wait-(\d{13})-(.+)")
 
 
-class UpdateTaskParams(RequestParams):
+class UpdateTaskParams(types.RequestParams):
     """`tasks/update`."""
 
     task_id: str
@@ -57,15 +49,14 @@ class Tasks(Extension):
     identifier = TASKS_EXTENSION
 
     def methods(self) -> Sequence[MethodBinding]:
-        """The methods that the extension demands."""
         return [
-            MethodBinding("tasks/get", GetTaskRequestParams, self._get, _MODERN),
+            MethodBinding("tasks/get", types.GetTaskRequestParams, self._get, _MODERN),
             MethodBinding("tasks/update", UpdateTaskParams, self._acknowledge, _MODERN),
-            MethodBinding("tasks/cancel", CancelTaskRequestParams, self._acknowledge, _MODERN),
+            MethodBinding("tasks/cancel", types.CancelTaskRequestParams, self._acknowledge, _MODERN),
         ]
 
     async def intercept_tool_call(
-        self, params: CallToolRequestParams, ctx: Request, call_next: CallNext
+        self, params: types.CallToolRequestParams, ctx: Request, call_next: CallNext
     ) -> HandlerResult:
         """A task instead of a wait; everything else, refusals too, is the tool's."""
         job_id = _job_to_wait_for(params)
@@ -87,16 +78,16 @@ class Tasks(Extension):
             (capabilities and capabilities.extensions) or {}
         )
 
-    async def _get(self, ctx: Request, params: GetTaskRequestParams) -> HandlerResult:
+    async def _get(self, ctx: Request, params: types.GetTaskRequestParams) -> HandlerResult:
         began, stands = await self._look_up(ctx, params.task_id)
         task = _task(params.task_id, began, stands)
         if stands.status.is_terminal:
-            result = reply_to_wait(WaitOutcome(stands))
+            result = in_channels(ctx.lifespan_context.settings.output, reply_to_wait(WaitOutcome(stands)))
             task["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
         return task
 
     async def _acknowledge(
-        self, ctx: Request, params: UpdateTaskParams | CancelTaskRequestParams
+        self, ctx: Request, params: UpdateTaskParams | types.CancelTaskRequestParams
     ) -> HandlerResult:
         """Nothing was asked, so there is no answer to take; nothing waits, so there is nothing to stop."""
         await self._look_up(ctx, params.task_id)
@@ -108,20 +99,18 @@ class Tasks(Extension):
         # Over HTTP the header repeats the id for routers; the SDK compares it for methods of its own only.
         headers = getattr(ctx.request, "headers", None)
         if headers is not None and decode_header_value(headers.get(MCP_NAME_HEADER)) != task_id:
-            raise MCPError(code=HEADER_MISMATCH, message="The header Mcp-Name is not the taskId of the body.")
+            raise MCPError(types.HEADER_MISMATCH, "The header Mcp-Name is not the taskId of the body.")
         match = _TASK_ID.fullmatch(task_id)
         if match is None:
-            raise MCPError(
-                code=INVALID_PARAMS, message="Cannot find this task: wait_for_job makes no such task id."
-            )
+            raise MCPError(types.INVALID_PARAMS, "Cannot find this task: wait_for_job makes no such task id.")
         try:
             return int(match[1]), await ctx.lifespan_context.client.get_job_status(match[2])
         except SutroError as error:
-            code = INVALID_PARAMS if isinstance(error, CallError) else INTERNAL_ERROR
+            code = types.INVALID_PARAMS if isinstance(error, CallError) else types.INTERNAL_ERROR
             raise MCPError(code=code, message=str(error)) from error
 
 
-def _job_to_wait_for(params: CallToolRequestParams) -> str | None:
+def _job_to_wait_for(params: types.CallToolRequestParams) -> str | None:
     """The job of a valid call of `wait_for_job`."""
     given = params.arguments or {}
     job_id, seconds = given.get("job_id"), given.get("timeout_seconds", 1)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sutro_mcp.api import JobProgress, JobStatus, Status
+from sutro_mcp.api import Job, JobProgress, JobStatus, Status
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import DeadlineExceededError, SutroError, counted
+from sutro_mcp.server.answers import RowsDone
 from sutro_mcp.server.protocol.scrubbing import Notify
 
 from .status_poller import PASSING, PollSchedule, StatusPoller
@@ -43,6 +44,8 @@ class WaitTiming:
     """The shortest time between two notifications."""
     observed: float = 2.0
     """The shortest observation that an estimate is made from."""
+    stalled: float = 30.0
+    """So long without a new row is worth saying."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,12 @@ class WaitOutcome:
     """How the job stands, and what was seen of it meanwhile."""
 
     stands: JobStatus
-    rows_done: int | None = None
-    num_rows: int | None = None
-    seconds_left: int | None = None
-    """An estimate from the rows done meanwhile."""
+    job: Job | None = None
+    """As it was when the wait began, if it could be read."""
+    progress: RowsDone | None = None
+    """Its estimate is from the rows done meanwhile."""
+    stalled_seconds: int | None = None
+    """So long a running job has done no row, if it is long."""
     trouble: str | None = None
     """Why the status may be out of date."""
 
@@ -90,6 +95,8 @@ class Progress:
     num_rows: int | None = None
     rows_done: int | None = None
     tokens_per_second: float | None = None
+    grew: float | None = None
+    """When rows were last seen to grow, or first seen."""
     _began: tuple[float, int] | None = field(default=None, repr=False)
     _told: float = field(default=-_SLIVER, repr=False)
 
@@ -104,7 +111,11 @@ class Progress:
         if event.rows_done is None:
             return
         rows = max(event.rows_done, self.rows_done or 0)
-        self.rows_done = rows if self.num_rows is None else min(rows, self.num_rows)
+        if self.num_rows is not None:
+            rows = min(rows, self.num_rows)
+        if rows != self.rows_done:
+            self.grew = now
+        self.rows_done = rows
         # A stream may open with 0 before it knows better; a rate from there would be too good.
         if self._began is None and rows:
             self._began = now, self.rows_done
@@ -155,6 +166,8 @@ class _Wait:
         self._timing = timing
         self._stands = first
         self._progress = Progress()
+        self._job: Job | None = None
+        self._began = anyio.current_time()
         self._poller = StatusPoller(lambda: client.get_job_status(first.job_id), timing.poll)
         # A short wait reads the status a second time as well.
         self._poller.pause = min(timing.poll.first, timeout_seconds / 2)
@@ -165,7 +178,6 @@ class _Wait:
         return self._stands.status
 
     async def run(self) -> None:
-        """Until the status is final."""
         async with background() as tasks:
             tasks.start_soon(self._listen)
             tasks.start_soon(self._notify_host)
@@ -173,20 +185,23 @@ class _Wait:
         await self._notify_once()
 
     def outcome(self) -> WaitOutcome:
-        """What is known now."""
+        now, seen = anyio.current_time(), self._progress
         running = self.status is Status.RUNNING
+        left = seen.seconds_left(now, self._timing.observed) if running else None
+        idle = now - (seen.grew or self._began) if running else 0.0
         return WaitOutcome(
             stands=self._stands,
-            rows_done=None if self.status is Status.SUCCEEDED else self._progress.rows_done,
-            num_rows=self._progress.num_rows,
-            seconds_left=(
-                self._progress.seconds_left(anyio.current_time(), self._timing.observed) if running else None
+            job=self._job,
+            progress=(
+                None
+                if seen.rows_done is None or self.status is Status.SUCCEEDED
+                else RowsDone.of(seen.rows_done, seen.num_rows, seen.tokens_per_second, left)
             ),
+            stalled_seconds=int(idle) if idle >= self._timing.stalled else None,
             trouble=self._poller.trouble and self._poller.trouble.happened,
         )
 
     async def _read_status(self) -> None:
-        """Read the status until it is final."""
         while not self.status.is_terminal:
             self._stands = await self._poller.next() or self._stands
             self._news.set()
@@ -194,7 +209,8 @@ class _Wait:
     async def _listen(self) -> None:
         """Follow the stream as long as the deployment has one; not having one is no failure."""
         with suppress(SutroError):
-            self._progress.num_rows = (await self._client.get_job(self._job_id)).num_rows
+            self._job = await self._client.get_job(self._job_id)
+            self._progress.num_rows = self._job.num_rows
         while True:
             try:
                 async with aclosing(self._client.stream_job_progress(self._job_id)) as events:

@@ -116,12 +116,10 @@ class JobWatcher:
                     watched.status = status
                     if status is not None:
                         poller.pause = self._schedule.first
-                    await self._publish_change(watched, is_end=status is None or watched.has_ended)
-
-    async def _publish_change(self, watched: _Watched, *, is_end: bool) -> None:
-        for uri in list(watched.uris):
-            if is_end or not is_of_results(uri):
-                await self._publish(uri)
+                    is_end = status is None or watched.has_ended
+                    for uri in list(watched.uris):
+                        if is_end or not is_of_results(uri):
+                            await self._publish(uri)
 
 
 def _job_of(uri: str) -> str:

@@ -27,7 +27,7 @@ class PollSchedule:
 
     def after(self, pause: float, error: SutroError | None = None) -> float:
         """The pause after `pause`; not shorter than what the deployment asked for in `error`."""
-        asked = error.retry_after if isinstance(error, RateLimitedError) else 0.0
+        asked = (isinstance(error, RateLimitedError) and error.retry_after) or 0.0
         return max(min(pause * _BACKOFF, self.slowest), asked)
 
 
@@ -62,5 +62,4 @@ class StatusPoller(Generic[T]):
         return status
 
     def hurry(self) -> None:
-        """End the present pause."""
         self._hurry.set()

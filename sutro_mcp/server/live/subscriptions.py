@@ -10,17 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from mcp import types
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
-from mcp.types import (
-    EmptyResult,
-    SubscribeRequestParams,
-    SubscriptionsListenRequestParams,
-    SubscriptionsListenResult,
-    UnsubscribeRequestParams,
-)
 
 from sutro_mcp.errors import SutroError
 from sutro_mcp.server.context import AppContext
@@ -46,13 +40,11 @@ class _Subscriber:
     uris: set[str] = field(default_factory=set[str])
 
     def forget(self, uri: str) -> None:
-        """End one subscription, if there is one."""
         if uri in self.uris:
             self.uris.remove(uri)
             _release(self.watcher, [uri])
 
     def forget_all(self) -> None:
-        """End every subscription."""
         for uri in list(self.uris):
             self.forget(uri)
 
@@ -66,11 +58,10 @@ class Subscribers:
         self._connections: dict[Connection, _Subscriber] = {}
 
     def serve(self, server: SutroServer) -> None:
-        """Register the three requests."""
         self._server = server
-        server.handle("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
-        server.handle("resources/subscribe", SubscribeRequestParams, self._subscribe)
-        server.handle("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
+        server.handle("subscriptions/listen", types.SubscriptionsListenRequestParams, self._listen)
+        server.handle("resources/subscribe", types.SubscribeRequestParams, self._subscribe)
+        server.handle("resources/unsubscribe", types.UnsubscribeRequestParams, self._unsubscribe)
 
     async def publish(self, uri: str) -> None:
         """Tell everyone who watches `uri` that it has changed."""
@@ -81,8 +72,8 @@ class Subscribers:
                     await subscriber.session.send_resource_updated(uri)
 
     async def _listen(
-        self, ctx: RequestContext, params: SubscriptionsListenRequestParams
-    ) -> SubscriptionsListenResult:
+        self, ctx: RequestContext, params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
         """A stream, until the client ends it. What cannot be watched is missing in its acknowledgement."""
         watcher = ctx.lifespan_context.watcher
         wanted = dict.fromkeys(params.notifications.resource_subscriptions or [])
@@ -106,7 +97,9 @@ class Subscribers:
         finally:
             _release(watcher, held)
 
-    async def _subscribe(self, ctx: RequestContext, params: SubscribeRequestParams) -> EmptyResult:
+    async def _subscribe(
+        self, ctx: RequestContext, params: types.SubscribeRequestParams
+    ) -> types.EmptyResult:
         watcher = ctx.lifespan_context.watcher
         connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
         if connection not in self._connections:
@@ -123,13 +116,15 @@ class Subscribers:
                 # The same request again was faster.
                 _release(watcher, [uri])
             subscriber.uris.add(uri)
-        return EmptyResult()
+        return types.EmptyResult()
 
-    async def _unsubscribe(self, ctx: RequestContext, params: UnsubscribeRequestParams) -> EmptyResult:
+    async def _unsubscribe(
+        self, ctx: RequestContext, params: types.UnsubscribeRequestParams
+    ) -> types.EmptyResult:
         connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
         if subscriber := self._connections.get(connection):
             subscriber.forget(str(params.uri))
-        return EmptyResult()
+        return types.EmptyResult()
 
     def _leave(self, connection: Connection) -> None:
         self._connections.pop(connection).forget_all()

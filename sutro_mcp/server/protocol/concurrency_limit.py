@@ -23,9 +23,7 @@ class ConcurrencyLimit:
         """Wait for a slot and hold it for the block. Raises TemporaryError when the queue is full."""
         if self._slots.available_tokens < 1 and self._slots.statistics().tasks_waiting >= self._queued:
             raise TemporaryError(
-                doing,
-                "too many calls are running and waiting",
-                "Wait for their answers and call again",
+                doing, "too many calls are running and waiting", "Wait for their answers and call again"
             )
         # Each call is a borrower of its own: a task may hold several slots.
         borrower = object()

@@ -8,6 +8,7 @@ to people, not an access control.
 """
 
 import time
+from dataclasses import dataclass
 from enum import Enum, auto
 from secrets import token_hex
 
@@ -17,7 +18,7 @@ from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from sutro_mcp.server.context import Ctx
+from sutro_mcp.server.context import Ctx, app_of
 
 from .scrubbing import scrub
 
@@ -37,7 +38,15 @@ class Consent(Enum):
     LATE = auto()
     UNREADABLE = auto()
     NOT_ASKED = auto()
-    """The host said that it can ask, and then could not."""
+    """The host said that it can ask, and then could not, or said no faster than a person can."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outcome of a question, and what the person was shown in it, in words of ours."""
+
+    consent: Consent
+    shown: str
 
 
 def can_ask(ctx: Ctx) -> bool:
@@ -52,10 +61,10 @@ def can_ask(ctx: Ctx) -> bool:
 
 # Until when a question that was not answered with yes could be answered again, and what the answer was. The
 # key that seals a question lives as long as this process, too.
-_final: dict[str, tuple[float, Consent]] = {}
+_final: dict[str, tuple[float, Answer]] = {}
 
 
-def answered(ctx: Ctx) -> Consent | None:
+def answered(ctx: Ctx) -> Answer | None:
     """The answer that this call brings to the question it led to before; None when there is none yet."""
     responses, question = ctx.input_responses or {}, ctx.request_state
     if not _is_modern(ctx) or question is None or _KEY not in responses:
@@ -65,54 +74,57 @@ def answered(ctx: Ctx) -> Consent | None:
         del _final[old]
     if question in _final:
         return _final[question][1]
-    consent = _read(responses[_KEY])
-    if consent is not Consent.GIVEN:
-        _final[question] = now + _ANSWER_SECONDS, consent
-    return consent
+    asked, _, shown = question.split(" ", 2)
+    answer = Answer(_read(responses[_KEY], now - float(asked), app_of(ctx).fastest_answer), shown)
+    if answer.consent is not Consent.GIVEN:
+        _final[question] = now + _ANSWER_SECONDS, answer
+    return answer
 
 
 async def ask(
-    ctx: Ctx, question: str, label: str, seconds: float = _ANSWER_SECONDS
-) -> Consent | InputRequiredResult:
+    ctx: Ctx, question: str, label: str, shown: str, seconds: float = _ANSWER_SECONDS
+) -> Answer | InputRequiredResult:
     """Show `question` with one box to tick, `label`: the answer, or what to return to get it.
 
-    Waits for an older host at most `seconds`.
+    `shown` is what the question says, for the answer. Waits for an older host at most `seconds`.
     """
     schema = {
         "type": "object",
         "properties": {"confirm": {"type": "boolean", "title": label}},
         "required": ["confirm"],
     }
+    asked = time.monotonic()
     if _is_modern(ctx):
         form = ElicitRequestFormParams(message=question, requested_schema=schema)
         return InputRequiredResult(
-            input_requests={_KEY: ElicitRequest(params=form)}, request_state=token_hex()
+            input_requests={_KEY: ElicitRequest(params=form)}, request_state=f"{asked} {token_hex()} {shown}"
         )
     try:
         with anyio.fail_after(seconds):
             # Over HTTP no writer of ours scrubs a request.
-            return _read(await ctx.session.elicit_form(scrub(question), schema, ctx.request_id))
+            reply = await ctx.session.elicit_form(scrub(question), schema, ctx.request_id)
+            consent = _read(reply, time.monotonic() - asked, app_of(ctx).fastest_answer)
     except TimeoutError:
-        return Consent.LATE
+        consent = Consent.LATE
     except ValidationError:
-        return Consent.UNREADABLE
+        consent = Consent.UNREADABLE
     except MCPError:
-        return Consent.NOT_ASKED
+        consent = Consent.NOT_ASKED
+    return Answer(consent, shown)
 
 
 def _is_modern(ctx: Ctx) -> bool:
     return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
-def _read(reply: object) -> Consent:
-    """Nothing but a ticked box is a yes."""
+def _read(reply: object, took: float, fastest: float) -> Consent:
+    """Nothing but a ticked box is a yes. A no within less than `fastest` seconds is the host's own."""
     if not isinstance(reply, ElicitResult):
         return Consent.UNREADABLE
-    if reply.action == "decline":
-        return Consent.DECLINED
-    if reply.action == "cancel":
-        return Consent.DISMISSED
-    ticked = (reply.content or {}).get("confirm")
-    if ticked is True:
-        return Consent.GIVEN
-    return Consent.DECLINED if ticked is False else Consent.UNREADABLE
+    if reply.action == "accept":
+        ticked = (reply.content or {}).get("confirm")
+        if ticked is not False:
+            return Consent.GIVEN if ticked is True else Consent.UNREADABLE
+    if took < fastest:
+        return Consent.NOT_ASKED
+    return Consent.DISMISSED if reply.action == "cancel" else Consent.DECLINED

@@ -7,10 +7,10 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
 
-from mcp import MCPError
+from mcp import MCPError, types
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
@@ -20,16 +20,6 @@ from mcp.server.mcpserver.exceptions import (
     UnexpectedResourceError,
     UnexpectedToolError,
 )
-from mcp.types import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    CallToolResult,
-    GetPromptResult,
-    InputRequiredResult,
-    ResourceLink,
-    TextContent,
-)
-from mcp.types import Tool as WireTool
 from pydantic import AnyUrl, BaseModel
 
 from sutro_mcp.errors import CallError, InvalidArgumentError, JobNotFoundError, SutroError
@@ -38,14 +28,14 @@ from sutro_mcp.untrusted import shorten, visible
 
 from .concurrency_limit import ConcurrencyLimit
 from .middleware import is_failure
-from .tool_schemas import explain, portable, shown, unknown_argument
+from .tool_schemas import explain, portable, portable_answer, shown, unknown_argument
 
 logger = logging.getLogger(__name__)
 
 Params = TypeVar("Params", bound=BaseModel)
+Result = TypeVar("Result", bound=types.CallToolResult | types.InputRequiredResult)
+Output = Literal["both", "text", "structured"]
 
-# Clients of these know no such block, and may refuse the whole answer for it.
-_WITHOUT_LINKS = ("2024-11-05", "2025-03-26")
 _SHOWN_URI = 200
 # What versions before 2026 say of a resource that is not there; 2026 says INVALID_PARAMS.
 RESOURCE_NOT_FOUND = -32002
@@ -55,6 +45,9 @@ _OWN_FAULT = "failed because of an error in sutro-mcp itself. Its log (stderr) s
 
 class SutroServer(MCPServer[AppContext]):
     """The product's server object, whatever the transport."""
+
+    output: Output = "both"
+    """The channels that answers of tools come in."""
 
     @cached_property
     def _calls(self) -> ConcurrencyLimit:
@@ -76,11 +69,11 @@ class SutroServer(MCPServer[AppContext]):
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[AppContext, Any] | None = None
-    ) -> CallToolResult | InputRequiredResult:
+    ) -> types.CallToolResult | types.InputRequiredResult:
         """Call a tool; every failure that the caller can act on comes back as text of ours."""
         schemas = {tool.name: tool.input_schema for tool in await super().list_tools()}
         if name not in schemas:
-            raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {shown(name)}")
+            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {shown(name)}")
         accepted = cast("dict[str, Any]", schemas[name].get("properties", {}))
         if unknown := [key for key in arguments if key not in accepted]:
             return _failed(unknown_argument(f"call {name}", unknown[0], list(accepted)))
@@ -90,24 +83,20 @@ class SutroServer(MCPServer[AppContext]):
         limit = self.limits.get(name, self._calls)
         try:
             async with limit.slot(f"call {name}"):
-                result = await super().call_tool(name, given, context)
+                return in_channels(self.output, await super().call_tool(name, given, context))
         except BaseException as error:
             # Not only Exception: a panic in a native library is none, and would end the connection.
             if isinstance(error, MCPError) or not is_failure(error):
                 raise
             return _failed(_text_of(name, error))
-        is_old = context is not None and context.protocol_version in _WITHOUT_LINKS
-        if is_old and isinstance(result, CallToolResult):
-            result.content = [block for block in result.content if not isinstance(block, ResourceLink)]
-        return result
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[AppContext, Any] | None = None
-    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+    ) -> Iterable[ReadResourceContents] | types.InputRequiredResult:
         """Read a resource; every failure that the caller can act on carries text of ours."""
         given = str(uri)
         is_modern = context is not None and (context.protocol_version or "") >= _FIRST_MODERN
-        not_found = INVALID_PARAMS if is_modern else RESOURCE_NOT_FOUND
+        not_found = types.INVALID_PARAMS if is_modern else RESOURCE_NOT_FOUND
         try:
             self._check_query(given)
             async with self._calls.slot("read this resource"):
@@ -122,7 +111,7 @@ class SutroServer(MCPServer[AppContext]):
                 raise refusal(cause, given, not_found) from cause
             logger.exception("reading a resource failed")
             message = f"Reading this resource {_OWN_FAULT}"
-            raise MCPError(INTERNAL_ERROR, message, {"uri": visible(given)}) from error
+            raise MCPError(types.INTERNAL_ERROR, message, {"uri": visible(given)}) from error
         except SutroError as error:
             raise refusal(error, given) from error
 
@@ -131,36 +120,40 @@ class SutroServer(MCPServer[AppContext]):
         name: str,
         arguments: dict[str, Any] | None = None,
         context: Context[AppContext, Any] | None = None,
-    ) -> GetPromptResult | InputRequiredResult:
+    ) -> types.GetPromptResult | types.InputRequiredResult:
         """Get a prompt; a wrong name or argument is refused as such, and not as an error of ours."""
         prompts = {prompt.name: prompt for prompt in await self.list_prompts()}
         if name not in prompts:
             known = ", ".join(prompts)
-            raise MCPError(INVALID_PARAMS, f"Unknown prompt: {shown(name)}. There are: {known}.")
+            raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {shown(name)}. There are: {known}.")
         accepted = {argument.name: bool(argument.required) for argument in prompts[name].arguments or []}
         # Hosts send "" for an optional argument that was left blank.
         given = {key: value for key, value in (arguments or {}).items() if value != ""}
         if unknown := [key for key in given if key not in accepted]:
-            raise MCPError(INVALID_PARAMS, unknown_argument(f"use {name}", unknown[0], list(accepted)))
+            raise MCPError(types.INVALID_PARAMS, unknown_argument(f"use {name}", unknown[0], list(accepted)))
         if missing := [key for key, required in accepted.items() if required and key not in given]:
-            raise MCPError(INVALID_PARAMS, f"Cannot use {name}: {missing[0]} is required.")
+            raise MCPError(types.INVALID_PARAMS, f"Cannot use {name}: {missing[0]} is required.")
         try:
             return await super().get_prompt(name, given, context)
         except ValueError as error:
             # The SDK wraps what a prompt raises twice.
             cause = error.__cause__ and error.__cause__.__cause__
             if isinstance(cause, SutroError):
-                raise MCPError(INVALID_PARAMS, str(cause)) from cause
+                raise MCPError(types.INVALID_PARAMS, str(cause)) from cause
             logger.exception("%s failed", name)
-            raise MCPError(INTERNAL_ERROR, f"{name} {_OWN_FAULT}") from error
+            raise MCPError(types.INTERNAL_ERROR, f"{name} {_OWN_FAULT}") from error
 
-    async def list_tools(self) -> list[WireTool]:
+    async def list_tools(self) -> list[types.Tool]:
         """The tools with schemas reduced to what every host accepts."""
         return [
             tool.model_copy(
                 update={
                     "input_schema": portable(tool.input_schema),
-                    "output_schema": portable(tool.output_schema) if tool.output_schema else None,
+                    "output_schema": (
+                        portable_answer(tool.output_schema)
+                        if tool.output_schema and self.output != "text"
+                        else None
+                    ),
                 }
             )
             for tool in await super().list_tools()
@@ -198,14 +191,27 @@ def _text_of(tool: str, error: BaseException) -> str:
     return f"{tool} {_OWN_FAULT}"
 
 
-def _failed(text: str) -> CallToolResult:
+def in_channels(output: Output, result: Result) -> Result:
+    """`result` with the one channel, or the first line of the text, that a host is to get."""
+    if not isinstance(result, types.CallToolResult):
+        return result
+    if output == "text":
+        return result.model_copy(update={"structured_content": None})
+    if output == "structured" and result.structured_content is not None:
+        (block,) = cast("list[types.TextContent]", result.content)
+        line = block.model_copy(update={"text": block.text.partition("\n")[0]})
+        return result.model_copy(update={"content": [line]})
+    return result
+
+
+def _failed(text: str) -> types.CallToolResult:
     """A tool error. It carries no structured content: hosts drop it, and schemas would refuse it."""
-    return CallToolResult(is_error=True, content=[TextContent(type="text", text=text)])
+    return types.CallToolResult(is_error=True, content=[types.TextContent(type="text", text=text)])
 
 
-def refusal(error: SutroError, uri: str, not_found: int = INVALID_PARAMS) -> MCPError:
+def refusal(error: SutroError, uri: str, not_found: int = types.INVALID_PARAMS) -> MCPError:
     """`error` about a resource in the protocol's terms; `not_found` is the code for an unknown job."""
-    code = INVALID_PARAMS if isinstance(error, CallError) else INTERNAL_ERROR
+    code = types.INVALID_PARAMS if isinstance(error, CallError) else types.INTERNAL_ERROR
     return MCPError(
         not_found if isinstance(error, JobNotFoundError) else code, str(error), {"uri": visible(uri)}
     )

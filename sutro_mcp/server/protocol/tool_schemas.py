@@ -34,6 +34,36 @@ def portable(schema: Mapping[str, Any], *, is_map_of_names: bool = False) -> dic
     return kept
 
 
+def portable_answer(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A portable schema of an answer, as short as it can be.
+
+    No field is null, as those without a value are left out; numbers are numbers, and a cell is anything.
+    Nothing is required of our own answers, and the descriptions of their classes repeat what the tool's
+    says.
+    """
+    whole = portable(schema)
+    for part in (whole, *whole.get("$defs", {}).values()):
+        for key in ("description", "required"):
+            part.pop(key, None)
+        part["properties"] = {
+            name: _without_choice(rule) for name, rule in part.get("properties", {}).items()
+        }
+    return whole
+
+
+def _without_choice(rule: dict[str, Any]) -> dict[str, Any]:
+    if "items" in rule:
+        return rule | {"items": _without_choice(rule["items"])}
+    branches = [branch for branch in rule.get("anyOf", ()) if branch != {"type": "null"}]
+    if not branches:
+        return rule
+    rest = {key: value for key, value in rule.items() if key != "anyOf"}
+    if len(branches) == 1:
+        return _without_choice(branches[0]) | rest
+    numbers = all(branch.get("type") in ("integer", "number") for branch in branches)
+    return ({"type": "number"} if numbers else {}) | rest
+
+
 def unknown_argument(doing: str, given: str, accepted: list[str]) -> str:
     """The refusal of an argument, with the one that was probably meant."""
     near = difflib.get_close_matches(given, accepted, n=1)

@@ -3,16 +3,8 @@
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from mcp import MCPError
+from mcp import MCPError, types
 from mcp.server.context import ServerRequestContext
-from mcp.types import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    CompleteRequestParams,
-    CompleteResult,
-    Completion,
-    PromptReference,
-)
 
 from sutro_mcp.api import Job, Status, is_addressable
 from sutro_mcp.errors import SutroError
@@ -32,32 +24,31 @@ _BOOLEANS = ("true", "false")
 
 
 def serve_completion(server: SutroServer) -> None:
-    """Register the request."""
 
     async def complete(
-        ctx: ServerRequestContext[AppContext, Any], params: CompleteRequestParams
-    ) -> CompleteResult:
-        if isinstance(params.ref, PromptReference):
+        ctx: ServerRequestContext[AppContext, Any], params: types.CompleteRequestParams
+    ) -> types.CompleteResult:
+        if isinstance(params.ref, types.PromptReference):
             about, known = params.ref.name, {prompt.name for prompt in await server.list_prompts()}
         else:
             about = params.ref.uri
             known = {template.uri_template for template in await server.list_resource_templates()}
         if about not in known:
-            raise MCPError(INVALID_PARAMS, f"Cannot complete: there is no {quote(about, 100)} here.")
+            raise MCPError(types.INVALID_PARAMS, f"Cannot complete: there is no {quote(about, 100)} here.")
         argument, value = params.argument.name, params.argument.value
         if argument == "job_id":
             try:
-                return CompleteResult(
+                return types.CompleteResult(
                     completion=await _job_ids(ctx.lifespan_context.client, value, "results" in about)
                 )
             except SutroError as error:
-                raise MCPError(INTERNAL_ERROR, str(error)) from error
-        return CompleteResult(completion=_of(_words(argument, value)))
+                raise MCPError(types.INTERNAL_ERROR, str(error)) from error
+        return types.CompleteResult(completion=_of(_words(argument, value)))
 
-    server.handle("completion/complete", CompleteRequestParams, complete)
+    server.handle("completion/complete", types.CompleteRequestParams, complete)
 
 
-async def _job_ids(client: "ApiClient", value: str, with_results: bool) -> Completion:
+async def _job_ids(client: "ApiClient", value: str, with_results: bool) -> types.Completion:
     """Ids that begin so, then those of jobs whose name has these words; newest first."""
     page = await client.list_jobs_page(_JOBS)
     jobs = [
@@ -91,8 +82,8 @@ def _words(argument: str, value: str) -> list[str]:
     return [word for word in words if word.startswith(value.lower())]
 
 
-def _of(values: list[str], *, has_more: bool = False) -> Completion:
-    return Completion(
+def _of(values: list[str], *, has_more: bool = False) -> types.Completion:
+    return types.Completion(
         values=values[:_MOST],
         total=None if has_more else len(values),
         has_more=has_more or len(values) > _MOST,

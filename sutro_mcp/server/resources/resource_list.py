@@ -1,25 +1,17 @@
 """resources/list: the entries of a host's picker, live and page by page, the newest jobs first.
 
-For each job its details; its status while that can change; its results once it has succeeded. Many
-hosts read the first page only, and as soon as they connect: it comes in any case, without jobs if need be.
+One entry for each job; its status alone and its results are in the templates. Some programs read everything
+that is listed, and many hosts the first page only, as soon as they connect: it comes in any case, without
+jobs if need be.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import anyio
-from mcp import MCPError
+from mcp import MCPError, types
 from mcp.server.context import ServerRequestContext
-from mcp.types import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    Annotations,
-    ListResourcesResult,
-    PaginatedRequestParams,
-    Resource,
-)
 
-from sutro_mcp.api import Job, Status, is_addressable
+from sutro_mcp.api import Job, is_addressable
 from sutro_mcp.errors import DeadlineExceededError, InvalidCursorError, SutroError, counted
 from sutro_mcp.server.answers import FAILURE_CHARS, MODEL_CHARS, NAME_CHARS, brief, iso
 from sutro_mcp.server.context import AppContext
@@ -30,16 +22,15 @@ from sutro_mcp.untrusted import quote
 
 from .templates import JSON
 
-# Up to three resources each.
-_PAGE_JOBS = 25
+_PAGE_JOBS = 50
 
 
 def serve_listing(server: SutroServer, seconds: float = 10.0) -> None:
     """Register the request; `seconds` is what a host that connects may have to wait for Sutro."""
 
     async def list_resources(
-        ctx: ServerRequestContext[AppContext, Any], params: PaginatedRequestParams
-    ) -> ListResourcesResult:
+        ctx: ServerRequestContext[AppContext, Any], params: types.PaginatedRequestParams
+    ) -> types.ListResourcesResult:
         cursor = params.cursor or ""
         try:
             found = await _jobs(ctx.lifespan_context, cursor, seconds)
@@ -47,23 +38,21 @@ def serve_listing(server: SutroServer, seconds: float = 10.0) -> None:
             message = (
                 "Cannot continue the list of resources: this is none of its cursors, or its place is gone."
             )
-            raise MCPError(INVALID_PARAMS, f"{message} List them again without a cursor.") from error
+            raise MCPError(types.INVALID_PARAMS, f"{message} List them again without a cursor.") from error
         except SutroError as error:
             if cursor:
-                raise MCPError(INTERNAL_ERROR, str(error)) from error
+                raise MCPError(types.INTERNAL_ERROR, str(error)) from error
             # Nobody should keep a list that lacks the jobs.
             fixed = [
                 _all_jobs(f" The jobs themselves are missing here: {error}"),
                 *await server.list_resources(),
             ]
-            return ListResourcesResult(resources=fixed, ttl_ms=0)
+            return types.ListResourcesResult(resources=fixed, ttl_ms=0)
         fixed = [] if cursor else [_all_jobs(), *await server.list_resources()]
-        listed = [
-            resource for job in found.jobs if is_addressable(job.job_id) for resource in resources_of(job)
-        ]
-        return ListResourcesResult(resources=[*fixed, *listed], next_cursor=found.next_cursor)
+        listed = [resource_of(job) for job in found.jobs if is_addressable(job.job_id)]
+        return types.ListResourcesResult(resources=[*fixed, *listed], next_cursor=found.next_cursor)
 
-    server.handle("resources/list", PaginatedRequestParams, list_resources)
+    server.handle("resources/list", types.PaginatedRequestParams, list_resources)
 
 
 async def _jobs(app: AppContext, cursor: str, seconds: float) -> Found:
@@ -74,48 +63,33 @@ async def _jobs(app: AppContext, cursor: str, seconds: float) -> Found:
     )
 
 
-def resources_of(job: Job) -> Iterable[Resource]:
-    """The resources of `job` that can be read now."""
-    uris = JobUris.of(job.job_id)
+def resource_of(job: Job) -> types.Resource:
+    """The entry of `job`, which says what the templates would say of it."""
     label = brief(" ".join((job.name or job.job_id).split()), NAME_CHARS)
     changed = iso(job.datetime_completed or job.datetime_started or job.datetime_created)
-    rows = "rows" if job.num_rows is None else counted(job.num_rows, "row")
-
-    def resource(uri: str, what: str, title: str, description: str) -> Resource:
-        return Resource(
-            uri=uri,
-            name=f"{label}{what}",
-            title=f"{label}{title}",
-            description=description,
-            mime_type=JSON,
-            annotations=Annotations(last_modified=changed) if changed else None,
-        )
-
-    yield resource(uris.job, "", f" ({job.status.value})", _details(job, rows))
-    if not job.status.is_terminal:
-        told = "Where the job stands. Subscribe to be told when that changes."
-        yield resource(uris.status, " status", ": status", told)
-    if job.status is Status.SUCCEEDED:
-        every = rows if job.num_rows == 1 else f"all {rows}"
-        whole = f"What came out of {every}: values, shares, lengths, what looks wrong."
-        yield resource(uris.summary, " results summary", ": results, summarised", whole)
-        some = f"The {rows}, 20 at a time; ?offset= and ?limit= choose which."
-        yield resource(uris.results, " results", ": results", some)
+    return types.Resource(
+        uri=JobUris.of(job.job_id, job.status).job,
+        name=label,
+        title=f"{label} ({job.status.value})",
+        description=_details(job),
+        mime_type=JSON,
+        annotations=types.Annotations(last_modified=changed) if changed else None,
+    )
 
 
-def _details(job: Job, rows: str) -> str:
+def _details(job: Job) -> str:
     facts = [
         f"Job {job.job_id}",
         f"model {quote(job.model, MODEL_CHARS)}" if job.model else None,
-        rows if job.num_rows is not None else None,
+        counted(job.num_rows, "row") if job.num_rows is not None else None,
         f"created {iso(job.datetime_created)}" if job.datetime_created else None,
         f"failed: {quote(job.failure_reason.message, FAILURE_CHARS)}" if job.failure_reason else None,
     ]
     return ", ".join(fact for fact in facts if fact)
 
 
-def _all_jobs(remark: str = "") -> Resource:
-    return Resource(
+def _all_jobs(remark: str = "") -> types.Resource:
+    return types.Resource(
         uri=JOBS,
         name="jobs",
         title="Newest jobs",

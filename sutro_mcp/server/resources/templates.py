@@ -10,38 +10,46 @@ from collections.abc import Awaitable, Callable
 
 from mcp.server.mcpserver import MCPServer
 
-from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.errors import InvalidArgumentError, NoResultsError, ResultsGoneError, ResultsNotReadyError
 from sutro_mcp.results import PageRequest
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import Answer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
-from sutro_mcp.server.tools.get_job import JobDetails
+from sutro_mcp.server.tools.get_job import details_of
 from sutro_mcp.server.tools.get_job_results import ResultsAnswer, summary_of
-from sutro_mcp.server.tools.get_job_status import StatusAnswer
-from sutro_mcp.server.tools.job_search import find_jobs, job_filter
-from sutro_mcp.server.tools.list_jobs import JobList
+from sutro_mcp.server.tools.get_job_status import status_of
+from sutro_mcp.server.tools.job_search import job_filter
+from sutro_mcp.server.tools.list_jobs import listed
 from sutro_mcp.server.tools.params import MOST_CHARS, parse_statuses
 from sutro_mcp.server.uris import JOB, JOBS, RESULTS, STATUS, SUMMARY
 
 JSON = "application/json"
+# Jobs that have no results, which is no error for a program that reads the resources of all jobs.
+_WITHOUT = (ResultsNotReadyError, NoResultsError, ResultsGoneError)
+
+
+class _NoResults(Answer):
+    """Results that are not there."""
+
+    results_available: bool = False
+    reason: str
 
 
 async def _jobs(ctx: Ctx, status: str = "", limit: str = "20") -> str:
     """Jobs, newest first. status: words separated by commas; limit: 1 to 100."""
     wanted, binding = job_filter(parse_statuses(status))
-    found = await find_jobs(app_of(ctx).client, wanted, _number("limit", limit, 1, 100), "", binding)
     # The cursor continues in list_jobs, given the same status.
-    return _json(JobList.of(found))
+    return _json(await listed(app_of(ctx), wanted, _number("limit", limit, 1, 100), "", binding))
 
 
 async def _job(ctx: Ctx, job_id: str) -> str:
     """Everything known of one job."""
-    return _json(JobDetails.of(await app_of(ctx).client.get_job(job_id), full=True))
+    return _json(await details_of(app_of(ctx), job_id, full=True))
 
 
 async def _status(ctx: Ctx, job_id: str) -> str:
     """Where one job stands."""
-    return _json(StatusAnswer.of(await app_of(ctx).client.get_job_status(job_id)))
+    return _json(await status_of(app_of(ctx), job_id))
 
 
 async def _results(
@@ -53,13 +61,19 @@ async def _results(
     rows = _number("limit", limit, 1, 1000)
     first = _number("offset", offset, 0, 10**12)
     request = PageRequest(offset=first, limit=rows, max_chars=MOST_CHARS)
-    page = await app.results.page(app.client, spec, request)
+    try:
+        page = await app.results.page(app.client, spec, request)
+    except _WITHOUT as error:
+        return _json(_NoResults(reason=str(error)))
     return _json(ResultsAnswer.of_page(job_id, page, rows, include_inputs=spec.include_inputs))
 
 
 async def _summary(ctx: Ctx, job_id: str) -> str:
     """What came out of a succeeded job, over all rows."""
-    return _json(await summary_of(app_of(ctx), ResultsSpec(job_id)))
+    try:
+        return _json(await summary_of(app_of(ctx), ResultsSpec(job_id)))
+    except _WITHOUT as error:
+        return _json(_NoResults(reason=str(error)))
 
 
 _TEMPLATES: tuple[tuple[str, str, str, Callable[..., Awaitable[str]]], ...] = (
@@ -72,7 +86,6 @@ _TEMPLATES: tuple[tuple[str, str, str, Callable[..., Awaitable[str]]], ...] = (
 
 
 def add_resources(server: MCPServer[AppContext]) -> None:
-    """Register every template."""
     for uri, name, title, read in _TEMPLATES:
         server.resource(uri, name=name, title=title, mime_type=JSON)(read)
 

@@ -1,6 +1,7 @@
 """The list of tools, in the order in which hosts show them. A tool is a file of its own and a line here."""
 
 from .cancel_job import cancel_job
+from .compare_job_results import compare_job_results
 from .export_job_results import export_job_results
 from .get_job import get_job
 from .get_job_results import get_job_results
@@ -19,6 +20,7 @@ CATALOGUE: tuple[Tool, ...] = (
     wait_for_job,
     get_job_results,
     query_job_results,
+    compare_job_results,
     export_job_results,
     cancel_job,
 )

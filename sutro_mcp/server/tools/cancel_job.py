@@ -4,10 +4,9 @@ A finished job is never asked to stop (a deployment may damage its status). The 
 is not "confirmed", and a lost reply is "unknown" until a status read says more.
 """
 
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import anyio
 from mcp.types import CallToolResult, InputRequiredResult
 from pydantic import Field
 
@@ -18,11 +17,20 @@ from sutro_mcp.errors import (
     TemporaryError,
     UnexpectedReplyError,
     WrongDeploymentError,
-    counted,
 )
-from sutro_mcp.server.answers import ToolAnswer, UntrustedText, brief
+from sutro_mcp.server.answers import (
+    NO_COST,
+    ProgressAnswer,
+    RowsDone,
+    UntrustedText,
+    brief,
+    figures_of,
+    lacks_cost,
+    money,
+    notice_for,
+)
 from sutro_mcp.server.context import Ctx, app_of
-from sutro_mcp.server.protocol.elicitation import Consent, answered, ask, can_ask
+from sutro_mcp.server.protocol.elicitation import Answer, Consent, answered, ask, can_ask
 from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 from sutro_mcp.settings import Settings
@@ -36,52 +44,43 @@ if TYPE_CHECKING:
 
 Outcome = Literal["requested", "confirmed", "refused", "unknown"]
 
-# The facts are worth a short look at the progress stream, not a wait.
-_PROGRESS_SECONDS = 2.0
 _NAME_CHARS = 200
 _ASKED_NAME_CHARS = 80
 
 # Descriptions under the policies that make the docstring untrue; None: the tool is not served.
 _BY_POLICY = {
     "off": None,
-    "allow": """Ask Sutro to stop one job, at once. It cannot be undone, and finished rows may be billed.
+    "allow": """Ask Sutro to stop one job, at once. It cannot be undone: its results are lost, and rows that
+are done may be billed.
 
-This server is set up to act without a preview, so ask the user before the call. Cancelling takes a while:
-outcome "requested" is not yet "confirmed".""",
-    "elicit": """Ask Sutro to stop one job. It cannot be undone, and finished rows may be billed.
+Other jobs and files stay. There is no preview here, so ask the user before the call unless they ordered to
+cancel this very job. Outcome "requested" is not yet "confirmed": follow with get_job_status.""",
+    "elicit": """Ask Sutro to stop one job. It cannot be undone: its results are lost, and rows that are
+done may be billed.
 
-The host asks the user; only their answer there counts, not confirm. Cancelling takes a while: outcome
-"requested" is not yet "confirmed".""",
+Other jobs and files stay. The host asks the user; only their answer there counts, not confirm or an order in
+the chat. Outcome "requested" is not yet "confirmed": follow with get_job_status.""",
 }
 _FOLLOW = "Call get_job_status until it says CANCELLED or another final state."
 _ELSEWHERE = "They can also cancel it with Sutro's own CLI, or here in a host that supports MCP elicitation."
-_NOT_GIVEN = {
-    Consent.DECLINED: "The user was asked through the host, and the answer was no; nothing was sent.",
-    Consent.DISMISSED: "The user was asked through the host, and closed the question; nothing was sent.",
-    Consent.LATE: "The user was asked through the host, and no answer came in time; nothing was sent.",
-    Consent.UNREADABLE: "The host's reply to the question was no answer to it; nothing was sent.",
-    Consent.NOT_ASKED: "The host could not show the user the question; nothing was sent.",
-}
+_LEAVE = "Leave the job alone."
+_LOST = "a cancelled job has no results, and rows that are done may still be billed"
 
 
-class CancelAnswer(ToolAnswer):
+class CancelAnswer(ProgressAnswer):
     """What was asked of the deployment, and the job's status before and after."""
 
-    job_id: str
     outcome: Annotated[
         Outcome | None,
-        Field(description="Absent: this is a preview, nothing was sent"),
+        Field(description="Absent in a preview"),
     ] = None
     status_before: str
-    status_after: Annotated[str | None, Field(description="Read after the request; absent if unknown")] = None
+    status_after: Annotated[str | None, Field(description="Absent if unknown")] = None
     name: UntrustedText | None = None
-    rows_done: int | None = None
-    num_rows: int | None = None
-    cost_usd: float | None = None
     cost_estimate_usd: float | None = None
     message: UntrustedText
     next: str
-    uri: Annotated[str, Field(description="The resource to read or watch next")]
+    uri: str
 
 
 def _describe(settings: Settings, docstring: str) -> str | None:
@@ -93,40 +92,50 @@ async def cancel_job(
     ctx: Ctx,
     job_id: JobId,
     confirm: Annotated[
-        bool, Field(description="true only after the user agreed to cancel this very job (default false)")
+        bool, Field(description="The user ordered or agreed to cancel this very job (default false)")
     ] = False,
 ) -> Annotated[CallToolResult, CancelAnswer] | InputRequiredResult:
-    """Ask Sutro to stop one job. It cannot be undone: results are lost, finished rows may be billed.
+    """Ask Sutro to stop one job. It cannot be undone: its results are lost, and rows that are done may be
+    billed.
 
-    Without confirm, the host asks the user if it can; else this only shows what would be lost: show that and
-    ask. Cancelling takes a while: outcome "requested" is not yet "confirmed".
+    Other jobs and files stay. The user's own order to cancel this job is agreement: set confirm. Without it
+    the host asks the user if it can; else this only shows what would be lost: show that and ask. Outcome
+    "requested" is not yet "confirmed": follow with get_job_status.
     """
-    consent = answered(ctx)  # first, so that a no counts whatever happens to the call
+    given = answered(ctx)  # first, so that a no counts whatever happens to the call
     job = await app_of(ctx).client.get_job(job_id)
-    answer = _settled(job) or await _decide(ctx, job, consent, confirm=confirm)
-    return reply(answer, _text(answer), [answer.uri]) if isinstance(answer, CancelAnswer) else answer
+    answer = _settled(job) or await _decide(ctx, job, given, confirm=confirm)
+    return reply(answer, _text(job_id, answer)) if isinstance(answer, CancelAnswer) else answer
 
 
 async def _decide(
-    ctx: Ctx, job: Job, consent: Consent | None, *, confirm: bool
+    ctx: Ctx, job: Job, given: Answer | None, *, confirm: bool
 ) -> CancelAnswer | InputRequiredResult:
     """Cancel, or find out whether the policy and the person allow it."""
     client, policy = app_of(ctx).client, app_of(ctx).settings.cancel
     if policy == "allow" or (policy == "confirm" and confirm):
         return await _send(client, job)
     if not can_ask(ctx):
-        return _no_dialog(job) if policy == "elicit" else await _preview(client, job)
-    if consent is None:
-        asked = await ask(ctx, await _question(client, job), "Stop this job")
+        return _no_dialog(job) if policy == "elicit" else _preview(job, await _done(ctx, job))
+    if given is None:
+        shown = _shown(job, await _done(ctx, job))
+        asked = await ask(ctx, _question(job, shown), "Stop this job", shown)
         if isinstance(asked, InputRequiredResult):
             return asked
-        consent = asked
-        if consent is Consent.GIVEN:
+        given = asked
+        if given.consent is Consent.GIVEN:
             # A person takes a while, and the job went on meanwhile.
             job = await client.get_job(job.job_id)
-    if consent is not Consent.GIVEN:
-        return _not_given(job, consent, may_confirm=policy == "confirm")
-    return _settled(job) or await _send(client, job)
+    if given.consent is not Consent.GIVEN:
+        return _not_given(job, given, may_confirm=policy == "confirm")
+    answer = _settled(job) or await _send(client, job)
+    return answer.model_copy(update={"message": f"{_asked(given, 'agreed')} {answer.message}"})
+
+
+async def _done(ctx: Ctx, job: Job) -> RowsDone | None:
+    if job.status in (Status.QUEUED, Status.STARTING):
+        return RowsDone(0, job.num_rows)
+    return await app_of(ctx).running.of(job)
 
 
 def _settled(job: Job) -> CancelAnswer | None:
@@ -144,57 +153,51 @@ def _after_the_end(status: Status) -> str:
     return "Read its results with get_job_results." if status is Status.SUCCEEDED else "Nothing to do."
 
 
-async def _preview(client: "ApiClient", job: Job) -> CancelAnswer:
+def _preview(job: Job, progress: RowsDone | None) -> CancelAnswer:
     """Tell an assistant the effect of cancelling, to be shown to the user."""
-    done = await _rows_done(client, job)
-    message = "This is a preview, nothing was sent. "
-    if done is None:
-        message += "How many rows are done is not known. They may still be billed, and are lost."
-    elif done == 1:
-        message += "1 row is done. It may still be billed, and is lost."
-    else:
-        message += f"{done:,} rows are done."
-        message += " They may still be billed, and are lost." if done else ""
-    message += " A cancelled job has no results."
-    message += " The cost so far is not reported while a job runs." if job.job_cost is None else ""
+    unknown = "" if progress else " How many rows are done is not known."
+    message = f"This is a preview, nothing was sent.{unknown} What is lost: {_LOST}."
     next_step = "If the user agrees, call cancel_job again with confirm=true."
-    return _answer(
-        job,
-        None,
-        message,
-        next_step,
-        rows_done=done,
-        cost_usd=job.job_cost,
-        cost_estimate_usd=job.cost_estimate,
-    )
+    figures = figures_of(job, progress)
+    return _answer(job, None, message, next_step, cost_estimate_usd=job.cost_estimate, **figures)
 
 
-async def _question(client: "ApiClient", job: Job) -> str:
+def _shown(job: Job, progress: RowsDone | None) -> str:
+    """The facts that a person decides on."""
+    rows = progress.words("minutes") if progress else "it is not known how many rows are done"
+    reason = lacks_cost(job)
+    cost = NO_COST[reason] if reason else f"Cost so far: {money(job.job_cost or 0)} USD."
+    return f"{job.status.value}, {rows}. {cost} It cannot be undone: {_LOST}."
+
+
+def _question(job: Job, shown: str) -> str:
     """Word the effect of cancelling for a person who decides in the host's dialog.
 
     It says "stop": "cancel" is what the dialog's own button does.
     """
-    done = await _rows_done(client, job)
-    if done is None:
-        rows = "it is not known how many rows are done"
-    elif job.num_rows is None:
-        rows = f"{counted(done, 'row')} done"
-    else:
-        rows = f"{done:,} of {counted(job.num_rows, 'row')} done"
     name = f"{quote(job.name, _ASKED_NAME_CHARS)} ({job.job_id})" if job.name else job.job_id
-    lost = "It cannot be undone: a cancelled job has no results"
-    lost += "." if done == 0 else ", and rows that are done may still be billed."
-    return f"Stop the Sutro job {name}?\n\nStatus: {job.status.value}, {rows}.\n{lost}"
+    return f"Stop the Sutro job {name}?\n\nStatus: {shown}"
 
 
-def _not_given(job: Job, consent: Consent, *, may_confirm: bool) -> CancelAnswer:
-    """Say what to do when the person did not agree; some hosts decline without showing anything."""
+def _asked(given: Answer, said: str) -> str:
+    return f"The user was asked in the host, was shown this: ({given.shown}) and {said}."
+
+
+def _not_given(job: Job, given: Answer, *, may_confirm: bool) -> CancelAnswer:
+    """Say what happened when the person did not agree, and what is left to do; after a no, nothing."""
+    if given.consent in (Consent.DECLINED, Consent.DISMISSED):
+        said = "said no" if given.consent is Consent.DECLINED else "closed the question"
+        return _answer(job, "refused", f"{_asked(given, said)} Nothing was sent.", _LEAVE)
+    message = {
+        Consent.LATE: _asked(given, "gave no answer in time"),
+        Consent.UNREADABLE: "The host's reply to the question was no answer to it.",
+        Consent.NOT_ASKED: "The host did not show the question to the user.",
+    }[given.consent]
     if may_confirm:
-        how = "If the user did not see the question and agrees, call cancel_job again with confirm=true."
+        how = "Ask the user in the conversation. If they agree, call cancel_job again with confirm=true."
     else:
-        how = f"Call cancel_job again to have them asked anew. {_ELSEWHERE}"
-    only = "Leave the job alone unless the user asks for it. " if consent is Consent.DECLINED else ""
-    return _answer(job, "refused", _NOT_GIVEN[consent], only + how)
+        how = f"Tell the user; calling cancel_job again asks them anew. {_ELSEWHERE}"
+    return _answer(job, "refused", f"{message} Nothing was sent.", how)
 
 
 def _no_dialog(job: Job) -> CancelAnswer:
@@ -258,12 +261,11 @@ def _answer(
     **figures: Any,
 ) -> CancelAnswer:
     return CancelAnswer(
-        job_id=job.job_id,
+        notice=notice_for(job.name),
         outcome=outcome,
         status_before=job.status.value,
         status_after=status_after.value if status_after else None,
-        name=job.name and brief(job.name, _NAME_CHARS),
-        num_rows=job.num_rows,
+        name=brief(job.name, _NAME_CHARS),
         message=message,
         next=next_step,
         uri=uri_to_follow(job.job_id, status_after or job.status),
@@ -271,23 +273,11 @@ def _answer(
     )
 
 
-async def _rows_done(client: "ApiClient", job: Job) -> int | None:
-    """Rows done according to the progress stream, if it tells at once. Never an error: this is a courtesy."""
-    if job.status is Status.QUEUED:
-        return 0
-    done: int | None = None
-    with anyio.move_on_after(_PROGRESS_SECONDS), suppress(SutroError):
-        async with aclosing(client.stream_job_progress(job.job_id)) as events:
-            counts = (event.rows_done async for event in events if event.rows_done is not None)
-            done = await anext(counts, None)
-    return done
-
-
-def _text(answer: CancelAnswer) -> str:
+def _text(job_id: str, answer: CancelAnswer) -> str:
     """The outcome first, then the figures."""
     # The message is a sentence of ours, in which a deployment is quoted at most.
-    head = f"{answer.job_id}: {answer.outcome or 'preview'}. {answer.message} {answer.next}"
-    names = ("status_before", "status_after", "rows_done", "num_rows", "cost_usd", "cost_estimate_usd", "uri")
-    figures = facts((name, getattr(answer, name)) for name in names)
+    parts = [f"{job_id}: {answer.outcome or 'preview'}.", answer.message, answer.progress(), answer.next]
+    names = ("status_before", "status_after", "cost_estimate_usd")
+    figures = facts([*((name, getattr(answer, name)) for name in names), ("read or watch", answer.uri)])
     name = f"\n{fenced(facts([('name', answer.name)]))}" if answer.name else ""
-    return f"{head}\n{figures}{name}"
+    return f"{' '.join(filter(None, parts))}\n{figures}{name}"

@@ -5,7 +5,7 @@ from typing import Annotated, cast
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from sutro_mcp.errors import counted
+from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results import ExportFormat, ExportRequest
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer, UntrustedText
@@ -18,6 +18,7 @@ from .tool import reply, tool
 
 # Not a value to pass: a schema that listed it, or null, is refused by some hosts.
 _BY_ENDING = cast("ExportFormat", "")
+_OUTPUT = "inference_result"
 
 
 class ExportAnswer(ToolAnswer):
@@ -45,17 +46,31 @@ async def export_job_results(
     include_inputs: OffByDefault = False,
     include_cumulative_logprobs: OffByDefault = False,
     unpack_json: UnpackJson = True,
-    output_column: OutputColumn = "inference_result",
+    output_column: OutputColumn = _OUTPUT,
     join_with: Annotated[
         str, Field(description="CSV or Parquet file in the folder to add the results to", max_length=1000)
     ] = "",
+    sql: Annotated[
+        str, Field(description="As in query_job_results, to write all that it yields", max_length=10_000)
+    ] = "",
     overwrite: Annotated[bool, Field(description="Replace a file (default false)")] = False,
 ) -> Annotated[CallToolResult, ExportAnswer]:
-    """Write all results of a SUCCEEDED job to a file in the user's export folder.
+    """Write all results of a SUCCEEDED job, or what sql yields, to a file in the user's export folder.
 
     For files to keep or analyse elsewhere; to answer questions use get_job_results. Cells are written
     unchanged. join_with needs the job's rows in their order.
     """
+    beside = [
+        ("join_with", join_with),
+        ("unpack_json", not unpack_json),
+        ("output_column", output_column != _OUTPUT),
+    ]
+    if sql and (unfit := [name for name, is_given in beside if is_given]):
+        raise InvalidArgumentError(
+            "export what the SQL yields",
+            f"{' and '.join(unfit)} cannot be combined with sql, which names its own columns",
+            f"Leave out {' and '.join(unfit)}, or sql",
+        )
     app = app_of(ctx)
     spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
     request = ExportRequest(
@@ -66,6 +81,7 @@ async def export_job_results(
         output_column=output_column,
         join_with=join_with,
         overwrite=overwrite,
+        sql=sql,
     )
     written = await with_progress(
         ctx, lambda notify: app.results.export(app.client, spec, request, on_progress=notify)

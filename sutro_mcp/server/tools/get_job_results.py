@@ -18,6 +18,7 @@ from sutro_mcp.results import (
     QualityFlag,
     Summary,
     SummaryRequest,
+    Wrapping,
 )
 from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
@@ -25,7 +26,7 @@ from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, indented, table, word
-from sutro_mcp.server.uris import JobUris, page_uri
+from sutro_mcp.server.uris import SUMMARY, page_uri
 
 from .params import DEFAULT_CHARS, MOST_CHARS, Columns, JobId, OffByDefault, OutputColumn, UnpackJson
 from .tool import reply, tool
@@ -34,6 +35,13 @@ _DEFAULT_LIMIT = 20
 _DEFAULT_CELL = 500
 _Offset = Annotated[int, Field(ge=0)]
 _Limit = Annotated[int, Field(ge=1, le=1000)]
+# Where the JSON objects of so many rows stand.
+_WRAPPING: dict[Wrapping, str] = {
+    "fence": "in a Markdown fence",
+    "think": "after <think> blocks",
+    "bom": "after a byte order mark",
+    "text": "with text around it",
+}
 
 
 class ResultsAnswer(ToolAnswer):
@@ -58,7 +66,7 @@ class ResultsAnswer(ToolAnswer):
 
     @classmethod
     def of_summary(cls, job_id: str, summary: Summary) -> "ResultsAnswer":
-        uri = JobUris.of(job_id).summary
+        uri = SUMMARY.format(job_id=job_id)
         return cls(job_id=job_id, view="summary", uri=uri, row_count=summary.row_count, summary=summary)
 
 
@@ -100,7 +108,7 @@ async def get_job_results(
             ctx,
             lambda notify: summary_of(app, spec, request, fresh=disable_cache, on_progress=notify),
         )
-        return reply(answer, text_of_summary(answer), [answer.uri])
+        return reply(answer, text_of_summary(answer))
     offset, limit = offset or 0, limit or _DEFAULT_LIMIT
     if limit == 1 and len(columns) == 1 and max_cell_chars == _DEFAULT_CELL:
         # A single cell is returned in full.
@@ -120,7 +128,7 @@ async def get_job_results(
         lambda notify: app.results.page(app.client, spec, rows, fresh=disable_cache, on_progress=notify),
     )
     answer = ResultsAnswer.of_page(job_id, page, limit, include_inputs=spec.include_inputs)
-    return reply(answer, _text_of_page(answer, page), [answer.uri])
+    return reply(answer, _text_of_page(answer, page))
 
 
 def _is_shallow(value: object, depth: int = 50) -> bool:
@@ -177,6 +185,9 @@ def text_of_summary(answer: ResultsAnswer) -> str:
         same = summary.expected_rows == summary.row_count
         head += " (the job says the same)" if same else f", but the job says {summary.expected_rows:,}"
     head += f". Outputs: {summary.outputs}."
+    if summary.wrapped:
+        kinds = ", ".join(f"{count:,} {_WRAPPING[kind]}" for kind, count in summary.wrapped.items())
+        head += f" JSON read out of other text: {kinds}."
     if summary.shortened:
         head += f" Shortened: {summary.shortened}."
     parts = ["columns:", *map(_column, summary.columns)]

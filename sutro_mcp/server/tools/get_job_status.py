@@ -1,14 +1,25 @@
 """Say where one job stands."""
 
 import re
+from contextlib import suppress
 from typing import Annotated
 
 from mcp.types import CallToolResult
-from pydantic import Field
 
-from sutro_mcp.api import JobStatus, Status
-from sutro_mcp.server.answers import FailureInfo, ToolAnswer, UntrustedText, brief, failure_facts
-from sutro_mcp.server.context import Ctx, app_of
+from sutro_mcp.api import Job, JobStatus, Status
+from sutro_mcp.errors import SutroError
+from sutro_mcp.server.answers import (
+    FailureInfo,
+    ProgressAnswer,
+    RowsDone,
+    UntrustedText,
+    brief,
+    failure_facts,
+    figures_of,
+    notice_for,
+)
+from sutro_mcp.server.context import AppContext, Ctx, app_of
+from sutro_mcp.server.live.running_jobs import MOVING
 from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 
@@ -29,42 +40,60 @@ NEXT = {
 }
 
 
-class StatusAnswer(ToolAnswer):
+class StatusAnswer(ProgressAnswer):
     """Where a job stands."""
 
-    job_id: str
     status: str
-    is_terminal: Annotated[bool, Field(description="Whether the job can no longer change")]
+    is_terminal: bool
     message: UntrustedText | None = None
     failure: FailureInfo | None = None
-    next: Annotated[str, Field(description="What to call next")]
-    uri: Annotated[str, Field(description="The resource to read or watch next")]
+    next: str
+    uri: str
 
     @classmethod
-    def of(cls, status: JobStatus) -> "StatusAnswer":
+    def of(
+        cls, status: JobStatus, job: Job | None = None, progress: RowsDone | None = None
+    ) -> "StatusAnswer":
+        """`job` and `progress` are known of a running job."""
+        message = None if _BOILERPLATE.match(status.message or "") else brief(status.message, 300)
+        failure = FailureInfo.of(status.failure, status.status)
         return cls(
-            job_id=status.job_id,
+            notice=notice_for(message, failure),
             status=status.status.value,
             is_terminal=status.status.is_terminal,
-            message=None if _BOILERPLATE.match(status.message or "") else brief(status.message, 300),
-            failure=FailureInfo.of(status.failure),
+            message=message,
+            failure=failure,
             next=NEXT[status.status],
             uri=uri_to_follow(status.job_id, status.status),
+            **figures_of(job, progress),
         )
 
 
 @tool("Get a job's status")
 async def get_job_status(ctx: Ctx, job_id: JobId) -> Annotated[CallToolResult, StatusAnswer]:
-    """Say where one job stands, whether that is final, why it failed, and what to call next.
+    """Say where one job stands: its state, whether that is final, how far it is, why it failed.
 
-    The cheapest way to check on a job; do not call it in a tight loop.
+    For settings and cost use get_job; to follow a job use wait_for_job instead of calling this in a loop.
     """
-    answer = StatusAnswer.of(await app_of(ctx).client.get_job_status(job_id))
-    return reply(answer, _text(answer), [answer.uri])
+    answer = await status_of(app_of(ctx), job_id)
+    return reply(answer, _text(job_id, answer))
 
 
-def _text(answer: StatusAnswer) -> str:
-    head = f"{answer.job_id} is {answer.status}{' (final)' if answer.is_terminal else ''}. {answer.next}"
-    head += f"\n{facts([('uri', answer.uri)])}"
+async def status_of(app: AppContext, job_id: str) -> StatusAnswer:
+    """Where a job stands, and how far it is if it runs: then in three requests."""
+    status = await app.client.get_job_status(job_id)
+    job = progress = None
+    if status.status in MOVING:
+        with suppress(SutroError):
+            job = await app.client.get_job(job_id)
+            progress = await app.running.of(job)
+    return StatusAnswer.of(status, job, progress)
+
+
+def _text(job_id: str, answer: StatusAnswer) -> str:
+    head = f"{job_id} is {answer.status}{' (final)' if answer.is_terminal else ''}. {answer.next}"
+    if about := answer.progress():
+        head += f"\n{about}"
+    head += f"\n{facts([('read or watch', answer.uri)])}"
     quoted = facts([("message", answer.message), *failure_facts(answer.failure)])
     return f"{head}\n{fenced(quoted)}" if quoted else head

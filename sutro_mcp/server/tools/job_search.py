@@ -1,23 +1,24 @@
 """Find jobs in a list that the API can only page: newest first, filtered here, resumable by cursor.
 
-A cursor names the upstream page and the last job looked at in it, so jobs submitted in between neither
-repeat nor hide others. It is bound to the filters it was made with.
+A cursor names the upstream page and the last job shown of it, so jobs submitted in between neither repeat nor
+hide others. It is bound to the filters and the order it was made with. Sorted by anything but age, a list is
+read as far as one call looks, and a cursor counts the jobs that were shown.
 """
 
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Literal
 
 from sutro_mcp.api import EMPTY_PAGES, Job
 from sutro_mcp.errors import InvalidArgumentError, InvalidCursorError, RejectedError, UnexpectedReplyError
+from sutro_mcp.server.answers import seconds
 
-from .params import parse_time
+from .params import folded, parse_time
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
@@ -27,13 +28,21 @@ _PAGE = 100
 LOOK_LIMIT = 2_000
 # Lists are from new to old, though not to the second: so many older jobs in a row end a search by date.
 PAST_RUN = 20
-# Upstream cursor, the last job looked at, and the digest of the filters.
-_CURSOR = TypeAdapter(tuple[str | None, str | None, str])
+# Digests of the filters and of the last job that was shown (sorted: how many were), upstream cursor.
+_CURSOR = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{0,8})(?:\.([\w-]+))?", re.ASCII)
 _GONE = "the place this cursor names is no longer in the list"
 _DAMAGED = (
     "this is not a cursor that list_jobs returned",
     "Pass next_cursor unchanged, or call list_jobs without a cursor",
 )
+
+
+Sort = Literal["created", "runtime", "cost", "rows"]
+_SORTED_BY: dict[str, Callable[[Job], float | None]] = {
+    "runtime": lambda job: seconds(job.datetime_started, job.datetime_completed),
+    "cost": lambda job: job.job_cost,
+    "rows": lambda job: job.num_rows,
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class JobFilter:
     statuses: tuple[str, ...] = ()
     model: str = ""
     search: str = ""
+    unnamed: bool = False
     created_after: datetime | None = None
     created_before: datetime | None = None
 
@@ -50,12 +60,13 @@ class JobFilter:
         """Whether `job` passes. A job without a creation time passes no time filter."""
         if self.statuses and job.status.value not in self.statuses:
             return False
-        if self.model and job.model != self.model:
+        if self.model and folded(job.model) != folded(self.model):
             return False
         if self.search and not any(
-            self.search.casefold() in (text or "").casefold()
-            for text in (job.name, job.description, job.job_id)
+            folded(self.search) in folded(text) for text in (job.name, job.description, job.job_id)
         ):
+            return False
+        if self.unnamed and job.name:
             return False
         created = job.datetime_created
         if self.created_after and (created is None or created < self.created_after):
@@ -77,6 +88,8 @@ def job_filter(
     search: str = "",
     created_after: str = "",
     created_before: str = "",
+    *,
+    unnamed: bool = False,
 ) -> tuple[JobFilter, str]:
     """The filter, and the same as written, to bind a cursor to. Raises InvalidArgumentError."""
     after = parse_time("created_after", created_after)
@@ -85,8 +98,8 @@ def job_filter(
         raise InvalidArgumentError(
             "filter by these times", "created_after is not before created_before", "Swap or widen them"
         )
-    wanted = JobFilter(tuple(status), model, search, after, before)
-    return wanted, json.dumps([sorted(status), model, search, created_after, created_before])
+    wanted = JobFilter(tuple(status), model, search, unnamed, after, before)
+    return wanted, json.dumps([sorted(status), model, search, unnamed, created_after, created_before])
 
 
 def undated_jobs(count: int | None) -> str:
@@ -100,60 +113,104 @@ def undated_jobs(count: int | None) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """Jobs that passed, how many were looked at, and where to go on."""
+    """Jobs that passed, how many were looked at and passed in all (None: not known), and where to go on."""
 
     jobs: list[Job] = field(default_factory=list[Job])
     looked_at: int = 0
     next_cursor: str | None = None
     undated: int = 0
+    total: int | None = None
 
 
-async def find_jobs(client: "ApiClient", wanted: JobFilter, limit: int, cursor: str, binding: str) -> Found:
-    """Up to `limit` jobs that pass `wanted`.
+@dataclass
+class _Look:
+    """What one call has seen of the list; `place` is where the next one goes on, None at the end."""
+
+    jobs: list[Job] = field(default_factory=list[Job])
+    looked_at: int = 0
+    undated: int = 0
+    place: tuple[str | None, str] | None = None
+    has_ended: bool = False
+
+
+async def find_jobs(
+    client: "ApiClient",
+    wanted: JobFilter,
+    limit: int,
+    cursor: str,
+    binding: str,
+    sort: Sort = "created",
+) -> Found:
+    """Up to `limit` jobs that pass `wanted`, the newest first, or the largest of those that can be looked at.
 
     `binding` is the filter as the caller wrote it: an age is another time with every call, and still the same
     question.
 
     Raises InvalidCursorError when `cursor` is damaged, belongs to other filters, or its place is gone.
     """
-    page_cursor, after = _decode(cursor, binding) if cursor else (None, None)
-    page_size = limit if wanted == JobFilter() and after is None else _PAGE
-    jobs: list[Job] = []
-    looked_at = undated = past = 0
+    binding += sort
+    page_cursor, after = _decode(cursor, binding) if cursor else (None, "")
+    if sort == "created":
+        look = await _look(client, wanted, limit, page_cursor, after)
+        following = _encode(*look.place, binding) if look.place else None
+        # What stands before a cursor was not counted.
+        total = len(look.jobs) if look.has_ended and not cursor else None
+        return Found(look.jobs[:limit], look.looked_at, following, look.undated, total)
+    look = await _look(client, wanted, LOOK_LIMIT, None, "")
+    value, first = _SORTED_BY[sort], int(after or "0", 16)
+    # The sort is stable: equal ones stay in the order of the list, and those without a value come last.
+    ranked = sorted(look.jobs, key=lambda job: -1.0 if (size := value(job)) is None else size, reverse=True)
+    last = first + limit
+    following = _encode(None, f"{last:x}", binding) if last < len(ranked) else None
+    total = len(ranked) if look.has_ended else None
+    return Found(ranked[first:last], look.looked_at, following, look.undated, total)
+
+
+async def _look(
+    client: "ApiClient", wanted: JobFilter, limit: int, page_cursor: str | None, after: str
+) -> _Look:
+    """Look through pages until `limit` jobs pass, and at the rest of the last page, which costs nothing."""
+    look = _Look()
+    past = 0
     seen_pages: set[str] = set()
     # A list that never ends is one with cursors but without jobs.
     empty_pages = 0
     while empty_pages < EMPTY_PAGES:
         try:
-            page = await client.list_jobs_page(page_size, page_cursor)
+            page = await client.list_jobs_page(_PAGE, page_cursor)
         except RejectedError as error:
             if page_cursor is None:
                 raise
             raise _invalid(_GONE) from error
         empty_pages = 0 if page.jobs else empty_pages + 1
-        for position, job in enumerate(page.jobs):
-            if after is not None:
-                after = None if job.job_id == after else after
+        following = page.next_cursor if page.next_cursor not in seen_pages else None
+        for job in page.jobs:
+            if after:
+                after = "" if _digest(job.job_id) == after else after
                 continue
-            looked_at += 1
-            undated += wanted.cannot_judge(job)
+            if look.looked_at == LOOK_LIMIT:
+                return look
+            look.looked_at += 1
+            look.undated += wanted.cannot_judge(job)
             past = past + 1 if wanted.is_past(job) else 0
             if past == PAST_RUN:
-                return Found(jobs, looked_at, None, undated)
+                look.has_ended = True
+                break
             if wanted.wants(job):
-                jobs.append(job)
-            if len(jobs) == limit or looked_at == LOOK_LIMIT:
-                more = position + 1 < len(page.jobs)
-                if not more and not page.next_cursor:
-                    return Found(jobs, looked_at, None, undated)
-                place = (page_cursor, job.job_id) if more else (page.next_cursor, None)
-                return Found(jobs, looked_at, _encode(*place, binding), undated)
-        if not page.next_cursor or page.next_cursor in seen_pages:
-            if after is not None:
-                raise _invalid(_GONE)
-            return Found(jobs, looked_at, None, undated)
-        seen_pages.add(page.next_cursor)
-        page_cursor = page.next_cursor
+                look.jobs.append(job)
+            if look.place is None and (len(look.jobs) == limit or look.looked_at == LOOK_LIMIT):
+                look.place = page_cursor, _digest(job.job_id)
+        if after and not following:
+            raise _invalid(_GONE)
+        look.has_ended = look.has_ended or not following
+        if following and page.jobs and look.place == (page_cursor, _digest(page.jobs[-1].job_id)):
+            look.place = following, ""
+        if look.has_ended and len(look.jobs) <= limit:
+            look.place = None
+        if look.has_ended or look.place:
+            return look
+        seen_pages.add(str(following))
+        page_cursor = following
     raise UnexpectedReplyError(
         "list jobs",
         f"{EMPTY_PAGES} pages in a row were empty, and there are always more",
@@ -161,25 +218,29 @@ async def find_jobs(client: "ApiClient", wanted: JobFilter, limit: int, cursor: 
     )
 
 
-def _digest(binding: str) -> str:
-    return hashlib.sha256(binding.encode("utf-8", "replace")).hexdigest()[:8]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
 
 
-def _encode(page_cursor: str | None, after: str | None, binding: str) -> str:
-    raw = json.dumps([page_cursor, after, _digest(binding)], separators=(",", ":"))
-    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+def _encode(page_cursor: str | None, after: str, binding: str) -> str:
+    """As short as it can be: a model writes it out again."""
+    page = base64.urlsafe_b64encode((page_cursor or "").encode()).decode().rstrip("=")
+    return f"{_digest(binding)}.{after}" + (f".{page}" if page else "")
 
 
-def _decode(cursor: str, binding: str) -> tuple[str | None, str | None]:
+def _decode(cursor: str, binding: str) -> tuple[str | None, str]:
+    match = _CURSOR.fullmatch(cursor)
     try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
-        page_cursor, after, digest = _CURSOR.validate_json(raw, strict=True)
+        if match is None:
+            raise ValueError
+        page = match[3] or ""
+        page_cursor = base64.b64decode(page + "=" * (-len(page) % 4), b"-_", validate=True).decode()
     except ValueError:
         raise _invalid(*_DAMAGED) from None
-    if digest != _digest(binding):
+    if match[1] != _digest(binding):
         again = "Repeat the filters of the call that returned it, or call list_jobs without a cursor"
         raise _invalid("this cursor was made with other filters", again)
-    return page_cursor, after
+    return page_cursor or None, match[2]
 
 
 def _invalid(happened: str, next_step: str = "Call list_jobs again without a cursor") -> InvalidCursorError:

@@ -5,68 +5,94 @@ from typing import Annotated
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from sutro_mcp.api import Job
+from sutro_mcp.api import Job, Status
 from sutro_mcp.errors import counted
 from sutro_mcp.server.answers import (
     FAILURE_CHARS,
     MODEL_CHARS,
     NAME_CHARS,
+    NO_COST,
+    NO_REASON,
     Answer,
+    RowsDone,
+    Table,
     ToolAnswer,
     UntrustedText,
     brief,
-    iso,
+    minute,
+    notice_for,
     seconds,
 )
-from sutro_mcp.server.context import Ctx, app_of
+from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.text_format import fenced, records
+from sutro_mcp.untrusted import visible
 
-from .job_search import Found, find_jobs, job_filter, undated_jobs
-from .params import After, Before, Model, Search, Statuses
+from .job_search import Found, JobFilter, Sort, find_jobs, job_filter, undated_jobs
+from .params import After, Before, Model, Search, Statuses, Unnamed
 from .tool import reply, tool
+
+_ORDER = {
+    "created": "newest first",
+    "runtime": "longest run time first, unknown last",
+    "cost": "dearest first, unknown last",
+    "rows": "most rows first, unknown last",
+}
 
 
 class JobRow(Answer):
-    """A job in a list."""
+    """A job in a list. What few jobs have comes last, where a row may end without it."""
 
     job_id: UntrustedText
     name: UntrustedText | None = None
     status: str
     model: UntrustedText | None = None
     created: str | None = None
-    runtime_seconds: int | None = None
     num_rows: int | None = None
+    runtime_seconds: int | None = None
     cost_usd: float | None = None
+    done: int | None = None
+    estimate: float | None = None
     failure: UntrustedText | None = None
 
     @classmethod
-    def of(cls, job: Job) -> "JobRow":
+    def of(cls, job: Job, progress: RowsDone | None) -> "JobRow":
+        reason = NO_REASON if job.status is Status.FAILED else None
         return cls(
             job_id=brief(job.job_id, 128),
             name=brief(job.name, NAME_CHARS),
             status=job.status.value,
             model=brief(job.model, MODEL_CHARS),
-            created=iso(job.datetime_created),
-            runtime_seconds=seconds(job.datetime_started, job.datetime_completed),
+            created=minute(job.datetime_created),
             num_rows=job.num_rows,
+            runtime_seconds=seconds(job.datetime_started, job.datetime_completed),
             cost_usd=job.job_cost,
-            failure=brief(job.failure_reason.message, FAILURE_CHARS) if job.failure_reason else None,
+            done=progress and progress.rows_done,
+            estimate=job.cost_estimate if job.is_cost_estimate else None,
+            failure=brief(job.failure_reason.message, FAILURE_CHARS) if job.failure_reason else reason,
         )
 
 
 class JobList(ToolAnswer):
-    """A page of jobs, newest first."""
+    """A page of jobs."""
 
-    looked_at: Annotated[int, Field(description="Jobs examined to find these")]
-    next_cursor: Annotated[str | None, Field(description="Pass as cursor for older jobs")] = None
-    undated: Annotated[int | None, Field(description="Left out: no creation time to filter by")] = None
-    jobs: list[JobRow]
+    total: Annotated[int | None, Field(description="Matches in all, if known")] = None
+    looked_at: Annotated[int | None, Field(description="If not total")] = None
+    next_cursor: str | None = None
+    undated: Annotated[int | None, Field(description="Left out: no creation time")] = None
+    shortened: str | None = None
+    jobs: Annotated[Table, Field(description="runtime_seconds: without queueing")]
 
     @classmethod
-    def of(cls, found: Found) -> "JobList":
-        rows = [JobRow.of(job) for job in found.jobs]
+    def of(cls, found: Found, progress: dict[str, RowsDone]) -> "JobList":
+        rows = [JobRow.of(job, progress.get(job.job_id)) for job in found.jobs]
         return cls(
-            looked_at=found.looked_at, next_cursor=found.next_cursor, undated=found.undated or None, jobs=rows
+            notice=notice_for(rows or None),
+            total=found.total,
+            looked_at=None if found.looked_at == found.total else found.looked_at,
+            next_cursor=found.next_cursor,
+            undated=found.undated or None,
+            shortened=_shortened(found.jobs, rows),
+            jobs=Table.of(rows),
         )
 
 
@@ -76,26 +102,63 @@ async def list_jobs(
     status: Statuses = [],  # noqa: B006 - never mutated; a tuple would change the published schema
     model: Model = "",
     search: Search = "",
+    unnamed: Unnamed = False,
     created_after: After = "",
     created_before: Before = "",
-    limit: Annotated[int, Field(description="Jobs to return (default 20)", ge=1, le=100)] = 20,
-    cursor: Annotated[str, Field(description="next_cursor of the previous answer", max_length=4000)] = "",
+    sort: Annotated[Sort, Field(description="Largest or newest first (default created)")] = "created",
+    limit: Annotated[int, Field(description="Default 20", ge=1, le=100)] = 20,
+    cursor: Annotated[str, Field(description="next_cursor of the last answer", max_length=4000)] = "",
 ) -> Annotated[CallToolResult, JobList]:
-    """Find Sutro batch-inference jobs, newest first, with status, size, run time and cost.
+    """Find Sutro batch-inference jobs, with status, rows done, run time, cost and failure.
 
-    Use it to get job ids. For counts and spend over many jobs use summarize_jobs.
-    Filters combine; next_cursor continues with the same filters.
+    For job ids, or with sort for the longest, dearest or largest job; for counts and spend use
+    summarize_jobs. Filters combine; next_cursor needs the same ones. Looks at the newest 2,000 jobs. Run
+    time is without queueing.
     """
-    wanted, binding = job_filter(status, model, search, created_after, created_before)
-    answer = JobList.of(await find_jobs(app_of(ctx).client, wanted, limit, cursor, binding))
-    return reply(answer, _text(answer))
+    wanted, binding = job_filter(status, model, search, created_after, created_before, unnamed=unnamed)
+    answer = await listed(app_of(ctx), wanted, limit, cursor, binding, sort)
+    return reply(answer, _text(answer, sort))
 
 
-def _text(answer: JobList) -> str:
-    head = f"{counted(len(answer.jobs), 'job')}, newest first; {answer.looked_at:,} looked at."
+async def listed(
+    app: AppContext, wanted: JobFilter, limit: int, cursor: str, binding: str, sort: Sort = "created"
+) -> JobList:
+    """Jobs as `find_jobs` finds them, with the rows that running ones have done."""
+    found = await find_jobs(app.client, wanted, limit, cursor, binding, sort)
+    return JobList.of(found, await app.running.rows_done(found.jobs))
+
+
+def _shortened(jobs: list[Job], rows: list[JobRow]) -> str | None:
+    cut = {
+        name: any(
+            whole and visible(whole) != getattr(row, name) for whole, row in zip(texts, rows, strict=True)
+        )
+        for name, texts in {
+            "name": [job.name for job in jobs],
+            "model": [job.model for job in jobs],
+            "failure": [job.failure_reason and job.failure_reason.message for job in jobs],
+        }.items()
+    }
+    names = " and ".join(name for name, was_cut in cut.items() if was_cut)
+    return f"{names} where it ends in …; get_job has more" if names else None
+
+
+def _text(answer: JobList, sort: Sort) -> str:
+    shown = len(answer.jobs.rows)
+    many = answer.total if answer.total is not None and answer.total > shown else shown
+    head = f"{f'{shown:,} of ' if many > shown else ''}{counted(many, 'job')}, {_ORDER[sort]}."
+    if answer.looked_at is not None:
+        head += f" {answer.looked_at:,} looked at."
     head += undated_jobs(answer.undated)
     if answer.next_cursor:
-        head += f' Older ones: repeat the call with cursor="{answer.next_cursor}".'
-    elif not answer.jobs:
-        head += " None matches."
-    return f"{head}\n{fenced(records(answer.jobs))}" if answer.jobs else head
+        head += f' The rest: repeat the call with the same filters and cursor="{answer.next_cursor}".'
+    if not shown:
+        return head if answer.next_cursor else head + " None matches."
+    head += " Times are UTC, to the minute; blank is unknown. Run time is without queueing."
+    if "done" in answer.jobs.columns:
+        head += f" done: rows done so far. {NO_COST['not_ended']}"
+    if "estimate" in answer.jobs.columns:
+        head += " A job with an estimate (USD) is a cost estimate: it has no results."
+    if answer.shortened:
+        head += f" Shortened: {answer.shortened}."
+    return f"{head}\n{fenced(records(answer.jobs))}"

@@ -8,6 +8,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, cast, get_args
+from unicodedata import normalize
 
 from pydantic import BeforeValidator, Field
 
@@ -27,7 +28,7 @@ _AGE = re.compile(r"(\d{1,5})\s*([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """A list given as JSON text, or as one bare item."""
     if not isinstance(value, str):
         return value
@@ -40,7 +41,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _as_statuses(value: Any) -> Any:
-    items = [part.strip() for part in value.split(",")] if _is_plain(value) else _as_list(value)
+    items = [part.strip() for part in value.split(",")] if _is_plain(value) else as_list(value)
     return [_status(item) for item in cast("list[Any]", items)] if isinstance(items, list) else items
 
 
@@ -60,26 +61,32 @@ JobId = Annotated[str, Field(description="From list_jobs", max_length=200)]
 Statuses = Annotated[
     list[StatusWord],
     BeforeValidator(_as_statuses),
+    Field(description="Any of these (default all)", max_length=len(get_args(StatusWord))),
+]
+Model = Annotated[str, Field(description="Exact id", max_length=200)]
+Search = Annotated[str, Field(description="One piece of text in name, description or id", max_length=200)]
+Unnamed = Annotated[bool, Field(description="Only jobs without a name (default false)")]
+After = Annotated[
+    str,
     Field(
-        description="Only jobs in one of these states (default: all)", max_length=len(get_args(StatusWord))
+        description="At or after: age like 7d, or ISO time (UTC; a date is its start)",
+        max_length=40,
     ),
 ]
-Model = Annotated[str, Field(description="Only jobs of this model, exact id", max_length=200)]
-Search = Annotated[
-    str, Field(description="Only jobs with this text in name, description or id, any case", max_length=200)
-]
-After = Annotated[
-    str, Field(description="Created at or after: ISO time (UTC), or age like 24h or 7d", max_length=40)
-]
-Before = Annotated[str, Field(description="Created before: likewise", max_length=40)]
+Before = Annotated[str, Field(description="Before: likewise", max_length=40)]
 Columns = Annotated[
     list[Annotated[str, Field(max_length=500)]],
-    BeforeValidator(_as_list),
+    BeforeValidator(as_list),
     Field(description="Columns or JSON paths like a.b", max_length=200),
 ]
 OffByDefault = Annotated[bool, Field(description="Default false")]
 UnpackJson = Annotated[bool, Field(description="JSON fields as columns (default true)")]
 OutputColumn = Annotated[str, Field(description="Default inference_result", max_length=200)]
+
+
+def folded(text: str | None) -> str:
+    """`text` for comparing: letters in any case, and accents however they are composed."""
+    return normalize("NFC", normalize("NFC", text or "").casefold())
 
 
 def parse_statuses(text: str) -> list[str]:

@@ -1,11 +1,13 @@
 """Answer a question about results with SQL."""
 
+import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from mcp.types import CallToolResult
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from sutro_mcp.errors import counted
+from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results import Cell, QueryRequest
 from sutro_mcp.results.sql.sql_engine import DIALECT
 from sutro_mcp.results_spec import ResultsSpec
@@ -14,11 +16,17 @@ from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.progress import with_progress
 from sutro_mcp.server.text_format import fenced, table
 from sutro_mcp.settings import Settings
+from sutro_mcp.untrusted import quote
 
-from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault
+from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault, as_list
 from .tool import reply, tool
 
 _DEFAULT_LIMIT = 50
+_UNLIKE = (
+    "The tables differ in their rows. Row numbers match only where jobs ran over the same input: "
+    "else join on a column that both carry, or on inputs (include_inputs=true)."
+)
+_ALIASED = re.compile(r"\s*([a-z]\w{0,39})\s*=\s*(\S{1,200})\s*", re.ASCII)
 
 
 class QueryAnswer(ToolAnswer):
@@ -27,6 +35,8 @@ class QueryAnswer(ToolAnswer):
     job_id: str
     row_count: Annotated[int, Field(description="Rows that the SQL yields in all")]
     shortened: Annotated[str | None, Field(description="What was cut, and how to get it")] = None
+    tables: Annotated[list[list[str | int]] | None, Field(description="Name, job_id, rows of each")] = None
+    hint: str | None = None
     columns: list[str]
     rows: Annotated[list[list[Cell]], Field(description="Cells in the order of columns")]
 
@@ -40,6 +50,11 @@ async def query_job_results(
     ctx: Ctx,
     job_id: JobId,
     sql: Annotated[str, Field(description="SELECT … FROM results", max_length=10_000)],
+    with_jobs: Annotated[
+        list[Annotated[str, Field(max_length=250)]],
+        BeforeValidator(as_list),
+        Field(description="More tables, as alias=job_id", max_length=3),
+    ] = [],  # noqa: B006 - never mutated; a tuple would change the published schema
     include_inputs: Annotated[bool, Field(description="Adds inputs (default false)")] = False,
     include_cumulative_logprobs: OffByDefault = False,
     limit: Annotated[int, Field(description="Rows shown (default 50)", ge=1, le=1000)] = _DEFAULT_LIMIT,
@@ -48,21 +63,56 @@ async def query_job_results(
 
     For groups and filters that get_job_results lacks. Columns: row (from 0), one per JSON field (nested:
     "vendor.name", quoted), inference_result (raw). DESCRIBE results lists columns and types, and so does the
-    answer to a mistake.
+    answer to a mistake. with_jobs joins other jobs by row if they had the same input (POSITIONAL JOIN where
+    large), else on a carried column or inputs.
     """
     app = app_of(ctx)
-    spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
+    specs = {
+        name: ResultsSpec(job, include_inputs, include_cumulative_logprobs)
+        for name, job in _tables(job_id, with_jobs).items()
+    }
     max_chars = MOST_CHARS if limit > _DEFAULT_LIMIT else DEFAULT_CHARS
     request = QueryRequest(sql=sql, limit=limit, max_chars=max_chars)
-    page = await with_progress(
-        ctx, lambda notify: app.results.query(app.client, spec, request, on_progress=notify)
+    found = await with_progress(
+        ctx, lambda notify: app.results.query(app.client, specs, request, on_progress=notify)
     )
-    answer = QueryAnswer(job_id=job_id, **dict(page))
+    rows = found.table_rows or {}
+    answer = QueryAnswer(
+        job_id=job_id,
+        tables=[[name, specs[name].job_id, count] for name, count in rows.items()] or None,
+        hint=_UNLIKE if len(set(rows.values())) > 1 else None,
+        **dict(found),
+    )
     return reply(answer, _text(answer))
+
+
+def _tables(job_id: str, with_jobs: Sequence[str]) -> dict[str, str]:
+    """The job of each table. Raises InvalidArgumentError."""
+    jobs = {"results": job_id}
+    for each in with_jobs:
+        match = _ALIASED.fullmatch(each)
+        if match is None:
+            happened = f"{quote(each, 60)} is not an alias and a job"
+        elif match[1] in jobs:
+            happened = f"two tables would be called {match[1]}"
+        else:
+            jobs[match[1]] = match[2]
+            continue
+        raise InvalidArgumentError(
+            "read with_jobs",
+            happened,
+            'Write each as alias=job_id, like "before=job-1": a lower-case letter, then letters, digits or _',
+        )
+    return jobs
 
 
 def _text(answer: QueryAnswer) -> str:
     head = f"{answer.job_id}: the SQL yields {counted(answer.row_count, 'row')}."
     if answer.shortened:
         head += f" Shortened: {answer.shortened}."
+    if answer.tables:
+        of = (f"{name} {counted(int(count), 'row')} ({job})" for name, job, count in answer.tables)
+        head += f" Tables: {', '.join(of)}."
+    if answer.hint:
+        head += f" {answer.hint}"
     return f"{head}\n{fenced(table(answer.columns, answer.rows))}"

@@ -1,15 +1,26 @@
 """Count jobs and add up what they cost."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.api import Job, Status
 from sutro_mcp.errors import counted
-from sutro_mcp.server.answers import MODEL_CHARS, Answer, ToolAnswer, UntrustedText, brief, iso
+from sutro_mcp.server.answers import (
+    MODEL_CHARS,
+    Answer,
+    Table,
+    ToolAnswer,
+    UntrustedText,
+    brief,
+    lacks_cost,
+    minute,
+    notice_for,
+    tokens,
+)
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.text_format import fenced, records
 
@@ -17,59 +28,69 @@ from .job_search import PAST_RUN, job_filter, undated_jobs
 from .params import After, Before, Model, Search, Statuses
 from .tool import reply, tool
 
+T = TypeVar("T", int, float)
 GroupBy = Literal["status", "model", "day", "priority"]
 
 # A hundred requests at most; an account with more jobs is summarised by dates.
 _MOST_JOBS = 10_000
 _MOST_GROUPS = 40
+_REASONS: dict[str, str] = {
+    "not_ended": "not ended (Sutro tells the cost when a job has ended)",
+    "cost_estimate": "cost estimates, which are free",
+    "never_ran": "that never ran",
+    "not_given": "whose cost Sutro does not give",
+}
 
 
 class JobGroup(Answer):
-    """Sums over the jobs of one group. Tokens and cost cover the jobs that report them."""
+    """Sums over the jobs of one group, as far as the jobs report them."""
 
-    group: UntrustedText
+    group: UntrustedText | None = None
     jobs: int
-    rows: int
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float | None = None
-    jobs_with_cost: int
     failed: int
+    rows: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    no_cost: int | None = None
 
     @classmethod
-    def of(cls, group: str, jobs: Iterable[Job]) -> "JobGroup":
+    def of(cls, group: str | None, jobs: Iterable[Job]) -> "JobGroup":
         members = list(jobs)
-        costs = [job.job_cost for job in members if job.job_cost is not None]
+        counts = [tokens(job) for job in members]
+        cost = _sum(job.job_cost for job in members)
         return cls(
             group=brief(group, MODEL_CHARS),
             jobs=len(members),
-            rows=sum(job.num_rows or 0 for job in members),
-            input_tokens=sum(job.input_tokens or 0 for job in members),
-            output_tokens=sum(job.output_tokens or 0 for job in members),
-            cost_usd=round(sum(costs), 6) if costs else None,
-            jobs_with_cost=len(costs),
             failed=sum(job.status is Status.FAILED for job in members),
+            rows=_sum(job.num_rows for job in members),
+            input_tokens=_sum(given for given, _ in counts),
+            output_tokens=_sum(written for _, written in counts),
+            cost_usd=cost if cost is None else round(cost, 6),
+            no_cost=sum(lacks_cost(job) is not None for job in members) or None,
         )
 
 
 class JobsSummary(ToolAnswer):
     """Jobs counted and summed by group."""
 
-    group_by: str
-    complete: Annotated[bool, Field(description="False: there are older jobs that were not looked at")]
-    looked_at: int
-    undated: Annotated[int | None, Field(description="Left out: no creation time to filter by")] = None
+    incomplete: Annotated[bool | None, Field(description="There are older jobs that were not looked at")] = (
+        None
+    )
+    looked_at: Annotated[int | None, Field(description="Jobs examined, if not those of total")] = None
+    undated: Annotated[int | None, Field(description="Left out: no creation time")] = None
     oldest: str | None = None
     newest: str | None = None
+    no_cost: Annotated[dict[str, int] | None, Field(description="Jobs without a cost, by reason")] = None
     total: JobGroup
-    groups: list[JobGroup]
+    groups: Table
     groups_left_out: int | None = None
 
 
 @tool("Summarise jobs")
 async def summarize_jobs(
     ctx: Ctx,
-    group_by: Annotated[GroupBy, Field(description="What to group by (default status)")] = "status",
+    group_by: Annotated[GroupBy, Field(description="Default status")] = "status",
     status: Statuses = [],  # noqa: B006 - never mutated; a tuple would change the published schema
     model: Model = "",
     search: Search = "",
@@ -78,8 +99,8 @@ async def summarize_jobs(
 ) -> Annotated[CallToolResult, JobsSummary]:
     """Count jobs and add up rows, tokens, cost (USD) and failures, per group and in total.
 
-    Use it for questions like "what did we spend this week" or "how many jobs failed". Looks at the newest
-    10,000 jobs that the dates allow, and says so when there are more.
+    For "what did we spend this week" or "how many failed"; single jobs are in list_jobs. Says how many jobs
+    have no cost, and why (running ones have none yet). Looks at the newest 10,000 jobs that the dates allow.
     """
     wanted, _ = job_filter(status, model, search, created_after, created_before)
     groups: defaultdict[str, list[Job]] = defaultdict(list)
@@ -102,17 +123,19 @@ async def summarize_jobs(
     else:
         ranked = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     answer = JobsSummary(
-        group_by=group_by,
-        complete=complete,
-        looked_at=looked_at,
+        notice=notice_for(jobs or None),
+        incomplete=None if complete else True,
+        looked_at=None if looked_at == len(jobs) else looked_at,
         undated=undated or None,
-        oldest=iso(times[0]) if times else None,
-        newest=iso(times[-1]) if times else None,
-        total=JobGroup.of("total", jobs),
-        groups=[JobGroup.of(name, members) for name, members in ranked[:_MOST_GROUPS]],
+        oldest=minute(times[0]) if times else None,
+        newest=minute(times[-1]) if times else None,
+        no_cost=Counter[str](reason for job in jobs if (reason := lacks_cost(job))) or None,
+        # Its jobs without a cost are told by reason.
+        total=JobGroup.of(None, jobs).model_copy(update={"no_cost": None}),
+        groups=Table.of([JobGroup.of(name, members) for name, members in ranked[:_MOST_GROUPS]]),
         groups_left_out=max(len(ranked) - _MOST_GROUPS, 0) or None,
     )
-    return reply(answer, _text(answer))
+    return reply(answer, _text(answer, group_by))
 
 
 def _group(job: Job, group_by: GroupBy) -> str:
@@ -125,17 +148,32 @@ def _group(job: Job, group_by: GroupBy) -> str:
     return group or "unknown"
 
 
-def _text(answer: JobsSummary) -> str:
+def _sum(figures: Iterable[T | None]) -> T | None:
+    """The sum of those that are known; None if none is."""
+    known = [figure for figure in figures if figure is not None]
+    return sum(known[1:], known[0]) if known else None
+
+
+def _text(answer: JobsSummary, group_by: GroupBy) -> str:
     """The groups as a table, with the total in its last line."""
     total = answer.total
-    head = f"{counted(total.jobs, 'job')} by {answer.group_by}; {answer.looked_at:,} looked at."
+    head = f"{counted(total.jobs, 'job')} by {group_by}."
+    if answer.looked_at is not None:
+        head += f" {answer.looked_at:,} looked at."
     head += undated_jobs(answer.undated)
     if answer.oldest:
-        head += f" From {answer.oldest} to {answer.newest}."
-    if not answer.complete:
+        head += f" From {answer.oldest} to {answer.newest} (UTC)."
+    if answer.incomplete:
         head += " Incomplete: older jobs were not looked at; narrow the dates to see them."
     if left_out := answer.groups_left_out:
         head += f" {counted(left_out, 'smaller group')} {'is' if left_out == 1 else 'are'} only in the total."
-    if total.jobs_with_cost < total.jobs:
-        head += f" Cost is known for {total.jobs_with_cost:,} of the jobs."
-    return f"{head}\n{fenced(records([*answer.groups, total]))}"
+    if answer.no_cost:
+        reasons = ", ".join(f"{count:,} {_REASONS[reason]}" for reason, count in answer.no_cost.items())
+        head += f" Jobs without a cost: {reasons}."
+    head += " Rows, tokens and cost are sums over the jobs that report them; blank is unknown."
+    if not total.jobs:
+        return f"{head} None matches."
+    columns = answer.groups.columns
+    sums = {**dict(total), "group": "total", "no_cost": sum((answer.no_cost or {}).values()) or None}
+    last = [sums[name] for name in columns]
+    return f"{head}\n{fenced(records(Table(columns=columns, rows=[*answer.groups.rows, last])))}"

@@ -5,14 +5,13 @@ has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServ
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from mcp.types import CallToolResult, InputRequiredResult, ResourceLink, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 
 from sutro_mcp.server.answers import Answer
 from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
-from sutro_mcp.server.uris import link_name
 from sutro_mcp.settings import Settings
 
 ToolFunction = Callable[..., Awaitable[CallToolResult | InputRequiredResult]]
@@ -76,9 +75,8 @@ def tool(
     return lambda function: Tool(function, title, annotations, writes_files, limit, describe)
 
 
-def reply(answer: Answer, text: str, uris: Sequence[str] = ()) -> CallToolResult:
-    """Both channels of an answer, each complete; `uris` are resources to link, and stand in both as well."""
-    links = [ResourceLink(uri=uri, name=link_name(uri), mime_type="application/json") for uri in uris]
+def reply(answer: Answer, text: str) -> CallToolResult:
+    """Both channels of an answer, each complete, URIs too: some hosts fail at a block that is no text."""
     return CallToolResult(
-        content=[TextContent(type="text", text=text), *links], structured_content=answer.structured()
+        content=[TextContent(type="text", text=text)], structured_content=answer.structured()
     )

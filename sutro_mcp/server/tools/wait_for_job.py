@@ -7,7 +7,15 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from sutro_mcp.errors import counted
-from sutro_mcp.server.answers import FailureInfo, ToolAnswer, UntrustedText, failure_facts
+from sutro_mcp.server.answers import (
+    FailureInfo,
+    ProgressAnswer,
+    RowsDone,
+    UntrustedText,
+    failure_facts,
+    figures_of,
+    notice_for,
+)
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.job_wait import WaitOutcome, wait
 from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
@@ -25,20 +33,17 @@ _LONG_SECONDS = 600
 _own_limit = partial(ConcurrencyLimit, running=256, queued=0)
 
 
-class WaitAnswer(ToolAnswer):
+class WaitAnswer(ProgressAnswer):
     """How the job ended, or how far it is."""
 
-    job_id: str
-    done: Annotated[bool, Field(description="False: the time is up and the job goes on")]
+    done: Annotated[bool, Field(description="False: it goes on")]
     status: str
-    timeout_seconds: Annotated[int | None, Field(description="The time applied, if it is up")] = None
-    rows_done: int | None = None
-    num_rows: int | None = None
-    seconds_left: Annotated[int | None, Field(description="Estimate, from the rows done meanwhile")] = None
+    timeout_seconds: int | None = None
+    stalled_seconds: Annotated[int | None, Field(description="Without a new row")] = None
     trouble: Annotated[UntrustedText | None, Field(description="Why the status may be out of date")] = None
     failure: FailureInfo | None = None
-    next: Annotated[str, Field(description="What to call next")]
-    uri: Annotated[str, Field(description="The resource to read or watch next")]
+    next: str
+    uri: str
 
 
 @tool("Wait for a job", limit=_own_limit)
@@ -49,51 +54,52 @@ async def wait_for_job(
         int, Field(description="Longest wait (default 45; many hosts give up at 60)", ge=1, le=300)
     ] = 45,
 ) -> Annotated[CallToolResult, WaitAnswer]:
-    """Wait until a job has ended, with progress meanwhile; then say how it ended and what to call next.
+    """Wait until a job has ended, then say how it ended; the host sees progress meanwhile.
 
-    Use it instead of calling get_job_status again and again. done false: the time is up and the job goes on;
-    call again, do not resubmit. seconds_left is an estimate. Stopping the wait does not cancel the job.
+    Use it instead of calling get_job_status again and again. When the time is up it says how far the job is:
+    call again, do not resubmit. Stopping the wait does not cancel the job; cancel_job does.
     """
-    return reply_to_wait(
-        await wait(app_of(ctx).client, job_id, timeout_seconds, notifier(ctx)), timeout_seconds
-    )
+    app = app_of(ctx)
+    return reply_to_wait(await wait(app.client, job_id, timeout_seconds, notifier(ctx)), timeout_seconds)
 
 
 def reply_to_wait(outcome: WaitOutcome, timeout_seconds: int | None = None) -> CallToolResult:
     """The tool's result; `timeout_seconds` is the time that is up if the job has not ended."""
     stands = outcome.stands
     done = stands.status.is_terminal
+    failure = FailureInfo.of(stands.failure, stands.status)
     answer = WaitAnswer(
-        job_id=stands.job_id,
+        notice=notice_for(outcome.trouble, failure),
         done=done,
         status=stands.status.value,
         timeout_seconds=None if done else timeout_seconds,
-        rows_done=outcome.rows_done,
-        num_rows=outcome.num_rows,
-        seconds_left=outcome.seconds_left,
+        stalled_seconds=None if done else outcome.stalled_seconds,
         trouble=outcome.trouble,
-        failure=FailureInfo.of(stands.failure),
-        next=NEXT[stands.status] if done else _go_on(outcome.seconds_left),
+        failure=failure,
+        next=NEXT[stands.status] if done else _go_on(outcome.progress),
         uri=uri_to_follow(stands.job_id, stands.status),
+        **figures_of(None if done else outcome.job, outcome.progress),
     )
-    return reply(answer, _text(answer), [answer.uri])
+    return reply(answer, _text(stands.job_id, answer))
 
 
-def _go_on(left: int | None) -> str:
-    if left is not None and left > _LONG_SECONDS:
+def _go_on(progress: RowsDone | None) -> str:
+    left = progress and progress.seconds_left
+    if left and left > _LONG_SECONDS:
         about = f"It needs about {left // 60:,} more minutes."
         return f"{about} Tell the user, and call wait_for_job again later. Do not resubmit the job."
     return "Call wait_for_job again. Do not resubmit the job."
 
 
-def _text(answer: WaitAnswer) -> str:
+def _text(job_id: str, answer: WaitAnswer) -> str:
     waited = counted(answer.timeout_seconds or 0, "second")
     when = " (final)" if answer.done else f" after {waited} of waiting"
-    names = ("rows_done", "num_rows", "seconds_left", "uri")
-    lines = [
-        f"{answer.job_id} is {answer.status}{when}. {answer.next}",
-        facts((name, getattr(answer, name)) for name in names),
-    ]
+    lines = [f"{job_id} is {answer.status}{when}. {answer.next}"]
+    if about := answer.progress():
+        lines.append(about)
+    if answer.stalled_seconds:
+        lines.append(f"No row was seen to be done for {counted(answer.stalled_seconds, 'second')}.")
+    lines.append(facts([("read or watch", answer.uri)]))
     if quoted := facts([("trouble", answer.trouble), *failure_facts(answer.failure)]):
         lines.append(fenced(quoted))
     return "\n".join(lines)

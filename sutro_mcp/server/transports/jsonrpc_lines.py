@@ -12,14 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from mcp.types import (
-    INVALID_REQUEST,
-    PARSE_ERROR,
-    ErrorData,
-    JSONRPCError,
-    JSONRPCMessage,
-    jsonrpc_message_adapter,
-)
+from mcp import types
 from pydantic import ValidationError
 from pydantic_core import from_json
 
@@ -59,7 +52,7 @@ class Oversized:
 class Refusal:
     """The answer to a line that is not handled."""
 
-    reply: JSONRPCError
+    reply: types.JSONRPCError
 
 
 async def lines(
@@ -82,7 +75,7 @@ async def lines(
         yield _line(kept, head, limit)
 
 
-def read_message(line: bytes | Oversized) -> JSONRPCMessage | Refusal | None:
+def read_message(line: bytes | Oversized) -> types.JSONRPCMessage | Refusal | None:
     """The message in a line, the answer to a line that is none, or nothing where no answer is due."""
     if isinstance(line, Oversized):
         return refuse(_id_of(line), f"Invalid request: the line is longer than {MAX_LINE:,} bytes")
@@ -101,7 +94,7 @@ def _line(kept: bytearray, head: bytes | None, limit: int) -> bytes | Oversized:
     return Oversized(bytes(kept[:_END]) if head is None else head, bytes(kept[-_END:]))
 
 
-def _message(value: object) -> JSONRPCMessage | Refusal | None:
+def _message(value: object) -> types.JSONRPCMessage | Refusal | None:
     members = _members(value)
     if isinstance(members, Refusal):
         return members
@@ -109,17 +102,17 @@ def _message(value: object) -> JSONRPCMessage | Refusal | None:
         # To the SDK it would be a notification.
         return refuse(None, _BAD_ID)
     try:
-        return jsonrpc_message_adapter.validate_python(members, by_name=False)
+        return types.jsonrpc_message_adapter.validate_python(members, by_name=False)
     except ValidationError:
         return _answer(members, NO_MESSAGE)
 
 
-def _unusable(line: bytes) -> JSONRPCMessage | Refusal | None:
+def _unusable(line: bytes) -> types.JSONRPCMessage | Refusal | None:
     """For a line that the strict parser refuses: a lenient one may still find out whom to tell."""
     try:
         value: object = json.loads(line.decode("utf-8", "replace"), parse_int=_int)
     except (ValueError, RecursionError):
-        return refuse(None, _NOT_JSON, PARSE_ERROR)
+        return refuse(None, _NOT_JSON, types.PARSE_ERROR)
     members = _members(value)
     return members if isinstance(members, Refusal) else _answer(members, _UNUSABLE)
 
@@ -130,12 +123,12 @@ def _members(value: object) -> dict[str, Any] | Refusal:
     return refuse(None, _BATCH if isinstance(value, list) else NO_MESSAGE)
 
 
-def _answer(members: dict[str, Any], why: str) -> JSONRPCMessage | Refusal | None:
+def _answer(members: dict[str, Any], why: str) -> types.JSONRPCMessage | Refusal | None:
     """The refusal of an object that is no message, if one is due."""
     found = _readable(members.get("id"))
     if "method" not in members and ("result" in members or "error" in members):
         # A reply to a request of ours. Its waiter has to learn that it is useless.
-        return None if found is None else _error(found, why, INVALID_REQUEST)
+        return None if found is None else _error(found, why, types.INVALID_REQUEST)
     if "id" not in members and isinstance(members.get("method"), str) and members.get("jsonrpc") == "2.0":
         logger.debug("dropped a malformed notification")
         return None
@@ -166,10 +159,10 @@ def _int(digits: str) -> int | float:
     return int(digits) if len(digits) <= _DIGITS else 0.0
 
 
-def refuse(request_id: int | str | None, why: str, code: int = INVALID_REQUEST) -> Refusal:
+def refuse(request_id: int | str | None, why: str, code: int = types.INVALID_REQUEST) -> Refusal:
     """The refusal of a request, as far as its id is known."""
     return Refusal(_error(request_id, why, code))
 
 
-def _error(request_id: int | str | None, why: str, code: int) -> JSONRPCError:
-    return JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=why))
+def _error(request_id: int | str | None, why: str, code: int) -> types.JSONRPCError:
+    return types.JSONRPCError(jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=why))

@@ -146,7 +146,6 @@ class Outgoing(ObjectSendStream[SessionMessage]):
             await self._has_room.wait()
 
     async def aclose(self) -> None:
-        """Close the stream."""
         await self._wire.aclose()
 
 

@@ -37,7 +37,7 @@ def serve(
     length: bool = True,
     code: int | None = None,
 ) -> Answer:
-    """What was asked for, as a store with ranges sends it; `cut` ends it early with `failure`."""
+    """The bytes asked for, as a store with ranges sends it; `cut` ends it early with `failure`."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         start, stop = span(request)
@@ -131,7 +131,7 @@ async def part(transport: Script, start: int = 100, stop: int = 9000, etag: str 
 async def failed(
     transport: Script, kind: type[SutroError], start: int = 100, stop: int = 9000, etag: str | None = None
 ) -> str:
-    """What the error says, which is of exactly that kind."""
+    """The text of the error, which is of exactly that kind."""
     with pytest.raises(SutroError) as caught:
         await part(transport, start, stop, etag)
     assert type(caught.value) is kind

@@ -6,18 +6,9 @@ from typing import Any
 
 import pytest
 
+from sutro_mcp import errors
 from sutro_mcp.api.artifact.part_file import PartFile
 from sutro_mcp.emulator import ApiVariant, Emulator, Fault
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    ConfigurationError,
-    ConnectionFailedError,
-    IncompleteReplyError,
-    InvalidArgumentError,
-    ReplyTooLargeError,
-    ResultsNotReadyError,
-    UnexpectedReplyError,
-)
 from sutro_mcp.results_spec import ResultsSpec
 from tests.api.wire import JOB, PARQUET, Script, client, emulated, names_in
 
@@ -46,7 +37,7 @@ async def test_results_appear_at_their_destination_only_when_complete(tmp_path: 
 
 async def interrupted(destination: Path) -> None:
     """A first call that breaks off after 1,000 bytes."""
-    with pytest.raises(ConnectionFailedError):
+    with pytest.raises(errors.ConnectionFailedError):
         await saved(store(cut(1000), *[unreachable] * 3), destination)
 
 
@@ -102,10 +93,10 @@ async def test_whatever_an_earlier_process_left_the_result_is_right(
 
 async def test_content_that_is_wrong_is_neither_kept_nor_fetched_for_ever(tmp_path: Path) -> None:
     """Going on from a web page makes no sense; a store that has something else is asked from zero, once."""
-    with pytest.raises(UnexpectedReplyError, match="a web page"):
+    with pytest.raises(errors.UnexpectedReplyError, match="a web page"):
         await saved(store(serve(b"<html>"), offers=[UNKNOWN]), tmp_path / "r.parquet")
     transport = store(*[serve(PARQUET[:-1])] * 3)
-    with pytest.raises(ArtifactChangedError):
+    with pytest.raises(errors.ArtifactChangedError):
         await saved(transport, tmp_path / "r.parquet")
     assert asked(transport) == [(None, None)] * 2
     assert names_in(tmp_path) == []
@@ -119,7 +110,7 @@ async def test_without_links_the_second_route_is_used_if_it_has_parquet(tmp_path
         path = await api.download_job_results(job_id, tmp_path / "r.parquet", include_inputs=True)
         assert path.read_bytes()[:4] == b"PAR1"
         emulator.faults.add(Fault.raw(b'{"outputs": []}'), path="/jobs/*/results")
-        with pytest.raises(UnexpectedReplyError, match="but not as Parquet"):
+        with pytest.raises(errors.UnexpectedReplyError, match="but not as Parquet"):
             await api.download_job_results(job_id, tmp_path / "again.parquet")
     assert names_in(tmp_path) == ["r.parquet"]
 
@@ -129,16 +120,16 @@ async def test_a_job_that_has_not_finished_leaves_no_trace(tmp_path: Path) -> No
     emulator = Emulator()
     job_id = emulator.add_job(status="RUNNING")
     async with emulated(emulator) as api:
-        with pytest.raises(ResultsNotReadyError):
+        with pytest.raises(errors.ResultsNotReadyError):
             await api.download_job_results(job_id, tmp_path / "r.parquet")
     assert names_in(tmp_path) == []
 
 
 async def test_neither_a_folder_nor_an_artifact_above_the_cap_is_begun(tmp_path: Path) -> None:
     """The caller names the file; the cap is eight gibibytes."""
-    with pytest.raises(InvalidArgumentError, match="is a folder"):
+    with pytest.raises(errors.InvalidArgumentError, match="is a folder"):
         await saved(store(), tmp_path)
-    with pytest.raises(ReplyTooLargeError, match=r"more than the 8,589,934,592 that are fetched"):
+    with pytest.raises(errors.ReplyTooLargeError, match=r"more than the 8,589,934,592 that are fetched"):
         await saved(store(offers=[{"artifact": {"size_bytes": 8 * 1024**3 + 1}}]), tmp_path / "r.parquet")
     assert names_in(tmp_path) == []
 
@@ -147,12 +138,12 @@ async def test_a_disk_that_cannot_be_written_is_an_error_of_the_settings(tmp_pat
     """With the reason, and where to change the folder."""
     (tmp_path / "file").write_text("")
     async with client(store()) as api:
-        with pytest.raises(ConfigurationError, match="could not be written") as caught:
+        with pytest.raises(errors.ConfigurationError, match="could not be written") as caught:
             await api.fetch_results(ResultsSpec(JOB), tmp_path / "file" / "below")
     assert "right to write" in str(caught.value)
     part = PartFile.fresh(tmp_path, "test")
     part.path.unlink()
-    with pytest.raises(ConfigurationError, match="No such file or directory"):
+    with pytest.raises(errors.ConfigurationError, match="No such file or directory"):
         await part.publish(tmp_path / "gone")
     part.discard()
 
@@ -160,7 +151,7 @@ async def test_a_disk_that_cannot_be_written_is_an_error_of_the_settings(tmp_pat
 def test_a_disk_error_without_a_number_is_said_in_general_words(tmp_path: Path) -> None:
     """Some file systems give none."""
     part = PartFile.fresh(tmp_path, "test")
-    with pytest.raises(ConfigurationError, match=r"\(the disk failed\)"), part._disk():  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(errors.ConfigurationError, match=r"\(the disk failed\)"), part._disk():  # pyright: ignore[reportPrivateUsage]
         raise OSError("odd")
     part.discard()
 
@@ -174,7 +165,7 @@ async def test_without_a_strong_tag_a_broken_download_starts_again_once(
     assert (await saved(transport, tmp_path / "r.parquet")).read_bytes() == PARQUET
     assert asked(transport) == [(None, None), (None, None)]
     for answers in ([cut(1000, etag)] * 3, [cut(1000, etag), *[unreachable] * 3]):
-        with pytest.raises((ConnectionFailedError, IncompleteReplyError)):
+        with pytest.raises((errors.ConnectionFailedError, errors.IncompleteReplyError)):
             await saved(store(*answers), tmp_path / "again.parquet")
         assert names_in(tmp_path) == ["r.parquet"]
 
@@ -188,5 +179,5 @@ async def test_an_artifact_of_unknown_size_is_fetched_from_the_start_at_each_att
         (status(404), "answered 404"),
         (serve(headers={"content-encoding": "gzip"}), "sent the artifact compressed"),
     ):
-        with pytest.raises(UnexpectedReplyError, match=happened):
+        with pytest.raises(errors.UnexpectedReplyError, match=happened):
             await saved(store(answer, offers=[UNKNOWN]), tmp_path / "again.parquet")

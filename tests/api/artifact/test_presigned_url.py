@@ -51,6 +51,7 @@ def test_loopback_is_accepted_exactly_when_the_api_is_there(url: str) -> None:
         *("https://127.1/?sig=canary", "https://2130706433/?sig=canary", "https://0x7f000001/?sig=canary"),
         *("https://0/?sig=canary", "https://localhost./?sig=canary", "https://db.localhost/?sig=canary"),
         *("file:///etc/passwd?sig=canary", "ftp://127.0.0.1/?sig=canary", "/relative?sig=canary"),
+        "wss://bucket.example.com/x?sig=canary",
         *("https://[canary/", "https://x:canary/", ""),
     ],
     ids=repr,
@@ -94,7 +95,7 @@ async def test_the_reply_of_a_refusal_is_closed() -> None:
 
 
 async def test_a_link_of_no_duration_is_renewed_before_it_is_used() -> None:
-    """What the deployment says of its life counts, not what was asked for."""
+    """The life that the deployment states counts, not the one asked for."""
     transport = store(offers=[{"expires_in_seconds": 0}, {"expires_in_seconds": 600}])
     async with client(transport) as api:
         artifact = await opened(api)

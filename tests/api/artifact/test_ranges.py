@@ -9,15 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    ConnectionFailedError,
-    IncompleteReplyError,
-    RangesUnsupportedError,
-    ServiceUnavailableError,
-    SutroError,
-    UnexpectedReplyError,
-)
+from sutro_mcp import errors
 from tests.api.wire import JOB, PARQUET, Body, client, reply
 
 from .stores import (
@@ -62,7 +54,7 @@ async def test_a_part_after_the_first_reply_is_asked_for_of_the_same_artifact() 
         assert await read(artifact, 0, 100) == PARQUET[:100]
         assert await read(artifact, 0, SIZE) == PARQUET
         assert await read(artifact, 7, 7) == b""
-        with pytest.raises(ArtifactChangedError):  # without asking: the tag of what is there is known
+        with pytest.raises(errors.ArtifactChangedError):  # without asking: the tag of what is there is known
             await read(artifact, 10, 20, '"v0"')
     assert asked(transport) == [
         (f"bytes={SIZE - 8}-{SIZE - 1}", None),
@@ -97,7 +89,7 @@ async def test_an_artifact_that_was_replaced_is_not_read_on(case: str) -> None:
     """Nothing of it is given out, and it is not asked for again."""
     answer, start, stop, etag = REPLACED[case]
     transport = store(answer)
-    assert "replaced or removed" in await failed(transport, ArtifactChangedError, start, stop, etag)
+    assert "replaced or removed" in await failed(transport, errors.ArtifactChangedError, start, stop, etag)
     assert len(asked(transport)) == 1
 
 
@@ -109,7 +101,7 @@ async def test_two_first_replies_must_be_of_the_same_artifact() -> None:
         first, second = artifact.chunks(0, 10), artifact.chunks(SIZE - 10, SIZE)
         async with aclosing(first), aclosing(second):
             assert await anext(first) == PARQUET[:10]
-            with pytest.raises(ArtifactChangedError):
+            with pytest.raises(errors.ArtifactChangedError):
                 await anext(second)
 
 
@@ -128,7 +120,7 @@ async def test_two_first_replies_must_be_of_the_same_artifact() -> None:
 async def test_a_part_that_proves_nothing_is_refused_before_its_first_byte(answer: Answer) -> None:
     """The caller can then fetch the whole."""
     transport = store(answer)
-    await failed(transport, RangesUnsupportedError)
+    await failed(transport, errors.RangesUnsupportedError)
     assert len(asked(transport)) == 1
 
 
@@ -154,7 +146,7 @@ async def test_what_was_not_asked_for_is_an_error(case: str) -> None:
     """It would be the wrong bytes in the right place; asking again would not help."""
     answer, start, stop, happened = NOT_ASKED_FOR[case]
     transport = store(answer)
-    assert happened in await failed(transport, UnexpectedReplyError, start, stop)
+    assert happened in await failed(transport, errors.UnexpectedReplyError, start, stop)
     assert len(asked(transport)) == 1
 
 
@@ -168,7 +160,7 @@ async def test_more_bytes_than_were_asked_for_are_an_error_even_without_a_length
     got = bytearray()
     async with client(store(long)) as api:
         artifact = await opened(api)
-        with pytest.raises(UnexpectedReplyError, match="more bytes than were asked for"):
+        with pytest.raises(errors.UnexpectedReplyError, match="more bytes than were asked for"):
             await read(artifact, 100, 200, got=got)
     assert got == PARQUET[100:150]
 
@@ -204,12 +196,14 @@ async def test_a_connection_is_continued_as_long_as_it_gets_on() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        *((unreachable, ConnectionFailedError), (status(503), ServiceUnavailableError)),
-        (cut(0), IncompleteReplyError),
+        *((unreachable, errors.ConnectionFailedError), (status(503), errors.ServiceUnavailableError)),
+        (cut(0), errors.IncompleteReplyError),
     ],
     ids=["unreachable", "503", "no byte"],
 )
-async def test_without_getting_on_it_is_continued_twice(answer: Answer, kind: type[SutroError]) -> None:
+async def test_without_getting_on_it_is_continued_twice(
+    answer: Answer, kind: type[errors.SutroError]
+) -> None:
     """Three requests in all, the one that broke among them; then the last reason is told."""
     transport = store(cut(1000), *[answer] * 2)
     await failed(transport, kind, 0, SIZE)
@@ -222,7 +216,7 @@ async def test_without_getting_on_it_is_continued_twice(answer: Answer, kind: ty
 async def test_a_store_that_fails_for_a_moment_is_asked_again(code: int) -> None:
     """As the API is: three times in all."""
     assert await part(store(*[status(code)] * 2)) == PARQUET[100:9000]
-    assert f"failed ({code})" in await failed(store(*[status(code)] * 3), ServiceUnavailableError)
+    assert f"failed ({code})" in await failed(store(*[status(code)] * 3), errors.ServiceUnavailableError)
 
 
 async def test_what_breaks_before_its_first_byte_is_begun_again_even_without_a_tag() -> None:
@@ -240,7 +234,7 @@ async def test_without_a_strong_tag_what_breaks_off_is_incomplete() -> None:
             (serve(cut=1000, etag=etag, length=False), "bytes early"),
         ):
             transport = store(answer)
-            assert happened in await failed(transport, IncompleteReplyError, 0, SIZE)
+            assert happened in await failed(transport, errors.IncompleteReplyError, 0, SIZE)
             assert len(asked(transport)) == 1
 
 
@@ -251,7 +245,7 @@ async def test_without_a_strong_tag_what_breaks_off_is_incomplete() -> None:
 )
 async def test_what_the_store_does_not_continue_is_incomplete(answers: list[Answer]) -> None:
     """It began, so this is no longer about what the store can do."""
-    happened = await failed(store(cut(1000), *answers), IncompleteReplyError, 0, SIZE)
+    happened = await failed(store(cut(1000), *answers), errors.IncompleteReplyError, 0, SIZE)
     assert happened == "the connection broke and the store does not continue"
 
 
@@ -266,7 +260,7 @@ async def test_a_store_that_continues_from_zero_is_read_on_once(start: int, stop
 @pytest.mark.parametrize("answer", [status(412), serve(OTHER, etag='"v2"'), whole_again(etag='"v2"')])
 async def test_an_artifact_replaced_while_it_is_read_is_not_continued(answer: Answer) -> None:
     """Two halves of two artifacts would look whole."""
-    await failed(store(cut(1000), answer), ArtifactChangedError, 0, SIZE)
+    await failed(store(cut(1000), answer), errors.ArtifactChangedError, 0, SIZE)
 
 
 CUTS = st.lists(st.tuples(st.integers(0, SIZE), st.booleans()), max_size=8)
@@ -285,7 +279,7 @@ async def test_whatever_breaks_the_bytes_are_right_or_there_is_an_error(
         artifact = await opened(api)
         try:
             await read(artifact, start, stop, got=got)
-        except IncompleteReplyError:
+        except errors.IncompleteReplyError:
             assert any(not at for at, _ in cuts)
             assert bytes(got) == PARQUET[start : start + len(got)]
         else:

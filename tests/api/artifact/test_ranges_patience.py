@@ -97,7 +97,7 @@ async def test_what_came_fast_is_no_credit_for_silence_later() -> None:
 
 
 async def test_the_time_of_the_reader_is_not_held_against_the_store() -> None:
-    """Who writes to a slow disk still gets all bytes."""
+    """A reader that writes to a slow disk still gets all bytes."""
     size = 10 * len(CHUNK)
     async with client(store(size, lambda: Line(size, 1))) as api:
         assert await read(await api.open_results(ResultsSpec(JOB)), pause=1000) == size

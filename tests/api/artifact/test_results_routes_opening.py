@@ -93,7 +93,7 @@ async def test_three_dropped_connections_cost_no_byte_twice(emulator: Emulator) 
     "variant", [ApiVariant(store_ranges=False), ApiVariant(store_etag=False)], ids=["ranges", "tags"]
 )
 async def test_a_store_without_ranges_or_tags_gives_only_the_whole(variant: ApiVariant) -> None:
-    """What breaks is read from zero where a tag proves that it is the same."""
+    """A broken reply is read from zero where a tag proves that it is the same."""
     with serve_in_thread(seed_jobs=False, variant=variant) as emulator:
         async with opened(emulator) as artifact:
             with pytest.raises(RangesUnsupportedError):
@@ -125,7 +125,7 @@ async def test_optional_columns_are_asked_for() -> None:
 
 
 async def test_where_there_are_no_links_the_file_route_takes_over(tmp_path: Path) -> None:
-    """That the route is absent is remembered once another one has delivered."""
+    """A route's absence is remembered once another one has delivered."""
     emulator = Emulator(seed_jobs=False, variant=ApiVariant(results_url=False))
     job_id = emulator.add_job()
     async with emulated(emulator) as api:

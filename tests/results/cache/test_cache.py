@@ -65,7 +65,7 @@ class Sutro:
         return len(seen)
 
     def kinds(self) -> list[str]:
-        """What kinds of files are in the folder."""
+        """Kinds of files in the folder."""
         return sorted(path.suffix for path in self.folder.iterdir())
 
 
@@ -130,7 +130,7 @@ async def test_what_nobody_used_for_a_week_is_removed(sutro: Sutro) -> None:
 
 
 async def test_fresh_results_neither_come_from_the_store_nor_stay_in_it(sutro: Sutro) -> None:
-    """Who disables the cache wants nothing kept."""
+    """Nothing is kept for a caller who disables the cache."""
     spec = sutro.add()
     await sutro.fetch(spec)
     sutro.asked()
@@ -220,7 +220,7 @@ async def test_results_of_a_job_that_has_not_succeeded_are_not_kept(sutro: Sutro
 
 
 async def test_a_failure_is_told_to_all_and_remembered_for_nobody(sutro: Sutro) -> None:
-    """Who asks later may be lucky."""
+    """A later caller may be lucky."""
     spec = sutro.add()
     sutro.emulator.faults.add(Fault.json(503, "busy"), origin="store", times=None)
     failures: list[ServiceUnavailableError] = []
@@ -321,7 +321,7 @@ async def test_an_old_artifact_that_cannot_be_checked_now_is_checked_later(sutro
 
 @reads_proc
 async def test_few_files_are_open_at_once(sutro: Sutro) -> None:
-    """Who reads many jobs does not run out of them."""
+    """Reading many jobs does not use them up."""
     for _ in range(34):
         await sutro.fetch(sutro.add())
     assert len(list_open(sutro.folder)) <= 33
@@ -334,7 +334,7 @@ def list_open(folder: Path) -> list[str]:
 
 
 async def test_a_store_that_no_longer_gives_parts_is_read_from_zero_once(sutro: Sutro) -> None:
-    """What was there cannot be completed any more."""
+    """The bytes that were there cannot be completed any more."""
     body = b"PAR1" + bytes(range(256)) * 40_000 + b"PAR1"
     spec = ResultsSpec(sutro.emulator.add_job(num_rows=1, outputs=["x"], parquet=body))
     async with sutro.store.artifact(sutro.client, spec) as artifact:

@@ -32,7 +32,7 @@ def fill(entry: Entry, *spans: tuple[int, bytes]) -> None:
 
 
 def gaps(data: Path) -> list[ByteRange]:
-    """What the next process finds missing once it has checked everything."""
+    """Gaps that the next process finds once it has checked everything."""
     with closing(Entry(data, SIZE, DOING, state=read_state(data))) as entry:
         assert entry.etag in (None, '"one"')
         entry.check([(0, SIZE)])

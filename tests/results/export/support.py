@@ -35,7 +35,7 @@ def names(folder: Path) -> set[str]:
 
 
 def frame_of(artifact: LocalArtifact, **options: Any) -> pl.DataFrame:
-    """What Python callers get."""
+    """The frame that Python callers get."""
     usual = {"with_original_df": None, "output_column": "inference_result", "unpack_json": True}
     return cast("pl.DataFrame", build_frame(artifact, **cast("Any", usual | options)))
 

@@ -1,22 +1,27 @@
-"""Exports hold the frame that Python callers get, in every format, and say what a format cannot hold."""
+"""Exports hold all results as pages and SQL show them, in every format, and say what a format cannot hold."""
 
 import csv
 import datetime
+import decimal
 import json
 import sys
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from pydantic_core import from_json
 
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, UnexpectedReplyError
 from sutro_mcp.results import ExportFormat
+from sutro_mcp.results.sql.json_shape import quoted
+from sutro_mcp.untrusted import visible
 from tests.results.export.support import FORMATS, export, frame_of, names
+from tests.results.sql.support import query
 from tests.results.support import file, files_of_at_most, objects, outputs, panicking, parquet
 
 
@@ -30,6 +35,14 @@ def read(path: Path, schema: Any) -> pl.DataFrame:
     with path.open(encoding="utf-8", newline="") as lines:
         names = next(csv.reader(lines, strict=True))
     return pl.read_csv(path, new_columns=names, schema_overrides=list(schema.values()))
+
+
+def _as_shown(value: Any) -> Any:
+    """Objects without their order and nulls, which a missing field is in a struct."""
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        return {name: _as_shown(inner) for name, inner in members.items() if inner is not None}
+    return [_as_shown(inner) for inner in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 NASTY = [
@@ -81,38 +94,46 @@ def test_csv_is_what_the_standard_says_for_any_reader(exports: Path, artifacts: 
 
 
 TEXTS = st.one_of(st.none(), st.text(max_size=30), st.sampled_from(CELLS))
+# Nothing that SQL would show otherwise.
+PLAIN = st.text(alphabet='aBé"\\/~. 1{[', max_size=5)
 NUMBERS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), NUMBERS, st.floats(allow_nan=False, allow_infinity=False), st.text()),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)),
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.floats(allow_nan=False, allow_infinity=False), PLAIN),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(PLAIN, inner, max_size=3)),
     max_leaves=5,
 )
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(values=st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=4), min_size=1, max_size=5))
-def test_unpacked_json_reads_back_whatever_its_shape(folder: Path, values: list[dict[str, Any]]) -> None:
-    """Parquet as the frame; JSON Lines and CSV as the same JSON values."""
+@given(values=st.lists(st.dictionaries(PLAIN, VALUES, max_size=4), min_size=1, max_size=5))
+def test_unpacked_json_is_what_sql_sees_whatever_its_shape(
+    folder: Path, values: list[dict[str, Any]]
+) -> None:
+    """The same columns with the same values in every format; JSON Lines have lists and objects as such."""
     artifact = objects(folder, *values)
-    try:
-        expected = frame_of(artifact)
-    except InvalidArgumentError:
-        return  # a field called like the output column
-    for form in FORMATS:
-        report = export(folder, artifact, form=form, overwrite=True)
-        assert (report.rows, report.column_count) == (expected.height, expected.width)
-    if not any("written as text" in remark for remark in export(folder, artifact, overwrite=True).remarks):
-        back = pl.read_parquet(folder / "a.parquet")
-        assert back.schema.names() == expected.schema.names()
-        assert back.rows() == expected.rows()
+    reports = {form: export(folder, artifact, form=form, overwrite=True) for form in FORMATS}
+    (columns,) = {tuple(report.columns) for report in reports.values()}
+    back = pl.read_parquet(folder / "a.parquet")
+    assert (back.height, len(back.columns)) == (len(values), len(columns))
     lines = (folder / "a.jsonl").read_text("utf-8").split("\n")
     assert lines.pop() == ""
-    assert [json.loads(line) for line in lines] == expected.to_dicts()
+    found = [list(json.loads(line).values()) for line in lines]
+    shown = ", ".join(quoted(visible(name)) for name in back.columns)
+    expected = query(artifact, f"SELECT {shown} FROM results ORDER BY row", max_chars=10**7).rows  # noqa: S608
+    assert [[_as_shown(value) for value in row] for row in found] == [
+        [
+            _as_shown(from_json(cell))
+            if isinstance(cell, str) and cell[:1] in ("[", "{") and isinstance(value, list | dict)
+            else cell
+            for cell, value in zip(row, values, strict=True)
+        ]
+        for row, values in zip(expected, found, strict=True)
+    ]
     with (folder / "a.csv").open(encoding="utf-8", newline="") as text:
         cells = list(csv.reader(text, strict=True))
-    if expected.width > 1:
-        assert len(cells) == expected.height + 1
-    assert cells[0] == expected.columns
+    if len(columns) > 1:
+        assert len(cells) == len(values) + 1
+    assert cells[0] == back.columns
 
 
 def test_what_a_format_has_no_place_for_becomes_text_and_is_named(exports: Path, artifacts: Path) -> None:
@@ -165,41 +186,78 @@ def test_losses_that_no_text_can_mend_are_said(exports: Path, artifacts: Path) -
     assert pl.read_csv(exports / "alone.csv")["inference_result"].to_list() == ["a", None]
 
 
+KEPT = '"inference_result" keeps {} text and is null in the others.'
+NOT_UNPACKED = (
+    'Not unpacked: "inference_result" holds the outputs as text; no row holds a JSON object with fields.'
+)
+
+
 @pytest.mark.parametrize(
-    ("values", "why"),
+    ("values", "rows", "remark"),
     [
-        (['{"a": 1}', "plain", '{"a": 2}', "[1]"], "2 rows hold no JSON object, the first of them row 1"),
-        (["plain", "text", None], "no row holds a JSON object"),
-        ([None, None], "no row holds a JSON object"),
-        ([], "no row holds a JSON object"),
-        (["{}", "null"], "the objects have no fields, or they nest too deeply, or one field holds"),
-        (['{"a": 1}', '{"a": {"b": 2}}'], "one field holds objects in some rows"),
+        (
+            ['{"a": 1}', "plain", None, "[1]"],
+            [(1, None), (None, "plain"), (None, None), (None, "[1]")],
+            f"2 rows hold no JSON object: {KEPT.format('their')}",
+        ),
+        (
+            ["{}", '{"a": "x"}', " null"],
+            [(None, None), ("x", None), (None, " null")],
+            f"1 row holds no JSON object: {KEPT.format('its')}",
+        ),
+        (['{"a": 1}', '{"a": {"b": 2}}'], [("1",), ('{"b":2}',)], None),
+        (['{"v": "\\ud83d"}', '{"v": "\\udc00x"}'], [("\ufffd",), ("\ufffdx",)], None),
+        (['{"a": 1, "a": 2}', '{"a": 5}'], [(2,), (5,)], None),
+        (['{"a": 1}', '{"a": 1, "b": {"c": 1, "c": 2}}'], [(1, None), (1, {"c": 2})], None),
+        (['```json\n{"a": 1}\n```', '<think>Well</think>{"a": 1.5}'], [(1.0,), (1.5,)], None),
+        (['{"o": {"x": 1}}', '{"o": {"y": "z"}}'], [({"x": 1, "y": None},), ({"x": None, "y": "z"},)], None),
+        (["plain", None], [("plain",), (None,)], NOT_UNPACKED),
+        ([None, None], [(None,), (None,)], NOT_UNPACKED),
+        ([], [], NOT_UNPACKED),
+        (["{}", "null"], [("{}",), ("null",)], NOT_UNPACKED),
     ],
 )
-def test_outputs_that_cannot_be_unpacked_stay_as_they_are_and_the_answer_says_why(
-    exports: Path, artifacts: Path, values: list[str | None], why: str
+def test_rows_are_unpacked_as_pages_are_and_the_others_keep_their_text(
+    exports: Path, artifacts: Path, values: list[str | None], rows: list[Any], remark: str | None
 ) -> None:
-    """By the SDK's rule: every row that is not null must hold an object."""
+    """And how many do is said."""
     artifact = outputs(artifacts, *values)
     report = export(exports, artifact, unpack_json=True)
-    assert len(report.remarks) == 1
-    assert report.remarks[0].startswith('Not unpacked: "inference_result" holds the outputs as text, because')
-    assert why in report.remarks[0]
-    assert pl.read_parquet(exports / "a.parquet")["inference_result"].to_list() == values
+    assert pl.read_parquet(exports / "a.parquet").rows() == rows
+    assert report.remarks == ([remark] if remark else [])
     assert export(exports, artifact, unpack_json=False, overwrite=True).remarks == []
+    assert pl.read_parquet(exports / "a.parquet")["inference_result"].to_list() == values
+
+
+def test_numbers_and_maps_that_polars_has_no_json_for_are_json(exports: Path, artifacts: Path) -> None:
+    """Decimals are numbers, and keys that are no text become text, as JSON wants it."""
+    table = pl.DataFrame(
+        {
+            "price": [decimal.Decimal("12.50"), None],
+            "m": [{1: "x"}, None],
+            "outputs": ['{"n": 18446744073709551617}'] * 2,
+        },
+        schema={"price": pl.Decimal(10, 2), "m": pl.Map(pl.Int32, pl.String), "outputs": pl.String},
+    )
+    export(exports, parquet(artifacts, table), "a.jsonl")
+    assert (exports / "a.jsonl").read_text().splitlines() == [
+        '{"price":12.50,"m":{"1":"x"},"n":18446744073709551617}',
+        '{"price":null,"m":null,"n":18446744073709551617}',
+    ]
 
 
 def test_an_answer_about_very_many_columns_stays_short(exports: Path, artifacts: Path) -> None:
     """And shows no invisible character, while the file has the names as they are."""
     fields = {f"\u202e{'x' * 300}{number}": 1 for number in range(2_000)}
     report = export(exports, objects(artifacts, fields))
-    assert (report.column_count, len(report.columns)) == (2_000, 50)
+    assert (report.column_count, len(report.columns)) == (201, 50)
+    assert report.remarks[0].startswith('200 fields are columns; "inference_result" keeps every output whole')
     assert len(report.model_dump_json()) < 9_000
     assert "\u202e" not in report.model_dump_json()
-    assert set(pl.read_parquet(exports / "a.parquet").columns) == set(fields)
+    assert set(pl.read_parquet(exports / "a.parquet").columns) == {*list(fields)[:200], "inference_result"}
     nested = {f"\u202e{'x' * 300}{number}": [1] for number in range(2_000)}
     report = export(exports, objects(artifacts, nested), "a.csv")
-    assert " and 1,995 more." in report.remarks[0]
+    assert " and 195 more." in report.remarks[1]
     assert len(report.model_dump_json()) < 9_000
 
 
@@ -217,7 +275,7 @@ def test_results_are_added_to_a_file_as_the_sdk_does(
         original.write_csv(exports / "mine.csv")
     else:
         original.write_parquet(exports / "mine.parquet")
-    artifact = parquet(artifacts, {"id": [1, 2, 3], "outputs": ['{"a": 1}', '{"a": 2}', "null"]})
+    artifact = parquet(artifacts, {"id": [1, 2, 3], "outputs": ['{"a": 1}', '{"a": 2}', None]})
     report = export(exports, artifact, form=form, join_with=f"mine.{kind}", step=2)
     expected = frame_of(artifact, with_original_df=original)
     assert expected.columns == report.columns == ["id", "label", "zip", "a"]
@@ -314,17 +372,21 @@ def test_a_file_that_cannot_be_read_is_refused(exports: Path, artifacts: Path, n
     assert names(exports) == {name}
 
 
-def test_a_conflict_of_names_says_which_argument_to_change(exports: Path, artifacts: Path) -> None:
-    """For an assistant, not for Python."""
-    artifact = parquet(artifacts, {"id": [1], "\u202ea": [1], "outputs": ['{"id": 2, "\u202ea": 1}']})
-    with pytest.raises(InvalidArgumentError) as refused:
-        export(exports, artifact)
-    assert str(refused.value) == (
-        "Cannot unpack the JSON outputs into columns: these names are taken by other columns: id, "
-        "\\u{202E}a. "
-        "Choose another output_column, or pass unpack_json=false to keep the outputs as text."
-    )
-    assert export(exports, artifact, unpack_json=False).rows == 1
+def test_a_field_that_is_called_like_another_column_says_where_it_is_from(
+    exports: Path, artifacts: Path
+) -> None:
+    """As in pages; so does one that the file to join with has."""
+    pl.DataFrame({"mine": ["x"]}).write_parquet(exports / "mine.parquet")
+    artifact = parquet(artifacts, {"id": [1], "outputs": ['{"id": 2, "Mine": 3, "row": 4}']})
+    report = export(exports, artifact, join_with="mine.parquet")
+    assert report.columns == [
+        "mine",
+        "id",
+        "inference_result.id",
+        "inference_result.Mine",
+        "inference_result.row",
+    ]
+    assert pl.read_parquet(exports / "a.parquet").rows() == [("x", 1, 2, 3, 4)]
 
 
 def test_the_name_is_looked_at_before_the_work(exports: Path, artifacts: Path) -> None:

@@ -98,7 +98,7 @@ def outside(folder: Path) -> dict[str, object]:
 def test_every_name_stays_inside_or_is_refused(
     exports: Path, name: str, overwrite: bool, descriptors: bool
 ) -> None:
-    """What is beside the folder is what it was; nothing temporary is left."""
+    """Everything beside the folder is as it was; nothing temporary is left."""
     before, inside = outside(exports), names(exports)
     refusal = ""
     with open_folder(exports, descriptors=descriptors) as folder:

@@ -102,7 +102,7 @@ def same(one: pl.Series, other: pl.Series) -> bool:
 
 
 def arrow_file(frame: pl.DataFrame, **options: object) -> bytes:
-    """What pyarrow writes of the frame; `options` as its `write_table` has them."""
+    """The frame as pyarrow writes it; `options` as its `write_table` has them."""
     compression = options.pop("compression", "zstd")
     group, page = options.pop("row_group_size", None), options.pop("data_page_size", None)
     buffer = io.BytesIO()
@@ -118,7 +118,7 @@ def arrow_file(frame: pl.DataFrame, **options: object) -> bytes:
 
 
 def polars_file(frame: pl.DataFrame, **options: object) -> bytes:
-    """What polars writes of the frame; `options` as its `write_parquet` has them."""
+    """The frame as polars writes it; `options` as its `write_parquet` has them."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer, **cast("dict[str, Any]", options))
     return buffer.getvalue()

@@ -40,7 +40,7 @@ def test_one_column_keeps_its_type(index: int, name: str, skipped: int) -> None:
     ("index", "name"), [(0, "last"), (1, "grösse"), (3, "last"), (1 << 20, "last")], ids=str
 )
 def test_a_note_of_other_columns_is_not_used(index: int, name: str) -> None:
-    """What a reader would make of it is unknown."""
+    """No reader's view of it is known."""
     with pytest.raises(UnsupportedError):
         one_field(note(FRAME), index, name)
 

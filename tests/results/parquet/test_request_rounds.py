@@ -150,7 +150,7 @@ def test_a_large_dictionary_is_fetched_only_for_pages_that_use_it() -> None:
 
 
 def test_a_long_way_to_the_rows_is_walked_in_little_memory() -> None:
-    """What lies before the rows is passed over, not held."""
+    """Bytes before the rows are passed over, not held."""
     dice = random.Random(5)
     block = dice.randbytes(40 << 20)
     column = pl.Series("outputs", [block[i : i + 4096] for i in range(0, len(block), 4096)])

@@ -199,7 +199,7 @@ def test_a_slice_is_a_file_for_any_reader() -> None:
     file = open_parquet(local(data))
     whole = plain().to_pandas()
     for name in ("text", "nullable", "double", "int"):
-        slices = [pd.read_parquet(io.BytesIO(each.parquet)) for each in file.row_slices([name], 1 << 14)]
+        slices = [pd.read_parquet(io.BytesIO(each.parquet)) for each in file.row_slices([name], 1 << 12)]
         assert len(slices) > 4
         assert pd.concat(slices, ignore_index=True)[name].equals(whole[name])
 

@@ -179,7 +179,7 @@ def test_an_artifact_whose_output_column_cannot_be_told_is_an_error(tmp_path: Pa
 def test_columns_stand_in_the_documented_order(
     tmp_path: Path, flags: dict[str, bool], order: list[str]
 ) -> None:
-    """What was not asked for is kept, as something the customer carried along."""
+    """A column that was not asked for is kept, as something the customer carried along."""
     names = ["confidence_score", "inputs", "outputs", "cumulative_logprobs", "*"]
     assert list(read(parquet(tmp_path, {name: [1] for name in names}, **flags), "found")) == order
 

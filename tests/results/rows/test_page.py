@@ -62,9 +62,10 @@ def test_a_field_whose_name_is_taken_says_where_it_is_from(tmp_path: Path) -> No
 
 
 def test_a_field_may_be_called_like_the_output_column(tmp_path: Path) -> None:
-    """It shares the column with the text of rows that are no objects."""
+    """It stands beside the text of rows that are no objects."""
     answer = page(outputs(tmp_path, '{"inference_result": 1}', "text"))
-    assert (answer.columns, answer.rows) == (["inference_result"], [[1], ["text"]])
+    assert answer.columns == ["inference_result.inference_result", "inference_result"]
+    assert answer.rows == [[1, None], [None, "text"]]
 
 
 CELLS: dict[str, tuple[Any, Any]] = {
@@ -162,7 +163,8 @@ def test_columns_are_chosen_by_their_literal_name(tmp_path: Path, name: str) -> 
     artifact = parquet(tmp_path, {"x": ["no"], name: ["yes"], "outputs": ['{"y": 1}']})
     fields = objects(tmp_path, {"x": "no", name: "yes", "y": 1})
     assert page(artifact, columns=(name, "y", name)).rows == [["yes", 1]]
-    assert page(fields, columns=(name,)) == Page(columns=[name], rows=[["yes"]], row_count=1, offset=0)
+    shown = name or "inference_result."
+    assert page(fields, columns=(shown,)) == Page(columns=[shown], rows=[["yes"]], row_count=1, offset=0)
 
 
 def test_a_column_can_be_chosen_by_the_name_that_is_shown(tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_a_column_can_be_chosen_by_the_name_that_is_shown(tmp_path: Path) -> Non
 
 
 def test_the_output_column_can_be_chosen_beside_its_fields(tmp_path: Path) -> None:
-    """Whoever names it wants the text."""
+    """A caller that names it wants the text."""
     answer = page(objects(tmp_path, {"a": 1}), columns=("inference_result", "a"))
     assert (answer.columns, answer.rows) == (["inference_result", "a"], [['{"a": 1}', 1]])
 
@@ -249,5 +251,6 @@ def test_a_field_that_reads_like_the_path_of_another_is_not_that_one(tmp_path: P
     """`inputs` is called `inference_result.inputs`, and another row has that path."""
     texts = ['{"inputs": 1}', '{"inference_result": {"inputs": 2}}']
     answer = page(parquet(tmp_path, {"outputs": texts, "inputs": ["q", "r"]}, include_inputs=True))
-    assert answer.columns == ["inputs", "inference_result.inputs", "inference_result"]
+    own = "inference_result.inference_result"
+    assert answer.columns == ["inputs", "inference_result.inputs", own]
     assert answer.rows == [["q", 1, None], ["r", None, '{"inputs":2}']]

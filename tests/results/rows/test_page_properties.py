@@ -1,4 +1,4 @@
-"""What holds for every artifact and every way of paging it: pages joined are the artifact, within budget."""
+"""Properties of every artifact and way of paging it: pages joined are the artifact, within budget."""
 
 import json
 from operator import mul
@@ -140,8 +140,8 @@ def naive_row(row: dict[str, Any], taken: set[str]) -> dict[str, Any]:
     except (AttributeError, ValueError):
         fields = None
     if fields is not None:
-        prefix = "inference_result."
-        row |= {prefix + key if key in taken - {"outputs"} else key: fields[key] for key in fields}
+        clashes = {*taken - {"outputs"}, "inference_result", ""}
+        row |= {f"inference_result.{key}" if key in clashes else key: fields[key] for key in fields}
     else:
         row["inference_result"] = text
     return {name: value for name, value in row.items() if value is not None}

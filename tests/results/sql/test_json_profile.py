@@ -1,4 +1,4 @@
-"""What SQL makes of JSON: a type for each field, and of every row what a page shows of it."""
+"""JSON as SQL sees it: a type for each field, and of every row what a page shows of it."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from sutro_mcp.results.rows.json_fields import unwrap
-from sutro_mcp.results.rows.json_values import cell, parse_object
+from sutro_mcp.results.rows.json_values import cell, read_output
 from tests.results.sql.support import query, types
 from tests.results.support import objects, outputs, page, parquet
 from tests.tries import some_of
@@ -74,8 +74,12 @@ def test_a_field_has_one_type_and_no_value_is_made_another(
         ('{"a": ' + "[" * 210 + "]" * 210 + "}", [[None]]),
         ('{"b": ' + '{"b": ' * 210 + "1" + "}" * 211, [[None]]),
         ("{'a': 1}", [[None]]),
-        ('{"a": 1} x', [[None]]),
-        ('\ufeff{"a": 1}', [[None]]),
+        ('{"a": 1} {"a": 2}', [[None]]),
+        ('{"a": 1} x', [[1]]),
+        ('\ufeff{"a": 1}', [[1]]),
+        ('```json\n{"a": 1}\n```', [[1]]),
+        ('<think>{"a": 2} or {}</think>\n{"a": 1}', [[1]]),
+        ('[{"a": 1}]', [[None]]),
         (' \n\t{"a" : 1}\r\n', [[1]]),
         ('{"a": "he said \\"a\\": 1, NaN, "}', [['he said "a": 1, NaN, ']]),
         ("[1]", [[None]]),
@@ -205,7 +209,7 @@ ROWS = st.lists(st.none() | OTHERS | _object(VALUES), min_size=1, max_size=8)
 def test_every_field_is_what_a_reader_of_json_reads(folder: Path, rows: list[str | None]) -> None:
     """Row by row, field by field; an integer beside a float may be that float, and mixed values are text."""
     artifact = parquet(folder, {"outputs": pl.Series(rows, dtype=pl.String)})
-    read = [None if (found := parse_object(row)) is None else unwrap(found) for row in rows]
+    read = [None if (found := read_output(row)[0]) is None else unwrap(found) for row in rows]
     names = list(dict.fromkeys(key for found in read if found for key in found))
     kinds = list(types(artifact).values())
     page = query(artifact, "SELECT * FROM results ORDER BY row", max_chars=10**7)

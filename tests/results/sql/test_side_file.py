@@ -1,4 +1,4 @@
-"""What is kept beside an artifact: made once, whole or not at all, and gone with the artifact."""
+"""The files beside an artifact: made once, whole or not at all, and gone with the artifact."""
 
 import sys
 from pathlib import Path

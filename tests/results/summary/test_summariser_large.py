@@ -1,4 +1,4 @@
-"""What is said of millions of rows: what is called exact is exact, and estimates are near and called so."""
+"""Summaries of millions of rows: what is called exact is exact, and estimates are near and called so."""
 
 import json
 from collections.abc import Callable

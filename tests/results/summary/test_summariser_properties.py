@@ -1,4 +1,4 @@
-"""What holds for every summary: its counts are the naive ones, and it is short whatever it is about."""
+"""Properties of every summary: its counts are the naive ones, and it is short whatever it is about."""
 
 import json
 from collections import Counter

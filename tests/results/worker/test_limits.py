@@ -19,7 +19,7 @@ LIMITS = ["CORE", "FSIZE", "NPROC", "CPU", "AS", "NOFILE"]
 
 @pytest.fixture
 def lowered(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """What would have been lowered: limits by name, and users. Nothing of it happens, but no pipe opens."""
+    """Limits that would have been lowered, by name, and users. Nothing of it happens, but no pipe opens."""
     seen: dict[str, int] = {}
     names = {getattr(resource, f"RLIMIT_{name}"): name for name in LIMITS}
 
@@ -51,7 +51,6 @@ def test_every_limit_is_lowered_for_good_and_files_last(lowered: dict[str, int])
     """A minute and half a gigabyte more than were used; root becomes nobody, as no NPROC binds it."""
     apply_limits()
     used = resource.getrusage(resource.RUSAGE_SELF)
-
     assert list(lowered)[-1] == "NOFILE"
     assert 58 < lowered.pop("CPU") - (used.ru_utime + used.ru_stime) <= 60
     assert abs(lowered.pop("AS") - address_space() - GIB / 2) < GIB / 4

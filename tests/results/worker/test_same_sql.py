@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sutro_mcp.results.request_models import QueryRequest
+from sutro_mcp.results.request_models import QueryRequest, QueryRows
 from sutro_mcp.results.sql.side_file import prepare
 from sutro_mcp.results.worker.supervisor import QueryRunner
 from tests.results.support import objects
@@ -42,7 +42,7 @@ async def test_two_hundred_calls_have_one_answer(tmp_path: Path, sql: str, rows:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]  # noqa: ASYNC220
     try:
         for _ in range(some_of(200)):
-            page = await QueryRunner().run({"results": table}, QueryRequest(sql=sql))
+            page = await QueryRunner().run({"results": table}, QueryRequest(sql=sql), QueryRows)
             assert page.rows == rows
     finally:
         for each in busy:

@@ -22,14 +22,8 @@ import anyio
 import duckdb
 import pytest
 
-from sutro_mcp.errors import (
-    ArtifactChangedError,
-    ConfigurationError,
-    InvalidArgumentError,
-    SutroError,
-    WorkerError,
-)
-from sutro_mcp.results import Page
+from sutro_mcp import errors
+from sutro_mcp.results import Page, QueryRows
 from sutro_mcp.results.request_models import LoadRequest, QueryRequest, SqlTable
 from sutro_mcp.results.sql import sql_engine
 from sutro_mcp.results.sql.side_file import prepare
@@ -48,7 +42,7 @@ FOREVER = "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SEL
 
 @dataclass(frozen=True)
 class Target:
-    """What an attack is after: files with a canary, and a listener that hears no one."""
+    """Targets of an attack: files with a canary, and a listener that hears no one."""
 
     names: dict[str, str]
     folder: Path
@@ -63,7 +57,7 @@ class Target:
         return True
 
     def files(self) -> set[str]:
-        """What lies in the folder."""
+        """The files in the folder."""
         return {path.name for path in self.folder.iterdir()}
 
 
@@ -100,10 +94,10 @@ def runner() -> QueryRunner:
     return QueryRunner()
 
 
-async def run(runner: QueryRunner, table: SqlTable, sql: str) -> Page:
+async def run(runner: QueryRunner, table: SqlTable, sql: str) -> QueryRows:
     """One query, in its process."""
     with anyio.fail_after(60):
-        return await runner.run({"results": table}, QueryRequest(sql=sql))
+        return await runner.run({"results": table}, QueryRequest(sql=sql), QueryRows)
 
 
 async def said_by(code: str, *arguments: str, given: bytes = b"") -> str:
@@ -198,7 +192,7 @@ def test_attacks_are_answered_in_words(table: SqlTable, target: Target) -> None:
             try:
                 page = sql_engine.run(tables, QueryRequest(sql=attack.format(**target.names)))
                 said = json.dumps([page.columns, page.rows, page.shortened])
-            except InvalidArgumentError as refused:
+            except errors.InvalidArgumentError as refused:
                 said = refused.happened
             if "{canary}" not in attack:
                 assert CANARY not in said, attack
@@ -218,7 +212,7 @@ async def test_whether_a_file_exists_is_not_told(
     for reader in ("read_csv", "read_parquet", "read_json", "read_text", "glob"):
         said: set[str] = set()
         for name in ("csv", "missing"):
-            with pytest.raises(InvalidArgumentError) as refused:
+            with pytest.raises(errors.InvalidArgumentError) as refused:
                 await run(runner, table, f"FROM {reader}('{target.names[name]}')")
             said.add(str(refused.value))
         assert len(said) == 1, said
@@ -235,7 +229,7 @@ async def test_a_bomb_ends_in_words(table: SqlTable, bomb: str) -> None:
     try:
         await run(runner, table, bomb)
         said = ""
-    except (WorkerError, InvalidArgumentError) as ended:
+    except (errors.WorkerError, errors.InvalidArgumentError) as ended:
         said = ended.happened
     assert not re.search("Traceback|stopped|failed", said), said
     assert time.monotonic() - started < 20
@@ -261,7 +255,7 @@ async def test_the_process_has_no_secret_and_no_rights(
 
     async with anyio.create_task_group() as calls:
         calls.start_soon(look)
-        with pytest.raises(WorkerError, match="it took more than 2 seconds"):
+        with pytest.raises(errors.WorkerError, match="it took more than 2 seconds"):
             await run(QueryRunner(query_seconds=2, lock_suffices=True), table, FOREVER)
 
     assert children("query") == []
@@ -317,7 +311,7 @@ async def test_cancelling_a_query_ends_its_process_at_once(table: SqlTable) -> N
     runner = QueryRunner(query_seconds=60)
     cancelled: list[float] = []
     async with anyio.create_task_group() as calls:
-        calls.start_soon(runner.run, {"results": table}, QueryRequest(sql=FOREVER))
+        calls.start_soon(runner.run, {"results": table}, QueryRequest(sql=FOREVER), QueryRows)
         await sandboxed()
         cancelled.append(time.monotonic())
         calls.cancel_scope.cancel()
@@ -341,7 +335,7 @@ async def test_a_process_that_is_killed_is_an_error(runner: QueryRunner, table: 
     async with anyio.create_task_group() as calls:
 
         async def killed() -> None:
-            with pytest.raises(WorkerError, match=r"its process stopped \(signal 9\)"):
+            with pytest.raises(errors.WorkerError, match=r"its process stopped \(signal 9\)"):
                 await run(runner, table, FOREVER)
 
         calls.start_soon(killed)
@@ -357,7 +351,7 @@ async def test_results_that_have_gone_from_the_disk_are_no_damage(
 ) -> None:
     """Another server may have made room: they are fetched anew."""
     gone = table.artifact.model_copy(update={"path": f"{table.parquet}x", "inode": 1})
-    with pytest.raises(ArtifactChangedError):
+    with pytest.raises(errors.ArtifactChangedError):
         await run(runner, table.model_copy(update={"parquet": gone.path, "artifact": gone}), GOOD)
 
 
@@ -412,9 +406,9 @@ async def test_tables_that_cannot_be_loaded_are_an_error(
     """Whether a file is damaged or its process is too slow."""
     broken = tmp_path / "side"
     broken.write_text("no database")
-    with pytest.raises(SutroError, match="damaged or not Parquet"):
+    with pytest.raises(errors.SutroError, match="damaged or not Parquet"):
         await run(runner, table.model_copy(update={"side_file": str(broken)}), GOOD)
-    with pytest.raises(WorkerError, match=r"it took more than 0\.05 seconds\. Use get_job_results"):
+    with pytest.raises(errors.WorkerError, match=r"it took more than 0\.05 seconds\. Use get_job_results"):
         await run(QueryRunner(load_seconds=0.05), table, GOOD)
 
 
@@ -423,11 +417,13 @@ async def test_a_system_that_cannot_confine_gets_no_sql(
 ) -> None:
     """Windows has no limits to lower: refused before anything is started, unless DuckDB's lock suffices."""
     monkeypatch.setitem(sys.modules, "resource", None)
-    with pytest.raises(ConfigurationError, match="Linux only"):
+    with pytest.raises(errors.ConfigurationError, match="Linux only"):
         check_platform()
-    with pytest.raises(ConfigurationError, match="Linux only"):
+    with pytest.raises(errors.ConfigurationError, match="Linux only"):
         await run(runner, table, GOOD)
     locked = QueryRunner(lock_suffices=True)
     assert (await run(locked, table, GOOD)).rows == [["a", 500], ["b", 500]]
-    with pytest.raises(InvalidArgumentError, match="SQL can read the tables listed here and nothing else"):
+    with pytest.raises(
+        errors.InvalidArgumentError, match="SQL can read the tables listed here and nothing else"
+    ):
         await run(locked, table, "SELECT * FROM read_text('/etc/passwd')")

@@ -13,13 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from sutro_mcp.errors import (
-    ConnectionFailedError,
-    InvalidArgumentError,
-    SutroError,
-    UnexpectedReplyError,
-    WorkerError,
-)
+from sutro_mcp import errors
 from sutro_mcp.results import LocalArtifact, Page, Summary
 from sutro_mcp.results.cache.byte_ranges import ByteRange
 from sutro_mcp.results.request_models import LoadRequest, PageRequest, QueryRequest, Request, SummaryRequest
@@ -81,14 +75,16 @@ async def held(worker: Worker, artifact: LocalArtifact) -> int:
 
 async def call_that_fails(worker: Worker, artifact: LocalArtifact, words: str) -> None:
     """A call that ends with an error of the worker."""
-    with pytest.raises(WorkerError, match=words):
+    with pytest.raises(errors.WorkerError, match=words):
         await page(worker, artifact)
 
 
 class Store:
     """An artifact of which nothing has come yet, and what is asked of it."""
 
-    def __init__(self, folder: Path, artifact: LocalArtifact, failure: SutroError | None = None) -> None:
+    def __init__(
+        self, folder: Path, artifact: LocalArtifact, failure: errors.SutroError | None = None
+    ) -> None:
         self._path = folder / "coming.parquet"
         self._content = Path(artifact.path).read_bytes()
         self.size = len(self._content)
@@ -116,7 +112,7 @@ class Store:
     async def prefetch(self, spans: Sequence[ByteRange]) -> None:
         """They fail, which is not heard of."""
         self.ahead_of += spans
-        raise ConnectionFailedError("read", "not there", "Call again")
+        raise errors.ConnectionFailedError("read", "not there", "Call again")
 
 
 async def test_bytes_that_the_task_needs_are_fetched_when_it_says_so(worker: Worker, tmp_path: Path) -> None:
@@ -141,10 +137,10 @@ async def test_bytes_that_do_not_come_are_the_error_of_their_store(
     worker: Worker, artifact: LocalArtifact, tmp_path: Path
 ) -> None:
     """Not one of the process, which is there for the next call."""
-    store = Store(tmp_path, artifact, ConnectionFailedError("read", "gone", "Call again"))
+    store = Store(tmp_path, artifact, errors.ConnectionFailedError("read", "gone", "Call again"))
     await worker.start()
     before = processes()
-    with pytest.raises(ConnectionFailedError, match="gone"):
+    with pytest.raises(errors.ConnectionFailedError, match="gone"):
         await worker.run(store.artifact, PageRequest(), Page, store)
     assert (await page(worker, artifact)).row_count == 2
     assert processes() == before
@@ -170,11 +166,10 @@ async def test_one_process_serves_all_calls(worker: Worker, artifact: LocalArtif
 
 async def test_an_error_of_ours_crosses_the_pipe(worker: Worker, artifact: LocalArtifact) -> None:
     """With its class and its three parts; the process lives on."""
-    with pytest.raises(InvalidArgumentError) as here:
+    with pytest.raises(errors.InvalidArgumentError) as here:
         support.page(artifact, offset=2)
-    with pytest.raises(InvalidArgumentError) as there:
+    with pytest.raises(errors.InvalidArgumentError) as there:
         await page(worker, artifact, offset=2)
-
     assert vars(there.value) == vars(here.value)
     assert str(there.value) == str(here.value)
 
@@ -184,7 +179,7 @@ async def test_a_file_that_polars_does_not_survive_is_an_error(
     worker: Worker, artifact: LocalArtifact, tmp_path: Path, damaged: bytes
 ) -> None:
     """A damaged file is not the worker's failure; the next call works."""
-    with pytest.raises(UnexpectedReplyError, match="damaged"):
+    with pytest.raises(errors.UnexpectedReplyError, match="damaged"):
         await page(worker, file(tmp_path, damaged))
     assert (await page(worker, artifact)).rows == [["a"], ["b"]]
 
@@ -193,9 +188,8 @@ async def test_a_bug_in_a_task_is_an_error_that_names_its_class(
     worker: Worker, artifact: LocalArtifact
 ) -> None:
     """No more: the traceback may hold data."""
-    with pytest.raises(WorkerError, match=r"the process that reads results failed \(KeyError\)"):
+    with pytest.raises(errors.WorkerError, match=r"the process that reads results failed \(KeyError\)"):
         await worker.run(artifact, Request(), Page)
-
     assert (await page(worker, artifact)).row_count == 2
 
 
@@ -215,10 +209,8 @@ async def test_a_process_killed_between_calls_is_replaced(worker: Worker, artifa
     """Nobody notices."""
     await page(worker, artifact)
     (pid,) = processes()
-
     os.kill(pid, signal.SIGKILL)
     await has_noticed_the_end_of(pid)
-
     assert (await page(worker, artifact)).row_count == 2
     assert processes() != [pid]
 
@@ -233,7 +225,6 @@ async def test_a_call_that_is_cancelled_takes_its_process_along(
         calls.start_soon(page, worker, artifact, 1)
         await anyio.wait_all_tasks_blocked()
         calls.cancel_scope.cancel()
-
     assert processes() == []
     assert (await page(worker, artifact)).rows == [["a"], ["b"]]
 
@@ -242,10 +233,8 @@ async def test_a_call_that_is_cancelled_takes_its_process_along(
 async def test_a_call_past_its_deadline_takes_its_process_along(artifact: LocalArtifact) -> None:
     """Nothing starts and imports polars within 50 milliseconds."""
     worker = Worker(patience=0.05)
-
-    with anyio.fail_after(20), pytest.raises(WorkerError, match=r"it took more than 0\.05 seconds"):
+    with anyio.fail_after(20), pytest.raises(errors.WorkerError, match=r"it took more than 0\.05 seconds"):
         await page(worker, artifact)
-
     assert processes() == []
 
 
@@ -258,7 +247,6 @@ async def test_closing_leaves_no_process(worker: Worker, artifact: LocalArtifact
         calls.start_soon(call_that_fails, worker, artifact, "stopped")
         await anyio.wait_all_tasks_blocked()
         await worker.aclose()
-
     assert processes() == []
 
 
@@ -271,9 +259,7 @@ async def test_the_process_knows_no_secret(
     monkeypatch.setenv("SUTRO_API_URL", "https://example.org")
     monkeypatch.setenv("OTHER_SECRET", "sk-secret")
     monkeypatch.setenv("LANG", "C.UTF-8")
-
     await page(worker, artifact)
-
     (pid,) = processes()
     environment = await anyio.Path(f"/proc/{pid}/environ").read_bytes()
     names = {entry.partition(b"=")[0].decode() for entry in environment.split(b"\0") if entry}
@@ -283,7 +269,8 @@ async def test_the_process_knows_no_secret(
 
 async def query(artifact: LocalArtifact) -> Page:
     """One query, in its process."""
-    return await QueryRunner().run({"results": prepare(artifact)}, QueryRequest(sql="SELECT * FROM results"))
+    request = QueryRequest(sql="SELECT * FROM results")
+    return await QueryRunner().run({"results": prepare(artifact)}, request, Page)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +300,7 @@ async def test_nonsense_from_a_process_is_an_error(
         impostor.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(impostor))
     await call_that_fails(worker, artifact, said)
-    with pytest.raises(WorkerError, match=said):
+    with pytest.raises(errors.WorkerError, match=said):
         await query(artifact)
 
 
@@ -321,7 +308,6 @@ async def test_the_process_ends_with_its_stdin() -> None:
     """So it never outlives a server that is killed."""
     with anyio.fail_after(20):
         ended = await anyio.run_process(COMMAND, input=b"", stderr=subprocess.PIPE)
-
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
 
 

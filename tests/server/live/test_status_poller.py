@@ -5,20 +5,14 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from sutro_mcp.errors import (
-    AuthenticationError,
-    ConnectionFailedError,
-    IncompleteReplyError,
-    RateLimitedError,
-    UnexpectedReplyError,
-)
+from sutro_mcp import errors
 from sutro_mcp.server.live.job_watcher import SCHEDULE
 from sutro_mcp.server.live.status_poller import PollSchedule, StatusPoller
 
 pytestmark = pytest.mark.anyio
 
 SAID = ("read", "it broke", "Call again")
-BUSY = RateLimitedError(*SAID, retry_after=77.0)
+BUSY = errors.RateLimitedError(*SAID, retry_after=77.0)
 
 
 def test_pauses_grow_to_a_limit_and_heed_what_the_deployment_asks() -> None:
@@ -29,7 +23,7 @@ def test_pauses_grow_to_a_limit_and_heed_what_the_deployment_asks() -> None:
     assert pauses == [2.0, 3.0, 4.5, 6.75, 10.125, 15.1875, 22.78125, 30.0]
     assert SCHEDULE.after(30.0) == 30.0
     assert SCHEDULE.after(2.0, BUSY) == 77.0
-    assert SCHEDULE.after(2.0, ConnectionFailedError(*SAID)) == 3.0
+    assert SCHEDULE.after(2.0, errors.ConnectionFailedError(*SAID)) == 3.0
 
 
 def raising(error: Exception) -> Callable[[], Awaitable[str]]:
@@ -46,13 +40,13 @@ async def test_an_error_that_passes_is_kept_and_any_other_is_raised_with_a_long_
     """Neither a gateway nor a cut reply ends anything; a refused key is not tried every few seconds."""
     for error, pause in (
         (BUSY, 77.0),
-        (ConnectionFailedError(*SAID), 0.0015),
-        (IncompleteReplyError(*SAID), 0.0015),
+        (errors.ConnectionFailedError(*SAID), 0.0015),
+        (errors.IncompleteReplyError(*SAID), 0.0015),
     ):
         poller = StatusPoller(raising(error), PollSchedule(0.001, 1.0))
         assert await poller.next() is None
         assert (poller.trouble, poller.pause) == (error, pause)
-    for error in (AuthenticationError(*SAID), UnexpectedReplyError(*SAID), ValueError()):
+    for error in (errors.AuthenticationError(*SAID), errors.UnexpectedReplyError(*SAID), ValueError()):
         poller = StatusPoller(raising(error), PollSchedule(0.001, 1.0))
         with pytest.raises(type(error)):
             await poller.next()

@@ -7,15 +7,8 @@ from datetime import UTC, datetime
 import anyio
 import httpx
 import pytest
-from mcp import Client, MCPError
+from mcp import Client, MCPError, types
 from mcp.server.lowlevel import Server
-from mcp.types import (
-    EmptyResult,
-    SubscribeRequest,
-    SubscribeRequestParams,
-    UnsubscribeRequest,
-    UnsubscribeRequestParams,
-)
 
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.server.context import AppContext
@@ -65,14 +58,14 @@ def travel(emulator: Emulator, job_id: str, journey: float) -> None:
 
 async def subscribe(chat: Talk, uri: str) -> None:
     """As a client before 2026 does."""
-    request = SubscribeRequest(params=SubscribeRequestParams(uri=uri))
-    await chat.client.session.send_request(request, EmptyResult)
+    request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
+    await chat.client.session.send_request(request, types.EmptyResult)
 
 
 async def unsubscribe(chat: Talk, uri: str) -> None:
     """The same, to end it."""
-    request = UnsubscribeRequest(params=UnsubscribeRequestParams(uri=uri))
-    await chat.client.session.send_request(request, EmptyResult)
+    request = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri=uri))
+    await chat.client.session.send_request(request, types.EmptyResult)
 
 
 async def is_left_alone(chat: Talk, transport: Counting, updates: Updates, job_id: str) -> bool:

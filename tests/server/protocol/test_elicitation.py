@@ -6,19 +6,9 @@ from typing import Any
 import anyio
 import pytest
 from inline_snapshot import snapshot
-from mcp import Client, MCPError
+from mcp import Client, MCPError, types
 from mcp.client import ClientRequestContext
 from mcp.server.mcpserver import MCPServer
-from mcp.types import (
-    CallToolResult,
-    ElicitRequestFormParams,
-    ElicitRequestParams,
-    ElicitResult,
-    ErrorData,
-    InputRequiredResult,
-    InputResponse,
-    ListRootsResult,
-)
 
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.server.context import Ctx
@@ -30,8 +20,8 @@ from tests.support import Era, Talk, talk, text_of
 
 pytestmark = pytest.mark.anyio
 
-YES = ElicitResult(action="accept", content={"confirm": True})
-NO = ElicitResult(action="decline")
+YES = types.ElicitResult(action="accept", content={"confirm": True})
+NO = types.ElicitResult(action="decline")
 POLICIES = ["confirm", "elicit"]
 Does = Callable[[], Awaitable[None]]
 
@@ -39,16 +29,16 @@ Does = Callable[[], Awaitable[None]]
 class Person:
     """Answers every question alike, and remembers what was shown."""
 
-    def __init__(self, answer: ElicitResult | ErrorData, does: Does | None = None) -> None:
+    def __init__(self, answer: types.ElicitResult | types.ErrorData, does: Does | None = None) -> None:
         self.answer = answer
         self._does = does
         self.shown: list[str] = []
         self.schemas: list[dict[str, Any]] = []
 
     async def __call__(
-        self, context: ClientRequestContext, params: ElicitRequestParams
-    ) -> ElicitResult | ErrorData:
-        assert isinstance(params, ElicitRequestFormParams)
+        self, context: ClientRequestContext, params: types.ElicitRequestParams
+    ) -> types.ElicitResult | types.ErrorData:
+        assert isinstance(params, types.ElicitRequestFormParams)
         self.shown.append(params.message)
         self.schemas.append(params.requested_schema)
         if self._does is not None:
@@ -81,7 +71,7 @@ async def test_a_person_who_agrees_is_obeyed(emulator: Emulator, era: Era, polic
 
 
 async def test_the_person_is_shown_what_would_be_lost(emulator: Emulator, era: Era) -> None:
-    """Which job, how far it is, what cannot be undone; and one box to tick."""
+    """The job, how far it is, what cannot be undone; and one box to tick."""
     job_id = emulator.add_job(status="RUNNING", num_rows=5_000, name="nightly triage")
     emulator.faults.add(
         Fault.raw(b'{"update_type":"progress","result":2111}\n'), path="/stream-job-progress/*", times=None
@@ -143,18 +133,18 @@ async def test_the_name_of_a_job_cannot_speak_in_the_dialog(emulator: Emulator, 
     assert not FORBIDDEN.search(shown)
 
 
-DISMISSED = ElicitResult(action="cancel")
-UNTICKED = ElicitResult(action="accept", content={"confirm": False})
+DISMISSED = types.ElicitResult(action="cancel")
+UNTICKED = types.ElicitResult(action="accept", content={"confirm": False})
 NOT_GIVEN = [
     NO,
     DISMISSED,
     UNTICKED,
-    ElicitResult(action="accept", content={}),
-    ElicitResult(action="accept"),
-    ElicitResult(action="accept", content={"confirm": "true"}),
-    ElicitResult(action="accept", content={"confirm": 1}),
-    ElicitResult(action="accept", content={"ok": True}),
-    ElicitResult(action="decline", content={"confirm": True}),
+    types.ElicitResult(action="accept", content={}),
+    types.ElicitResult(action="accept"),
+    types.ElicitResult(action="accept", content={"confirm": "true"}),
+    types.ElicitResult(action="accept", content={"confirm": 1}),
+    types.ElicitResult(action="accept", content={"ok": True}),
+    types.ElicitResult(action="decline", content={"confirm": True}),
 ]
 
 
@@ -282,7 +272,7 @@ async def test_a_host_that_stops_the_call_while_it_asks_has_nothing_sent(
 
 async def test_a_host_that_fails_to_ask_has_nothing_sent(emulator: Emulator, policy: Settings) -> None:
     """It said it could."""
-    person = Person(ErrorData(code=-32603, message="no window"))
+    person = Person(types.ErrorData(code=-32603, message="no window"))
     async with talk(emulator, "legacy", settings=policy, person=person) as chat:
         answer = await chat.call("cancel_job", job_id=emulator.find(RUNNING))
         assert cancels(chat) == []
@@ -292,7 +282,7 @@ async def test_a_host_that_fails_to_ask_has_nothing_sent(emulator: Emulator, pol
 
 async def test_a_question_has_a_time() -> None:
     """No answer by then counts as no; here, the time is none at all."""
-    heard: list[Consent | InputRequiredResult] = []
+    heard: list[Consent | types.InputRequiredResult] = []
     server = MCPServer("asks", log_level="ERROR")
 
     @server.tool()
@@ -307,21 +297,21 @@ async def test_a_question_has_a_time() -> None:
 # The newer era: the call comes again, with an answer and with what was sealed
 
 
-Responses = dict[str, InputResponse]
+Responses = dict[str, types.InputResponse]
 
 
 async def asked(
     chat: Talk, job_id: str, responses: Responses | None = None, state: str | None = None
-) -> InputRequiredResult:
+) -> types.InputRequiredResult:
     """The result of a round that ends with the question."""
     result = await again(chat, job_id, responses, state)
-    assert isinstance(result, InputRequiredResult)
+    assert isinstance(result, types.InputRequiredResult)
     return result
 
 
 async def again(
     chat: Talk, job_id: str, responses: Responses | None = None, state: str | None = None
-) -> CallToolResult | InputRequiredResult:
+) -> types.CallToolResult | types.InputRequiredResult:
     """A round, as a host makes it that drives the exchange itself."""
     with anyio.fail_after(30):
         return await chat.client.session.call_tool(
@@ -333,10 +323,10 @@ async def again(
         )
 
 
-async def said(chat: Talk, job_id: str, response: InputResponse, state: str | None) -> str:
+async def said(chat: Talk, job_id: str, response: types.InputResponse, state: str | None) -> str:
     """The text of the answer to a round with this response."""
     result = await again(chat, job_id, {"consent": response}, state)
-    assert isinstance(result, CallToolResult)
+    assert isinstance(result, types.CallToolResult)
     return text_of(result)
 
 
@@ -374,12 +364,12 @@ async def test_without_an_answer_the_question_is_asked_again(emulator: Emulator)
         (NO, "the answer was no"),
         (DISMISSED, "closed the question"),
         (UNTICKED, "the answer was no"),
-        (ListRootsResult(roots=[]), "was no answer to it"),
+        (types.ListRootsResult(roots=[]), "was no answer to it"),
     ],
     ids=["no", "dismissed", "unticked", "of-another-kind"],
 )
 async def test_what_is_no_yes_is_final_for_its_question(
-    emulator: Emulator, answer: InputResponse, words: str
+    emulator: Emulator, answer: types.InputResponse, words: str
 ) -> None:
     """A yes that comes later with the same state counts for nothing; one to a new question does."""
     job_id = emulator.find(RUNNING)

@@ -1,20 +1,13 @@
 """Messages that leave the server can be encoded, hold no secrets, and are short where they are errors."""
 
+from typing import Any
+
 import anyio
 import pytest
-from mcp import Client, MCPError
-from mcp.types import (
-    INTERNAL_ERROR,
-    ErrorData,
-    JSONRPCError,
-    JSONRPCMessage,
-    JSONRPCNotification,
-    JSONRPCRequest,
-    JSONRPCResponse,
-)
+from mcp import Client, MCPError, types
 
 from sutro_mcp.redaction import MASK
-from sutro_mcp.server.protocol.scrubbing import scrub, scrub_result, scrub_unasked
+from sutro_mcp.server.protocol.scrubbing import scrub, scrub_error, scrub_result, scrub_unasked
 from tests.faults.odd_server import Parking, odd_server
 from tests.support import Era, text_of
 
@@ -51,8 +44,8 @@ async def test_secrets_and_half_surrogate_pairs_do_not_leave(
     assert heard[1:] == [f"progress: {MASK} https://bucket.example.com/x?{MASK} \ufffd"]
     assert text_of(half) == text_of(error) == "<\ufffd>"
     assert half.structured_content == {"k": ["v\ufffd", {"deep": "\ufffd"}]}
-    assert crash.value.error == ErrorData(
-        code=INTERNAL_ERROR,
+    assert crash.value.error == types.ErrorData(
+        code=types.INTERNAL_ERROR,
         message="crash failed because of an error in sutro-mcp itself. Its log (stderr) says more.",
     )
     assert "crash failed" in caplog.text
@@ -67,32 +60,49 @@ def test_a_tool_error_that_is_too_long_says_how_long_it_was() -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"uri": "L" * 200}, {"uri": "L" * 200}),
+        ({"uri": "L" * 201}, {"uri": "L" * 187 + "… [201 chars]"}),
+        (["L" * 146, "L" * 146], ["L" * 146, "L" * 146]),
+        (["L" * 146, "L" * 147], None),
+    ],
+    ids=["200 characters", "201 characters", "300 in all", "301 in all"],
+)
+def test_the_data_of_an_error_are_short_or_left_out(data: Any, expected: Any) -> None:
+    """Each text by itself, and all together as JSON."""
+    assert scrub_error(types.ErrorData(code=1, message="m", data=data)).data == expected
+
+
+@pytest.mark.parametrize(
     ("message", "expected"),
     [
         (
-            JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ud800": ["\udfff"]}),
-            JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ufffd": ["\ufffd"]}),
+            types.JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ud800": ["\udfff"]}),
+            types.JSONRPCNotification(jsonrpc="2.0", method="m", params={"a\ufffd": ["\ufffd"]}),
         ),
         (
-            JSONRPCRequest(jsonrpc="2.0", id=1, method="m", params={"u": f"{SIGNED[:-10]}0123456789abc"}),
-            JSONRPCRequest(jsonrpc="2.0", id=1, method="m", params={"u": SIGNED}),
-        ),
-        (
-            JSONRPCError(
-                jsonrpc="2.0", id=1, error=ErrorData(code=1, message="\ud800", data=["L" * 301] * 2)
+            types.JSONRPCRequest(
+                jsonrpc="2.0", id=1, method="m", params={"u": f"{SIGNED[:-10]}0123456789abc"}
             ),
-            JSONRPCError(jsonrpc="2.0", id=1, error=ErrorData(code=1, message="\ufffd")),
+            types.JSONRPCRequest(jsonrpc="2.0", id=1, method="m", params={"u": SIGNED}),
+        ),
+        (
+            types.JSONRPCError(
+                jsonrpc="2.0", id=1, error=types.ErrorData(code=1, message="\ud800", data=["L" * 301] * 2)
+            ),
+            types.JSONRPCError(jsonrpc="2.0", id=1, error=types.ErrorData(code=1, message="\ufffd")),
         ),
         # The middleware has done it.
         (
-            JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
-            JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
+            types.JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
+            types.JSONRPCResponse(jsonrpc="2.0", id=1, result={"a": "\ud800"}),
         ),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_the_writer_of_stdio_scrubs_what_the_middleware_did_not_see(
-    message: JSONRPCMessage, expected: JSONRPCMessage
+    message: types.JSONRPCMessage, expected: types.JSONRPCMessage
 ) -> None:
     """Each message once."""
     assert scrub_unasked(message) == expected

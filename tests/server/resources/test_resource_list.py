@@ -5,9 +5,8 @@ from inline_snapshot import snapshot
 from mcp import Client, MCPError
 from mcp.types import Resource
 
-from sutro_mcp.api import Job, Status
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
-from sutro_mcp.server.resources.resource_list import resources_of, serve_listing
+from sutro_mcp.server.resources.resource_list import serve_listing
 from tests.server.tools.accounts import three_jobs
 from tests.server.tools.test_untrusted_text import FORBIDDEN, HOSTILE
 from tests.support import Era, Talk, server_for, talk
@@ -32,8 +31,8 @@ def _lines(resources: list[Resource]) -> str:
     return "\n".join(lines)
 
 
-async def test_each_job_is_offered_with_what_can_be_read_of_it_now(era: Era) -> None:
-    """Its details; its status while that can change; its results once it has succeeded."""
+async def test_each_job_is_offered_once(era: Era) -> None:
+    """And can be read."""
     emulator = three_jobs()
     async with talk(emulator, era) as chat:
         listed = await _of_jobs(chat)
@@ -42,31 +41,13 @@ sutro://jobs None
   jobs | Newest jobs | The 20 newest jobs with status, size, run time and cost.
 sutro://jobs/job-a 2026-03-01T12:01:10Z
   Labels, first | Labels, first (SUCCEEDED) | Job job-a, model "m", 2 rows, created 2026-03-01T12:00:00Z
-sutro://jobs/job-a/results/summary 2026-03-01T12:01:10Z
-  Labels, first results summary | Labels, first: results, summarised | What came out of all 2 rows: values, shares, lengths, what looks wrong.
-sutro://jobs/job-a/results 2026-03-01T12:01:10Z
-  Labels, first results | Labels, first: results | The 2 rows, 20 at a time; ?offset= and ?limit= choose which.
 sutro://jobs/job-b 2026-03-01T12:00:10Z
   Nightly run | Nightly run (RUNNING) | Job job-b, model "m", 1,200 rows, created 2026-03-01T12:00:00Z
-sutro://jobs/job-b/status 2026-03-01T12:00:10Z
-  Nightly run status | Nightly run: status | Where the job stands. Subscribe to be told when that changes.
 sutro://jobs/job-c 2026-03-01T12:01:00Z
   job-c | job-c (FAILED) | Job job-c, model "m", 1 row, created 2026-03-01T12:00:00Z, failed: "x"\
 """)
         for resource in listed:
             assert await chat.read(resource.uri)
-
-
-def test_one_row_is_not_called_rows() -> None:
-    """Wherever a number is said."""
-    job = Job(job_id="job-1", status=Status.SUCCEEDED, num_rows=1)
-    assert [resource.description for resource in resources_of(job)] == snapshot(
-        [
-            "Job job-1, 1 row",
-            "What came out of 1 row: values, shares, lengths, what looks wrong.",
-            "The 1 row, 20 at a time; ?offset= and ?limit= choose which.",
-        ]
-    )
 
 
 async def test_pages_joined_are_all_jobs_newest_first(chat: Talk) -> None:
@@ -83,8 +64,8 @@ async def test_pages_joined_are_all_jobs_newest_first(chat: Talk) -> None:
     jobs = [uri.removeprefix("sutro://jobs/") for uri in uris if uri.count("/") == 3]
     assert jobs == [job.job_id for job in chat.emulator.account.all()]
     assert len(set(uris)) == len(uris)
-    assert pages == 3
-    assert chat.paths() == ["GET /list-jobs"] * 3
+    assert pages == 2
+    assert chat.paths() == ["GET /list-jobs"] * 2
 
 
 async def test_a_cursor_that_is_none_is_refused(chat: Talk) -> None:
@@ -160,7 +141,7 @@ async def test_a_job_whose_id_cannot_be_asked_for_is_not_offered(chat: Talk) -> 
     odd = b'{"jobs": [{"job_id": "../job-cancel/job-1"}, {"job_id": "job-1"}], "next_cursor": null}'
     chat.emulator.faults.add(Fault.raw(odd), path="/list-jobs", times=1)
     listed = await _of_jobs(chat)
-    offered = ["sutro://jobs", "sutro://jobs/job-1", "sutro://jobs/job-1/status"]
+    offered = ["sutro://jobs", "sutro://jobs/job-1"]
     assert [resource.uri for resource in listed] == offered
 
 

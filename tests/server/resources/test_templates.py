@@ -91,6 +91,20 @@ async def test_a_uri_is_not_repeated_as_it_came(chat: Talk) -> None:
     assert len(error.message) < 400
 
 
+@pytest.mark.parametrize("name", ["catalogue-copy-refresh", "contract-summaries", "old-survey-coding"])
+async def test_the_results_of_a_job_without_any_say_why(chat: Talk, name: str) -> None:
+    """No error: a program that reads the resources of every job goes on to the next."""
+    job_id = chat.emulator.find(name)
+    reasons: set[str] = set()
+    for part in ("results", "results/summary"):
+        answer = json.loads(await chat.read(f"sutro://jobs/{job_id}/{part}"))
+        assert answer.pop("results_available") is False
+        reasons.add(answer.pop("reason"))
+        assert answer == {}
+    (reason,) = reasons
+    assert reason == await chat.refusal("get_job_results", job_id=job_id)
+
+
 async def test_a_deployment_in_trouble_is_not_the_readers_fault(chat: Talk) -> None:
     """Another code, and our words."""
     chat.emulator.faults.add(Fault.html(502), times=9)
@@ -103,7 +117,7 @@ async def test_a_bug_in_a_resource_is_masked(chat: Talk, monkeypatch: pytest.Mon
     """As in a tool."""
     from sutro_mcp.server.resources import templates as resources
 
-    monkeypatch.delattr(resources, "find_jobs")
+    monkeypatch.delattr(resources, "listed")
     with pytest.raises(MCPError) as caught:
         await chat.read("sutro://jobs")
     assert str(caught.value) == (

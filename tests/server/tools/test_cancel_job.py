@@ -24,12 +24,10 @@ async def test_without_consent_it_previews_and_sends_nothing(era: Era) -> None:
     emulator.add_job(job_id="job-1", status="RUNNING", name="Labels", num_rows=1_000, cost_estimate=0.5)
     async with talk(emulator, era) as chat:
         assert await chat.text("cancel_job", job_id="job-1") == snapshot("""\
-job-1: preview. This is a preview, nothing was sent. 500 rows are done. They may still be billed, and are lost. A cancelled job has no results. The cost so far is not reported while a job runs. If the user agrees, call cancel_job again with confirm=true.
+job-1: preview. This is a preview, nothing was sent. What is lost: a cancelled job has no results, and rows that are done may still be billed. 500 of 1,000 rows done (50.0%), 21,995.0 tokens/s. Sutro tells the cost when a job has ended. If the user agrees, call cancel_job again with confirm=true.
 status_before: RUNNING
-rows_done: 500
-num_rows: 1000
 cost_estimate_usd: 0.5
-uri: sutro://jobs/job-1/status
+read or watch: sutro://jobs/job-1/status
 <data>
 name: Labels
 </data>\
@@ -41,9 +39,9 @@ name: Labels
 @pytest.mark.parametrize(
     ("rows", "job_cost", "stream", "message"),
     [
-        (2, 1.25, None, "1 row is done. It may still be billed, and is lost."),
-        (0, None, None, "0 rows are done. A cancelled job"),
-        (9, None, Fault.json(404, "no stream"), "How many rows are done is not known. They may"),
+        (2, 1.25, None, "1 of 2 rows done (50.0%)"),
+        (0, None, None, "0 of 0 rows done"),
+        (9, None, Fault.json(404, "no stream"), "How many rows are done is not known."),
         (9, None, Fault.raw(b""), "How many rows are done is not known."),
         (9, None, Fault.raw(b'{"update_type":"heartbeat"}\n'), "How many rows are done is not known."),
     ],
@@ -60,8 +58,8 @@ async def test_a_preview_says_what_it_knows(
     async with talk(emulator) as chat:
         text = await chat.text("cancel_job", job_id=job_id)
     assert message in text
-    assert ("cost_usd: 1.25" in text) is (job_cost is not None)
-    assert ("The cost so far is not reported" in text) is (job_cost is None)
+    assert ("Cost so far: 1.25 USD." in text) is (job_cost is not None)
+    assert ("Sutro tells the cost when a job has ended." in text) is (job_cost is None)
     assert "<data" not in text
 
 
@@ -81,8 +79,7 @@ async def test_with_consent_it_asks_once_and_reads_the_status_after(era: Era) ->
 job-1: requested. The job is being cancelled; it is not cancelled yet. Call get_job_status until it says CANCELLED or another final state.
 status_before: RUNNING
 status_after: CANCELLING
-num_rows: 1000
-uri: sutro://jobs/job-1/status
+read or watch: sutro://jobs/job-1/status
 <data>
 name: Labels
 </data>\
@@ -207,5 +204,5 @@ async def test_the_policy_is_the_operators(emulator: Emulator) -> None:
             assert cancels(chat) == []
     async with talk(emulator, settings=Settings(cancel="allow")) as chat:
         tools = {tool.name: tool.description or "" for tool in (await chat.client.list_tools()).tools}
-        assert "without a preview" in tools["cancel_job"]
+        assert "There is no preview" in tools["cancel_job"]
         assert (await chat.call("cancel_job", job_id=job_id))["outcome"] == "requested"

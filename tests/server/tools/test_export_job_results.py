@@ -6,6 +6,7 @@ import json
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import polars as pl
@@ -53,11 +54,12 @@ job-1: wrote 3 rows, N bytes of parquet.
 file_name: all.parquet
 folder: /exports
 <data>
-1 column: inference_result
-Not unpacked: "inference_result" holds the outputs as text, because 1 row holds no JSON object, the first of them row 1 (counted from 0).
+3 columns: label,score,inference_result
+1 row holds no JSON object: "inference_result" keeps its text and is null in the others.
 </data>\
 """)
-    assert pl.read_parquet(exports / "all.parquet")["inference_result"].to_list() == outputs
+    rows = [("a", 1, None), (None, None, "not JSON"), (None, None, None)]
+    assert pl.read_parquet(exports / "all.parquet").rows() == rows
     assert stat.S_IMODE(exports.stat().st_mode) == 0o700
     assert stat.S_IMODE((exports / "all.parquet").stat().st_mode) == 0o600
     one = chat.emulator.add_job(outputs=["x"])
@@ -68,24 +70,72 @@ Not unpacked: "inference_result" holds the outputs as text, because 1 row holds 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
 async def test_the_file_holds_the_rows_that_pages_show(chat: Talk, exports: Path, ending: str) -> None:
-    """By the ending of its name, or by `format`; what was not unpacked is said."""
+    """By the ending of its name, or by `format`; how many rows were not unpacked is said."""
     job_id = chat.emulator.find(TRIAGE)
     ask = {"job_id": job_id, "include_inputs": True, "unpack_json": True}
     answer = await chat.call("export_job_results", file_name=f"a.{ending}", **ask)
     assert (await chat.call("export_job_results", file_name="b", format=ending, **ask))["format"] == ending
     assert (exports / f"a.{ending}").read_bytes() == (exports / f"b.{ending}").read_bytes()
 
-    assert "hold no JSON object, the first of them row" in answer["remarks"][0]
-    page = await chat.call(
-        "get_job_results", job_id=job_id, view="rows", limit=5, include_inputs=True, unpack_json=False
-    )
+    assert "hold no JSON object" in answer["remarks"][0]
+    page = await chat.call("get_job_results", job_id=job_id, view="rows", limit=5, include_inputs=True)
     path = exports / f"a.{ending}"
     if ending == "jsonl":
         frame = pl.DataFrame([json.loads(line) for line in path.read_text("utf-8").splitlines()[:5]])
     else:
         frame = pl.read_parquet(path) if ending == "parquet" else pl.read_csv(path)
-    assert frame.columns == answer["columns"] == page["columns"]
-    assert [list(row) for row in frame.head(5).rows()] == page["rows"]
+    assert frame.columns == answer["columns"] == [*page["columns"], "inference_result"]
+    assert [list(row) for row in frame.select(page["columns"]).head(5).rows()] == page["rows"]
+
+
+SQL = (
+    "SELECT label, count(*) AS n, avg(score) AS mean, list(row) AS rows FROM results GROUP BY ALL ORDER BY n"
+)
+GROUPS = [
+    {"label": None, "n": 1, "mean": None, "rows": [2]},
+    {"label": "b", "n": 2, "mean": 2.25, "rows": [1, 3]},
+    {"label": "a", "n": 3, "mean": 1.0, "rows": [0, 4, 5]},
+]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+async def test_sql_writes_all_that_it_yields(chat: Talk, exports: Path, ending: str) -> None:
+    """With its types; the file that the query wrote for it is gone."""
+    scores = [("a", 1), ("b", 1.5), None, ("b", 3), ("a", 1), ("a", 1)]
+    outputs = [each and json.dumps({"label": each[0], "score": each[1]}) for each in scores]
+    job_id = chat.emulator.add_job(job_id="job-1", outputs=outputs)
+    answer = await chat.call("export_job_results", job_id=job_id, file_name=f"a.{ending}", sql=SQL)
+    assert (answer["rows"], answer["columns"]) == (3, ["label", "n", "mean", "rows"])
+    path = exports / f"a.{ending}"
+    if ending == "parquet":
+        assert pl.read_parquet(path).to_dicts() == GROUPS
+    elif ending == "jsonl":
+        assert [json.loads(line) for line in path.read_text("utf-8").splitlines()] == GROUPS
+    else:
+        assert path.read_bytes().decode() == snapshot(
+            '"label","n","mean","rows"\r\n,1,,"[2]"\r\n"b",2,2.25,"[1,3]"\r\n"a",3,1.0,"[0,4,5]"\r\n'
+        )
+    assert names(exports) == {path.name}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"sql": "SELECT labell FROM results"}, 'there is no column "labell"; the nearest names are "label"'),
+        ({"sql": "COPY results TO 'x.csv'"}, "COPY is not allowed: it has to be one SELECT"),
+        ({"sql": "SELECT * FROM read_csv('/etc/hosts')"}, "SQL can read the tables listed here"),
+        ({"sql": "SELECT 1", "join_with": "a.csv"}, "join_with cannot be combined with sql"),
+        ({"sql": "SELECT 1", "unpack_json": False, "output_column": "x"}, "unpack_json and output_column"),
+    ],
+)
+async def test_sql_that_cannot_be_exported_says_why_and_leaves_nothing(
+    chat: Talk, exports: Path, arguments: dict[str, Any], why: str
+) -> None:
+    """As a question would be refused; arguments that it would ignore are."""
+    job_id = chat.emulator.add_job(job_id="job-1", outputs=['{"label": "a"}'])
+    problem = await chat.refusal("export_job_results", job_id=job_id, file_name="a.csv", **arguments)
+    assert why in problem
+    assert names(exports) == set()
 
 
 async def test_every_option_reaches_the_file(chat: Talk, exports: Path) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from inline_snapshot import snapshot
-from mcp.types import ResourceLink
 
 from sutro_mcp.emulator import Emulator
 from tests.support import Era, Talk, talk
@@ -38,8 +37,8 @@ async def test_a_job_shows_its_settings_times_cost_and_uris(era: Era) -> None:
         assert await chat.text("get_job", job_id="job-1") == snapshot("""\
 job_id: job-1
 status: FAILED
-results: none
-uris: sutro://jobs/job-1, sutro://jobs/job-1/status, sutro://jobs/job-1/results, sutro://jobs/job-1/results/summary
+results: none; results exist once a job has SUCCEEDED, unless it ran as a cost estimate
+uris: job sutro://jobs/job-1
 <data>
 failure: out of memory
 failure_context: worker=3
@@ -54,13 +53,13 @@ started: 2026-03-01T12:00:05Z
 completed: 2026-03-01T12:01:05Z
 queue_seconds: 5
 run_seconds: 60
-num_rows: 7
 input_tokens: 12
 output_tokens: 120
-cost_usd: 0.00002
 sampling_params: {"temperature":0.5}
 json_schema: {"type":"object"}
 system_prompt: Judge.
+num_rows: 7
+cost_usd: 0.00002
 </data>\
 """)
 
@@ -95,18 +94,15 @@ async def test_a_schema_nested_hundreds_deep_is_named_and_not_shown(chat: Talk) 
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("support-ticket-triage", ["job", "results", "results summary"]),
-        ("nightly-email-classify", ["job", "status"]),
-        ("contract-summaries", ["job"]),
+        ("support-ticket-triage", ["", "/results", "/results/summary"]),
+        ("nightly-email-classify", ["", "/status"]),
+        ("contract-summaries", [""]),
     ],
 )
-async def test_a_job_links_what_can_be_read_of_it(chat: Talk, name: str, parts: list[str]) -> None:
-    """A host can attach it without another question; the structured part has the same URIs."""
+async def test_a_job_names_the_resources_that_can_be_read(chat: Talk, name: str, parts: list[str]) -> None:
+    """Those and no other, and each is there."""
     job_id = chat.emulator.find(name)
-    result = await chat.result("get_job", job_id=job_id)
-    links = [block for block in result.content if isinstance(block, ResourceLink)]
-    assert [link.name for link in links] == [f"{part} of {job_id}" for part in parts]
-    assert result.structured_content is not None
-    assert {link.uri for link in links} <= set(result.structured_content["uris"].values())
-    for link in links:
-        assert await chat.read(link.uri)
+    uris = (await chat.call("get_job", job_id=job_id))["uris"]
+    assert list(uris.values()) == [f"sutro://jobs/{job_id}{part}" for part in parts]
+    for uri in uris.values():
+        assert await chat.read(uri)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import pytest
 from inline_snapshot import snapshot
-from mcp.types import ResourceLink
 
 from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator, Fault
 from tests.support import Era, Talk, talk, text_of
@@ -217,13 +216,11 @@ async def test_whoever_names_rows_gets_rows(chat: Talk, asked: dict[str, object]
 async def test_the_resource_of_a_page_has_the_same_rows(chat: Talk) -> None:
     """A host that attaches it shows what the assistant saw."""
     ask = {"job_id": chat.emulator.find("support-ticket-triage"), "offset": 40, "limit": 3}
-    result = await chat.result("get_job_results", **ask, columns=["inputs"])
-    links = [block for block in result.content if isinstance(block, ResourceLink)]
-    attached = json.loads(await chat.read(links[0].uri))
-    assert [row[0] for row in attached["rows"]] == [row[0] for row in result.structured_content["rows"]]
+    result = await chat.call("get_job_results", **ask, columns=["inputs"])
+    attached = json.loads(await chat.read(result["uri"]))
+    assert [row[0] for row in attached["rows"]] == [row[0] for row in result["rows"]]
     assert attached["columns"][0] == "inputs"
     assert attached["offset"] == 40
-    assert links[0].name == f"results of {ask['job_id']}"
 
 
 async def test_unknown_columns_and_offsets_past_the_end_are_refused_with_what_there_is(chat: Talk) -> None:
@@ -243,10 +240,8 @@ async def test_one_cell_is_shown_in_full_to_who_asks_for_it(chat: Talk) -> None:
     """By its row and column; where several are asked for, each is cut and says how long it is."""
     long = "word " * 3_000
     job_id = chat.emulator.add_job(outputs=["short", long])
-
     several = await chat.call("get_job_results", job_id=job_id, columns=["inference_result"], limit=2)
     one = await chat.call("get_job_results", job_id=job_id, columns=["inference_result"], limit=1, offset=1)
-
     assert several["rows"][1][0].endswith("[15,000 chars]")
     assert several["shortened"].startswith("1 cell cut to 500 characters")
     assert one["rows"] == [[long]]

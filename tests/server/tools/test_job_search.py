@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sutro_mcp.emulator import ApiVariant, Emulator, Fault
-from tests.support import Talk, talk
+from tests.support import Talk, records, talk
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ async def every_page(chat: Talk, *limits: int, **filters: Any) -> list[str]:
     while cursor or turn == 0:
         limit = limits[turn % len(limits)]
         answer = await chat.call("list_jobs", limit=limit, cursor=cursor, **filters)
-        seen += [job["job_id"] for job in answer["jobs"]]
+        seen += [job["job_id"] for job in records(answer["jobs"])]
         cursor, turn = answer.get("next_cursor", ""), turn + 1
     return seen
 
@@ -58,10 +58,12 @@ async def test_a_filtered_list_goes_on_where_it_stopped_although_jobs_came_in_be
     for _ in range(150):
         chat.emulator.add_job(status="SUCCEEDED", outputs=["x"])
     second = await chat.call("list_jobs", status=["SUCCEEDED"], limit=3, cursor=first["next_cursor"])
-    assert [job["job_id"] for job in (*first["jobs"], *second["jobs"])] == expected
+    assert [job["job_id"] for job in (*records(first["jobs"]), *records(second["jobs"]))] == expected
 
 
-@pytest.mark.parametrize("cursor", ["%%%", "bm9wZQ", "W10", "WzEsMiwzXQ", "WzEsMiwiYSJd", "é", "W1tb" * 900])
+@pytest.mark.parametrize(
+    "cursor", ["%%%", "bm9wZQ", "0a0a0a0a", "0a0a0a0a.é", "0a0a0a0a.0a.A", "0a0a0a0a." + "a" * 3_000]
+)
 async def test_a_cursor_that_is_none_is_refused(chat: Talk, cursor: str) -> None:
     """Before any request."""
     assert "not a cursor that list_jobs returned" in await chat.refusal("list_jobs", cursor=cursor)
@@ -77,8 +79,10 @@ async def test_a_cursor_of_other_filters_is_refused(chat: Talk) -> None:
 
 async def test_a_cursor_whose_place_is_gone_is_refused(emulator: Emulator) -> None:
     """Upstream refuses its own cursor, or the job it names left the list."""
+    for _ in range(100):
+        emulator.add_job(status="FAILED")
     async with talk(emulator) as chat:
-        first = await chat.call("list_jobs", limit=3)
+        first = await chat.call("list_jobs", limit=100)
         emulator.faults.add(Fault.json(400, "Invalid cursor"), path="/list-jobs", times=1)
         assert "no longer in the list" in await chat.refusal("list_jobs", cursor=first["next_cursor"])
         filtered = await chat.call("list_jobs", status=["SUCCEEDED"], limit=1)
@@ -95,12 +99,12 @@ async def test_a_search_through_many_jobs_stops_and_says_how_far_it_came() -> No
     ask: dict[str, Any] = {"search": "job 20", "created_after": "9999d", "limit": 100}
     async with talk(emulator) as chat:
         nothing = await chat.text("list_jobs", **ask | {"search": "no such name"})
-        assert nothing.startswith("0 jobs, newest first; 2,000 looked at. Older ones: repeat the call")
+        assert nothing.startswith("0 jobs, newest first. 2,000 looked at. The rest: repeat the call")
         assert "<data" not in nothing
         answer = await chat.call("list_jobs", **ask)
         rest = await chat.call("list_jobs", **ask, cursor=answer["next_cursor"])
         assert (answer["looked_at"], rest["looked_at"], "next_cursor" in rest) == (2_000, 50, False)
-        names = [job["name"] for job in (*answer["jobs"], *rest["jobs"])]
+        names = [job["name"] for job in (*records(answer["jobs"]), *records(rest["jobs"]))]
         assert sorted(names) == sorted(f"job {n}" for n in range(2_050) if "job 20" in f"job {n}")
 
 
@@ -110,10 +114,10 @@ async def test_jobs_without_a_date_are_counted_where_a_filter_leaves_them_out() 
     for count, words in ((1, "1 does not say when it was"), (2, "2 do not say when they were")):
         emulator.add_job()
         async with talk(emulator) as chat:
-            assert f"0 jobs, newest first; {count} looked at. {words}" in await chat.text(
+            assert f"0 jobs, newest first. {count} looked at. {words}" in await chat.text(
                 "list_jobs", created_after="7d"
             )
-            assert f"0 jobs by status; {count} looked at. {words}" in await chat.text(
+            assert f"0 jobs by status. {count} looked at. {words}" in await chat.text(
                 "summarize_jobs", created_before="7d"
             )
             assert "undated" not in await chat.call("list_jobs")
@@ -131,7 +135,7 @@ async def test_a_list_that_is_not_quite_in_order_is_searched_past_one_older_job(
     emulator.faults.add(_page(jobs, None), path="/list-jobs", times=None)
     async with talk(emulator) as chat:
         answer = await chat.call("list_jobs", created_after="2026-05-01")
-        assert [job["job_id"] for job in answer["jobs"]] == ["job-0", "job-2"]
+        assert [job["job_id"] for job in records(answer["jobs"])] == ["job-0", "job-2"]
         assert (await chat.call("summarize_jobs", created_after="2026-05-01"))["total"]["jobs"] == 2
 
 

@@ -6,7 +6,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from sutro_mcp.emulator import Emulator, Fault
-from tests.support import Era, Talk, talk
+from tests.support import Era, Talk, records, talk
 
 from .accounts import three_jobs
 
@@ -17,32 +17,33 @@ async def test_a_list_shows_its_jobs_newest_first_in_both_channels(era: Era) -> 
     """Totals and how to go on come first; what others wrote is fenced."""
     async with talk(three_jobs(), era) as chat:
         assert await chat.text("list_jobs") == snapshot("""\
-3 jobs, newest first; 3 looked at.
+3 jobs, newest first. Times are UTC, to the minute; blank is unknown. Run time is without queueing. done: rows done so far. Sutro tells the cost when a job has ended.
 <data>
-job_id,name,status,model,created,runtime_seconds,num_rows,cost_usd,failure
-job-a,"Labels, first",SUCCEEDED,m,2026-03-01T12:00:00Z,60,2,0.000012,
-job-b,Nightly run,RUNNING,m,2026-03-01T12:00:00Z,,1200,,
-job-c,,FAILED,m,2026-03-01T12:00:00Z,50,1,0,x
+job_id,name,status,model,created,num_rows,runtime_seconds,cost_usd,done,failure
+job-a,"Labels, first",SUCCEEDED,m,2026-03-01T12:00,2,60,0.000012,,
+job-b,Nightly run,RUNNING,m,2026-03-01T12:00,1200,,,600,
+job-c,,FAILED,m,2026-03-01T12:00,1,50,0,,x
 </data>\
 """)
         text = await chat.text("list_jobs", limit=1, search="nightly")
-        assert text.startswith("1 job, newest first; 2 looked at. Older ones: repeat the call with cursor=")
+        assert text.startswith("1 job, newest first. 3 looked at.")
 
 
 async def test_twenty_jobs_are_listed_by_default(chat: Talk) -> None:
     """With one request, and a cursor for the rest."""
     answer = await chat.call("list_jobs")
     newest = [job.job_id for job in chat.emulator.account.all()][:20]
-    assert [job["job_id"] for job in answer["jobs"]] == newest
-    assert answer["looked_at"] == 20
+    assert [job["job_id"] for job in records(answer["jobs"])] == newest
+    assert answer["total"] == 52
     assert answer["next_cursor"]
-    assert chat.paths() == ["GET /list-jobs"]
+    # What runs is looked at beside it.
+    assert sorted(path.split("/")[1] for path in chat.paths()) == ["list-jobs", *["stream-job-progress"] * 3]
 
 
 async def test_an_account_without_jobs_is_an_empty_list(era: Era) -> None:
     """Not an error, and no fence around nothing."""
     async with talk(Emulator(seed_jobs=False), era) as chat:
-        assert await chat.text("list_jobs") == "0 jobs, newest first; 0 looked at. None matches."
+        assert await chat.text("list_jobs") == "0 jobs, newest first. None matches."
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ async def test_an_account_without_jobs_is_an_empty_list(era: Era) -> None:
 )
 async def test_filters_narrow_the_list(chat: Talk, filters: dict[str, object], names: list[str]) -> None:
     """Words in any case, lists as text, ages and texts."""
-    assert [job["name"] for job in (await chat.call("list_jobs", **filters))["jobs"]] == names
+    assert [job["name"] for job in records((await chat.call("list_jobs", **filters))["jobs"])] == names
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ async def test_times_are_read_with_and_without_a_zone(chat: Talk) -> None:
     early = chat.emulator.add_job(status="FAILED", created=datetime(2025, 5, 1, 12, tzinfo=UTC))
     for start, end in (("2025-05-01", "2025-05-02"), ("2025-05-01T14:00:00+02:00", "2025-05-01T12:00:01Z")):
         answer = await chat.call("list_jobs", created_after=start, created_before=end)
-        assert [job["job_id"] for job in answer["jobs"]] == [early]
+        assert [job["job_id"] for job in records(answer["jobs"])] == [early]
 
 
 async def test_a_refused_first_page_is_reported_as_such() -> None:

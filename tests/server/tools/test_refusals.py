@@ -5,7 +5,7 @@ import pytest
 from mcp import MCPError
 
 from sutro_mcp.emulator import Emulator, Fault
-from tests.support import Era, Talk, talk
+from tests.support import Era, Talk, records, talk
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ async def test_an_unknown_argument_is_refused_with_the_accepted_ones(chat: Talk)
     refusal = await chat.refusal("list_jobs", limt=5)
     assert refusal == (
         "Cannot call list_jobs: it has no argument 'limt'. Did you mean limit? It accepts: status, model, "
-        "search, created_after, created_before, limit, cursor."
+        "search, unnamed, created_after, created_before, sort, limit, cursor."
     )
     assert "Did you mean" not in await chat.refusal("get_job", job_id="x", zzz=1)
 
@@ -87,7 +87,7 @@ async def test_a_bad_value_names_the_argument_and_the_rule(
 async def test_blank_optional_arguments_count_as_absent(chat: Talk) -> None:
     """Hosts send "" or null for what the model left out."""
     answer = await chat.call("list_jobs", status="", model=None, limit="", cursor="", created_after=None)
-    assert len(answer["jobs"]) == 20
+    assert len(records(answer["jobs"])) == 20
 
 
 async def test_a_wrong_key_is_told_from_a_wrong_url(emulator: Emulator, era: Era) -> None:

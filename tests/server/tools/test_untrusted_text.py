@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sutro_mcp.emulator import Emulator
-from tests.support import Talk, talk, text_of
+from sutro_mcp.untrusted import NOTICE
+from tests.support import Talk, records, talk, text_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
@@ -73,7 +74,7 @@ async def test_no_answer_holds_an_unseen_character_or_an_unmarked_text(era: Any)
             if result.is_error:
                 continue
             assert result.structured_content is not None
-            assert "data written by others" in result.structured_content["notice"]
+            assert next(iter(result.structured_content.items())) == ("notice", NOTICE)
             nonce = re.search(r"<data ([0-9a-f]{8})>", text)
             assert nonce, tool
             fenced = text[nonce.end() : text.index(f"</data {nonce[1]}>")]
@@ -99,7 +100,7 @@ async def test_a_lone_surrogate_costs_only_itself(era: Any) -> None:
     async with talk(emulator, era) as chat:
         page = await chat.call("get_job_results", job_id=job_id, view="rows")
         assert page["rows"] == [["ok"], ["\ufffd cut"], ["👍"]]
-        assert (await chat.call("list_jobs"))["jobs"][0]["name"] == "\ufffd name"
+        assert records((await chat.call("list_jobs"))["jobs"])[0]["name"] == "\ufffd name"
 
 
 async def test_a_field_the_api_adds_does_not_come_out(chat: Talk) -> None:

@@ -152,7 +152,7 @@ def of_version(version: str) -> dict[str, Any]:
     [
         (of_version("9" * 8_000), 400),
         ({**legacy("m", {}), "json": {"L" * 5_000: 1, "id": {"a": "L" * 5_000}}}, 400),
-        ({**legacy("m", {}), "json": {"a": "L" * 1_100_000}}, 413),
+        ({**legacy("m", {}), "json": {"a": "L" * 1_048_576}}, 413),
     ],
     ids=["version", "no-message", "too-long"],
 )

@@ -1,0 +1,161 @@
+"""The figures of a comparison, added up over batches of pairs of rows. All are exact.
+
+The moves of a field (from which value to which, how often) are counted as long as there are not too many
+different ones: then they are as many as rows, and say nothing.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from .compared_fields import ComparedField, hashed
+
+MOST_MOVES = 5_000
+# More rows of moves than that are added up at once.
+_MOST_ROWS = 200_000
+# Beyond this the square of a difference is no float any more.
+_MOST_DIFFERENCE = "1e150"
+_SAMPLES = 5
+
+Pair = tuple[int, int]
+
+
+@dataclass
+class Differences:
+    """One field over all pairs.
+
+    `present`: pairs with a value in either run; `lost`, `gained`: with a value only before, only after.
+    `numbers`: pairs of numbers whose mean difference (after minus before) is `mean`.
+    """
+
+    field: ComparedField
+    present: int = 0
+    differ: int = 0
+    lost: int = 0
+    gained: int = 0
+    numbers: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    has_many_moves: bool = False
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation of the difference, as of a sample."""
+        return math.sqrt(self.squares / (self.numbers - 1)) if self.numbers > 1 else None
+
+    def add(self, present: int, differ: int, lost: int, gained: int) -> None:
+        """More pairs."""
+        self.present += present
+        self.differ += differ
+        self.lost += lost
+        self.gained += gained
+
+    def add_numbers(self, count: int, mean: float | None, variance: float | None) -> None:
+        """More pairs of numbers, by their mean difference and its variance (of all, not of a sample)."""
+        if not count or mean is None or variance is None:
+            return
+        total, apart = self.numbers + count, mean - self.mean
+        self.squares += variance * count + apart * apart * self.numbers * count / total
+        self.mean += apart * count / total
+        self.numbers = total
+
+
+@dataclass(frozen=True)
+class Move:
+    """A change from one value to another: how many pairs made it, and the first of them."""
+
+    rows: int
+    first: Pair
+
+
+class Comparing:
+    """Adds up what the tables `pairs` say."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, fields: list[ComparedField]) -> None:
+        self._connection = connection
+        self.fields = [Differences(field) for field in fields]
+        self.pairs = self.changed = self.same_inputs = self.different_inputs = 0
+        self.samples: list[Pair] = []
+        connection.execute(
+            "CREATE TEMP TABLE moves (field INTEGER, a UBIGINT, b UBIGINT, n BIGINT, before_row BIGINT, "
+            "after_row BIGINT)"
+        ).fetchall()
+
+    def add(self) -> None:
+        """The pairs that are in the table now."""
+        found = iter(self._rows(f"SELECT {', '.join(self._figures())} FROM pairs")[0])
+        self.pairs += next(found)
+        self.changed += next(found)
+        self.same_inputs += next(found)
+        self.different_inputs += next(found)
+        for number, differences in enumerate(self.fields):
+            counts = [next(found) for _ in range(4)]
+            differences.add(*counts)
+            if differences.field.is_number:
+                differences.add_numbers(next(found), next(found), next(found))
+            if counts[1] and not differences.has_many_moves:
+                self._add_moves(number)
+        if self._rows("SELECT count(*) FROM moves")[0][0] > _MOST_ROWS:
+            self.add_up_moves()
+        first = "SELECT before_row, after_row FROM pairs WHERE changed ORDER BY before_row LIMIT"
+        self.samples = sorted([*self.samples, *self._rows(f"{first} {_SAMPLES}")])[:_SAMPLES]
+
+    def moves(self, number: int, most: int) -> tuple[int, list[Move]]:
+        """How many different moves the field with this number made, and the largest: after all pairs.
+
+        None of a field that has too many.
+        """
+        found = self._rows(
+            f"SELECT count(*) OVER (), n, before_row, after_row FROM moves WHERE field = {number} "
+            f"ORDER BY n DESC, before_row LIMIT {most}"
+        )
+        return (found[0][0] if found else 0), [Move(n, (before, after)) for _, n, before, after in found]
+
+    def _figures(self) -> list[str]:
+        figures = [
+            "count(*)",
+            "count(*) FILTER (changed)",
+            "count(*) FILTER (same_inputs)",
+            "count(*) FILTER (NOT same_inputs)",
+        ]
+        for number, differences in enumerate(self.fields):
+            before, after = f"before_{number}", f"after_{number}"
+            figures += [
+                f"count(*) FILTER ({before} IS NOT NULL OR {after} IS NOT NULL)",
+                f"count(*) FILTER ({before} IS DISTINCT FROM {after})",
+                f"count(*) FILTER ({before} IS NOT NULL AND {after} IS NULL)",
+                f"count(*) FILTER ({before} IS NULL AND {after} IS NOT NULL)",
+            ]
+            if differences.field.is_number:
+                # The difference of two large integers is exact in more bits only.
+                kind = "HUGEINT" if differences.field.is_integer else "DOUBLE"
+                difference = f"({after}::{kind} - {before}::{kind})::DOUBLE"
+                some = f"FILTER (abs({difference}) < {_MOST_DIFFERENCE})"
+                figures += [f"{name}({difference}) {some}" for name in ("count", "avg", "var_pop")]
+        return figures
+
+    def _add_moves(self, number: int) -> None:
+        before, after = f"before_{number}", f"after_{number}"
+        differ = f"FROM pairs WHERE {before} IS DISTINCT FROM {after}"
+        move = f"{number}, {hashed(before)}, {hashed(after)}"
+        some = f"GROUP BY {before}, {after} LIMIT {MOST_MOVES + 1}"
+        self._rows(f"INSERT INTO moves SELECT {move}, count(*), {_FIRST} {differ} {some}")
+
+    def add_up_moves(self) -> None:
+        """One row for each move; none of the fields that have too many."""
+        self._rows(
+            f"CREATE OR REPLACE TEMP TABLE moves AS SELECT field, a, b, sum(n)::BIGINT AS n, {_FIRST} "
+            "FROM moves GROUP BY field, a, b"
+        )
+        many = f"SELECT field FROM moves GROUP BY field HAVING count(*) > {MOST_MOVES}"
+        for (number,) in self._rows(many):
+            self.fields[number].has_many_moves = True
+            self._rows(f"DELETE FROM moves WHERE field = {number}")
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql).fetchall()
+
+
+_FIRST = "min(before_row) AS before_row, arg_min(after_row, before_row) AS after_row"
