@@ -127,13 +127,13 @@ def test_a_task_asks_for_its_bytes_and_ends_when_they_cannot_be_had(tmp_path: Pa
 def limited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows when the limits would have been applied to this process."""
     calls: list[str] = []
-    monkeypatch.setattr(child, "apply_limits", lambda: calls.append("limited"))
+    monkeypatch.setattr(child, "apply_limits", lambda *_: calls.append("limited"))
     return calls
 
 
 def query(artifact: LocalArtifact, sql: str) -> list[Any]:
     """The messages of the process of one query."""
-    load = LoadRequest(tables={"results": prepare(artifact)})
+    load = LoadRequest(tables={"results": prepare(artifact)}, cpu_seconds=60)
     return ask(query_tasks(), request_for(artifact, load), request_for(artifact, QueryRequest(sql=sql)))
 
 

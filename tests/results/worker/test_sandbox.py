@@ -143,7 +143,7 @@ asked = json.load(sys.stdin)
 connection = load(LoadRequest.model_validate(asked["load"]).tables).connection
 results = canary = asked["canary"]
 if asked["wall"]:
-    apply_limits()
+    apply_limits(60)
 for sql in asked["attacks"]:
     connection.execute("BEGIN")
     try:
@@ -165,7 +165,7 @@ async def test_attacks_are_harmless_when_nobody_looks(table: SqlTable, target: T
     attacks = [attack.format(**target.names) for attack in ATTACKS]
     before = target.files()
     asked = {
-        "load": LoadRequest(tables={"results": table}).model_dump(),
+        "load": LoadRequest(tables={"results": table}, cpu_seconds=60).model_dump(),
         "attacks": attacks,
         "canary": CANARY,
         "wall": wall,
@@ -286,7 +286,7 @@ acts = {
     "listdir": lambda: os.listdir("/"), "exec": run, "fork": child, "thread": thread,
     "memory": lambda: bytearray(5 * 1024**3), "raise": raised,
 }
-apply_limits()
+apply_limits(60)
 for name, act in acts.items():
     try:
         act()
