@@ -329,7 +329,7 @@ async def json_results(
     ):
         one, asked = runs[name], runs[name][0].asked
         cpu = median([each.usage.cpu for each in one])
-        ratio = f"{ratios(one, runs[other])[2]:.2f}" if other in runs else "–"
+        ratio = f"{ratios(one, runs[other])[2]:.2f}" if other in runs else ""
         report.say(
             f"| {what} | {asked.api} + {asked.store} | {asked.bytes / MB:.2f} | {cpu:.2f} | {against} "
             f"| {ratio} | {len(one)} |"
