@@ -254,16 +254,15 @@ class ResultsEngine:
         async def make(artifact: CachedArtifact, notify: OnProgress) -> ExportReport:
             return await self._write(_local(artifact, spec), request, artifact, rows_to(notify))
 
-        async def make_of_sql(tables: Mapping[str, SqlTable]) -> ExportReport:
+        async def make_of_sql(tables: Mapping[str, SqlTable], notify: OnProgress) -> ExportReport:
             table = tables["results"]
             # A name that is known to be nobody's when this process ends before it removes the file.
             path = Path(f"{table.side_file}.{token_hex(4)}.part")
             asked = WriteRequest(sql=request.sql, path=str(path), format=form)
             try:
-                yielded = await self._sql_exports.run(tables, asked, YieldedRows, str(path))
+                yielded = await self._sql_exports.run(tables, asked, YieldedRows, output=str(path))
                 finished = request.model_copy(update={"yielded": yielded})
-                # Nobody is told how far that is: most of the time went into the SQL.
-                return await self._write(table.artifact, finished, None, lambda *_: None)
+                return await self._write(table.artifact, finished, None, rows_to(notify))
             finally:
                 _remove(path)
 

@@ -171,10 +171,10 @@ class WriteRequest(Request):
 
 
 class LoadRequest(Request):
-    """Get ready for a query: tables by their names, a new file to write into, and every right given up.
+    """Get ready for a query: tables by their names, and every right given up.
 
-    `cpu_seconds`: the processor time after which the process ends, whatever it does then. `lock_alone`: no
-    right is given up, and DuckDB's own lock is all that holds.
+    `cpu_seconds`: the processor time after which the process ends, whatever it does then. `output`: a new
+    file that it may write into. `lock_alone`: no right is given up, and DuckDB's own lock is all that holds.
     """
 
     aim = "query the results of"

@@ -77,7 +77,7 @@ class Written:
             ) from error
 
     def losses(self) -> Iterator[str]:
-        """What reads back differently from this format."""
+        """Values that read back differently from this format."""
         in_json = self._frame.json_columns - self._raw
         if texts := [name for name in self.schema if name in self._texts or name in in_json]:
             names = ", ".join(quote(name, 60) for name in texts[:_MAX_NAMES])

@@ -183,6 +183,6 @@ def open_frame(
         name = request.output_column
         table = stack.enter_context(open_rows(artifact, name, channel))
         fields: OutputFields | None = None
-        if request.unpack_json and table.part([name], 0, 1).schema[name] in (pl.String, pl.Null):
+        if request.unpack_json and isinstance(table.part([name], 0, 1).schema[name], pl.String | pl.Null):
             fields = stack.enter_context(open_fields(artifact, keep_json=keep_json))
         yield UnpackedFrame(table, artifact, original, fields, channel, output_column=name, step=step)

@@ -4,6 +4,8 @@ Runs in the worker process and in the library, never in the server. Column names
 are always taken literally: polars reads `*` and `^…$` as patterns.
 """
 
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +20,15 @@ from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 from .columns import arrangement, unreadable
 from .json_values import KINDS, parse_json
 
-_SCALARS = frozenset({"text", "boolean", "integer", "number"})
+_SCALARS = {
+    "null": pl.Null,
+    "text": pl.String,
+    "boolean": pl.Boolean,
+    "integer": pl.Int64,
+    "number": pl.Float64,
+}
+# Objects of more fields rather have data for their keys.
+_MOST_FIELDS = 50
 
 
 def read_artifact(ref: LocalArtifact, output_column: str) -> pl.DataFrame:
@@ -99,35 +109,41 @@ def _read_json(ref: LocalArtifact) -> pl.DataFrame:
 
 
 def _column(values: list[Any]) -> pl.Series:
-    """Values of one scalar type, or lists of numbers (embeddings), as they are; anything else as JSON text.
+    """Values that have one type in all rows, to the last item and field, as they are; others as JSON text.
 
-    polars would find a common type for the others, and lose what does not fit it: fields that the first
-    object lacks, the difference between 1 and true, digits of large integers.
+    Left alone, polars would find a common type for the others, and lose what does not fit it: fields that the
+    first object lacks, the difference between 1 and true, digits of large integers.
     """
-    kinds = {_kind(value) for value in values} - {"null"}
-    if kinds == {"integer", "number"} and all(abs(value) <= 2**53 for value in values if value is not None):
-        return pl.Series(values, dtype=pl.Float64)
-    if (len(kinds) <= 1 and kinds <= {*_SCALARS, "vector"}) or _are_records(values):
-        try:
-            return pl.Series(values, strict=True)
-        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
-            pass  # an integer that no type of polars holds
+    dtype = _dtype(values)
+    if dtype is not None:
+        # Integers beside fractions become such; nothing else is converted.
+        return pl.Series(values, dtype=dtype, strict=False)
     texts = [value if isinstance(value, str | None) else to_json(value).decode() for value in values]
     return pl.Series(texts, dtype=pl.String)
 
 
-def _are_records(values: list[Any]) -> bool:
-    """Whether all are objects with the same keys, and each key has scalars of one type."""
-    records = [cast("dict[str, Any]", value) for value in values if isinstance(value, dict)]
-    if not records or len(records) != len(values) or len({tuple(record) for record in records}) > 1:
-        return False
-    kinds = [{_kind(record[key]) for record in records} for key in records[0]]
-    return bool(kinds) and all(len(kind) == 1 and kind <= _SCALARS for kind in kinds)
-
-
-def _kind(value: Any) -> str:
-    kind = KINDS[type(value)]
-    return "vector" if kind == "list" and all(isinstance(item, float) for item in value) else kind
+def _dtype(values: Iterable[Any]) -> pl.DataType | None:
+    """The type that all values have, null or not, as a Parquet file would keep it; None if they differ."""
+    present = [value for value in values if value is not None]
+    kinds = {KINDS[type(value)] for value in present}
+    if kinds == {"integer", "number"}:
+        return pl.Float64() if all(abs(value) <= 2**53 for value in present) else None
+    if kinds == {"integer"} and not all(-(2**63) <= value < 2**63 for value in present):
+        return pl.Int128() if all(-(2**127) <= value < 2**127 for value in present) else None
+    if len(kinds) > 1:
+        return None
+    match kinds.pop() if kinds else "null":
+        case "list":
+            inner = _dtype(chain.from_iterable(present))
+            return None if inner is None else pl.List(inner)
+        case "object":
+            names = dict.fromkeys(chain.from_iterable(present))
+            if not 0 < len(names) <= _MOST_FIELDS:
+                return None
+            fields = {name: _dtype(value.get(name) for value in present) for name in names}
+            return None if None in fields.values() else pl.Struct(cast("dict[str, pl.DataType]", fields))
+        case kind:
+            return _SCALARS[kind]()
 
 
 def times_as_text(frame: pl.DataFrame) -> pl.DataFrame:

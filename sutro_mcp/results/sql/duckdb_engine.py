@@ -168,9 +168,16 @@ def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
         statements = loaded.connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type not in _STATEMENTS:
             raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
-        return _widely(loaded, sql, answer)
+        return _widely(loaded, _without_end(sql), answer)
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
         raise _refused(loaded, said(error, sql, loaded.columns)) from None
+
+
+def _without_end(sql: str) -> str:
+    """`sql` without a semicolon that only comments follow: DuckDB takes one at the very end alone."""
+    raw = sql.encode()
+    starts = [start for start, kind in duckdb.tokenize(sql) if kind != duckdb.token_type.comment]
+    return raw[: starts[-1]].decode() if raw[starts[-1] : starts[-1] + 1] == b";" else sql
 
 
 def _widely(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:

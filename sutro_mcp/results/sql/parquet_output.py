@@ -7,7 +7,6 @@ Types that other readers of Parquet do not have are written as text, wide intege
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import duckdb
 from duckdb.sqltypes import DuckDBPyType
@@ -24,6 +23,7 @@ MOST_BYTES = 4 << 30
 # Small groups, as each is in memory until it is written, and nothing beside the file.
 _OPTIONS = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 8192, USE_TMP_FILE false"
 _NARROW, _WIDE = "BIGINT", "DECIMAL(38, 0)"
+_NESTED = {"struct", "map", "list", "array"}
 _WIDE_INTEGERS = {"hugeint", "uhugeint"}
 _KEPT = {
     *("boolean", "tinyint", "smallint", "integer", "bigint", "float", "double", "decimal", "varchar", "blob"),
@@ -93,20 +93,17 @@ def _distinct(names: Sequence[str]) -> Iterator[str]:
 
 def _stored(kind: DuckDBPyType, integers: str) -> str:
     """The type in which the file has values of `kind`."""
-    stored = partial(_stored, integers=integers)
-    inner = dict(kind.children) if kind.id in ("struct", "map", "list", "array") else {}
+    names = [quoted(str(name)) for name, _ in kind.children] if kind.id in _NESTED else []
+    inner = [_stored(member, integers) for member in _members(kind)]
     match kind.id:
         case "hugeint" | "uhugeint":
             return integers
-        case "list":
-            return f"{stored(inner['child'])}[]"
-        case "array":
-            return f"{stored(inner['child'])}[{inner['size']}]"
+        case "list" | "array":
+            return f"{inner[0]}[]"
         case "map":
-            return f"MAP({stored(inner['key'])}, {stored(inner['value'])})"
+            return f"MAP({', '.join(inner)})"
         case "struct":
-            members = (f"{quoted(name)} {stored(member)}" for name, member in inner.items())
-            return f"STRUCT({', '.join(members)})"
+            return f"STRUCT({', '.join(map(' '.join, zip(names, inner, strict=True)))})"
         case each:
             return str(kind) if each in _KEPT and not _is_json(kind) else "VARCHAR"
 
@@ -120,7 +117,7 @@ def _holds(kind: DuckDBPyType, wanted: set[str]) -> bool:
 
 
 def _members(kind: DuckDBPyType) -> list[DuckDBPyType]:
-    if kind.id not in ("struct", "map", "list", "array"):
+    if kind.id not in _NESTED:
         return []
     return [member for _, member in kind.children if isinstance(member, DuckDBPyType)]
 

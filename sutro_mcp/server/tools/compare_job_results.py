@@ -23,7 +23,7 @@ _OTHER_INPUTS = (
 
 
 class CompareAnswer(ToolAnswer):
-    """Changes between two runs: `job_id` is the one before, `other_job_id` the one after. Numbers are exact."""
+    """Changes from the run `job_id` to the run `other_job_id`. Numbers are exact."""
 
     job_id: str
     other_job_id: str

@@ -142,3 +142,35 @@ def test_a_thousand_row_groups_are_read_as_a_few(tmp_path: Path) -> None:
         ["[1999]", "r1999"],
         ["[2000]", "r2000"],
     ]
+
+
+KEPT: dict[str, list[Any]] = {
+    "tags": [["a", "b"], [], None],
+    "company": [{"name": "x", "ids": [1]}, {"name": None}, None],
+    "offers": [[{"price": 1}, {"price": 2.5, "in": True}], None, []],
+}
+OFFERS = pl.List(pl.Struct({"price": pl.Float64, "in": pl.Boolean}))
+
+
+def test_lists_and_objects_that_come_as_json_are_kept_as_those_of_parquet_are(tmp_path: Path) -> None:
+    """In pages, summary, SQL and exports; where rows differ in type they are text, and nothing is lost."""
+    columns = {**KEPT, "outputs": [["x"], ["y", "z"], None]}
+    body = {**columns, "mixed": [[1], ["a"], {"b": 2}]}
+    (tmp_path / "json").mkdir()
+    (tmp_path / "parquet").mkdir()
+    offers = pl.Series(KEPT["offers"], dtype=OFFERS, strict=False)
+    pl.DataFrame({**columns, "offers": offers}).write_parquet(tmp_path / "written.parquet")
+    came = file(tmp_path / "json", json.dumps(body), "json")
+    stored = file(tmp_path / "parquet", (tmp_path / "written.parquet").read_bytes())
+    names = [*KEPT, "inference_result"]
+    assert page(came, columns=names) == page(stored, columns=names)
+    assert [each for each in summary(came).columns if each.name in names] == summary(stored).columns
+    sql = "SELECT tags[1], company.name, company.ids[1], offers[2].price, inference_result FROM results"
+    assert query(came, sql).rows == query(stored, sql).rows
+    assert query(came, "SELECT mixed FROM results").rows == [["[1]"], ['["a"]'], ['{"b":2}']]
+    for artifact in (came, stored):
+        export(tmp_path, artifact, form="parquet", overwrite=True)
+        assert pl.read_parquet(tmp_path / "a.parquet").select(names).to_dict(as_series=False) == {
+            **{name: pl.read_parquet(tmp_path / "written.parquet")[name].to_list() for name in KEPT},
+            "inference_result": columns["outputs"],
+        }

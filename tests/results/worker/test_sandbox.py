@@ -94,6 +94,11 @@ def runner() -> QueryRunner:
     return QueryRunner()
 
 
+def sizes(folder: Path) -> dict[str, int]:
+    """Its files."""
+    return {path.name: path.stat().st_size for path in folder.iterdir()}
+
+
 async def run(runner: QueryRunner, table: SqlTable, sql: str) -> QueryRows:
     """One query, in its process."""
     with anyio.fail_after(60):
@@ -138,12 +143,15 @@ UNSEEN = """
 import json, sys
 from sutro_mcp.results.request_models import LoadRequest
 from sutro_mcp.results.sql.duckdb_engine import load
+from sutro_mcp.results.sql.parquet_output import new_output
 from sutro_mcp.results.worker.sandbox import apply_limits
 asked = json.load(sys.stdin)
-connection = load(LoadRequest.model_validate(asked["load"]).tables).connection
+request = LoadRequest.model_validate(asked["load"])
+output = request.output and new_output(request.output)
+connection = load(request.tables, output or None).connection
 results = canary = asked["canary"]
-if asked["wall"]:
-    apply_limits(60)
+if not request.lock_alone:
+    apply_limits(request.cpu_seconds, 10_000 if output else 0)
 for sql in asked["attacks"]:
     connection.execute("BEGIN")
     try:
@@ -158,22 +166,40 @@ for sql in asked["attacks"]:
 """
 
 
+OVERWRITE = "COPY (SELECT * FROM range(1000000)) TO 'held://output' (FORMAT csv, USE_TMP_FILE false)"
+
+
 @pytest.mark.hostile
-@pytest.mark.parametrize("wall", [True, False], ids=["wall", "lock alone"])
-async def test_attacks_are_harmless_when_nobody_looks(table: SqlTable, target: Target, *, wall: bool) -> None:
-    """Nothing is read, written, connected to or told; the SQL's own words may come back."""
-    attacks = [attack.format(**target.names) for attack in ATTACKS]
+@pytest.mark.parametrize(
+    ("has_output", "lock_alone"),
+    [(False, False), (True, False), (False, True)],
+    ids=["reading", "writing", "lock alone"],
+)
+async def test_attacks_are_harmless_when_nobody_looks(
+    table: SqlTable, target: Target, tmp_path: Path, *, has_output: bool, lock_alone: bool
+) -> None:
+    """Nothing is read, written, connected to or told; the SQL's own words may come back.
+
+    The one file that a process may have to write into can be filled up to its limit.
+    """
+    output = tmp_path / "output" if has_output else None
+    load = LoadRequest(
+        tables={"results": table},
+        cpu_seconds=60,
+        output=output and str(output),
+        lock_alone=lock_alone,
+    )
+    attacks = [*(attack.format(**target.names) for attack in ATTACKS), OVERWRITE]
     before = target.files()
     asked = {
-        "load": LoadRequest(tables={"results": table}, cpu_seconds=60).model_dump(),
+        "load": load.model_dump(),
         "attacks": attacks,
         "canary": CANARY,
-        "wall": wall,
     }
     done = await said_by(UNSEEN, given=json.dumps(asked).encode())
     answers = [json.loads(line) for line in done.splitlines()]
     assert len(answers) == len(attacks)
-    for template, attack, said in zip(ATTACKS, attacks, answers, strict=True):
+    for template, attack, said in zip([*ATTACKS, OVERWRITE], attacks, answers, strict=True):
         told = said.replace(attack, "")
         if "{canary}" not in template:
             assert CANARY not in told, attack
@@ -182,6 +208,8 @@ async def test_attacks_are_harmless_when_nobody_looks(table: SqlTable, target: T
         assert "root:" not in told, attack
     assert not target.heard()
     assert target.files() == before
+    assert sizes(tmp_path).keys() == ({"output"} if has_output else set())
+    assert max(sizes(tmp_path).values(), default=0) <= 10_000
 
 
 def test_attacks_are_answered_in_words(table: SqlTable, target: Target) -> None:
