@@ -297,7 +297,7 @@ async def json_results(
     kind = job.rstrip("0123456789kM")
     sql, by_hand = QUESTIONS[kind]
     job_id = there.jobs[job]
-    ask = {"tool": "query_job_results", "job_id": job_id, "sql": sql}
+    ask: dict[str, Any] = {"tool": "query_job_results", "job_id": job_id, "sql": sql}
     both = {**ask, "sql": TWO_JOBS[kind], "with_jobs": [f"before={job_id}"]}
     compare = {"tool": "compare_job_results", "job_id": job_id, "other_job_id": job_id}
     runs: dict[str, list[Run]] = {}

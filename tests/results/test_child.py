@@ -127,7 +127,11 @@ def test_a_task_asks_for_its_bytes_and_ends_when_they_cannot_be_had(tmp_path: Pa
 def limited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows when the limits would have been applied to this process."""
     calls: list[str] = []
-    monkeypatch.setattr(child, "apply_limits", lambda *_: calls.append("limited"))
+
+    def apply_limits(*_limits: int) -> None:
+        calls.append("limited")
+
+    monkeypatch.setattr(child, "apply_limits", apply_limits)
     return calls
 
 

@@ -336,7 +336,10 @@ async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
         with anyio.fail_after(20):
             # One has no such task, the other loads: both answer, and wait for more.
             os.write(
-                to_worker, framed(request_for(artifact, LoadRequest(tables={"results": prepare(artifact)})))
+                to_worker,
+                framed(
+                    request_for(artifact, LoadRequest(tables={"results": prepare(artifact)}, cpu_seconds=60))
+                ),
             )
             await anyio.wait_readable(replies)
             assert os.read(replies, 1_000)[4:] == ready
