@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import _data
+import _page
 from _processes import Meter, Usage, children, settled
 from _questions import QUESTIONS, TWO_JOBS
 from mcp import Client, StdioServerParameters
@@ -338,10 +339,10 @@ async def json_results(
             report.say(f"| ({one[0].text[:200]}) | | | | | | |")
 
 
-def kept_sections(path: Path) -> dict[str, str]:
+def kept_sections() -> dict[str, str]:
     """The sections that an earlier run wrote, by the name of the artifact."""
-    sections = path.read_text().split("\n## ")[1:] if path.exists() else []
-    return {section.partition(":")[0]: section.rstrip() for section in sections}
+    page = _page.PAGE.read_text("utf-8").partition("# Results, measured")[2].partition("\n# ")[0]
+    return {section.partition(":")[0]: section.rstrip() for section in page.split("\n## ")[1:]}
 
 
 async def main(kinds: list[str], sizes: list[str], rounds: int) -> None:
@@ -354,8 +355,7 @@ async def main(kinds: list[str], sizes: list[str], rounds: int) -> None:
     for name, path in artifacts.items():
         if not path.exists():
             _data.write(path, *jobs.get(name, ("text", 100)), GROUP_ROWS)
-    results = Path(__file__).parent / "RESULTS.md"
-    sections = kept_sections(results)
+    sections = kept_sections()
     for name, (kind, rows) in jobs.items():
         report = Report()
         measure = text_results if kind == "text" else json_results
@@ -363,8 +363,7 @@ async def main(kinds: list[str], sizes: list[str], rounds: int) -> None:
             await measure(report, there, name, rows, artifacts[name], rounds)
         sections[name] = "\n".join(report.lines).strip().removeprefix("## ")
     link = f"Link: {LATENCY_MS} ms, {MEGABYTES_PER_SECOND} MB/s. {os.cpu_count()} cores."
-    parts = ["# Results, measured", "`scripts/bench results` made this page.", link]
-    results.write_text("\n\n".join([*parts, *(f"## {each}" for each in sections.values())]) + "\n")
+    _page.write("results", "\n\n".join([link, *(f"## {each}" for each in sections.values())]))
 
 
 if __name__ == "__main__":

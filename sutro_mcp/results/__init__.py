@@ -23,6 +23,7 @@ from .request_models import (
     Sample,
     Summary,
     SummaryRequest,
+    TextNumbers,
     TopValue,
     Wrapping,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "Sample",
     "Summary",
     "SummaryRequest",
+    "TextNumbers",
     "TopValue",
     "Wrapping",
 ]
