@@ -83,7 +83,7 @@ async def test_a_stream_that_says_nothing_costs_only_its_own_figures(fault: Faul
     """And little time; it is not asked again at once."""
     emulator = running(2)
     emulator.faults.add(fault, path="/stream-job-progress/job-0", times=None)
-    async with looking(emulator, patience=0.05, kept=60.0) as (reader, jobs):
+    async with looking(emulator, patience=0.3, kept=60.0) as (reader, jobs):
         with anyio.fail_after(10):
             seen = [set(await reader.rows_done(jobs)) for _ in range(2)]
     assert seen == [{"job-1"}, {"job-1"}]

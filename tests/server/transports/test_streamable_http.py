@@ -163,7 +163,7 @@ async def test_garbage_is_refused_and_survived() -> None:
             assert await status(headers=headers | {"content-type": "text/plain"}, content=b"{}") == 400
             assert await status(headers=headers | {"accept": "text/html"}, json=base["json"]) == 406
             assert await status("PUT", headers=headers) == 405
-            assert len(result_of(await client.post(url, **base))["tools"]) == 8
+            assert len(result_of(await client.post(url, **base))["tools"]) == 9
         assert await status(path="/") == 404
         assert await status("POST", "/healthz") == 405
         assert await status("DELETE", headers={SESSION: session}) == 200
