@@ -8,7 +8,7 @@ as text.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sutro_mcp.results.sql.json_shape import quoted
+from sutro_mcp.results.rows.json_shape import quoted
 from sutro_mcp.results.sql.narrow_table import Column
 from sutro_mcp.results.sql.results_view import OUTPUT
 from sutro_mcp.results.sql.side_file import OpenTable

@@ -36,9 +36,10 @@ def parse_json(raw: bytes | str) -> Any:
         return from_json(raw, allow_inf_nan=False, cache_strings=False)
     except ValueError:
         # The fast parser refuses lone surrogates, which models do produce and JSON can carry: one such cell
-        # must not hide the other rows. They become U+FFFD, as a frame can only hold valid text.
+        # must not hide the other rows. They become U+FFFD, as a frame can only hold valid text. A number that
+        # is too large for a float is infinite by now.
         text = json.dumps(json.loads(raw, parse_constant=_refuse_constant), ensure_ascii=False)
-        return from_json(_SURROGATE.sub("\ufffd", text), allow_inf_nan=False, cache_strings=False)
+        return from_json(_SURROGATE.sub("\ufffd", text), cache_strings=False)
 
 
 def _refuse_constant(name: str) -> None:
@@ -75,33 +76,32 @@ def find_object(text: str) -> tuple[str, Wrapping | None] | None:
     before, after = text[:start].strip(), text[end:].strip()
     if not before and not after:
         return text[start:end], None
-    thoughts = text.find(_THOUGHT)
+    is_thinking = before.startswith(_THINK)
+    # No text in JSON has a line break before it.
+    thoughts = (
+        text.find(_THOUGHT) if is_thinking or before.startswith(_THOUGHT) else text.find("\n" + _THOUGHT)
+    )
     if thoughts < 0:
-        is_thinking = before.lstrip("\ufeff \r\n\t").startswith(_THINK)
-        return None if is_thinking else _unwrapped(text[start:end], before, after)
-    thoughts += len(_THOUGHT)
+        wrapping = None if is_thinking else _wrapping(text[start:end], before, after)
+        return wrapping and (text[start:end], wrapping)
+    thoughts = text.index(">", thoughts) + 1
     start = text.find("{", thoughts, end)
-    found = _unwrapped(text[start:end], text[thoughts:start].strip(), after) if start >= 0 else None
-    return found and (found[0], "think")
+    if start < 0 or not _wrapping(text[start:end], text[thoughts:start].strip(), after):
+        return None
+    return text[start:end], "think"
 
 
-def _unwrapped(text: str, before: str, after: str) -> tuple[str, Wrapping] | None:
-    """`text`, from the first brace to the last, and what stands around it."""
+def _wrapping(found: str, before: str, after: str) -> Wrapping | None:
+    """What stands around `found`, which reaches from a first brace to a last one; None if it hides more."""
     if before == "\ufeff" and not after:
-        return text, "bom"
-    if _FENCE.fullmatch(before) and before.lstrip("\ufeff").startswith(after) and not after.strip("`"):
-        return text, "fence"
-    if before or after:
-        # An empty pair of braces in a text is none that a model was asked for.
-        is_empty = not text[1:-1].strip()
-        if is_empty or "}" in before or "{" in after or _is_item(before, after):
-            return None
-    return text, "text"
-
-
-def _is_item(before: str, after: str) -> bool:
-    """Whether what stands between these is, or was to be, an item of a list."""
-    return before[-1:] in ("[", ",") or after[:1] in ("]", ",") or before.count("[") != before.count("]")
+        return "bom"
+    if _FENCE.fullmatch(before) and not after.strip("`"):
+        return "fence"
+    is_one = "}" not in before and "{" not in after
+    is_item = before[-1:] in ("[", ",") or after[:1] in ("]", ",") or before.count("[") != before.count("]")
+    # An empty pair of braces amid words is none that a model was asked for.
+    is_filled = bool(found[1:-1].strip()) or not (before or after)
+    return "text" if is_one and is_filled and not is_item else None
 
 
 def cell(value: Any) -> Cell:

@@ -1,26 +1,25 @@
 """Results as a typed frame, by the rules of the official SDK (0.1.67, `get_job_results`).
 
-Library callers get it whole, exports a few thousand rows at a time. What a column becomes rests on all its
-values. So rows are read twice: first as many as it takes to tell the types, then all. Unlike a page, a frame
-unpacks JSON only if every row that is not null holds an object, and refuses name conflicts.
+Library callers get it whole, exports their carried columns a few thousand rows at a time. What a column
+becomes rests on all its values, so rows are read twice: first as many as tell the types, then all.
+Unlike a page, a frame unpacks JSON only if every row that is not null holds an object, and refuses name
+conflicts.
 """
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from sutro_mcp.errors import InvalidArgumentError, counted
+from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.parquet import UnsupportedError
 from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
-from sutro_mcp.untrusted import quote
 
 from .artifact_frame import read_artifact
 from .columns import diagnostics
-from .json_values import parse_object
 from .reader import FrameRows, Rows
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 _STEP = 16_384
 _STEP_BYTES = 8 * 1024 * 1024
-# Levels of objects and lists. The time that polars takes grows with their cube, and is spent on every part.
-_MAX_DEPTH = 100
 # The only ones with values beyond those of Int64, which is what a JSON reply has.
 _LARGE = (pl.UInt64, pl.Int128, pl.UInt128)
 # JSON of which polars infers the type.
@@ -69,7 +66,6 @@ def build_frame(
         output_column=output_column,
         unpack_json=unpack_json,
         step=rows.height,
-        max_depth=None,
     )
     results = next(frame.results(), pl.DataFrame(schema=frame.added))
     if original is None or with_original_df is None:
@@ -114,9 +110,8 @@ class TypedFrame:
         output_column: str,
         unpack_json: bool,
         step: int | None = None,
-        max_depth: int | None = _MAX_DEPTH,
     ) -> None:
-        """Read what tells the types, `step` rows at a time; outputs that nest beyond `max_depth` stay text.
+        """Read what tells the types, `step` rows at a time.
 
         Raises InvalidArgumentError as `build_frame` does, and UnexpectedReplyError for a damaged artifact.
         """
@@ -130,11 +125,10 @@ class TypedFrame:
         self._told = 0
         self._fields: dict[str, pl.DataType] = {}
         self.height = table.height
-        self.not_unpacked: str | None = None
 
         kept = {name: self._json_type(name) for name in table.names}
         if unpack_json and isinstance(kept[output_column], pl.String | pl.Null):
-            self._unpack(kept, JsonTypes(max_depth))
+            self._unpack(kept)
         if self._fields:
             del kept[output_column]
         if original is not None:
@@ -177,6 +171,9 @@ class TypedFrame:
 
         Without a value it is Null. Integers that do not fit into 64 bits keep their type.
         """
+        first = self._table.part([name], 0, 1).get_column(name)
+        if first.count() and not _may_not_fit(first.dtype):
+            return _json_dtype(first.dtype)
         dtype: pl.DataType = pl.Null()
         for _, values in self._read(name):
             if values.null_count() < len(values):
@@ -189,11 +186,12 @@ class TypedFrame:
                     break
         return dtype
 
-    def _unpack(self, types: dict[str, pl.DataType], objects: "JsonTypes") -> None:
-        """Find the fields of the outputs, or say why they have none."""
+    def _unpack(self, types: dict[str, pl.DataType]) -> None:
+        """Find the fields of the outputs."""
+        objects = JsonTypes()
         if types[self._output_column] != pl.Null:
-            for first_row, values in self._read(self._output_column):
-                objects.add(first_row, _texts(values))
+            for _, values in self._read(self._output_column):
+                objects.add(_texts(values))
         self._fields = objects.fields
         conflicts = self._fields.keys() & {*types, *self._original.columns}
         if conflicts:
@@ -202,9 +200,6 @@ class TypedFrame:
                 f"these names are taken by other columns: {', '.join(sorted(conflicts))}",
                 "Pass unpack_json=False to keep the outputs as text",
             )
-        if not self._fields:
-            name = quote(self._output_column, 60)
-            self.not_unpacked = f"Not unpacked: {name} holds the outputs as text, because {objects.problem}."
 
     def _check_join(self, types: dict[str, pl.DataType], own: set[str]) -> None:
         """Whether the results can be added: a column that both have is not the job's `own`, and the same."""
@@ -280,41 +275,18 @@ class JsonTypes:
     integers and fractions in one field, and to the order of fields in nested objects), so does this.
     """
 
-    def __init__(self, max_depth: int | None) -> None:
-        self._max_depth = max_depth
+    def __init__(self) -> None:
         self._fields: pl.Struct | None = None
         self._is_sound = True
-        self._holds_objects = False
-        self._others = 0
-        self._first_other = sys.maxsize
 
     @property
     def fields(self) -> dict[str, pl.DataType]:
         """The fields of the objects, if every text that is not null holds one and their types agree."""
         return {} if self._fields is None or not self._is_sound else _types(self._fields)
 
-    @property
-    def problem(self) -> str:
-        """Why there are no fields."""
-        if not self._holds_objects:
-            return "no row holds a JSON object"
-        if self._others:
-            first = f"the first of them row {self._first_other:,} (counted from 0)"
-            hold = f"{counted(self._others, 'row')} {'holds' if self._others == 1 else 'hold'}"
-            return f"{hold} no JSON object, {first}"
-        mixed = "one field holds objects in some rows and other values elsewhere"
-        return f"the objects have no fields, or they nest too deeply, or {mixed}"
-
-    def add(self, first_row: int, texts: pl.Series) -> None:
-        """The next texts. Once they cannot be unpacked, objects are only told from other texts."""
+    def add(self, texts: pl.Series) -> None:
+        """The next texts."""
         self._is_sound = self._is_sound and self._merge(texts)
-        if not self._is_sound:
-            for row, text in enumerate(cast("Iterable[str | None]", texts), first_row):
-                if parse_object(text) is not None:
-                    self._holds_objects = True
-                elif text is not None and text.strip() != "null":
-                    self._others += 1
-                    self._first_other = min(row, self._first_other)
 
     def _merge(self, texts: pl.Series) -> bool:
         try:
@@ -324,11 +296,8 @@ class JsonTypes:
             )
         except pl.exceptions.PolarsError:
             return False
-        if self._max_depth is not None and _is_deeper(found.dtype, self._max_depth):
-            return False
         if isinstance(found.dtype, pl.Struct):
             self._fields = found.dtype
-            self._holds_objects = True
         return isinstance(found.dtype, pl.Struct | pl.Null)
 
 
@@ -356,13 +325,6 @@ def _may_not_fit(dtype: pl.DataType) -> bool:
     if isinstance(dtype, pl.List | pl.Array):
         return _may_not_fit(cast("pl.DataType", dtype.inner))
     return isinstance(dtype, _LARGE)
-
-
-def _is_deeper(dtype: pl.DataType, levels: int) -> bool:
-    if not isinstance(dtype, pl.Struct | pl.List):
-        return False
-    inner = _types(dtype).values() if isinstance(dtype, pl.Struct) else [cast("pl.DataType", dtype.inner)]
-    return not levels or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def _example(dtype: pl.DataType) -> Any:

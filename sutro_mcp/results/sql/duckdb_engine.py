@@ -5,6 +5,7 @@ files that it reads (`held_files`), and DuckDB's own lock is a second wall. One 
 gives the same answer, to the last digit and in the same order.
 """
 
+import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,12 +21,12 @@ from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlT
 
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
+from sutro_mcp.results.rows.json_shape import literal, quoted
 from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import shorten, visible
 
 from .held_files import OUTPUT_FILE, Output, address
-from .json_shape import literal, quoted
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .results_view import OUTPUT
 from .side_file import OpenTable, open_views
@@ -76,6 +77,7 @@ _MACROS = (
 # Every kind of value once, so that what fetching needs is imported.
 _WARM_UP = """SELECT [1], {'a': 1}, DATE '2026-01-01', TIMESTAMPTZ '2026-01-01', 1.5::DECIMAL(9, 2), uuid(),
     INTERVAL 1 DAY, 'x'::BLOB, MAP {'a': 1}, 1::HUGEINT, TIME '10:00', '{"a": 1}'::JSON, NULL, 'a' LIKE 'b'"""
+_NOT_FINITE = re.compile("Infinity|NaN")
 _STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
 _ARITHMETIC = {b"*", b"+", b"-"}
 _TIMES = {"date", "time", "timestamp", "interval"}
@@ -284,8 +286,8 @@ def _shown(found: duckdb.DuckDBPyRelation) -> tuple[str, list[Callable[[Any], Ce
 
 
 def _of_json(text: str | None) -> Cell:
-    """JSON of a scalar as that scalar, of anything else as it is."""
-    if text is None or text[:1] in "[{":
+    """JSON of a scalar as that scalar, of anything else as it is, but for numbers that JSON does not have."""
+    if text is None or (text[:1] in "[{" and not _NOT_FINITE.search(text)):
         return cell(text)
     try:
         return cell(from_json(text))

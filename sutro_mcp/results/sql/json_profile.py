@@ -7,24 +7,31 @@ written into the table `fixed`, from which the view takes it.
 
 import heapq
 import json
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
-from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, is_envelope, unwrap
-from sutro_mcp.results.rows.json_values import compact, read_output
+from sutro_mcp.results.rows.json_fields import DEPTH, Path, is_envelope, unwrap
+from sutro_mcp.results.rows.json_shape import Place, Shape, literal
+from sutro_mcp.results.rows.json_values import compact, find_object, parse_object
 
 from .fixed_rows import FixedKind, FixedRows
 from .json_pattern import Known, plain_rows
-from .json_shape import Place, Shape, literal
-
-Path = tuple[str, ...]
-Envelope = Literal["none", "some", "all"]
+from .json_reading import (
+    IS_OBJECT,
+    NAMES,
+    VERDICT,
+    Envelope,
+    content_of,
+    json_path,
+    pointer,
+    repeats,
+    unwrapped,
+)
 
 _MOST_FIELDS = 200
 _MOST_LISTS = 20
@@ -32,10 +39,6 @@ _MOST_ORDERS = 100
 # `read_output` gives up at 200 levels; what is deeper than this is left to it.
 _DEEP = 150
 _BATCH = 1_000
-# One for each first character: such a search is several times as fast as all of them in one expression.
-_NUMBER = r"-?([0-9]{19,}|[nN][aA][nN]|[iI][nN][fF]([iI][nN][iI][tT][yY])?)\s*[,}\]]"
-_ODD = (rf",\s*([}}\]]|{_NUMBER})", rf":\s*{_NUMBER}", rf"\[\s*{_NUMBER}", r'"\s+:')
-_PLAIN_KEY = re.compile(r"[\w .-]+")
 
 
 class Field(BaseModel):
@@ -53,6 +56,7 @@ class JsonProfile(BaseModel):
 
     `all_objects`: every output is null or an object that DuckDB reads as it is. `envelope`: which objects are
     reasoning envelopes, whose content may be JSON in a string. `fixed`: how many rows stand in `fixed`.
+    `is_wrapped`: some outputs, and `is_content_wrapped`: some contents are in a fence or after thoughts.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,26 +66,8 @@ class JsonProfile(BaseModel):
     all_objects: bool = False
     envelope: Envelope = "none"
     fixed: FixedKind = "none"
-
-
-def pointer(path: Path) -> str:
-    """A JSON pointer as an SQL string: it reaches any key at all, where a JSON path fails for some."""
-    return literal("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path))
-
-
-def as_object(text: str) -> str:
-    """SQL for `text` where DuckDB reads a JSON object in it, else NULL."""
-    return f"CASE WHEN {_IS_OBJECT.format(text)} THEN {text} END"
-
-
-def content_of(object_text: str, envelope: Envelope) -> str:
-    """SQL for the text that may hold the fields of `content`: an object, or any text in an envelope."""
-    content = f"json_extract_string({object_text}, '/content')"
-    if envelope == "all":
-        return content
-    members = " AND ".join(f"json_exists({object_text}, '/{key}')" for key in sorted(ENVELOPE))
-    is_one = f"(len(json_keys({object_text})) = {len(ENVELOPE)} AND {members})"
-    return f"CASE WHEN json_type({object_text}, '/content') = 'OBJECT' OR {is_one} THEN {content} END"
+    is_wrapped: bool = False
+    is_content_wrapped: bool = False
 
 
 def make_profile(connection: duckdb.DuckDBPyConnection, source: str) -> JsonProfile:
@@ -92,18 +78,6 @@ def make_profile(connection: duckdb.DuckDBPyConnection, source: str) -> JsonProf
     return _Profiling(connection, source).make()
 
 
-# How often a name can have been told from its value.
-_NAMES = """(strlen(text) - strlen(replace(text, '":', '"')))"""
-# Most begin so, and cutting blanks off takes longer than all else here.
-_STARTS = r"(starts_with({0}, '{{') OR starts_with(ltrim({0}, E' \t\n\r'), '{{'))"
-_IS_OBJECT = f"({_STARTS} AND json_valid({{0}}))"
-
-_SEARCHES = " OR ".join(f"regexp_matches(text, {literal(each)})" for each in _ODD)
-_VERDICT = f"""CASE WHEN text IS NULL THEN NULL WHEN NOT contains(text, '{{') THEN 'other'
-    WHEN NOT json_valid(text) THEN 'odd' WHEN NOT {_STARTS.format("text")} THEN 'other'
-    WHEN {_SEARCHES} THEN 'odd' ELSE 'object' END"""
-
-
 class _Group(NamedTuple):
     """Rows of one structure. `names`: how often `":` occurs in each; `row`: the first of them."""
 
@@ -112,18 +86,27 @@ class _Group(NamedTuple):
     row: int
 
 
+class _Texts(NamedTuple):
+    """SQL for some texts and for those among them that are not plain, whose copy has this `name`.
+
+    `is_wrapped`: what stands around objects was taken off where SQL can do that.
+    """
+
+    every: str
+    rest: str
+    plain: list[Known]
+    name: str
+    is_wrapped: bool
+
+
 @dataclass
 class _Settled:
-    """The structures of some texts, how many are no objects, and lists whose objects differ in their keys."""
+    """The structures of texts, how many are no objects, and lists whose objects differ in their keys."""
 
+    texts: _Texts
     groups: list[_Group] = field(default_factory=list[_Group])
     others: int = 0
     uneven: set[Place] = field(default_factory=set[Place])
-
-    def add(self, plain: list[Known]) -> None:
-        """Structures of rows in which nothing is odd."""
-        self.groups += (_Group(structure, 0, row) for structure, row in plain)
-        self.groups.sort(key=attrgetter("row"))
 
 
 class _Profiling:
@@ -137,30 +120,24 @@ class _Profiling:
 
     def make(self) -> JsonProfile:
         texts = f"SELECT row, outputs AS text FROM ({self._source})"
+        nothing = _Settled(_Texts(texts, texts, [], "", is_wrapped=False))
         try:
-            plain, rest = plain_rows(self._connection, texts, self._rows, "unlike")
-            outer = self._settle(rest)
-            outer.add(plain)
-            singled_from = rest
+            outer, inner = self._survey(texts, "unlike"), nothing
+            rows = texts if outer.texts.is_wrapped else outer.texts.rest
             envelope = _envelope({is_envelope(group.structure) for group in outer.groups})
-            inner = _Settled()
             if envelope != "none":
                 before = self._count()
                 content = content_of("text", envelope)
-                inside = f"SELECT row, {content} AS text FROM {self._objects(texts)}"
-                plain_inside, rest_inside = plain_rows(self._connection, inside, self._rows, "unlike_inside")
-                inner = self._settle(rest_inside)
-                inner.add(plain_inside)
+                inside = f"SELECT row, {content} AS text FROM {self._objects(outer.texts.every)}"
+                inner = self._survey(inside, "unlike_inside")
                 if self._count() > before:
-                    outer = self._settle(rest)
-                    outer.add(plain)
-                    singled_from = texts
+                    outer = self._settle(outer.texts)
+                    rows = texts
         except duckdb.OutOfMemoryException:
             # As many structures as rows, or nearly so.
             self._single_out(f"SELECT row FROM ({self._source})")
-            outer, inner = _Settled(others=1), _Settled()
-            singled_from = texts
-        root, content, envelopes = self._merge(outer.groups, inner.groups, singled_from)
+            outer, inner, rows = replace(nothing, others=1), nothing, texts
+        root, content, envelopes = self._merge(outer, inner, rows)
         for shape, settled in ((root, outer), (content, inner)):
             for place in settled.uneven:
                 shape.at(place).is_even = False
@@ -171,35 +148,46 @@ class _Profiling:
             all_objects=not outer.others and not self._count(),
             envelope=_envelope(envelopes),
             fixed=self._fixed.finish(self._rows),
+            is_wrapped=outer.texts.is_wrapped,
+            is_content_wrapped=inner.texts.is_wrapped,
         )
 
-    def _settle(self, texts: str) -> _Settled:
+    def _survey(self, every: str, name: str, *, is_wrapped: bool = False) -> _Settled:
+        """The structures of texts, of which those that are not plain may be copied under this name."""
+        plain, rest = plain_rows(self._connection, every, self._rows, name)
+        return self._settle(_Texts(every, rest, plain, name, is_wrapped))
+
+    def _settle(self, texts: _Texts) -> _Settled:
         """The structures of these texts, once all rows are singled out that have to be."""
         while True:
-            found = _Settled()
-            odd: tuple[int, int] | None = None
-            for verdict, structure, names, count, first, last in self._shapes(texts):
+            found = _Settled(texts)
+            odd: list[int] = []
+            for verdict, structure, names, count, first, last in self._shapes(texts.rest):
                 if verdict == "object":
                     # Of an empty object it says "JSON".
                     parsed: Any = {} if structure == '"JSON"' else json.loads(structure)
                     found.groups.append(_Group(parsed, names, first))
-                elif verdict == "odd":
-                    odd = first, last
+                elif verdict == "wrapped" and not texts.is_wrapped:
+                    return self._survey(unwrapped(texts.every, "text"), texts.name, is_wrapped=True)
+                elif verdict in ("odd", "wrapped"):
+                    odd += first, last
                 elif verdict == "other":
                     found.others = count
             if odd:
-                where = f"row BETWEEN {odd[0]} AND {odd[1]} AND {_VERDICT} = 'odd'"
-                self._single_out(f"SELECT row FROM ({texts}) WHERE {where}{self._unsingled()}")
-            if not self._single_out_repeated_names(texts, found):
+                where = f"row BETWEEN {min(odd)} AND {max(odd)} AND {VERDICT} IN ('odd', 'wrapped')"
+                self._single_out(f"SELECT row FROM ({texts.rest}) WHERE {where}{self._unsingled()}")
+            if not self._single_out_repeated_names(texts.rest, found):
+                found.groups += (_Group(structure, 0, row) for structure, row in texts.plain)
+                found.groups.sort(key=attrgetter("row"))
                 return found
 
     def _shapes(self, texts: str) -> list[tuple[str, str, int, int, int, int]]:
-        verdict = f"CASE WHEN true{self._unsingled()} THEN {_VERDICT} END"
+        verdict = f"CASE WHEN true{self._unsingled()} THEN {VERDICT} END"
         return self._connection.execute(
             f"""
             SELECT verdict, structure, names, count(*), min(row), max(row) FROM (
                 SELECT row, verdict, CASE WHEN verdict = 'object' THEN json_structure(text)::VARCHAR END
-                    AS structure, CASE WHEN verdict = 'object' THEN {_NAMES} END AS names
+                    AS structure, CASE WHEN verdict = 'object' THEN {NAMES} END AS names
                 FROM (SELECT row, text, {verdict} AS verdict FROM ({texts}))
             ) GROUP BY ALL ORDER BY min(row)
             """
@@ -235,7 +223,7 @@ class _Profiling:
         outside = [place for place in keys if None not in place]
         checks: list[str] = []
         for place, names in keys.items():
-            if len(names) > _MOST_ORDERS or (path := _json_path(place)) is None:
+            if len(names) > _MOST_ORDERS or (path := json_path(place)) is None:
                 return False
             orders = ", ".join(f"[{', '.join(map(literal, each))}]::VARCHAR[]" for each in names)
             if None in place:
@@ -257,7 +245,7 @@ class _Profiling:
         """Single out the rows with so many names in which an object names a field twice."""
         inside = [place for place in places if None in place]
         outside = ", ".join(pointer(cast("Path", place)) for place in places if None not in place)
-        keys = [f"json_keys(text, {path})" for path in map(_json_path, inside) if path]
+        keys = [f"json_keys(text, {path})" for path in map(json_path, inside) if path]
         if not is_certain or len(keys) < len(inside) or len(keys) > _MOST_LISTS:
             keys, repeated = [], "true"
             found.uneven.update(inside)
@@ -265,7 +253,7 @@ class _Profiling:
             every = [f"json_keys(text, [{outside}])", *keys]
             each = (f"list_bool_or([len(list_distinct(k)) < len(k) for k in {some}])" for some in every)
             repeated = " OR ".join(f"coalesce({some}, false)" for some in each)
-        rows = f"{self._objects(texts)} WHERE {_NAMES} IN ({', '.join(map(str, counts))})"
+        rows = f"{self._objects(texts)} WHERE {NAMES} IN ({', '.join(map(str, counts))})"
         least = "".join(f", min(list_min([len(k) for k in {each}]))" for each in keys)
         count, *fewest = self._one(f"SELECT count(*) FILTER ({repeated}){least} FROM {rows}")
         shape = Shape()
@@ -280,34 +268,36 @@ class _Profiling:
 
     def _objects(self, texts: str) -> str:
         """SQL for those rows of `texts` that DuckDB reads."""
-        rows = f"SELECT row, text FROM ({texts}) WHERE {_IS_OBJECT.format('text')}"
+        rows = f"SELECT row, text FROM ({texts}) WHERE {IS_OBJECT.format('text')}"
         return f"({rows}{self._unsingled()})"
 
     def _unsingled(self) -> str:
         return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
 
-    def _merge(self, outer: list[_Group], inner: list[_Group], texts: str) -> tuple[Shape, Shape, set[bool]]:
+    def _merge(self, outer: _Settled, inner: _Settled, texts: str) -> tuple[Shape, Shape, set[bool]]:
         """The shapes of outputs and of contents, and whether objects are envelopes.
 
-        `texts` has all rows that are singled out.
+        `texts` has all rows that are singled out, as they are.
         """
         root, content = Shape(), Shape()
         envelopes: set[bool] = set()
         self._fixed.expect(self._count())
-        by_structure = ((group.row, root, group.structure) for group in outer)
-        inside = ((group.row, content, group.structure) for group in inner)
-        one_by_one = ((row, None, (text, is_read)) for row, text, is_read in self._singled_rows(texts))
+        by_structure = ((group.row, root, group.structure) for group in outer.groups)
+        inside = ((group.row, content, group.structure) for group in inner.groups)
+        singled = self._singled_rows(texts, is_wrapped=outer.texts.is_wrapped)
+        one_by_one = ((row, None, (text, is_read)) for row, text, is_read in singled)
         steps = heapq.merge(by_structure, inside, one_by_one, key=itemgetter(0))
         for row, shape, found in cast("Iterator[tuple[int, Shape | None, Any]]", steps):
             if shape is not None:
                 shape.add_structure(found)
                 if shape is root:
                     envelopes.add(is_envelope(found))
-                    if not inner and isinstance(found.get("content"), dict):
+                    if not inner.groups and isinstance(found.get("content"), dict):
                         content.add_structure(found["content"])
                 continue
             text, is_read = found
-            value, _ = read_output(text)
+            inside = find_object(text)
+            value = inside and parse_object(inside[0])
             inner_value: Any = None
             if value is not None:
                 root.add_value(value)
@@ -315,16 +305,22 @@ class _Profiling:
                 inner_value = unwrap(value).get("content")
                 if isinstance(inner_value, dict):
                     content.add_value(inner_value)
-            if is_read == (value is None) or (value is not None and (is_envelope(value) or _repeats(text))):
+            if is_read == (value is None) or (
+                inside and value and (is_envelope(value) or repeats(inside[0]))
+            ):
                 inner_text = compact(cast("Any", inner_value)) if isinstance(inner_value, dict) else None
                 self._fixed.add(row, None if value is None else compact(value), inner_text)
         return root, content, envelopes
 
-    def _singled_rows(self, texts: str) -> Iterator[tuple[int, str, bool]]:
+    def _singled_rows(self, texts: str, *, is_wrapped: bool) -> Iterator[tuple[int, str, bool]]:
+        """Their numbers, in order, their texts, and whether DuckDB reads an object there."""
+        rows = f"SELECT row, text AS whole, text FROM ({texts})"
+        if is_wrapped:
+            rows = unwrapped(rows, "text")
         # Two threads would not keep the rows in order.
         self._connection.execute("SET threads = 1")
         rows = self._connection.execute(
-            f"SELECT row, text, {_IS_OBJECT.format('text')} FROM ({texts}) "
+            f"SELECT row, whole, {IS_OBJECT.format('text')} FROM ({rows}) "
             + ("" if self._count() == self._rows else "WHERE row IN (SELECT row FROM singled)")
         )
         while batch := rows.fetchmany(_BATCH):
@@ -374,30 +370,3 @@ def _measure(structure: Any) -> tuple[list[tuple[Place, tuple[str, ...]]], bool,
         else:
             is_mixed = is_mixed or found == "JSON"
     return objects, is_mixed, deepest
-
-
-def _json_path(place: Place) -> str | None:
-    """A JSON path, which can go through all items of lists, as an SQL string; None for unusual keys."""
-    if not all(key is None or _PLAIN_KEY.fullmatch(key) for key in place):
-        return None
-    return literal("$" + "".join("[*]" if key is None else f'."{key}"' for key in place))
-
-
-def _repeats(text: str) -> bool:
-    """Whether an object in it names a field twice."""
-
-    def pairs(found: list[tuple[str, Any]]) -> None:
-        if len({name for name, _ in found}) < len(found):
-            raise _RepeatedError
-
-    try:
-        json.loads(text, object_pairs_hook=pairs)
-    except _RepeatedError:
-        return True
-    except (ValueError, RecursionError):
-        pass
-    return False
-
-
-class _RepeatedError(Exception):
-    pass

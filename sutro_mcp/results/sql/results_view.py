@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.rows.columns import OUTPUT, arrangement, carried_names, field_names
+from sutro_mcp.results.rows.json_shape import are_members, quoted
 from sutro_mcp.untrusted import visible
 
-from .json_profile import Field, JsonProfile, as_object, content_of, pointer
-from .json_shape import are_members, quoted
+from .json_profile import Field, JsonProfile
+from .json_reading import as_object, content_of, pointer, unwrapped
 
 # Stands for the output column while its neighbours are named: a customer's column may have its name.
 _HIDDEN = f"\0{OUTPUT}"
@@ -118,7 +119,10 @@ def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str)
     """`rows` with the object in each output as ` j`, and the one in its content as ` c`."""
     if text is None or not profile.fields:
         return rows
-    found = text if profile.all_objects else as_object(text)
+    rows = f'SELECT *, {text} AS " text" FROM ({rows})'
+    if profile.is_wrapped:
+        rows = unwrapped(rows, '" text"')
+    found = '" text"' if profile.all_objects else as_object('" text"')
     if profile.fixed != "none":
         join = f"POSITIONAL JOIN {fixed} f"
         if profile.fixed == "few":
@@ -133,6 +137,8 @@ def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str)
     if profile.fixed != "none":
         content = f'CASE WHEN " is fixed" THEN " fixed content" ELSE {content} END'
     texts = f'SELECT *, {content_of(quoted(" j"), profile.envelope)} AS " t" FROM ({rows})'
+    if profile.is_content_wrapped:
+        texts = unwrapped(texts, '" t"')
     return f'SELECT *, {content} AS " c" FROM ({texts})'
 
 

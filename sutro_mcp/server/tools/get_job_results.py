@@ -19,6 +19,7 @@ from sutro_mcp.results import (
     QualityFlag,
     Summary,
     SummaryRequest,
+    TextNumbers,
     Wrapping,
 )
 from sutro_mcp.results_spec import ResultsSpec
@@ -216,6 +217,8 @@ def text_of_summary(answer: ResultsAnswer) -> str:
     if summary.shortened:
         head += f" Shortened: {summary.shortened}."
     parts = ["columns:", *map(_column, summary.columns)]
+    if summary.every_value_sql:
+        parts.append(f"every value, by query_job_results: {indented(summary.every_value_sql)}")
     if summary.suspicious:
         about = "about " if any(flag.estimate for flag in summary.suspicious) else ""
         total = f"{about}{summary.suspicious_rows:,}"
@@ -233,7 +236,13 @@ def text_of_summary(answer: ResultsAnswer) -> str:
 def _flag(flag: QualityFlag) -> str:
     count = f"{'about ' if flag.estimate else ''}{flag.count:,}"
     rows = ", ".join([*map(str, flag.rows), *(["…"] if flag.count > len(flag.rows) else [])])
-    return f"- {flag.kind}: {count} ({'row' if flag.count == 1 else 'rows'} {rows})"
+    words = [f"{'row' if flag.count == 1 else 'rows'} {rows}"]
+    if flag.beyond_first is not None:
+        words.append(f"{flag.beyond_first:,} beyond the first of each")
+    for overlap in flag.also or ():
+        part = "the same as" if overlap.count == flag.count else f"{overlap.count:,} of them"
+        words.append(f"{part} {overlap.kind}")
+    return f"- {flag.kind}: {count} ({'; '.join(words)})"
 
 
 def _column(column: ColumnSummary) -> str:
@@ -242,16 +251,32 @@ def _column(column: ColumnSummary) -> str:
     words = [f"in {counted(column.present, 'row')}, {column.nulls:,} null, {distinct}"]
     if column.numbers:
         words.append(_spread(column.numbers) + (" (quartiles estimated)" if "quartiles" in estimates else ""))
+    if column.not_finite:
+        words.append(f"{column.not_finite:,} not finite")
     if column.lengths:
         words.append(f"length {_spread(column.lengths)}")
     if column.items:
         words.append(f"items {_spread(column.items)}")
+    if column.text_numbers:
+        words.append(_text_numbers(column.text_numbers, column.values))
     if column.top:
+        values = [f"{_value(top.value)} {top.count:,} ({top.share:.1%})" for top in column.top]
         least = " (counts at least)" if "top" in estimates else ""
-        words.append(
-            ", ".join(f"{word(top.value)} {top.count:,} ({top.share:.1%})" for top in column.top) + least
-        )
-    return indented(f"- {column.name} ({column.type}): " + "; ".join(words))
+        rest = f", {counted(column.more, 'other value')}" if column.more else ""
+        words.append(f"of {column.values:,}: {', '.join(values)}{least}{rest}")
+    kind = ", ".join(filter(None, (column.type, column.sql_type)))
+    return indented(f"- {column.name} ({kind}): " + "; ".join(words))
+
+
+def _text_numbers(found: TextNumbers, values: int) -> str:
+    count = "all values" if found.count == values else f"{found.count:,} of {values:,} values"
+    unit = f" with the unit {found.unit}" if found.unit else ""
+    sql = f"; in SQL {found.sql}" if found.sql else ""
+    return f"{count} are numbers{unit} as text: {_spread(found.numbers)}{sql}"
+
+
+def _value(value: Cell) -> Cell:
+    return '""' if value == "" else word(value)
 
 
 def _spread(spread: Distribution) -> str:

@@ -1,20 +1,12 @@
 """JSON as SQL sees it: a type for each field, and of every row what a page shows of it."""
 
-import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import polars as pl
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
-from pydantic_core import to_json
 
-from sutro_mcp.results.rows.json_fields import unwrap
-from sutro_mcp.results.rows.json_values import cell, read_output
 from tests.results.sql.support import query, types
-from tests.results.support import objects, outputs, page, parquet
-from tests.tries import some_of
+from tests.results.support import objects, outputs, page
 
 BIG = 2**64
 
@@ -170,89 +162,3 @@ def test_rows_that_are_read_singly_stay_in_their_places(tmp_path: Path, odd: int
         [6, 6],
     ]
     assert types(artifact)["a"] == "BIGINT"
-
-
-KEYS = st.sampled_from(["a", "b", "A", "", "row", "x.y", "x", "0", 'q"q', "content", "reasoning_content"])
-LEAVES = st.one_of(
-    st.sampled_from(
-        ["null", "true", "false", "0", "-1", "2.5", "-0.0", "1e400", "NaN", "-Infinity", str(BIG)]
-    ),
-    st.sampled_from(['"t"', '"\\ud83d\\ude00"', '"\\ud800"', '"\\u0000"', '"\\"a\\": 1"', '"{\\"k\\": 1}"']),
-    st.integers(-(2**70), 2**70).map(str),
-    st.text('ab é"\\/,:{}[]1', max_size=5).map(json.dumps),
-)
-
-
-def _object(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """JSON text of an object: names may occur twice, and a comma may be too many."""
-
-    def text(found: list[tuple[str, str, str]], end: str) -> str:
-        return "{" + ", ".join(map("".join, found)) + (end if found else "") + "}"
-
-    fields = st.lists(st.tuples(KEYS.map(json.dumps), st.sampled_from([":", ": ", " :"]), values), max_size=4)
-    return st.builds(text, fields, st.sampled_from(["", "", "", "", ","]))
-
-
-VALUES = st.recursive(
-    LEAVES,
-    lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]") | _object(inner),
-    max_leaves=6,
-)
-OTHERS = st.sampled_from(["no JSON", '{"a": 1', "[1]", ' {"a": 1}\n', '\ufeff{"a": 1}', '"{"'])
-ROWS = st.lists(st.none() | OTHERS | _object(VALUES), min_size=1, max_size=8)
-
-
-@settings(max_examples=some_of(200, 40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@example(rows=['{"a": 1}', '{"a": true}'])
-@example(rows=['{"content": "{\\"a\\": 1}", "reasoning_content": "x"}', '{"content": {"a": {"b": 1}}}'])
-@given(rows=ROWS)
-def test_every_field_is_what_a_reader_of_json_reads(folder: Path, rows: list[str | None]) -> None:
-    """Row by row, field by field; an integer beside a float may be that float, and mixed values are text."""
-    artifact = parquet(folder, {"outputs": pl.Series(rows, dtype=pl.String)})
-    read = [None if (found := read_output(row)[0]) is None else unwrap(found) for row in rows]
-    names = list(dict.fromkeys(key for found in read if found for key in found))
-    kinds = list(types(artifact).values())
-    page = query(artifact, "SELECT * FROM results ORDER BY row", max_chars=10**7)
-    assert [row[-1] for row in page.rows] == [cell(row) for row in rows]
-    for key in names:
-        at = page.columns.index(_shown(key, names))
-        for row, found in zip(page.rows, read, strict=True):
-            value = found.get(key) if found else None
-            if key == "content" and isinstance(value, dict):
-                continue  # shown as it stands there: text or object
-            assert _same(value, row[at], kinds[at]), (key, value, row[at])
-
-
-def _shown(key: str, names: list[str]) -> str:
-    before = {name.lower() for name in names[: names.index(key)]} | {"row", "inference_result"}
-    # Paths such as x.y may be taken by the fields of x.
-    return f"inference_result.{key}" if key.lower() in before or not key else key
-
-
-def _same(value: Any, shown: Any, kind: str) -> bool:
-    if cell(value) == shown:
-        return True
-    if kind == "DOUBLE":
-        return isinstance(value, int) and cell(float(value)) == shown
-    if isinstance(shown, str) and isinstance(value, list | dict | bool | int | float):
-        return _plain(value) == _plain(json.loads(shown.replace("\\u{0}", "\\u0000")))
-    return False
-
-
-def _plain(value: Any) -> str:
-    """JSON in which numbers are their digits, and text that holds JSON is that."""
-    match value:
-        case dict():
-            fields = sorted(cast("dict[str, Any]", value).items())
-            return to_json({key: _plain(inner) for key, inner in fields}).decode()
-        case list():
-            return to_json([_plain(inner) for inner in cast("list[Any]", value)]).decode()
-        case int() | float() if not isinstance(value, bool):
-            return repr(float(value)) if abs(value) < 1e300 else "huge"
-        case str():
-            try:
-                return _plain(json.loads(value)) if not isinstance(json.loads(value), str) else value
-            except ValueError:
-                return value
-        case _:
-            return repr(value)
