@@ -1,6 +1,6 @@
 """How far running jobs are: read beside an answer, never at its cost."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ TELLS = (
 
 
 @asynccontextmanager
-async def looking(emulator: Emulator, **options: float) -> AsyncIterator[tuple[RunningJobs, Sequence[Job]]]:
+async def looking(emulator: Emulator, **options: float) -> AsyncGenerator[tuple[RunningJobs, Sequence[Job]]]:
     """What reads the streams of the emulator's jobs, and the jobs."""
     connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
     async with ApiClient(connection, transport=httpx.ASGITransport(app=emulator.app)) as client:
