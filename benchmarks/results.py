@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import _data
+import _page
 from _processes import Meter, Usage, children
 from mcp import Client, StdioServerParameters
 from mcp.types import TextContent
@@ -293,9 +294,7 @@ async def main(quick: bool, rounds: int) -> None:
     async with deployment(artifacts) as there:
         for name in sizes:
             await one_size(report, there, name, artifacts[name], rounds)
-    (Path(__file__).parent / "RESULTS.md").write_text(
-        "# Results, measured\n\n`scripts/bench results` made this page.\n\n" + "\n".join(report.lines) + "\n"
-    )
+    _page.write("results", "\n".join(report.lines))
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from sutro_mcp.errors import ConfigurationError, SutroError
 from sutro_mcp.hosts.host_configs import HOSTS, Launch, own_command
 from sutro_mcp.hosts.placeholders import KEY_PLACEHOLDER
 from sutro_mcp.redaction import guard_process
+from sutro_mcp.server.transports.early_answers import EarlyAnswers, recording_path
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient, Connection
-    from sutro_mcp.settings import Settings
 
 _FLAGS = ("-h", "--help", "--version")
 
@@ -147,29 +147,21 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _settings(options: argparse.Namespace) -> "Settings":
-    from sutro_mcp.settings import load_settings
-
-    return load_settings(
-        os.environ,
-        demo=options.demo,
-        read_only=options.read_only,
-        cancel=options.cancel,
-        export_dir=options.export_dir,
-        log_level=options.log_level,
-        transport=options.transport,
-        host=options.host,
-        port=options.port,
-    )
-
-
 def _serve(options: argparse.Namespace) -> int:
     # Asked for before the imports, which take long enough for a parent to die.
     parent = os.getppid()
     # What imports make stays, so looking for garbage among it is a tenth of the start for nothing.
     gc.disable()
-    settings = _settings(options)
-    if settings.transport == "stdio":
+    flags = {name: value for name, value in vars(options).items() if name != "run"}
+    early = EarlyAnswers(recording_path(flags, os.environ))
+    if early.has_answers:
+        _require_streams()
+        early.start()
+
+    from sutro_mcp.settings import load_settings
+
+    settings = load_settings(os.environ, **flags)
+    if settings.transport == "stdio" and not early.has_answers:
         _require_streams()
     guard_process(settings.log_level)
     with ExitStack() as stack:
@@ -190,7 +182,7 @@ def _serve(options: argparse.Namespace) -> int:
 
         try:
             with _ungrouped():
-                return run_stdio(server, parent)
+                return run_stdio(server, parent, early)
         except OSError as error:
             tell(f"stdin or stdout failed: {error.strerror}.")
             return 1

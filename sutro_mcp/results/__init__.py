@@ -26,6 +26,7 @@ from .request_models import (
     Sample,
     Summary,
     SummaryRequest,
+    TextNumbers,
     TopValue,
     Wrapping,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Sample",
     "Summary",
     "SummaryRequest",
+    "TextNumbers",
     "TopValue",
     "Wrapping",
     "results_engine",

@@ -212,6 +212,7 @@ class ResultsEngine:
                 except SutroError as error:
                     failure = error
                 else:
+                    notify(0.5, "the results are fetched, what was asked runs over them")
                     return await make(tables, notify)
             raise failure
 

@@ -251,7 +251,7 @@ class Comparison(_Model):
 
 
 class TopValue(_Model):
-    """A value with the number and share of the column's non-null cells that hold it."""
+    """A value with the number and share of the column's `values` that hold it."""
 
     value: Cell
     count: int
@@ -269,33 +269,62 @@ class Distribution(_Model):
     mean: int | float
 
 
+class TextNumbers(_Model):
+    """Numbers that are held as text, in `count` of a column's values; `sql` gives them as DOUBLE."""
+
+    count: int
+    unit: str | None = None
+    numbers: Distribution
+    sql: str | None = None
+
+
 class ColumnSummary(_Model):
     """One column, or one field of JSON outputs by its path (`vendor.name`).
 
-    `present` counts the rows that have the field at all (null or not); `nulls` those where it is null.
+    `present` counts the rows that have the field at all (null or not), `nulls` those where it is null, and
+    `values` the others, of which shares are. `numbers` leaves out the `not_finite`: NaN, and what is beyond
+    a 64-bit float. `more` distinct values are not in `top`.
     `lengths` (of texts, in characters) is left out where the values are few and `top` shows them.
     All is exact but what `estimates` names, as it may where there are more than 16,384 distinct values:
-    `distinct` (within 2.5 %), the quartiles in `numbers`, the counts in `top` (then at least so high).
+    `distinct` (within 2.5 %), the quartiles of numbers, the counts in `top` (then at least so high).
     """
 
     name: str
     type: str
+    sql_type: str | None = None
     present: int
     nulls: int
+    values: int
     distinct: int
     numbers: Distribution | None = None
+    not_finite: int | None = None
     lengths: Distribution | None = None
     items: Distribution | None = None
+    text_numbers: TextNumbers | None = None
     top: list[TopValue] = []
+    more: int | None = None
     estimates: list[Literal["distinct", "quartiles", "top"]] | None = None
 
 
+class Overlap(_Model):
+    """Rows that are of another kind too."""
+
+    kind: str
+    count: int
+
+
 class QualityFlag(_Model):
-    """Rows that deserve a look: how many (about, if `estimate`), why, and the numbers of the first few."""
+    """Rows that deserve a look: how many (about, if `estimate`), why, and the numbers of the first few.
+
+    Of repeated outputs `beyond_first` leaves out the first row of each. `also` says how many of the rows are
+    of a kind that stands before.
+    """
 
     kind: str
     count: int
     rows: list[int]
+    beyond_first: int | None = None
+    also: list[Overlap] | None = None
     estimate: bool | None = None
 
 
@@ -312,6 +341,7 @@ class Summary(_Model):
     """What came out of a job, in a few hundred tokens whatever its size.
 
     `wrapped` counts the rows whose JSON object was read out of a text, by what stands around it.
+    `every_value_sql` counts all values of a column that has more of them than are shown.
     """
 
     row_count: int
@@ -319,6 +349,7 @@ class Summary(_Model):
     outputs: str
     wrapped: dict[Wrapping, int] | None = None
     columns: list[ColumnSummary]
+    every_value_sql: str | None = None
     suspicious_rows: int = 0
     suspicious: list[QualityFlag]
     samples: list[Sample]

@@ -51,6 +51,7 @@ class _Flight:
     waiters: int = 0
     was_left: bool = False
     words: str = ""
+    share: float = 0.0
     result: Any = None
     error: Exception | None = None
     ended: float = 0.0
@@ -61,8 +62,14 @@ class _Flight:
         old = self.is_over.is_set() and anyio.current_time() - self.ended > _KEPT_SECONDS
         return old or self.scope.cancel_called
 
+    def stands(self) -> str:
+        """How far it is, as a clause."""
+        if not self.words:
+            return "Sutro has sent nothing of the results yet"
+        return f"{self.words}; about {self.share:.0%} of the work is done, {1 - self.share:.0%} is left"
+
     def notify(self, share: float, words: str) -> None:
-        self.words = words
+        self.share, self.words = share, words
         for listener in self.listeners:
             listener(share, words)
 
@@ -109,7 +116,7 @@ class SingleFlight:
             flight.was_left = True
             raise StillWorkingError(
                 f"{doing} within {self._patience:g} seconds",
-                f"it goes on in the background ({flight.words or 'it has just begun'})",
+                f"it goes on in the background: {flight.stands()}",
                 "Make the same call again to go on waiting; what is done is not done twice",
             )
         self._forget(key, flight)

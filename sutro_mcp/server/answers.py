@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import ceil
-from typing import Annotated, Any, Self, overload
+from typing import Annotated, Any, Self, cast, overload
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import to_json
@@ -61,10 +61,51 @@ class Table(Answer):
         return cls(columns=columns, rows=[_row(record, columns) for record in records])
 
 
-def _row(record: Answer, columns: Sequence[str]) -> list[Any]:
-    cells = [getattr(record, name) for name in columns]
+def tabled(value: Any) -> Any:
+    """JSON without empty lists, in which a list of objects is a table, so that names are said once.
+
+    Objects of one shape in a column of a table become lists, and its name says of what: `top (value, count)`.
+    """
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {name: tabled(item) for name, item in fields.items() if item != []}
+    items = cast("list[Any]", value) if isinstance(value, list) else []
+    if not _are_objects(items):
+        return [tabled(item) for item in items] if isinstance(value, list) else value
+    names = list(dict.fromkeys(name for item in items for name in item))
+    columns = [_column(name, [item.get(name) for item in items]) for name in names]
+    rows = [list(row) for row in zip(*(cells for _, cells in columns), strict=True)]
+    return {"columns": [name for name, _ in columns], "rows": [_without_tail(row) for row in rows]}
+
+
+def _column(name: str, cells: list[Any]) -> tuple[str, list[Any]]:
+    cells = [None if cell == [] else cell for cell in cells]
+    known = [cell for cell in cells if cell is not None]
+    objects = (
+        known if _are_objects(known) else [item for cell in known if _are_objects(cell) for item in cell]
+    )
+    shapes = {tuple(item) for item in objects}
+    if len(shapes) != 1 or not all(_are_objects(cell) or isinstance(cell, dict) for cell in known):
+        return name, [tabled(cell) for cell in cells]
+
+    def listed(cell: Any) -> Any:
+        return list(cell.values()) if isinstance(cell, dict) else [listed(item) for item in cell]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+    return f"{name} ({', '.join(shapes.pop())})", [None if cell is None else listed(cell) for cell in cells]
+
+
+def _are_objects(items: Any) -> bool:
+    return isinstance(items, list) and bool(items) and all(isinstance(item, dict) for item in items)  # pyright: ignore[reportUnknownVariableType]
+
+
+def _without_tail(cells: list[Any]) -> list[Any]:
     while cells and cells[-1] is None:
         cells.pop()
+    return cells
+
+
+def _row(record: Answer, columns: Sequence[str]) -> list[Any]:
+    cells = _without_tail([getattr(record, name) for name in columns])
     # A whole amount needs no decimal point.
     return [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells]
 

@@ -60,11 +60,10 @@ What did my Sutro batch jobs cost since {since}? (An age counts back from now; t
 
 1. Call summarize_jobs with group_by "model" and created_after "{since}".
 2. Call summarize_jobs with group_by "day" and the same created_after.
-3. Call list_jobs with the same created_after and limit 100, for the dearest jobs. Follow next_cursor twice at
-   most.
+3. Call list_jobs with the same created_after, sort "cost" and limit 3.
 4. Answer with: the total in USD; a table by model (jobs, rows, tokens, USD, share); days that stand out; the
-   three dearest jobs. Only jobs that report a cost are in these sums: give the number of those that do not.
-   If complete is false or a cursor is left, say what is missing."""
+   three dearest jobs. Only jobs that report a cost are in these sums: say how many do not, and why (no_cost).
+   If it is incomplete, say what is missing."""
 
 
 def _written(name: str, time: str) -> str:

@@ -236,6 +236,11 @@ def test_a_damaged_file_is_named_without_its_content(tmp_path: Path, content: by
     assert f"~/.sutro/config.json cannot be used ({why})" in refusal(home=tmp_path)
 
 
+def test_a_blank_key_in_the_file_is_no_key(tmp_path: Path) -> None:
+    """Unlike a blank URL beside a key, it leads nothing elsewhere."""
+    assert "no key that belongs to it" in refusal(home=saved(tmp_path, {"api_key": " ", "api_url": FILE_URL}))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
 def test_files_of_windows_editors_are_read(tmp_path: Path, encoding: str) -> None:
     """With a byte-order mark, and in UTF-16."""
@@ -386,12 +391,14 @@ def test_a_key_is_stripped_and_shows_only_its_fingerprint() -> None:
     assert key.reveal() == KEY
     assert repr(key) == str(key) == f"{key}" == f"ApiKey(fingerprint={key.fingerprint})"
     assert len(key.fingerprint) == 8
-    assert KEY not in repr(Connection(URL, key, "argument", "argument"))
+    connection = Connection(URL, key, "argument", "argument")
+    assert KEY not in repr(connection)
+    assert (connection.on_loopback, len(connection.identity)) == (False, 64)
 
 
 def test_keys_are_equal_when_their_secrets_are() -> None:
     """A connection can be compared and used as a cache key."""
-    assert ApiKey(KEY) == ApiKey(KEY)
-    assert hash(ApiKey(KEY)) == hash(ApiKey(KEY))
+    assert ApiKey(KEY) == ApiKey(f" {KEY}")
+    assert hash(ApiKey(KEY)) == hash(ApiKey(f" {KEY}"))
     assert ApiKey(KEY) != ApiKey("another")
     assert ApiKey(KEY) != KEY

@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from sutro_mcp.emulator import Emulator, Fault
+from sutro_mcp.server.tools import CATALOGUE
 
 from .process import COMMAND, INITIALIZE, PROTOCOL_2026, Server, server_process
 
@@ -46,7 +47,7 @@ async def test_a_host_opens_calls_and_leaves_amid_a_call(
                 probe = await server.ask("server/discover", modern=True)
                 assert PROTOCOL_2026 in probe["result"]["supportedVersions"]
             listed = await server.ask("tools/list", modern=modern)
-            assert len(listed["result"]["tools"]) == 9
+            assert len(listed["result"]["tools"]) == len(CATALOGUE)
         called = await server.ask("tools/call", LIST_JOBS, modern=modern)
         assert len(called["result"]["structuredContent"]["jobs"]["rows"]) == 3
         await _busy(server, sutro, modern=modern)
@@ -64,7 +65,7 @@ async def test_without_key_or_network_it_starts_and_probes_settle_nothing() -> N
             reply = await server.ask("server/discover", modern=True)
             assert PROTOCOL_2026 in reply["result"]["supportedVersions"]
         assert (await server.handshake())["serverInfo"]["name"] == "sutro-mcp"
-        assert len((await server.ask("tools/list"))["result"]["tools"]) == 9
+        assert len((await server.ask("tools/list"))["result"]["tools"]) == len(CATALOGUE)
         refusal = (await server.ask("tools/call", LIST_JOBS))["result"]
         assert refusal["isError"] is True
         assert "SUTRO_API_KEY" in refusal["content"][0]["text"]

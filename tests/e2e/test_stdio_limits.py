@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sutro_mcp.emulator import DEMO_KEY, Emulator
+from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from tests.faults import odd_server
 
 from .process import ENVELOPE, INITIALIZE, Server, server_process
@@ -189,3 +189,42 @@ async def test_a_key_that_a_successful_reply_repeats_is_not_shown(
     for answer in answers:
         assert "you sent Authorization: Key [redacted], [redacted]" in json.dumps(answer)
         assert DEMO_KEY not in json.dumps(answer)
+
+
+@pytest.mark.smoke
+async def test_a_batch_is_answered_by_one_in_the_version_that_has_them() -> None:
+    """Notifications have no part in it; what is no message is refused in its place."""
+    async with server_process() as server:
+        await server.ask("initialize", {**INITIALIZE, "protocolVersion": "2025-03-26"})
+        await server.send_line(
+            '[{"jsonrpc":"2.0","method":"notifications/initialized"},{"jsonrpc":"2.0","id":"a","method":"ping"},7,'
+            '{"jsonrpc":"2.0","id":8,"method":"initialize"},{"jsonrpc":"2.0","id":9,"method":"prompts/list"}]'
+        )
+        replies: Any = await server.receive()
+        assert [(reply["id"], "error" in reply) for reply in replies] == [
+            (None, True),
+            (8, True),
+            ("a", False),
+            (9, False),
+        ]
+        await server.send_line('[{"jsonrpc":"2.0","method":"notifications/x"}]')
+        for refused in ("[]", f"[{','.join('1' * 101)}]"):
+            await server.send_line(refused)
+            assert (await server.receive())["error"]["code"] == -32600
+        assert (await server.ask("ping"))["result"] == {}
+
+
+@pytest.mark.smoke
+async def test_a_batch_without_a_cancelled_request_is_answered_all_the_same(
+    sutro: Emulator, sutro_env: dict[str, str]
+) -> None:
+    """The protocol forbids a reply to that one."""
+    sutro.faults.add(Fault.slow(30), times=None)
+    async with server_process(env=sutro_env) as server:
+        await server.ask("initialize", {**INITIALIZE, "protocolVersion": "2025-03-26"})
+        call = {"jsonrpc": "2.0", "id": "c", "method": "tools/call", "params": {"name": "list_jobs"}}
+        await server.send_line(json.dumps([call, {"jsonrpc": "2.0", "id": "p", "method": "ping"}]))
+        cancel = {"method": "notifications/cancelled", "params": {"requestId": "c"}}
+        await server.send_line(json.dumps({"jsonrpc": "2.0", **cancel}))
+        replies: Any = await server.receive()
+        assert [reply["id"] for reply in replies] == ["p"]

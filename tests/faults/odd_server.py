@@ -17,6 +17,7 @@ from sutro_mcp.redaction import guard_process
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.scrubbing import notifier
+from sutro_mcp.server.transports.early_answers import EarlyAnswers
 from sutro_mcp.server.transports.stdio import run_stdio
 from sutro_mcp.settings import Settings
 
@@ -122,7 +123,7 @@ def main() -> int:
     """As `sutro-mcp serve` does it."""
     parent = os.getppid()
     guard_process(sys.argv[1])
-    return run_stdio(odd_server(Parking()), parent)
+    return run_stdio(odd_server(Parking()), parent, EarlyAnswers(None))
 
 
 if __name__ == "__main__":

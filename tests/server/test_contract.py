@@ -21,6 +21,8 @@ from sutro_mcp.server.build import build_server, instructions
 from sutro_mcp.server.protocol.icons import icons
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.tools import CATALOGUE
+from sutro_mcp.server.tools.job_search import LOOK_LIMIT
+from sutro_mcp.server.tools.summarize_jobs import MOST_JOBS
 from sutro_mcp.settings import Settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
@@ -109,7 +111,7 @@ async def test_a_prompt_is_short_and_leads_through_tools_that_exist(name: str) -
     assert set(called) <= set(NAMES)
     tools = {tool.name: tool for tool in await served_tools()}
     accepted = {argument for tool in called for argument in tools[tool].input_schema["properties"]}
-    answers = {"next_cursor", "complete"}
+    answers = {"next_cursor", "no_cost"}
     assert set(re.findall(r"\b[a-z]+_[a-z_]+\b", text)) - set(NAMES) <= accepted | answers
 
 
@@ -159,13 +161,26 @@ async def test_the_served_tools_are_the_catalogue_in_its_order() -> None:
 
 
 async def test_what_a_model_pays_before_it_asks_stays_small() -> None:
-    """Names, descriptions and input schemas: 8,300 bytes in all, no tool over 1,300."""
+    """Names, descriptions and input schemas: 8,300 bytes in all, no tool over 1,350; schemas of answers: 9,000."""
     sizes: dict[str, int] = {}
+    answers: dict[str, int] = {}
     for tool in await served_tools():
         visible = {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
-        sizes[tool.name] = len(json.dumps(visible, separators=(",", ":"), ensure_ascii=False).encode())
+        sizes[tool.name] = _bytes(visible)
+        answers[tool.name] = _bytes(tool.output_schema)
     assert sum(sizes.values()) < 8_300, sizes
-    assert max(sizes.values()) <= 1_300, sizes
+    assert max(sizes.values()) <= 1_350, sizes
+    assert sum(answers.values()) <= 9_000, answers
+
+
+def _bytes(value: Any) -> int:
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+async def test_numbers_in_descriptions_are_those_of_the_code() -> None:
+    """A limit that changes takes its words along."""
+    assert f"newest {LOOK_LIMIT:,} jobs" in ((await tool_named("list_jobs")).description or "")
+    assert f"newest {MOST_JOBS:,} jobs" in ((await tool_named("summarize_jobs")).description or "")
 
 
 @pytest.mark.parametrize("name", NAMES)

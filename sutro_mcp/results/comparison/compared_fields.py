@@ -8,7 +8,7 @@ as text.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sutro_mcp.results.sql.json_shape import quoted
+from sutro_mcp.results.rows.json_shape import quoted
 from sutro_mcp.results.sql.narrow_table import Column
 from sutro_mcp.results.sql.results_view import OUTPUT
 from sutro_mcp.results.sql.side_file import OpenTable
@@ -107,10 +107,10 @@ def _field(name: str, before: str, after: str) -> ComparedField:
         compared = [f"{column}::{common}"] * 2
     else:
         compared = [hashed(_text(column, kind)) for kind in (before, after)]
-    sides = [
+    one, other = (
         Side(kind, value, _shown(column, kind)) for kind, value in zip((before, after), compared, strict=True)
-    ]
-    return ComparedField(name, *sides, is_number)
+    )
+    return ComparedField(name, one, other, is_number)
 
 
 def _output(

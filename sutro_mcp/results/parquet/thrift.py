@@ -80,12 +80,19 @@ class Reader:
 
     def varint(self) -> int:
         """A whole number that is not negative, seven bits in a byte."""
+        # Most of the work on a footer of many row groups.
+        data, position = self.data, self.position
         number = shift = 0
-        while (byte := self._byte()) > 0x7F:
-            number |= (byte & 0x7F) << shift
-            shift += 7
-            if shift > _LAST_SHIFT:
-                raise DamagedError("a number is too long")
+        try:
+            while (byte := data[position]) > 0x7F:
+                position += 1
+                number |= (byte & 0x7F) << shift
+                shift += 7
+                if shift > _LAST_SHIFT:
+                    raise DamagedError("a number is too long")
+        except IndexError:
+            raise EndOfDataError("a value is longer than the data") from None
+        self.position = position + 1
         number |= byte << shift
         if number >> 64:
             raise DamagedError("a number is too large")

@@ -1,7 +1,7 @@
 """Results as a typed frame, by the rules of the official SDK (0.1.67, `get_job_results`).
 
 Library callers get it whole, exports their carried columns a few thousand rows at a time. What a column
-becomes rests on all its values, so rows are read twice: first as many as it takes to tell the types, then all.
+becomes rests on all its values, so rows are read twice: first as many as tell the types, then all.
 Unlike a page, a frame unpacks JSON only if every row that is not null holds an object, and refuses name
 conflicts.
 """
@@ -171,6 +171,9 @@ class TypedFrame:
 
         Without a value it is Null. Integers that do not fit into 64 bits keep their type.
         """
+        first = self._table.part([name], 0, 1).get_column(name)
+        if first.count() and not _may_not_fit(first.dtype):
+            return _json_dtype(first.dtype)
         dtype: pl.DataType = pl.Null()
         for _, values in self._read(name):
             if values.null_count() < len(values):

@@ -21,12 +21,12 @@ from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlT
 
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
+from sutro_mcp.results.rows.json_shape import literal, quoted
 from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import shorten, visible
 
 from .held_files import OUTPUT_FILE, Output, address
-from .json_shape import literal, quoted
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .results_view import OUTPUT
 from .side_file import OpenTable, open_views

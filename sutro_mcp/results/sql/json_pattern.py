@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import duckdb
 
-from .json_shape import literal
+from sutro_mcp.results.rows.json_shape import literal
 
 _SAMPLE = 2_000
 _ROUNDS = 4

@@ -16,6 +16,7 @@ import duckdb
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.rows.json_fields import DEPTH, Path, is_envelope, unwrap
+from sutro_mcp.results.rows.json_shape import Place, Shape, literal
 from sutro_mcp.results.rows.json_values import compact, find_object, parse_object
 
 from .fixed_rows import FixedKind, FixedRows
@@ -31,7 +32,6 @@ from .json_reading import (
     repeats,
     unwrapped,
 )
-from .json_shape import Place, Shape, literal
 
 _MOST_FIELDS = 200
 _MOST_LISTS = 20

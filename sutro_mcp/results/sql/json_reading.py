@@ -5,8 +5,7 @@ import re
 from typing import Any, Literal
 
 from sutro_mcp.results.rows.json_fields import ENVELOPE, Path
-
-from .json_shape import Place, literal
+from sutro_mcp.results.rows.json_shape import Place, literal
 
 # Which objects are reasoning envelopes.
 Envelope = Literal["none", "some", "all"]

@@ -22,6 +22,8 @@ from .side_file import SETTINGS, open_views, prepare
 _TABLE = "results"
 # Every field is extracted at once, from objects of any length.
 _MEMORY = "1GB"
+# At once, wherever row groups end.
+_ROWS = 16_384
 
 
 class OutputFields:
@@ -54,7 +56,7 @@ class OutputFields:
     def batches(self) -> Iterator[tuple[pl.Series, list[pl.Series]]]:
         """All rows in order: whether each holds text and no object, and its fields."""
         done = 0
-        for part in self._scan().collect_batches(maintain_order=True):
+        for part in self._scan().collect_batches(chunk_size=_ROWS, maintain_order=True):
             row, is_text, *fields = part.get_columns()
             if not (row == pl.int_range(done, done + len(row), eager=True)).all():
                 raise RuntimeError("rows came out of order")

@@ -13,10 +13,10 @@ from duckdb.sqltypes import DuckDBPyType
 
 from sutro_mcp.errors import ConfigurationError, InvalidArgumentError, SutroError
 from sutro_mcp.results.request_models import WriteRequest, YieldedRows
+from sutro_mcp.results.rows.json_shape import literal, quoted
 
 from .duckdb_engine import LoadedTables, answered
 from .held_files import OUTPUT_FILE, Output, address
-from .json_shape import literal, quoted
 
 MOST_BYTES = 4 << 30
 

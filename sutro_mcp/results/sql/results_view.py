@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.rows.columns import OUTPUT, arrangement, carried_names, field_names
+from sutro_mcp.results.rows.json_shape import are_members, quoted
 from sutro_mcp.untrusted import visible
 
 from .json_profile import Field, JsonProfile
 from .json_reading import as_object, content_of, pointer, unwrapped
-from .json_shape import are_members, quoted
 
 # Stands for the output column while its neighbours are named: a customer's column may have its name.
 _HIDDEN = f"\0{OUTPUT}"

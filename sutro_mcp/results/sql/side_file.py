@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.request_models import LocalArtifact, SqlTable
 from sutro_mcp.results.rows.columns import unreadable
+from sutro_mcp.results.rows.json_shape import literal
 from sutro_mcp.results.worker.protocol import StoppedError
 
 from .held_files import OUTPUT_FILE, HeldFiles, Output, address
 from .json_profile import JsonProfile, make_profile
-from .json_shape import literal
 from .results_view import FileColumn, as_text, numbered, outputs_of, results_view
 
 SETTINGS: dict[str, Any] = {"threads": "2", "memory_limit": "256MB", "temp_directory": ""}

@@ -41,11 +41,11 @@ class Batch:
 
     def expand(self, places: Sequence[int], values: pl.Series) -> tuple[pl.Series, pl.Series]:
         """The rows of these texts and a value for each, from one value for each text."""
+        # In any order: objects of different keys are taken apart one kind after the other.
         if self._cells is None:
-            return self.rows_of(places), values
+            return self._rows.gather(list(places)), values
         if list(places) == self._every:
             return self._cells["row"], values.gather(self._cells["place"])
-        # In any order: objects of different keys are taken apart one kind after the other.
         at = pl.DataFrame({"place": pl.Series(places, dtype=pl.UInt32)}).with_row_index("at")
         found = self._cells.join(at, on="place")
         return found["row"], values.gather(found["at"])

@@ -4,6 +4,7 @@ A column is fed batch by batch and only numbers stay: a value's hash, its count 
 it. Whoever wants to show the value itself reads that row again.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,9 +28,16 @@ class Budget:
     to less than the values of all batches together will leave it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int = 0) -> None:
+        """Of a summary of so many rows."""
+        self.rows = rows
         self.sketches: list[Sketch] = []
         self.samples = 0
+
+    def drop(self, sketches: Iterable["Sketch"]) -> None:
+        """Sketches that are needed no more."""
+        for sketch in sketches:
+            self.sketches.remove(sketch)
 
     @property
     def held(self) -> int:
@@ -90,9 +98,11 @@ class Sketch:
         self._fresh: list[pl.DataFrame] = []
         self._waiting = 0
         self._frequent: Frequent | None = None
+        self.cells = 0
 
     def add(self, cells: pl.DataFrame) -> None:
         """Cells that are not null: `h` (hash), `row`, and what else belongs to a value."""
+        self.cells += cells.height
         if self._threshold is not None and self._frequent is not None:
             self._frequent.add(cells)
             cells = cells.filter(_held(self._threshold))
@@ -115,7 +125,9 @@ class Sketch:
     @property
     def distinct(self) -> int:
         """Number of distinct values: exact if complete."""
-        return self.height if self._threshold is None else round((self.height - 1) / self.share)
+        if self._threshold is None:
+            return self.height
+        return min(round((self.height - 1) / self.share), self.cells)
 
     @property
     def share(self) -> float:
@@ -126,19 +138,25 @@ class Sketch:
         """`h`, `n` (count), `row` (first) and what else was given, for each value held, in no order."""
         return pl.DataFrame() if self._kept is None else self._kept
 
-    def cells(self, condition: pl.Expr) -> int:
-        """Number of cells whose value meets `condition`, which may ask for its count: exact if complete."""
+    def counts(self, condition: pl.Expr) -> tuple[int, int]:
+        """Number of cells whose value meets `condition`, which may ask for its count, and of such values.
+
+        Exact if complete.
+        """
         if self._kept is None:
-            return 0
+            return 0, 0
         held = self._kept.filter(condition)
         if self._threshold is None or self._frequent is None:
-            return _total(held)
+            return _total(held), held.height
         # What is frequent is counted; only the rest is told from the sample, where a value may be missing.
         frequent = self._frequent.values()
         rare = held.join(frequent, on="h", how="anti")
         counted = held.join(frequent, on="h", how="semi")
         unheld = frequent.filter(condition, ~_held(self._threshold))
-        return _total(counted) + _total(unheld) + round(_total(rare) / self.share)
+        return (
+            _total(counted) + _total(unheld) + round(_total(rare) / self.share),
+            counted.height + unheld.height + round(rare.height / self.share),
+        )
 
     def top(self, limit: int) -> list[Top]:
         """The values that occur most often, and more than once; ties in the order of their first rows."""

@@ -6,21 +6,24 @@ other much: texts that do not start as an object does are not parsed.
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import polars as pl
 
 from sutro_mcp.errors import counted
 from sutro_mcp.results.request_models import QualityFlag, Wrapping
-from sutro_mcp.results.rows.columns import field_names
+from sutro_mcp.results.rows.columns import OUTPUT, field_names
 from sutro_mcp.results.rows.json_fields import Field, Path, paths, read_outputs, spread
 from sutro_mcp.untrusted import visible
 
+from .alike_objects import LOOKED_AT, AlikeObjects, Values, parse_values
 from .batches import Batch
 from .column_profile import Column
 from .detail_levels import MOST_COLUMNS
 from .distinct_sketch import Budget
-from .quality_flags import LONG, REFUSAL, Enums, QualityFlags, Repeats, is_refusal
+from .prompt_injection import addresses_assistants
+from .quality_flags import ADDRESSED, LONG, REFUSAL, REFUSED, Enums, QualityFlags, Repeats, is_refusal
 from .samples import Extremes
 
 _PATHS = 200
@@ -61,10 +64,11 @@ class Outputs:
         self._as_text = QualityFlags()
         self._as_objects = QualityFlags()
         self.extremes = Extremes()
-        self.text = Column(visible(name), budget, self._repeats)
+        self.text = Column(visible(name), budget, self._repeats, OUTPUT)
         self._paths: dict[Path, None] = {}
         self._more = False
         self.fields: dict[Path, Column] = {}
+        self._alike = AlikeObjects(self._enums.paths)
 
     def add(self, rows: pl.Series, texts: pl.Series) -> None:
         """One batch of texts and the numbers of their rows."""
@@ -77,13 +81,15 @@ class Outputs:
         )
         found = found.hstack(_notes(texts, found["is_notable"]))
         refused = is_refusal(texts, found["refuses"])
-        marks = pl.DataFrame({"long": found["length"] >= LONG, "refusal": refused})
+        addressed = addresses_assistants(texts)
+        marks = pl.DataFrame({"long": found["length"] >= LONG, REFUSED: refused, ADDRESSED: addressed})
         self.text.add(rows, texts, found["length"], marks)
         self.extremes.add(rows, found["length"])
         doubts = {
             "null output": rows.filter(found["is_null"]),
             "empty output": rows.filter(found["is_blank"]),
-            "refusal-like (English phrases)": rows.filter(refused),
+            REFUSED: rows.filter(refused),
+            ADDRESSED: rows.filter(addressed),
         }
         self._as_text.add(doubts)
         is_filled = ~(found["is_null"] | found["is_blank"])
@@ -102,14 +108,70 @@ class Outputs:
 
     def _parse(self, rows: pl.Series, texts: pl.Series) -> tuple[pl.Series, dict[str, pl.Series]]:
         """The rows that hold an object, and those with a value that the schema does not list."""
-        if not len(texts):
-            return rows, {}
+        outside: dict[Path, list[pl.Series]] = {}
+        left, texts = self._take_alike(rows, texts, outside)
+        if len(texts):
+            parsed = self._parse_each(left, texts, outside)
+            rows = pl.concat([rows.filter(~rows.is_in(left.implode())), parsed])
+        return rows, self._enums.kinds({path: pl.concat(found) for path, found in outside.items()})
+
+    def _take_alike(
+        self, rows: pl.Series, texts: pl.Series, outside: dict[Path, list[pl.Series]]
+    ) -> tuple[pl.Series, pl.Series]:
+        """Counts the objects that are written alike; the rows and texts that have to be parsed."""
+        while True:
+            left = pl.repeat(value=True, n=len(texts), eager=True)
+            for places, fields in self._alike.take_apart(texts):
+                self._objects += len(places)
+                found = rows.gather(places)
+                for path, values in fields.items():
+                    for each in values:
+                        at = found if len(each.places) == len(found) else found.gather(each.places)
+                        self._add_values(path, at, each, outside)
+                left = left.scatter(places, False)
+            rows, texts = rows.filter(left), texts.filter(left)
+            if len(texts) < 2 * LOOKED_AT or not self._learn(texts.head(LOOKED_AT)):
+                return rows, texts
+
+    def _add_values(
+        self, path: Path, rows: pl.Series, found: Values, outside: dict[Path, list[pl.Series]]
+    ) -> None:
+        column, listed = self.fields.get(path), self._enums.plain.get(path)
+        if listed is not None and found.kind is not type(None):
+            raw = found.values.unique()
+            values = raw.to_list() if found.kind else list(chain.from_iterable(parse_values(raw)))
+            strange = raw.filter(pl.Series([value not in listed for value in values], dtype=pl.Boolean))
+            outside.setdefault(path, []).append(rows.filter(found.values.is_in(strange.implode())))
+        if column is None:
+            return
+        if found.kind:
+            column.add_typed(rows, found.values, found.kind)
+        else:
+            batch = Batch(rows, found.values)
+            column.add_parsed(batch, parse_values(batch.texts))
+
+    def _learn(self, texts: pl.Series) -> bool:
+        """Whether a way was learnt in which some of these texts are written."""
+        objects: list[dict[str, Any]] = []
+        fields: dict[Path, Field] = {}
+        for read in read_outputs(texts):
+            objects += read.opened
+            spread(read.opened, read.places, fields)
+        # What is taken apart holds no other fields: they keep the order in which they come.
+        if not self._more:
+            self._register(objects, fields.keys() - self._paths.keys())
+        return self._alike.learn(objects)
+
+    def _parse_each(
+        self, rows: pl.Series, texts: pl.Series, outside: dict[Path, list[pl.Series]]
+    ) -> pl.Series:
+        """Counts the objects in the texts; the rows that hold one."""
         batch = Batch(rows, texts)
         parsed: list[int] = []
         envelopes: list[int] = []
         inner: list[int] = []
+        strange: dict[Path, list[int]] = {}
         wrapped: dict[int, Wrapping] = {}
-        outside: dict[Path, list[int]] = {}
         fields: dict[Path, Field] = {}
         for places, found, opened, enveloped, inside, around in read_outputs(batch.texts):
             parsed += places
@@ -119,7 +181,7 @@ class Outputs:
             if self._enums:
                 for place, each, unwrapped in zip(places, found, opened, strict=True):
                     for path in self._enums.outside(each, unwrapped):
-                        outside.setdefault(path, []).append(place)
+                        strange.setdefault(path, []).append(place)
             spread(opened, places, fields)
             if not self._more:
                 self._register(opened, fields.keys() - self._paths.keys())
@@ -132,7 +194,9 @@ class Outputs:
         self._inner += len(batch.rows_of(inner))
         for kind in dict.fromkeys(wrapped.values()):
             self.wrapped[kind] += len(batch.rows_of([at for at, each in wrapped.items() if each == kind]))
-        return found, self._enums.kinds({path: batch.rows_of(at) for path, at in outside.items()})
+        for path, places in strange.items():
+            outside.setdefault(path, []).append(batch.rows_of(places))
+        return found
 
     def _register(self, objects: Sequence[dict[str, Any]], new: set[Path]) -> None:
         """Paths seen for the first time, in the order of the objects; only so many can be shown."""
@@ -178,6 +242,18 @@ class Outputs:
         if self._objects < self._rows:
             name += f" in {self._objects:,} of {counted(self._rows, 'row')}"
         return name if every or not self._envelopes else f"{name}, {self._envelopes:,} of them {parts}"
+
+    def sql_type(self, path: Path) -> str | None:
+        """The type of a field in SQL; None if it is not known."""
+        shape = self.fields[path].shape
+        if self._more or shape.is_vague():
+            return None
+        if any(other[: len(path)] == path for other in self._paths if other != path):
+            # In other rows it is an object.
+            if shape.scalars or shape.items:
+                return "VARCHAR"
+            return "JSON" if shape.is_object and not self._envelopes else None
+        return None if shape.is_object and self._envelopes else shape.sql_type
 
     @property
     def unshown(self) -> tuple[int, bool]:

@@ -1,11 +1,13 @@
 """Suspicious rows: by kind, how many and the first few; and how many rows in all."""
 
+from collections import Counter
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any, cast
 
 import polars as pl
 
-from sutro_mcp.results.request_models import QualityFlag
+from sutro_mcp.results.request_models import Overlap, QualityFlag
 from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, Path, at, is_envelope
 from sutro_mcp.untrusted import visible
 
@@ -14,7 +16,10 @@ from .distinct_sketch import Budget, Sketch
 _EXAMPLES = 5
 # Shorter texts repeat for good reasons ("positive", "N/A").
 LONG = 80
+REFUSED = "refusal-like (English phrases)"
+ADDRESSED = "addresses an assistant"
 _REPEATED = "same output as another row"
+_OVERLAPS = 2
 _HEAD = 200
 REFUSAL = (
     r"(?i)^\W*(?:"
@@ -39,6 +44,7 @@ class QualityFlags:
     def __init__(self) -> None:
         self.rows = 0
         self._found: dict[str, tuple[int, list[int]]] = {}
+        self._both: Counter[frozenset[str]] = Counter()
 
     def add(self, found: Mapping[str, pl.Series]) -> None:
         """Rows of one batch by kind, in ascending order."""
@@ -46,21 +52,44 @@ class QualityFlags:
         for kind, rows in filled.items():
             count, first = self._found.get(kind, (0, []))
             self._found[kind] = (count + len(rows), first + rows.head(_EXAMPLES - len(first)).to_list())
-        if filled:
-            self.rows += pl.concat(list(filled.values())).n_unique()
+        if not filled:
+            return
+        rows = pl.concat(list(filled.values()))
+        unique = rows.n_unique()
+        self.rows += unique
+        if unique < len(rows):
+            for (kind, of_kind), (other, of_other) in combinations(filled.items(), 2):
+                if both := int(of_kind.is_in(of_other.implode()).sum()):
+                    self._both[frozenset((kind, other))] += both
 
     def suspicions(self, repeats: QualityFlag | None) -> list[QualityFlag]:
         """The most frequent kind first; of equals, the one that comes first."""
         found = [
             QualityFlag(kind=kind, count=count, rows=rows) for kind, (count, rows) in self._found.items()
         ]
-        return sorted([*([repeats] if repeats else []), *found], key=lambda item: (-item.count, item.rows[0]))
+        if repeats:
+            found.append(repeats)
+            self._both.update(
+                {frozenset((repeats.kind, each.kind)): each.count for each in repeats.also or ()}
+            )
+        found.sort(key=lambda item: (-item.count, item.rows[0]))
+        return [
+            flag.model_copy(update={"also": self._overlaps(flag.kind, found[:at]) or None})
+            for at, flag in enumerate(found)
+        ]
+
+    def _overlaps(self, kind: str, before: list[QualityFlag]) -> list[Overlap]:
+        shared = [
+            Overlap(kind=other.kind, count=self._both[frozenset((kind, other.kind))]) for other in before
+        ]
+        shared.sort(key=lambda overlap: -overlap.count)
+        return [overlap for overlap in shared[:_OVERLAPS] if overlap.count]
 
 
 class Repeats(Sketch):
     """The sketch of the outputs, which also tells the rows that hold the same long text as another.
 
-    Its cells come with `long` and `refusal`.
+    Its cells come with `long` and the kinds that a text may be of.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -79,30 +108,46 @@ class Repeats(Sketch):
         self._rows = sorted({*self._rows, *rows.bottom_k(_EXAMPLES).to_list()})[:_EXAMPLES]
 
     def suspicion(self) -> tuple[QualityFlag | None, int]:
-        """The repeated rows, and how many of them are not suspicious as refusals already."""
+        """The repeated rows, and how many of them are of no other kind."""
         again = pl.col("long") & (pl.col("n") > 1)
-        count = max(self.cells(again), len(self._rows))
+        cells, values = self.counts(again)
+        count = max(cells, len(self._rows))
         if not count:
             return None, 0
-        item = QualityFlag(kind=_REPEATED, count=count, rows=self._rows, estimate=not self.complete or None)
-        return item, self.cells(again & ~pl.col("refusal"))
+        kinds = (REFUSED, ADDRESSED)
+        both = [Overlap(kind=kind, count=self.counts(again & pl.col(kind))[0]) for kind in kinds]
+        others, _ = self.counts(again & pl.any_horizontal(*kinds))
+        item = QualityFlag(
+            kind=_REPEATED,
+            count=count,
+            rows=self._rows,
+            beyond_first=max(count - values, 0),
+            also=both if self.complete else None,
+            estimate=not self.complete or None,
+        )
+        return item, max(count - others, 0)
 
 
 class Enums:
     """The values that a job's schema lists, by path."""
 
     def __init__(self, schema: dict[str, Any] | None) -> None:
-        self._plain = _enums(schema or {}, ())
+        self.plain = _enums(schema or {}, ())
         # The schema is that of an envelope's content, unless it names the parts of the envelope itself.
-        self._is_of_content = bool({path[0] for path in self._plain} - ENVELOPE)
-        self._inside = {("content", *path): listed for path, listed in self._plain.items()}
+        self._is_of_content = bool({path[0] for path in self.plain} - ENVELOPE)
+        self._inside = {("content", *path): listed for path, listed in self.plain.items()}
+
+    @property
+    def paths(self) -> set[Path]:
+        """The paths whose values are listed."""
+        return {*self.plain, *self._inside}
 
     def __bool__(self) -> bool:
-        return bool(self._plain)
+        return bool(self.plain)
 
     def outside(self, found: dict[str, Any], opened: dict[str, Any]) -> list[Path]:
         """The paths whose value is not listed; `opened` is the object with its envelope unwrapped."""
-        enums = self._plain
+        enums = self.plain
         if self._is_of_content and is_envelope(found):
             found, enums = opened, self._inside
         # Null is a matter of the schema's types.
@@ -115,7 +160,7 @@ class Enums:
     def kinds(self, found: Mapping[Path, pl.Series]) -> dict[str, pl.Series]:
         """Rows by kind of doubt, in the order of the schema."""
         kinds: dict[str, list[pl.Series]] = {}
-        for path in dict.fromkeys((*self._plain, *self._inside)):
+        for path in dict.fromkeys((*self.plain, *self._inside)):
             if path in found:
                 # A dot in a name may make two paths look alike.
                 kinds.setdefault(f"outside the schema's enum: {visible('.'.join(path))}", []).append(

@@ -81,7 +81,7 @@ class Summariser:
         unpack_json: bool = True,
     ) -> None:
         carried = [name for name in columns if name != output_column]
-        budget = self._budget = Budget()
+        budget = self._budget = Budget(row_count)
         self._row_count = row_count
         self._output = output_column
         self._outputs = Outputs(output_column, budget, json_schema, unpack=unpack_json, carried=carried)
@@ -110,7 +110,7 @@ class Summariser:
         if name != self._output:
             self._carried[name].add(rows, values)
             return
-        if values.dtype == pl.Null:
+        if values.dtype.base_type() in (pl.Null, pl.Categorical, pl.Enum):
             values = values.cast(pl.String)
         if values.dtype == pl.String:
             self._outputs.add(rows, values)
@@ -154,6 +154,7 @@ class Summariser:
                 column.summary(
                     top,
                     [found[name][item.row] if path is None else at(objects[item.row], path) for item in top],
+                    column.sql_type if path is None else self._outputs.sql_type(path),
                 )
                 for (name, path, column), top in zip(columns, tops, strict=True)
             ],
@@ -170,7 +171,8 @@ class Summariser:
                 for row, why in chosen.items()
             ],
         )
-        return fit_summary(summary, max_chars, unshown=unshown, more=more)
+        names = [column.sql_name for _, _, column in columns]
+        return fit_summary(summary, max_chars, names, unshown=unshown, more=more)
 
     def _columns(self) -> tuple[list[tuple[str, Path | None, Column]], int, bool]:
         """Columns and fields to show, how many are not, and whether there are still more."""

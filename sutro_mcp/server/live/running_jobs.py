@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
 
 MOVING = (Status.RUNNING, Status.CANCELLING)
-# A stream may take so long to say something, and an answer waits so long for all of them.
-_STREAM_SECONDS = 1.5
-_ALL_SECONDS = 2.0
-_KEPT_SECONDS = 5.0
 _AT_ONCE = 16
 _MOST_KEPT = 256
 
@@ -41,10 +37,17 @@ class _Look:
 
 
 class RunningJobs:
-    """Looks at progress streams, with the client that `client` returns."""
+    """Looks at progress streams, with the client that `client` returns.
 
-    def __init__(self, client: "Callable[[], ApiClient]") -> None:
+    A stream may take `patience` seconds to say something, and what it said is passed on for `kept` seconds.
+    """
+
+    def __init__(
+        self, client: "Callable[[], ApiClient]", *, patience: float = 1.5, kept: float = 5.0
+    ) -> None:
         self._client = client
+        self._patience = patience
+        self._kept = kept
         self._looks = LRU[str, _Look](_MOST_KEPT)
         self._limit = anyio.CapacityLimiter(_AT_ONCE)
 
@@ -53,7 +56,8 @@ class RunningJobs:
         running = [job for job in jobs if job.status in MOVING]
         if not running:
             return {}
-        with anyio.move_on_after(_ALL_SECONDS):
+        # Where there are too many for one look, the last ones have no figures.
+        with anyio.move_on_after(self._patience * 4 / 3):
             async with task_group() as looks:
                 for job in running:
                     looks.start_soon(self._refresh, job.job_id)
@@ -65,7 +69,7 @@ class RunningJobs:
 
     def _figures(self, job: Job) -> RowsDone | None:
         look = self._looks.get(job.job_id)
-        if look is None or look.rows_done is None or anyio.current_time() - look.taken > _KEPT_SECONDS:
+        if look is None or look.rows_done is None or anyio.current_time() - look.taken > self._kept:
             return None
         done = look.rows_done if job.num_rows is None else min(look.rows_done, job.num_rows)
         left = None
@@ -80,9 +84,9 @@ class RunningJobs:
         look = self._looks[job_id]
         # Whoever waits here finds what the one before has seen.
         async with look.lock, self._limit:
-            if anyio.current_time() - look.taken > _KEPT_SECONDS:
+            if anyio.current_time() - look.taken > self._kept:
                 look.rows_done = look.tokens_per_second = None
-                with anyio.move_on_after(_STREAM_SECONDS), suppress(SutroError):
+                with anyio.move_on_after(self._patience), suppress(SutroError):
                     await self._read(job_id, look)
                 look.taken = anyio.current_time()
 

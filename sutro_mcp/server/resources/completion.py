@@ -10,7 +10,7 @@ from sutro_mcp.api import Job, Status, is_addressable
 from sutro_mcp.errors import SutroError
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import SutroServer
-from sutro_mcp.server.tools.params import StatusWord
+from sutro_mcp.server.tools.params import StatusWord, folded
 from sutro_mcp.untrusted import quote
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _is_named(job: Job, value: str) -> bool:
 
 
 def _split(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.casefold())
+    return re.findall(r"[^\W_]+", folded(text))
 
 
 def _words(argument: str, value: str) -> list[str]:

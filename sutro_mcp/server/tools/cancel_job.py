@@ -63,7 +63,6 @@ the chat. Outcome "requested" is not yet "confirmed": follow with get_job_status
 }
 _FOLLOW = "Call get_job_status until it says CANCELLED or another final state."
 _ELSEWHERE = "They can also cancel it with Sutro's own CLI, or here in a host that supports MCP elicitation."
-_LEAVE = "Leave the job alone."
 _LOST = "a cancelled job has no results, and rows that are done may still be billed"
 
 
@@ -91,16 +90,13 @@ def _describe(settings: Settings, docstring: str) -> str | None:
 async def cancel_job(
     ctx: Ctx,
     job_id: JobId,
-    confirm: Annotated[
-        bool, Field(description="The user ordered or agreed to cancel this very job (default false)")
-    ] = False,
+    confirm: Annotated[bool, Field(description="The user ordered or agreed to it (default false)")] = False,
 ) -> Annotated[CallToolResult, CancelAnswer] | InputRequiredResult:
-    """Ask Sutro to stop one job. It cannot be undone: its results are lost, and rows that are done may be
-    billed.
+    """Ask Sutro to stop one job. It cannot be undone: its results are lost, and rows done may be billed.
 
-    Other jobs and files stay. The user's own order to cancel this job is agreement: set confirm. Without it
-    the host asks the user if it can; else this only shows what would be lost: show that and ask. Outcome
-    "requested" is not yet "confirmed": follow with get_job_status.
+    Other jobs stay. The user's own order to cancel this job is agreement: set confirm. Without it the host
+    asks the user if it can, else this only shows what would be lost: ask then. Outcome "requested" is not
+    yet "confirmed": follow with get_job_status.
     """
     given = answered(ctx)  # first, so that a no counts whatever happens to the call
     job = await app_of(ctx).client.get_job(job_id)
@@ -118,8 +114,8 @@ async def _decide(
     if not can_ask(ctx):
         return _no_dialog(job) if policy == "elicit" else _preview(job, await _done(ctx, job))
     if given is None:
-        shown = _shown(job, await _done(ctx, job))
-        asked = await ask(ctx, _question(job, shown), "Stop this job", shown)
+        standing = _standing(job, await _done(ctx, job))
+        asked = await ask(ctx, _question(job, standing), "Stop this job", standing)
         if isinstance(asked, InputRequiredResult):
             return asked
         given = asked
@@ -129,7 +125,8 @@ async def _decide(
     if given.consent is not Consent.GIVEN:
         return _not_given(job, given, may_confirm=policy == "confirm")
     answer = _settled(job) or await _send(client, job)
-    return answer.model_copy(update={"message": f"{_asked(given, 'agreed')} {answer.message}"})
+    asked_first = f"The user was asked in the host and agreed. {_shown(given)}"
+    return answer.model_copy(update={"message": f"{asked_first} {answer.message}"})
 
 
 async def _done(ctx: Ctx, job: Job) -> RowsDone | None:
@@ -162,42 +159,44 @@ def _preview(job: Job, progress: RowsDone | None) -> CancelAnswer:
     return _answer(job, None, message, next_step, cost_estimate_usd=job.cost_estimate, **figures)
 
 
-def _shown(job: Job, progress: RowsDone | None) -> str:
-    """The facts that a person decides on."""
+def _standing(job: Job, progress: RowsDone | None) -> str:
+    """Where the job stands and what it has cost, for a person who decides."""
     rows = progress.words("minutes") if progress else "it is not known how many rows are done"
     reason = lacks_cost(job)
     cost = NO_COST[reason] if reason else f"Cost so far: {money(job.job_cost or 0)} USD."
-    return f"{job.status.value}, {rows}. {cost} It cannot be undone: {_LOST}."
+    return f"{job.status.value}, {rows}. {cost}"
 
 
-def _question(job: Job, shown: str) -> str:
+def _question(job: Job, standing: str) -> str:
     """Word the effect of cancelling for a person who decides in the host's dialog.
 
     It says "stop": "cancel" is what the dialog's own button does.
     """
     name = f"{quote(job.name, _ASKED_NAME_CHARS)} ({job.job_id})" if job.name else job.job_id
-    return f"Stop the Sutro job {name}?\n\nStatus: {shown}"
-
-
-def _asked(given: Answer, said: str) -> str:
-    return f"The user was asked in the host, was shown this: ({given.shown}) and {said}."
+    return f"Stop the Sutro job {name}?\n\nStatus: {standing}\nIt cannot be undone: {_LOST}."
 
 
 def _not_given(job: Job, given: Answer, *, may_confirm: bool) -> CancelAnswer:
     """Say what happened when the person did not agree, and what is left to do; after a no, nothing."""
-    if given.consent in (Consent.DECLINED, Consent.DISMISSED):
-        said = "said no" if given.consent is Consent.DECLINED else "closed the question"
-        return _answer(job, "refused", f"{_asked(given, said)} Nothing was sent.", _LEAVE)
-    message = {
-        Consent.LATE: _asked(given, "gave no answer in time"),
-        Consent.UNREADABLE: "The host's reply to the question was no answer to it.",
-        Consent.NOT_ASKED: "The host did not show the question to the user.",
+    happened = {
+        Consent.DECLINED: "The user was asked in the host and said no",
+        Consent.DISMISSED: "The user was asked in the host and closed the question",
+        Consent.LATE: "The user was asked in the host and gave no answer in time",
+        Consent.UNREADABLE: "The host's reply to the question was no answer to it",
+        Consent.NOT_ASKED: "The host did not show the question to the user",
     }[given.consent]
+    message = f"{happened}; nothing was sent."
+    if given.consent in (Consent.DECLINED, Consent.DISMISSED):
+        return _answer(job, "refused", f"{message} {_shown(given)}", "Leave the job alone.")
     if may_confirm:
         how = "Ask the user in the conversation. If they agree, call cancel_job again with confirm=true."
     else:
         how = f"Tell the user; calling cancel_job again asks them anew. {_ELSEWHERE}"
-    return _answer(job, "refused", f"{message} Nothing was sent.", how)
+    return _answer(job, "refused", message, how)
+
+
+def _shown(given: Answer) -> str:
+    return f"They were shown: {given.shown} What is lost: {_LOST}."
 
 
 def _no_dialog(job: Job) -> CancelAnswer:

@@ -24,7 +24,6 @@ _OUTPUT = "inference_result"
 class ExportAnswer(ToolAnswer):
     """The file that was written."""
 
-    job_id: str
     file_name: Annotated[UntrustedText, Field(description="In the folder")]
     folder: UntrustedText
     format: ExportFormat
@@ -39,7 +38,7 @@ class ExportAnswer(ToolAnswer):
 async def export_job_results(
     ctx: Ctx,
     job_id: JobId,
-    file_name: Annotated[str, Field(description="Plain name without path", max_length=1000)],
+    file_name: Annotated[str, Field(description="Without path", max_length=1000)],
     format: Annotated[  # noqa: A002 - the name of the contract
         ExportFormat, Field(description="Default: file_name's ending, else parquet")
     ] = _BY_ENDING,
@@ -51,14 +50,14 @@ async def export_job_results(
         str, Field(description="CSV or Parquet file in the folder to add the results to", max_length=1000)
     ] = "",
     sql: Annotated[
-        str, Field(description="As in query_job_results, to write all that it yields", max_length=10_000)
+        str, Field(description="As in query_job_results; all that it yields", max_length=10_000)
     ] = "",
     overwrite: Annotated[bool, Field(description="Replace a file (default false)")] = False,
 ) -> Annotated[CallToolResult, ExportAnswer]:
     """Write all results of a SUCCEEDED job, or what sql yields, to a file in the user's export folder.
 
-    For files to keep or analyse elsewhere; to answer questions use get_job_results. Cells are written
-    unchanged. join_with needs the job's rows in their order.
+    To keep or analyse elsewhere; to answer questions use get_job_results. Cells are unchanged; JSON becomes
+    columns only if every row is an object. join_with needs the job's rows in their order.
     """
     beside = [
         ("join_with", join_with),
@@ -86,13 +85,13 @@ async def export_job_results(
     written = await with_progress(
         ctx, lambda notify: app.results.export(app.client, spec, request, on_progress=notify)
     )
-    answer = ExportAnswer(job_id=job_id, **dict(written))
-    return reply(answer, _text(answer))
+    answer = ExportAnswer(**dict(written))
+    return reply(answer, _text(job_id, answer))
 
 
-def _text(answer: ExportAnswer) -> str:
+def _text(job_id: str, answer: ExportAnswer) -> str:
     written = f"{counted(answer.rows, 'row')}, {counted(answer.bytes, 'byte')} of {answer.format}"
-    head = f"{answer.job_id}: wrote {written}."
+    head = f"{job_id}: wrote {written}."
     where = facts([("file_name", answer.file_name), ("folder", answer.folder)])
     rest = answer.column_count - len(answer.columns)
     names = f"{counted(answer.column_count, 'column')}: {table(answer.columns, [])}"

@@ -121,12 +121,12 @@ class JobDetails(ProgressAnswer):
 async def get_job(
     ctx: Ctx,
     job_id: JobId,
-    full: Annotated[bool, Field(description="Long prompt and schema uncut (default false)")] = False,
+    full: Annotated[bool, Field(description="Long texts uncut (default false)")] = False,
 ) -> Annotated[CallToolResult, JobDetails]:
     """Show everything known of one job: settings, times, rows, tokens, cost, failure, URIs.
 
-    While it runs there is no cost yet, but how far it is. For the state alone use get_job_status; for what
-    the model answered get_job_results.
+    While it runs: how far it is, but no cost. For the state alone use get_job_status; for what the model
+    answered get_job_results.
     """
     answer = await details_of(app_of(ctx), job_id, full=full)
     return reply(answer, _text(answer))

@@ -73,7 +73,7 @@ class StatusAnswer(ProgressAnswer):
 async def get_job_status(ctx: Ctx, job_id: JobId) -> Annotated[CallToolResult, StatusAnswer]:
     """Say where one job stands: its state, whether that is final, how far it is, why it failed.
 
-    For settings and cost use get_job; to follow a job use wait_for_job instead of calling this in a loop.
+    For settings and cost use get_job; to follow a job wait_for_job, not this in a loop.
     """
     answer = await status_of(app_of(ctx), job_id)
     return reply(answer, _text(job_id, answer))

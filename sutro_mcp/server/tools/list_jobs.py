@@ -105,15 +105,14 @@ async def list_jobs(
     unnamed: Unnamed = False,
     created_after: After = "",
     created_before: Before = "",
-    sort: Annotated[Sort, Field(description="Largest or newest first (default created)")] = "created",
+    sort: Annotated[Sort, Field(description="Newest (default) or largest first")] = "created",
     limit: Annotated[int, Field(description="Default 20", ge=1, le=100)] = 20,
     cursor: Annotated[str, Field(description="next_cursor of the last answer", max_length=4000)] = "",
 ) -> Annotated[CallToolResult, JobList]:
-    """Find Sutro batch-inference jobs, with status, rows done, run time, cost and failure.
+    """Find Sutro batch-inference jobs: status, rows done, run time (without queueing), cost, failure.
 
-    For job ids, or with sort for the longest, dearest or largest job; for counts and spend use
-    summarize_jobs. Filters combine; next_cursor needs the same ones. Looks at the newest 2,000 jobs. Run
-    time is without queueing.
+    For job ids, or by sort for the longest, dearest or largest job; for counts and spend use summarize_jobs.
+    Filters combine; next_cursor needs the same ones. One call looks at the newest 2,000 jobs.
     """
     wanted, binding = job_filter(status, model, search, created_after, created_before, unnamed=unnamed)
     answer = await listed(app_of(ctx), wanted, limit, cursor, binding, sort)

@@ -64,12 +64,12 @@ Statuses = Annotated[
     Field(description="Any of these (default all)", max_length=len(get_args(StatusWord))),
 ]
 Model = Annotated[str, Field(description="Exact id", max_length=200)]
-Search = Annotated[str, Field(description="One piece of text in name, description or id", max_length=200)]
-Unnamed = Annotated[bool, Field(description="Only jobs without a name (default false)")]
+Search = Annotated[str, Field(description="One text in name, description or id", max_length=200)]
+Unnamed = Annotated[bool, Field(description="Without a name (default false)")]
 After = Annotated[
     str,
     Field(
-        description="At or after: age like 7d, or ISO time (UTC; a date is its start)",
+        description="From: age like 7d, or ISO time (UTC; a date is its start)",
         max_length=40,
     ),
 ]

@@ -32,13 +32,12 @@ _ALIASED = re.compile(r"\s*([a-z]\w{0,39})\s*=\s*(\S{1,200})\s*", re.ASCII)
 class QueryAnswer(ToolAnswer):
     """The first rows that a query yields."""
 
-    job_id: str
     row_count: Annotated[int, Field(description="Rows that the SQL yields in all")]
-    shortened: Annotated[str | None, Field(description="What was cut, and how to get it")] = None
+    shortened: str | None = None
     tables: Annotated[list[list[str | int]] | None, Field(description="Name, job_id, rows of each")] = None
     hint: str | None = None
     columns: list[str]
-    rows: Annotated[list[list[Cell]], Field(description="Cells in the order of columns")]
+    rows: list[list[Cell]]
 
 
 def _with_dialect(_settings: Settings, docstring: str) -> str:
@@ -55,16 +54,16 @@ async def query_job_results(
         BeforeValidator(as_list),
         Field(description="More tables, as alias=job_id", max_length=3),
     ] = [],  # noqa: B006 - never mutated; a tuple would change the published schema
-    include_inputs: Annotated[bool, Field(description="Adds inputs (default false)")] = False,
+    include_inputs: Annotated[bool, Field(description="Default false")] = False,
     include_cumulative_logprobs: OffByDefault = False,
     limit: Annotated[int, Field(description="Rows shown (default 50)", ge=1, le=1000)] = _DEFAULT_LIMIT,
 ) -> Annotated[CallToolResult, QueryAnswer]:
     """Run one SELECT ({dialect}, WITH allowed) over a SUCCEEDED job's results, table "results".
 
-    For groups and filters that get_job_results lacks. Columns: row (from 0), one per JSON field (nested:
-    "vendor.name", quoted), inference_result (raw). DESCRIBE results lists columns and types, and so does the
-    answer to a mistake. with_jobs joins other jobs by row if they had the same input (POSITIONAL JOIN where
-    large), else on a carried column or inputs.
+    For groups and filters that get_job_results lacks. Columns: row (from 0), one per JSON field
+    (nested: "vendor.name", quoted), inference_result (raw); DESCRIBE results lists them. with_jobs joins
+    other jobs by row if they had the same input (POSITIONAL JOIN where large), else on a carried column or
+    inputs.
     """
     app = app_of(ctx)
     specs = {
@@ -78,12 +77,11 @@ async def query_job_results(
     )
     rows = found.table_rows or {}
     answer = QueryAnswer(
-        job_id=job_id,
         tables=[[name, specs[name].job_id, count] for name, count in rows.items()] or None,
         hint=_UNLIKE if len(set(rows.values())) > 1 else None,
         **dict(found),
     )
-    return reply(answer, _text(answer))
+    return reply(answer, _text(job_id, answer))
 
 
 def _tables(job_id: str, with_jobs: Sequence[str]) -> dict[str, str]:
@@ -106,8 +104,8 @@ def _tables(job_id: str, with_jobs: Sequence[str]) -> dict[str, str]:
     return jobs
 
 
-def _text(answer: QueryAnswer) -> str:
-    head = f"{answer.job_id}: the SQL yields {counted(answer.row_count, 'row')}."
+def _text(job_id: str, answer: QueryAnswer) -> str:
+    head = f"{job_id}: the SQL yields {counted(answer.row_count, 'row')}."
     if answer.shortened:
         head += f" Shortened: {answer.shortened}."
     if answer.tables:

@@ -32,7 +32,7 @@ T = TypeVar("T", int, float)
 GroupBy = Literal["status", "model", "day", "priority"]
 
 # A hundred requests at most; an account with more jobs is summarised by dates.
-_MOST_JOBS = 10_000
+MOST_JOBS = 10_000
 _MOST_GROUPS = 40
 _REASONS: dict[str, str] = {
     "not_ended": "not ended (Sutro tells the cost when a job has ended)",
@@ -99,8 +99,8 @@ async def summarize_jobs(
 ) -> Annotated[CallToolResult, JobsSummary]:
     """Count jobs and add up rows, tokens, cost (USD) and failures, per group and in total.
 
-    For "what did we spend this week" or "how many failed"; single jobs are in list_jobs. Says how many jobs
-    have no cost, and why (running ones have none yet). Looks at the newest 10,000 jobs that the dates allow.
+    For "what did we spend this week"; for single jobs use list_jobs. Says how many jobs have no cost, and
+    why. Looks at the newest 10,000 jobs that the dates allow.
     """
     wanted, _ = job_filter(status, model, search, created_after, created_before)
     groups: defaultdict[str, list[Job]] = defaultdict(list)
@@ -109,7 +109,7 @@ async def summarize_jobs(
         past = past + 1 if wanted.is_past(job) else 0
         if past == PAST_RUN:
             break
-        if looked_at == _MOST_JOBS:
+        if looked_at == MOST_JOBS:
             complete = False
             break
         looked_at += 1

@@ -51,13 +51,13 @@ async def wait_for_job(
     ctx: Ctx,
     job_id: JobId,
     timeout_seconds: Annotated[
-        int, Field(description="Longest wait (default 45; many hosts give up at 60)", ge=1, le=300)
+        int, Field(description="Default 45; many hosts give up at 60", ge=1, le=300)
     ] = 45,
 ) -> Annotated[CallToolResult, WaitAnswer]:
     """Wait until a job has ended, then say how it ended; the host sees progress meanwhile.
 
-    Use it instead of calling get_job_status again and again. When the time is up it says how far the job is:
-    call again, do not resubmit. Stopping the wait does not cancel the job; cancel_job does.
+    Use it instead of calling get_job_status in a loop. When the time is up it says how far the job is:
+    call again, do not resubmit. Stopping the wait does not cancel the job.
     """
     app = app_of(ctx)
     return reply_to_wait(await wait(app.client, job_id, timeout_seconds, notifier(ctx)), timeout_seconds)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .http_batches import answer_batch, batch_of
 from .jsonrpc_lines import NO_MESSAGE, Refusal, read_message, refuse
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,10 @@ SESSIONS = 500
 _BODY_BYTES = 1024 * 1024
 _BODY_SECONDS = 20.0
 _VERSION_CHARS = 100
+_ONLY_STREAMABLE = (
+    "This server has no HTTP+SSE transport. Use Streamable HTTP: POST to /mcp"
+    ' (in the host\'s settings the type "http" or "streamable-http", and a URL that ends in /mcp)'
+)
 
 
 class Admission:
@@ -46,13 +51,32 @@ class Admission:
         response = await self._guard.validate_request(request)
         if response is None and len(request.headers.get(MCP_PROTOCOL_VERSION_HEADER, "")) > _VERSION_CHARS:
             response = _refusal(400, refuse(None, "Invalid request: there is no such protocol version"))
-        if response is None and request.method == "POST" and scope["path"] == "/mcp":
+        if response is None and request.method == "GET" and _is_sse_alone(request):
+            response = _refusal(405, refuse(None, _ONLY_STREAMABLE), {"allow": "POST"})
+        elif response is None and request.method == "POST" and scope["path"] == "/mcp":
             body = await _body(receive)
-            response = body if isinstance(body, Response) else await self._post(request, body, receive, send)
+            response = body if isinstance(body, Response) else await self._admit(request, body, receive, send)
         elif response is None:
             await self._app(scope, receive, send)
         if response is not None:
             await response(scope, receive, send)
+
+    async def _admit(self, request: Request, body: bytes, receive: Receive, send: Send) -> Response | None:
+        """Have a message or a batch answered; the refusal of what cannot be."""
+        batch = None
+        # There is no batch before there is a version.
+        if request.headers.get(MCP_SESSION_ID_HEADER) in self._sessions._server_instances:  # pyright: ignore[reportPrivateUsage]
+            batch = batch_of(request, body)
+        if isinstance(batch, Refusal):
+            return _refusal(400, batch)
+        if batch is None:
+            return await self._post(request, body, receive, send)
+
+        async def post(message: bytes, send: Send) -> Response | None:
+            return await self._post(request, message, receive, send)
+
+        await answer_batch(batch, post, send)
+        return None
 
     async def _post(self, request: Request, body: bytes, receive: Receive, send: Send) -> Response | None:
         """Have a message answered by the SDK, or the refusal of one that it would not answer well."""
@@ -126,8 +150,15 @@ async def _body(receive: Receive) -> bytes | Response:
     return _refusal(408, refuse(None, "Invalid request: the body was not complete in time"))
 
 
-def _refusal(status: int, refusal: Refusal) -> Response:
-    # Where a body may be unread, no other request can follow.
-    headers = {} if status == 400 else {"connection": "close"}
+def _is_sse_alone(request: Request) -> bool:
+    """Whether a client begins as the HTTP+SSE transport of 2024 does, which is not served."""
+    path = request.scope["path"]
+    return path == "/sse" or (path == "/mcp" and MCP_SESSION_ID_HEADER not in request.headers)
+
+
+def _refusal(status: int, refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
+    if headers is None:
+        # Where a body may be unread, no other request can follow.
+        headers = {} if status == 400 else {"connection": "close"}
     content = refusal.reply.model_dump_json(by_alias=True, exclude_unset=True)
     return Response(content, status, headers, media_type="application/json")

@@ -19,6 +19,9 @@ from pydantic_core import from_json
 logger = logging.getLogger(__name__)
 
 MAX_LINE = 4 * 1024 * 1024
+BATCH_VERSION = "2025-03-26"
+"""The one version of the protocol that has batches."""
+_MAX_BATCH = 100
 
 # Enough for the members beside `params`, which hosts write before or after it.
 _END = 1024
@@ -37,6 +40,9 @@ _UNUSABLE = (
 )
 NO_MESSAGE = "Invalid request: this is not a JSON-RPC 2.0 message"
 _BATCH = "Invalid request: send one message at a time; batches are not part of this protocol"
+_EMPTY_BATCH = "Invalid request: this batch is empty"
+_LONG_BATCH = "Invalid request: a batch holds at most 100 messages"
+_IN_BATCH = "Invalid request: initialize cannot be part of a batch"
 _BAD_ID = "Invalid request: an id is a string or a whole number"
 
 
@@ -86,6 +92,26 @@ def read_message(line: bytes | Oversized) -> types.JSONRPCMessage | Refusal | No
     except ValueError:
         return _unusable(line)
     return _message(value)
+
+
+def read_batch(line: bytes | Oversized) -> list[types.JSONRPCMessage | Refusal] | Refusal | None:
+    """The messages of a batch, and the answers to what is none in it; None if the line is no batch."""
+    if isinstance(line, Oversized) or not line.lstrip().startswith(b"["):
+        return None
+    try:
+        values = cast("list[object]", from_json(line, allow_inf_nan=False))
+    except ValueError:
+        return None
+    if not values or len(values) > _MAX_BATCH:
+        return refuse(None, _LONG_BATCH if values else _EMPTY_BATCH)
+    found = [_message(value) for value in values]
+    return [
+        refuse(message.id, _IN_BATCH)
+        if isinstance(message, types.JSONRPCRequest) and message.method == "initialize"
+        else message
+        for message in found
+        if message is not None
+    ]
 
 
 def _line(kept: bytearray, head: bytes | None, limit: int) -> bytes | Oversized:

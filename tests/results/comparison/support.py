@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -143,7 +143,7 @@ def value(row: Row, field: str) -> Any:
     """The value of a field by its path, as DuckDB types it."""
     found: Any = row[1]
     for key in field.split("."):
-        found = found.get(key) if isinstance(found, dict) else None
+        found = cast("dict[str, Any]", found).get(key) if isinstance(found, dict) else None
     return found
 
 

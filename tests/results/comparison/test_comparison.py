@@ -18,7 +18,7 @@ from tests.tries import some_of
 FIELDS = ("id", "label", "n", "x", "flag", "tags", "at.k")
 _small = st.integers(0, 3)
 _numbers = st.one_of(_small, st.integers(-(2**63), 2**63 - 1), st.none())
-_object = st.fixed_dictionaries(
+_object: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "id": st.one_of(st.integers(0, 12), st.none()),
@@ -59,13 +59,13 @@ def test_every_number_is_that_of_a_plain_comparison(
 
 def fields_of(rows: list[Row]) -> set[str]:
     """The fields that some row of a run has."""
-    return {name for _, output in rows if isinstance(output, dict) for name in FIELDS if has(output, name)}
+    return {name for _, output in rows for name in FIELDS if has(output, name)}
 
 
-def has(output: dict[str, Any], field: str) -> bool:
+def has(output: Any, field: str) -> bool:
     """Whether an output has the field, null or not."""
     first, _, rest = field.partition(".")
-    return first in output and (not rest or has(output[first], rest))
+    return isinstance(output, dict) and first in output and (not rest or has(output[first], rest))
 
 
 def check(found: Comparison, plain: Plain) -> None:
@@ -138,11 +138,11 @@ def test_values_of_any_type_are_compared(
     tmp_path: Path, before: list[Any], after: list[Any], line: dict[str, Any]
 ) -> None:
     """Where the types of the runs differ, both are named."""
-    runs = [
+    one, other = (
         run(tmp_path, name, [("", {"f": each}) for each in values])
         for name, values in (("before", before), ("after", after))
-    ]
-    found = only(comparison(*runs))
+    )
+    found = only(comparison(one, other))
     assert {"field": "f"} | line == {name: found[name] for name in ("field", *line)}
 
 

@@ -20,8 +20,10 @@ def test_prose_is_one_column_with_lengths(tmp_path: Path) -> None:
     answer = summary(outputs(tmp_path, *(f"{number:03} {'x' * number}" for number in range(100))))
     assert answer.outputs == "text"
     lengths = Distribution(min=4, q25=28.75, median=53.5, q75=78.25, max=103, mean=53.5)
-    counts: Any = {"present": 100, "nulls": 0, "distinct": 100}
-    assert answer.columns == [ColumnSummary(name="inference_result", type="text", **counts, lengths=lengths)]
+    counts: Any = {"present": 100, "nulls": 0, "values": 100, "distinct": 100, "lengths": lengths}
+    assert answer.columns == [
+        ColumnSummary(name="inference_result", type="text", sql_type="VARCHAR", **counts)
+    ]
     spread = [(25, "spread"), (50, "spread"), (75, "spread")]
     assert [(each.row, each.why) for each in answer.samples] == [(0, "first"), *spread, (99, "longest")]
     assert (answer.suspicious, answer.shortened) == ([], None)
@@ -36,8 +38,26 @@ def test_objects_are_a_column_for_each_field(tmp_path: Path) -> None:
     good = TopValue(value="good", count=2, share=1.0)
     scores = Distribution(min=1, q25=1.25, median=1.5, q75=1.75, max=2, mean=1.5)
     assert answer.columns == [
-        ColumnSummary(name="label", type="text", present=3, nulls=1, distinct=1, top=[good]),
-        ColumnSummary(name="score", type="integer", present=2, nulls=0, distinct=2, numbers=scores),
+        ColumnSummary(
+            name="label",
+            type="text",
+            sql_type="VARCHAR",
+            present=3,
+            nulls=1,
+            values=2,
+            distinct=1,
+            top=[good],
+        ),
+        ColumnSummary(
+            name="score",
+            type="integer",
+            sql_type="BIGINT",
+            present=2,
+            nulls=0,
+            values=2,
+            distinct=2,
+            numbers=scores,
+        ),
     ]
 
 
@@ -52,6 +72,19 @@ def test_broken_rows_are_counted_beside_the_objects(tmp_path: Path) -> None:
         QualityFlag(kind="not JSON", count=1, rows=[19]),
         QualityFlag(kind="null output", count=1, rows=[20]),
     ]
+
+
+def test_objects_with_text_around_them_are_objects_and_counted(tmp_path: Path) -> None:
+    """By what stands around them, also in the content of a reasoning envelope."""
+    fenced = '```json\n{"a": 1}\n```'
+    envelope = json.dumps({"content": fenced, "reasoning_content": "r"})
+    cut = '```json\n{"a": '
+    answer = summary(outputs(tmp_path, fenced, fenced, 'It is {"a": 2}.', envelope, "f(x) = {x}", cut))
+    assert answer.wrapped == {"fence": 3, "text": 1}
+    assert answer.outputs.startswith("JSON objects in 4 of 6 rows")
+    assert column(answer, "a").present == 3
+    assert column(answer, "content.a").present == 1
+    assert suspicions(answer) == {"not JSON": (1, [4]), "JSON cut off or broken": (1, [5])}
 
 
 def test_outputs_are_objects_if_half_of_them_are_or_the_job_has_a_schema(tmp_path: Path) -> None:

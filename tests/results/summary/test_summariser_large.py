@@ -115,10 +115,14 @@ def test_repeated_texts_are_estimated_where_not_all_are_counted() -> None:
     assert found.estimate
     assert found.count == answer.suspicious_rows
     assert abs(found.count / true - 1) < 0.025
+    assert (
+        abs((found.beyond_first or 0) / (true - texts.filter(texts.is_duplicated()).n_unique()) - 1) < 0.025
+    )
     assert texts.is_duplicated().gather(found.rows).all()
     printed = text_of_summary(ResultsAnswer.of_summary(JOB_ID, answer))
     assert f"suspicious rows: about {found.count:,} " in printed
     assert f"- same output as another row: about {found.count:,} (rows 0, " in printed
+    assert f"; {found.beyond_first:,} beyond the first of each)" in printed
 
 
 def test_estimates_are_called_so_in_the_text() -> None:
@@ -131,9 +135,9 @@ def test_estimates_are_called_so_in_the_text() -> None:
     doubt = QualityFlag(kind="empty output", count=7, rows=[1, 2])
     shown = answer.model_copy(update={"columns": [guessed], "suspicious": [doubt], "suspicious_rows": 7})
     assert (
-        "- n (integer): in 3 rows, 0 null, about 3 distinct; "
+        "- n (integer, BIGINT): in 3 rows, 0 null, about 3 distinct; "
         "0/0.5/1/1.5/2 (min/q25/median/q75/max), mean 1 (quartiles estimated); "
-        "1 2 (50.0%) (counts at least)\n"
+        "of 3: 1 2 (50.0%) (counts at least)\n"
         "suspicious rows: 7 (view rows, offset, limit=1 shows one)\n- empty output: 7 (rows 1, 2, …)\n"
     ) in text_of_summary(ResultsAnswer.of_summary(JOB_ID, shown))
 

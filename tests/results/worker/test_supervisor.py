@@ -335,9 +335,8 @@ async def test_the_process_ends_with_its_parent_although_stdin_stays_open(
     try:
         with anyio.fail_after(20):
             # One has no such task, the other loads: both answer, and wait for more.
-            os.write(
-                to_worker, framed(request_for(artifact, LoadRequest(tables={"results": prepare(artifact)})))
-            )
+            load = LoadRequest(tables={"results": prepare(artifact)}, cpu_seconds=60)
+            os.write(to_worker, framed(request_for(artifact, load)))
             await anyio.wait_readable(replies)
             assert os.read(replies, 1_000)[4:] == ready
             parent.kill()

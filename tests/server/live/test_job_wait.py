@@ -13,6 +13,7 @@ import pytest
 from sutro_mcp.api import ApiClient, JobProgress, Status, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
 from sutro_mcp.errors import AuthenticationError, JobNotFoundError, SutroError, UnexpectedReplyError
+from sutro_mcp.server.answers import RowsDone
 from sutro_mcp.server.live.job_wait import Progress, WaitOutcome, WaitTiming, wait
 from sutro_mcp.server.live.status_poller import PollSchedule
 
@@ -280,7 +281,7 @@ async def test_a_job_of_unknown_size_is_followed_without_a_total() -> None:
         await anyio.sleep_forever()
 
     answer = await waited(emulator, job_id, heard, lines=lines, seconds=0.6)
-    assert (answer.rows_done, answer.num_rows, answer.seconds_left) == (200, None, None)
+    assert answer.progress == RowsDone(200)
     assert {total for _, total, _ in heard.notes} == {None}
 
 
@@ -312,9 +313,25 @@ async def test_the_seconds_left_come_from_what_was_seen() -> None:
         await anyio.sleep_forever()
 
     answer = await waited(emulator, job_id, heard, lines=lines, seconds=0.6)
-    assert (answer.rows_done, answer.num_rows) == (200, 500)
-    assert answer.seconds_left is not None
-    assert 1 <= answer.seconds_left <= 20
+    assert answer.progress is not None
+    left = answer.progress.seconds_left
+    assert answer.progress == RowsDone(200, 500, None, left)
+    assert 1 <= (left or 0) <= 20
+    assert answer.stalled_seconds is None
+
+
+@pytest.mark.parametrize("before", [rows(100), b""], ids=["no-more-rows", "no-row"])
+async def test_a_wait_that_sees_no_row_for_long_says_so(before: bytes) -> None:
+    """Here, a tenth of a second is long."""
+    emulator, job_id = running()
+
+    async def lines() -> AsyncGenerator[bytes]:
+        yield before
+        await anyio.sleep_forever()
+
+    timing = WaitTiming(PollSchedule(0.1, 1.0), stalled=0.1)
+    answer = await waited(emulator, job_id, Heard(), lines=lines, seconds=0.4, timing=timing)
+    assert answer.stalled_seconds == 0
 
 
 def test_an_estimate_is_only_made_from_an_observation() -> None:

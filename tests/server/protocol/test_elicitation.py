@@ -12,7 +12,7 @@ from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.server.context import Ctx
-from sutro_mcp.server.protocol.elicitation import Consent, ask
+from sutro_mcp.server.protocol.elicitation import Answer, Consent, ask
 from sutro_mcp.settings import Settings
 from tests.server.tools.test_cancel_job import RUNNING, cancels
 from tests.server.tools.test_untrusted_text import FORBIDDEN, HOSTILE
@@ -84,7 +84,7 @@ async def test_the_person_is_shown_what_would_be_lost(emulator: Emulator, era: E
             """\
 Stop the Sutro job "nightly triage" (JOB)?
 
-Status: RUNNING, 2,111 of 5,000 rows done.
+Status: RUNNING, 2,111 of 5,000 rows done (42.2%). Sutro tells the cost when a job has ended.
 It cannot be undone: a cancelled job has no results, and rows that are done may still be billed.\
 """
         ]
@@ -103,7 +103,10 @@ It cannot be undone: a cancelled job has no results, and rows that are done may 
 @pytest.mark.parametrize(
     ("fields", "shown"),
     [
-        ({"status": "QUEUED"}, "Status: QUEUED, 0 of 7 rows done.\nIt cannot be undone: a cancelled job has"),
+        (
+            {"status": "QUEUED"},
+            "Status: QUEUED, 0 of 7 rows done (0.0%). Sutro tells the cost when a job has ended.\nIt cannot be undone: ",
+        ),
         ({"status": "RUNNING"}, "Status: RUNNING, it is not known how many rows are done."),
         ({"status": "RUNNING", "name": None}, "Stop the Sutro job job-"),
     ],
@@ -149,7 +152,7 @@ NOT_GIVEN = [
 
 
 async def test_anything_but_a_clear_yes_sends_nothing(emulator: Emulator, era: Era, policy: Settings) -> None:
-    """And says so, with a way on."""
+    """And says so; a no stands, and anything else has a way on."""
     job_id = emulator.find(RUNNING)
     person = Person(YES)
     async with talk(emulator, era, settings=policy, person=person) as chat:
@@ -159,27 +162,51 @@ async def test_anything_but_a_clear_yes_sends_nothing(emulator: Emulator, era: E
             assert said["outcome"] == "refused", answer
             assert "nothing was sent" in said["message"]
             assert "status_after" not in said
-            assert ("confirm=true" in said["next"]) is (policy.cancel == "confirm")
-            assert ("asked anew" in said["next"]) is (policy.cancel == "elicit")
+            is_no = answer in (*NOT_GIVEN[:3], NOT_GIVEN[-1])
+            assert (said["next"] == "Leave the job alone.") is is_no
+            assert ("They were shown: RUNNING, 2,059 of 5,000 rows done" in said["message"]) is is_no
+            assert ("confirm=true" in said["next"]) is (policy.cancel == "confirm" and not is_no)
+            assert ("asks them anew" in said["next"]) is (policy.cancel == "elicit" and not is_no)
         assert cancels(chat) == []
     assert emulator.job(job_id).status == "RUNNING"
 
 
-async def test_a_decline_is_no_dead_end(emulator: Emulator, era: Era) -> None:
-    """Some hosts decline without showing anything: then the user's word in the conversation counts."""
+async def test_a_no_is_told_as_it_was_and_hints_at_nothing(emulator: Emulator, era: Era) -> None:
+    """What the user was asked and shown, and what they said. In the conversation they may change their mind."""
+    emulator = Emulator(seed_jobs=False)
+    emulator.add_job(job_id="job-1", status="RUNNING", name="Labels", num_rows=1_000, cost_estimate=0.5)
+    async with talk(emulator, era, person=Person(NO)) as chat:
+        assert await chat.text("cancel_job", job_id="job-1") == snapshot("""\
+job-1: refused. The user was asked in the host and said no; nothing was sent. They were shown: RUNNING, 500 of 1,000 rows done (50.0%), 21,995 tokens/s. Sutro tells the cost when a job has ended. What is lost: a cancelled job has no results, and rows that are done may still be billed. Leave the job alone.
+status_before: RUNNING
+read or watch: sutro://jobs/job-1/status
+<data>
+name: Labels
+</data>\
+""")
+        assert (await chat.call("cancel_job", job_id="job-1", confirm=True))["outcome"] == "requested"
+
+
+@pytest.mark.parametrize("answer", [NO, DISMISSED, UNTICKED], ids=["decline", "cancel", "unticked"])
+async def test_a_no_that_no_person_could_give_so_fast_is_not_called_theirs(
+    emulator: Emulator, era: Era, policy: Settings, answer: types.ElicitResult
+) -> None:
+    """Some hosts decline within milliseconds, without showing anything."""
     job_id = emulator.find(RUNNING)
-    person = Person(NO)
-    async with talk(emulator, era, person=person) as chat:
-        declined = await chat.result("cancel_job", job_id=job_id)
-        agreed = await chat.call("cancel_job", job_id=job_id, confirm=True)
-    assert text_of(declined).partition("\n<data")[0] == (
-        f"{job_id}: refused. The user was asked through the host, and the answer was no; nothing was sent. "
-        "Leave the job alone unless the user asks for it. If the user did not see the question and agrees, "
-        "call cancel_job again with confirm=true.\nstatus_before: RUNNING\nnum_rows: 5000\n"
-        f"uri: sutro://jobs/{job_id}/status"
-    )
-    assert agreed["outcome"] == "requested"
-    assert len(person.shown) == 1
+    async with talk(emulator, era, settings=policy, person=Person(answer), fastest_answer=0.5) as chat:
+        said = await chat.call("cancel_job", job_id=job_id)
+        assert cancels(chat) == []
+    assert said["message"] == "The host did not show the question to the user; nothing was sent."
+    assert "Ask the user" in said["next"] if policy.cancel == "confirm" else "Tell the user" in said["next"]
+
+
+async def test_a_yes_is_told_with_what_came_of_it(emulator: Emulator, era: Era) -> None:
+    """The assistant knows that it was the user's own."""
+    async with talk(emulator, era, person=Person(YES), fastest_answer=0.5) as chat:
+        said = await chat.call("cancel_job", job_id=emulator.find(RUNNING))
+    asked = "The user was asked in the host and agreed. They were shown: RUNNING, 2,059 of 5,000 rows done"
+    assert said["message"].startswith(asked)
+    assert said["message"].endswith("The job is being cancelled; it is not cancelled yet.")
 
 
 @pytest.mark.parametrize(
@@ -215,11 +242,9 @@ async def test_under_elicit_a_host_that_cannot_ask_is_refused_with_the_reason(
         assert cancels(chat) == []
     del answer["notice"]
     assert answer == {
-        "job_id": job_id,
         "outcome": "refused",
         "status_before": "RUNNING",
         "name": RUNNING,
-        "num_rows": 5_000,
         "message": (
             "This server cancels only when the user agrees in a dialog of the host "
             "(SUTRO_MCP_CANCEL=elicit). This host has none, and confirm does not replace it; "
@@ -277,21 +302,21 @@ async def test_a_host_that_fails_to_ask_has_nothing_sent(emulator: Emulator, pol
         answer = await chat.call("cancel_job", job_id=emulator.find(RUNNING))
         assert cancels(chat) == []
     assert answer["outcome"] == "refused"
-    assert answer["message"] == "The host could not show the user the question; nothing was sent."
+    assert answer["message"] == "The host did not show the question to the user; nothing was sent."
 
 
 async def test_a_question_has_a_time() -> None:
     """No answer by then counts as no; here, the time is none at all."""
-    heard: list[Consent | types.InputRequiredResult] = []
+    heard: list[Answer | types.InputRequiredResult] = []
     server = MCPServer("asks", log_level="ERROR")
 
     @server.tool()
     async def hurry(ctx: Ctx) -> None:  # pyright: ignore[reportUnusedFunction]
-        heard.append(await ask(ctx, "Well?", "Yes", seconds=0))
+        heard.append(await ask(ctx, "Well?", "Yes", "Nothing.", seconds=0))
 
     async with Client(server, mode="legacy", elicitation_callback=Person(YES)) as client:
         await client.call_tool("hurry")
-    assert heard == [Consent.LATE]
+    assert heard == [Answer(Consent.LATE, "Nothing.")]
 
 
 # The newer era: the call comes again, with an answer and with what was sealed
@@ -361,9 +386,9 @@ async def test_without_an_answer_the_question_is_asked_again(emulator: Emulator)
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (NO, "the answer was no"),
+        (NO, "said no"),
         (DISMISSED, "closed the question"),
-        (UNTICKED, "the answer was no"),
+        (UNTICKED, "said no"),
         (types.ListRootsResult(roots=[]), "was no answer to it"),
     ],
     ids=["no", "dismissed", "unticked", "of-another-kind"],
@@ -388,6 +413,6 @@ async def test_a_no_counts_although_the_job_cannot_be_read(emulator: Emulator) -
     async with talk(emulator, person=Person(YES)) as chat:
         state = (await asked(chat, job_id)).request_state
         emulator.faults.add(Fault.html(502), path="/jobs/*", times=4)
-        for response, words in ((NO, "(502)"), (YES, "the answer was no")):
+        for response, words in ((NO, "(502)"), (YES, "said no")):
             assert words in await said(chat, job_id, response, state)
         assert cancels(chat) == []

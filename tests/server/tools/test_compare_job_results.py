@@ -20,7 +20,7 @@ def add(chat: Talk, job_id: str, outputs: list[Any], **options: Any) -> str:
 
 def two_runs(chat: Talk) -> dict[str, str]:
     """Two runs over the same five inputs, the later with a row more."""
-    before = [{"label": "ab"[n % 2], "score": n, "reason": "because"} for n in range(5)]
+    before: list[dict[str, Any]] = [{"label": "ab"[n % 2], "score": n, "reason": "because"} for n in range(5)]
     after = [each | {"score": each["score"] + (each["label"] == "b")} for each in before]
     after[2]["label"] = "c"
     add(chat, "job-1", before)

@@ -55,9 +55,10 @@ job-1: 9 rows, but the job says 12. Outputs: JSON objects in 5 of 9 rows.
 uri: sutro://jobs/job-1/results/summary
 <data>
 columns:
-- label (text): in 5 rows, 0 null, 3 distinct; a 2 (40.0%), b 2 (40.0%)
-- score (integer): in 5 rows, 0 null, 5 distinct; 0/1/2/3/4 (min/q25/median/q75/max), mean 2
-- sure (boolean): in 5 rows, 0 null, 2 distinct; false 3 (60.0%), true 2 (40.0%)
+- label (text, VARCHAR): in 5 rows, 0 null, 3 distinct; of 5: a 2 (40.0%), b 2 (40.0%), 1 other value
+- score (integer, BIGINT): in 5 rows, 0 null, 5 distinct; 0/1/2/3/4 (min/q25/median/q75/max), mean 2
+- sure (boolean, BOOLEAN): in 5 rows, 0 null, 2 distinct; of 5: false 3 (60.0%), true 2 (40.0%)
+every value, by query_job_results: SELECT "label", count(*) FROM results GROUP BY ALL ORDER BY 2 DESC
 suspicious rows: 4 (view rows, offset, limit=1 shows one)
 - null output: 1 (row 5)
 - empty output: 1 (row 6)

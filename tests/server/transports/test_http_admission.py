@@ -1,5 +1,6 @@
 """Broken requests over HTTP are refused in a line, ids are not mixed up, and idle sessions make room."""
 
+import json
 import logging
 from contextlib import AsyncExitStack
 from functools import partial
@@ -163,3 +164,41 @@ async def test_a_refusal_before_the_protocol_is_short(request_: dict[str, Any], 
     assert reply.status_code == status
     assert 80 < len(reply.text) < 2_000
     assert reply.json()["error"]["code"] == -32600
+
+
+async def test_a_batch_of_the_version_that_has_them_is_answered_in_one_stream() -> None:
+    """Each request by a reply, what is none by an error, and a batch without a request by nothing."""
+    async with serving(Upstream().server()) as (url, client):
+        opening = legacy("initialize", {**INITIALIZE, "protocolVersion": "2025-03-26"})
+        session = (await client.post(url, **opening)).headers[SESSION]
+        headers = legacy("ping", {}, session)["headers"]
+        note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        batch = [
+            note,
+            {"jsonrpc": "2.0", "id": "a", "method": "tools/list"},
+            {"jsonrpc": "2.0", "id": 2, "method": "ping"},
+            {"jsonrpc": "2.0", "id": 3, "method": "initialize", "params": INITIALIZE},
+            7,
+        ]
+        said = await client.post(url, json=batch, headers=headers)
+        data = [line.removeprefix("data: ") for line in said.text.splitlines() if line.startswith("data: {")]
+        replies = {reply["id"]: reply for reply in map(json.loads, data)}
+        assert list(map(str, sorted(replies, key=str))) == ["2", "3", "None", "a"]
+        assert replies["a"]["result"]["tools"]
+        assert replies[2]["result"] == {}
+        assert (replies[3]["error"]["code"], replies[None]["error"]["code"]) == (-32600, -32600)
+        nothing = await client.post(url, json=[note, note], headers=headers)
+        assert (nothing.status_code, nothing.content) == (202, b"")
+        for refused, named in (([], {}), (batch * 21, {}), (batch, {"mcp-protocol-version": "2025-06-18"})):
+            reply = await client.post(url, json=refused, headers={**headers, **named})
+            assert (reply.status_code, reply.json()["error"]["code"]) == (400, -32600)
+
+
+async def test_a_client_of_the_transport_before_is_told_which_to_use() -> None:
+    """In words, wherever it begins."""
+    async with serving(Upstream().server()) as (url, client):
+        for path in ("/sse", "/mcp"):
+            accept = {"accept": "text/event-stream"}
+            reply = await client.get(url.removesuffix("/mcp") + path, headers=accept)
+            assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+            assert "Use Streamable HTTP: POST to /mcp" in reply.json()["error"]["message"]

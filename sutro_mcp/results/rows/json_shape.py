@@ -7,6 +7,8 @@ A type is given only if every value that is not null has it. Kinds of scalars ar
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
 from typing import Any, cast
 
 # A struct of more fields is unwieldy, and such an object rather has data for its keys.
@@ -22,13 +24,17 @@ Place = tuple[str | None, ...]
 
 @dataclass
 class Shape:
-    """The values of one place. `is_even`: every object had the same keys, every item of a list included."""
+    """The values of one place. `is_even`: every object had the same keys, every item of a list included.
+
+    `has_empty`: there was an empty object; in lists `json_structure` may take it for mixed items.
+    """
 
     scalars: set[str] = field(default_factory=set[str])
     fields: dict[str, "Shape"] = field(default_factory=dict[str, "Shape"])
     items: "Shape | None" = None
     is_object: bool = False
     is_even: bool = True
+    has_empty: bool = False
 
     def add_structure(self, structure: Any, *, in_list: bool = False) -> None:
         """The shape by `json_structure` of one or more rows that have this place."""
@@ -55,6 +61,36 @@ class Shape:
                 self.items.add_value(item)
         elif value is not None:
             self.scalars.add(_kind(value))
+
+    def add_values(self, values: Sequence[Any]) -> None:
+        """Values as `add_value` takes each, in a fraction of the time: all of one place go together."""
+        kinds = set(map(type, values))
+
+        def of(kind: type) -> Sequence[Any]:
+            return values if len(kinds) == 1 else [value for value in values if type(value) is kind]
+
+        if dict in kinds:
+            self._add_objects(of(dict))
+        if list in kinds:
+            self.items = self.items or Shape()
+            self.items.add_values(list(chain.from_iterable(of(list))))
+        if int in kinds:
+            integers = of(int)
+            ends = {_kind(min(integers)), _kind(max(integers))}
+            self.scalars |= ends if ends <= _INTEGERS else set(map(_kind, integers))
+        self.scalars |= {_kind(kind()) for kind in kinds & {bool, float, str}}
+
+    def _add_objects(self, objects: Sequence[dict[str, Any]]) -> None:
+        every = list(map(tuple, objects))
+        by_keys: dict[tuple[str, ...], list[dict[str, Any]]] = {keys: [] for keys in every}
+        if len(by_keys) > 1:
+            for keys, found in zip(every, objects, strict=True):
+                by_keys[keys].append(found)
+        self.has_empty = self.has_empty or () in by_keys
+        for keys, some in by_keys.items():
+            alike = some or objects
+            for inner, key in self._members(dict(zip(keys, keys, strict=True))):
+                inner.add_values(list(map(itemgetter(key), alike)))
 
     def _members(self, found: dict[str, Any]) -> Iterator[tuple["Shape", Any]]:
         """The values of an object with the shapes of their places, as long as these are not too many."""
@@ -89,6 +125,15 @@ class Shape:
             assert inner is not None  # noqa: S101 - for the type checker
             found = inner
         return found
+
+    def is_vague(self, *, in_list: bool = False) -> bool:
+        """Whether `json_structure` may tell another type, by `has_empty`."""
+        items = [self.items] if self.items else []
+        return (
+            (self.has_empty and in_list)
+            or any(inner.is_vague(in_list=in_list) for inner in self.fields.values())
+            or any(inner.is_vague(in_list=True) for inner in items)
+        )
 
     @property
     def is_mixed(self) -> bool:
