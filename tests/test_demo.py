@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 def _failing_follow() -> Emulator:
-    emulator = Emulator(pace=Pace.polls(3))
+    emulator = Emulator(pace=Pace.polls(12))
     emulator.job(emulator.find("nightly-email-classify")).outcome = "FAILED"
     return emulator
 
