@@ -49,7 +49,8 @@ async def ours(paths: list[Path], by: str) -> Usage:
         LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(path.stem, include_inputs=True))
         for path in paths
     ]
-    tables = dict(zip(("before", "after"), map(prepare, artifacts), strict=True))
+    names = ["before", "after"]
+    tables = dict(zip(names, map(prepare, artifacts), strict=True))
     meter = Meter(os.getpid())
     found = await QueryRunner().run(tables, CompareRequest(by=by), Comparison)
     usage = meter.read()
@@ -126,6 +127,7 @@ if __name__ == "__main__":
     parser.add_argument("--by-hand", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.by_hand:
-        print(json.dumps(measured(lambda: by_hand(*asked.by_hand, asked.by))))
+        before, after = asked.by_hand
+        print(json.dumps(measured(lambda: by_hand(before, after, asked.by))))
     else:
         asyncio.run(main(asked.rows, asked.by))

@@ -122,6 +122,11 @@ async def converse(client: Client, say: Say) -> None:
         )
 
 
+def _records(table: dict[str, Any]) -> list[dict[str, Any]]:
+    # A row ends with its last value that is known.
+    return [dict(zip(table["columns"], row, strict=False)) for row in table["rows"]]
+
+
 async def _follow(talk: _Conversation, job_id: str) -> None:
     ended = await talk.ask("Follow the other one until it is done.", "wait_for_job", job_id=job_id)
     if ended["status"] != "SUCCEEDED":
