@@ -81,10 +81,9 @@ def tabled(value: Any) -> Any:
 def _column(name: str, cells: list[Any]) -> tuple[str, list[Any]]:
     cells = [None if cell == [] else cell for cell in cells]
     known = [cell for cell in cells if cell is not None]
-    objects = (
-        known if _are_objects(known) else [item for cell in known if _are_objects(cell) for item in cell]
-    )
-    shapes = {tuple(item) for item in objects}
+    nested = [item for cell in known if _are_objects(cell) for item in cell]
+    objects: list[dict[str, Any]] = known if _are_objects(known) else nested
+    shapes = {tuple(each) for each in objects}
     if len(shapes) != 1 or not all(_are_objects(cell) or isinstance(cell, dict) for cell in known):
         return name, [tabled(cell) for cell in cells]
 
