@@ -1,11 +1,9 @@
 """The demo tells when the product does not do what it shows."""
 
-import json
-
 import pytest
 
 from sutro_mcp.demo import DemoFailedError, converse
-from sutro_mcp.emulator import Emulator, Fault
+from sutro_mcp.emulator import Emulator, Fault, Pace
 from sutro_mcp.settings import Settings
 from tests.support import talk
 
@@ -13,10 +11,10 @@ pytestmark = pytest.mark.anyio
 
 
 def _failing_follow() -> Emulator:
-    emulator = Emulator()
-    job_id = emulator.find("nightly-email-classify")
-    failed = Fault.raw(json.dumps({"job_status": {job_id: "FAILED"}}).encode())
-    emulator.faults.add(failed, path=f"/job-status/{job_id}", times=None)
+    emulator = Emulator(pace=Pace.polls(3))
+    # In memory a stream is read to its end, and with it the job.
+    emulator.faults.add(Fault.json(404, "no stream"), path="/stream-job-progress/*", times=None)
+    emulator.job(emulator.find("nightly-email-classify")).outcome = "FAILED"
     return emulator
 
 
