@@ -76,11 +76,6 @@ async def run_demo(say: Say, command: str) -> None:
     say(_CLOSING.format(command=command))
 
 
-def _records(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a table, by the names of its columns; a row may end before the last ones."""
-    return [dict(zip(table["columns"], row, strict=False)) for row in table["rows"]]
-
-
 async def converse(client: Client, say: Say) -> None:
     """The demo's questions, to a server with the demo's jobs. Raises DemoFailedError."""
     talk = _Conversation(client, say)
