@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sutro_mcp.results.sql.json_pattern import plain_rows
 from sutro_mcp.results.sql.json_profile import JsonProfile, make_profile
-from tests.results.sql.test_json_profile import ROWS
+from tests.results.test_same_reading import OUTPUTS
 from tests.tries import some_of
 
 # More than are looked at to begin with.
@@ -36,7 +36,7 @@ def profile(rows: list[str | None], ordinary: list[str], times: int, copies: int
 @example(rows=['{"b": [{"a": 1}, {}]}'], ordinary=['{"b": [{"a": 1}]}'], copies=600)
 @example(rows=['{"b": 1, "a": 1}', None], ordinary=['{"a": 1, "b": {"c": null}}'], copies=1_500)
 @given(
-    rows=ROWS,
+    rows=OUTPUTS.map(lambda outputs: [text for text, _ in outputs]),
     ordinary=st.lists(
         st.sampled_from(
             [
