@@ -52,7 +52,9 @@ async def ours(paths: list[Path], by: str) -> Usage:
     names = ["before", "after"]
     tables = dict(zip(names, map(prepare, artifacts), strict=True))
     meter = Meter(os.getpid())
-    found = await QueryRunner().run(tables, CompareRequest(by=by), Comparison)
+    progress: list[tuple[int, int]] = []
+    request = CompareRequest(by=by)
+    found = await QueryRunner().run(tables, request, Comparison, lambda *rows: progress.append(rows))
     usage = meter.read()
     assert found.compared_rows
     return usage
@@ -65,10 +67,12 @@ def by_hand(before: str, after: str, by: str) -> None:
     def side(path: str) -> str:
         cast = {name: "_string" if kind == "VARCHAR" else "" for name, kind in FIELDS.items()}
         fields = (
-            f"json_extract{cast[name]}(outputs, '$.{name}')::{kind} AS {name}"
-            for name, kind in FIELDS.items()
+            f"json_extract{cast[name]}(json, '$.{name}')::{kind} AS {name}" for name, kind in FIELDS.items()
         )
-        return f"SELECT {', '.join(fields)}, * FROM read_parquet('{path}', file_row_number=true)"
+        # A few rows are cut off, and hold no JSON.
+        valid = "CASE WHEN json_valid(outputs) THEN outputs END AS json"
+        rows = f"SELECT {valid}, inputs, file_row_number FROM read_parquet('{path}', file_row_number=true)"
+        return f"SELECT {', '.join(fields)}, inputs, file_row_number FROM ({rows})"
 
     connection = duckdb.connect(config={"threads": 1})
     values = ", ".join(f"b.{name} AS before_{name}, a.{name} AS after_{name}" for name in FIELDS)

@@ -299,8 +299,8 @@ async def json_results(
     sql, by_hand = QUESTIONS[kind]
     job_id = there.jobs[job]
     ask: dict[str, Any] = {"tool": "query_job_results", "job_id": job_id, "sql": sql}
-    both = {**ask, "sql": TWO_JOBS[kind], "with_jobs": [f"before={job_id}"]}
-    compare = {"tool": "compare_job_results", "job_id": job_id, "other_job_id": job_id}
+    both: dict[str, Any] = {**ask, "sql": TWO_JOBS[kind], "with_jobs": [f"before={job_id}"]}
+    compare: dict[str, Any] = {"tool": "compare_job_results", "job_id": job_id, "other_job_id": job_id}
     runs: dict[str, list[Run]] = {}
 
     async def run(name: str, made: Awaitable[Run]) -> None:

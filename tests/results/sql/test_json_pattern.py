@@ -59,8 +59,8 @@ def test_what_ordinary_rows_repeat_changes_nothing(
     """However many there are of them, and of the others."""
     many = profile(rows, ordinary, ORDINARY // len(ordinary), copies)
     few = profile(rows, ordinary, 1, 1)
-    assert many == few.model_copy(update={"fixed": many.fixed})
-    assert (many.fixed == "none") == (few.fixed == "none")
+    # How many rows were looked at singly may differ.
+    assert (many.fields, many.more_fields, many.envelope) == (few.fields, few.more_fields, few.envelope)
 
 
 @pytest.mark.parametrize(
