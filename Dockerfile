@@ -27,6 +27,9 @@ COPY sutro_mcp/ sutro_mcp/
 RUN python -m hatchling build --target wheel --directory /dist \
  && pip --python /opt/sutro-mcp/bin/python install --no-index --no-deps --compile /dist/*.whl
 
+# Started once as in the image, it keeps what hosts ask first beside the compiled code, for quick answers.
+RUN HOME=/home/sutro SUTRO_MCP_CACHE_DIR=/cache /opt/sutro-mcp/bin/sutro-mcp </dev/null
+
 FROM ${PYTHON_IMAGE}
 
 LABEL org.opencontainers.image.title="sutro-mcp" \

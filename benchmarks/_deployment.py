@@ -79,7 +79,11 @@ def _add(emulator: Emulator, name: str, path: Path) -> str:
     rows = pl.scan_parquet(path).select(pl.len()).collect().item()
 
     # The SDK is served JSON; of more rows than this it would be several gigabytes.
-    outputs = pl.read_parquet(path).get_column("outputs").to_list() if rows <= _MOST_JSON_ROWS else []
+    outputs = (
+        pl.read_parquet(path).get_column("outputs").to_list()
+        if name.startswith("text") and rows <= _MOST_JSON_ROWS
+        else []
+    )
     return emulator.add_job(
         name=name, status="SUCCEEDED", num_rows=rows, outputs=outputs, parquet=path.read_bytes()
     )

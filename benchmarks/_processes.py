@@ -49,6 +49,14 @@ class Meter:
         return Usage(max(peak, self._most) - self._before, _cpu(self._root) - self._cpu, wall)
 
 
+def settled(root: int) -> None:
+    """Return when `root` and the processes below it use no processor any more."""
+    before = -1.0
+    while (now := _cpu(root)) > before + 0.02:
+        before = now
+        time.sleep(0.5)
+
+
 def children(pid: int) -> list[int]:
     """The processes that `pid` has started, from any of its threads."""
     tasks = Path(f"/proc/{pid}/task").iterdir()

@@ -1,6 +1,6 @@
-"""Plain httpx and polars, for what the link and the machine allow. Prints one line of JSON as `_sdk.py` does.
+"""Plain httpx, polars and DuckDB, for what the link and the machine allow. Prints one line as `_sdk.py` does.
 
-Arguments: the operation, a job id, the artifact's file.
+Arguments: the operation, a job id, the artifact's file and, for a question, SQL over `r`.
 """
 
 import json
@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 
+import duckdb
 import httpx
 import polars as pl
 from _usage import measured
@@ -30,9 +31,26 @@ def decode(_: str, path: str) -> None:
     pl.scan_parquet(path).select(pl.all().null_count()).collect(engine="streaming")
 
 
+def question(_: str, path: str, sql: str) -> None:
+    """DuckDB as it comes, over the outputs that are JSON."""
+    connection = duckdb.connect()
+    connection.read_parquet(path).project(
+        "CASE WHEN json_valid(outputs) THEN outputs END AS outputs"
+    ).create_view("r")
+    connection.execute(sql).fetchall()
+
+
+def describe(_: str, path: str) -> None:
+    """All fields as columns, and what polars says of them; broken objects have to be left out."""
+    outputs = pl.read_parquet(path).get_column("outputs")
+    objects = outputs.filter(outputs.str.json_path_match("$").is_not_null())
+    dtype = objects.head(1_000).str.json_decode(infer_schema_length=None).dtype
+    objects.str.json_decode(dtype).struct.unnest().describe()
+
+
 def main() -> None:
-    operation, job, path = sys.argv[1:]
-    print(json.dumps(measured(lambda: globals()[operation](job, path))))
+    operation, job, *arguments = sys.argv[1:]
+    print(json.dumps(measured(lambda: globals()[operation](job, *arguments))))
 
 
 main()

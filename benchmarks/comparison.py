@@ -49,9 +49,11 @@ async def ours(paths: list[Path], by: str) -> Usage:
         LocalArtifact(path=str(path), format="parquet", spec=ResultsSpec(path.stem, include_inputs=True))
         for path in paths
     ]
-    tables = dict(zip(("before", "after"), map(prepare, artifacts), strict=True))
+    names = ["before", "after"]
+    tables = dict(zip(names, map(prepare, artifacts), strict=True))
     meter = Meter(os.getpid())
-    found = await QueryRunner().run(tables, CompareRequest(by=by), Comparison)
+    request = CompareRequest(by=by)
+    found = await QueryRunner().run(tables, request, Comparison, lambda _done, _of: None)
     usage = meter.read()
     assert found.compared_rows
     return usage
@@ -64,10 +66,12 @@ def by_hand(before: str, after: str, by: str) -> None:
     def side(path: str) -> str:
         cast = {name: "_string" if kind == "VARCHAR" else "" for name, kind in FIELDS.items()}
         fields = (
-            f"json_extract{cast[name]}(outputs, '$.{name}')::{kind} AS {name}"
-            for name, kind in FIELDS.items()
+            f"json_extract{cast[name]}(json, '$.{name}')::{kind} AS {name}" for name, kind in FIELDS.items()
         )
-        return f"SELECT {', '.join(fields)}, * FROM read_parquet('{path}', file_row_number=true)"
+        # A few rows are cut off, and hold no JSON.
+        valid = "CASE WHEN json_valid(outputs) THEN outputs END AS json"
+        rows = f"SELECT {valid}, inputs, file_row_number FROM read_parquet('{path}', file_row_number=true)"
+        return f"SELECT {', '.join(fields)}, inputs, file_row_number FROM ({rows})"
 
     connection = duckdb.connect(config={"threads": 1})
     values = ", ".join(f"b.{name} AS before_{name}, a.{name} AS after_{name}" for name in FIELDS)
@@ -126,6 +130,7 @@ if __name__ == "__main__":
     parser.add_argument("--by-hand", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.by_hand:
-        print(json.dumps(measured(lambda: by_hand(*asked.by_hand, asked.by))))
+        before, after = asked.by_hand
+        print(json.dumps(measured(lambda: by_hand(before, after, asked.by))))
     else:
         asyncio.run(main(asked.rows, asked.by))

@@ -1,11 +1,12 @@
-"""Costs of pages, summaries, SQL and exports of large results, beside the official SDK, in one run.
+"""Costs of pages, summaries, SQL, comparisons and exports, beside what one would write without us.
 
 Each operation runs in a fresh server (or SDK) process with an empty cache, after a small job that loads all
 libraries, over a link of 30 ms and 50 MB/s. Times and memory are compared in pairs, one after the other;
-ratios are medians. Bytes and requests are what the deployment counted, so they are exact.
+ratios are medians. Bytes and requests are what the deployment counted, so they are exact. Sections of
+RESULTS.md that a run does not measure stay as they are.
 
-    scripts/bench results            10 thousand, 1 million and 10 million rows
-    scripts/bench results --quick    without the 10 million
+    scripts/bench results                            every kind, 10 thousand (text) and 1 million rows
+    scripts/bench results --rows 10M --kinds nested  one kind, 10 million rows
 """
 
 import argparse
@@ -24,7 +25,8 @@ from typing import Any
 
 import _data
 import _page
-from _processes import Meter, Usage, children
+from _processes import Meter, Usage, children, settled
+from _questions import QUESTIONS, TWO_JOBS
 from mcp import Client, StdioServerParameters
 from mcp.types import TextContent
 
@@ -34,7 +36,7 @@ from scripts import bootstrap  # noqa: E402 - makes the SDK's environment
 
 LATENCY_MS, MEGABYTES_PER_SECOND = 30, 50
 GROUP_ROWS = 1_048_576  # pyarrow's default: one group for a million rows
-SIZES = {"text10k": 10_000, "text1m": 1_000_000, "text10m": 10_000_000}
+ROWS = {"10k": 10_000, "1M": 1_000_000, "10M": 10_000_000}
 MB = 1e6
 
 
@@ -104,6 +106,10 @@ class Server:
         """`get_job_results` of a job by its name."""
         return await self.call("get_job_results", job_id=self._there.jobs[job], **arguments)
 
+    async def idle(self) -> None:
+        """Return when nothing goes on in the background."""
+        await asyncio.to_thread(settled, self._pid)
+
     async def call(self, tool: str, **arguments: Any) -> Run:
         """One tool call, again until it no longer says that the work goes on."""
         await self._there.asked()
@@ -155,12 +161,12 @@ async def sdk(there: Deployment, operation: str, job: str) -> Run:
     return Run(Usage(found["memory"], found["cpu"], found["wall"]), await there.asked(), str(found["value"]))
 
 
-async def alone(there: Deployment, operation: str, job: str, artifact: Path) -> Run:
-    """A yardstick of plain polars or httpx, in a process of its own."""
+async def alone(there: Deployment, operation: str, job: str, *arguments: Path | str) -> Run:
+    """A yardstick of plain polars, DuckDB or httpx, in a process of its own."""
     await there.asked()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *(str(Path(__file__).parent / "_yardsticks.py"), operation, there.jobs[job], str(artifact)),
+        *(str(Path(__file__).parent / "_yardsticks.py"), operation, there.jobs[job], *map(str, arguments)),
         env={**os.environ, **there.environment},
         stdout=subprocess.PIPE,
     )
@@ -219,9 +225,11 @@ class Report:
         self.say(f"| {what} | {against} | {time:.3f} | {memory:.3f} | {cpu:.2f} | {len(ours)} |")
 
 
-async def one_size(report: Report, there: Deployment, job: str, artifact: Path, rounds: int) -> None:
-    """Everything about one artifact."""
-    rows, size = SIZES[job], artifact.stat().st_size  # noqa: ASYNC240 - nothing else runs meanwhile
+async def text_results(
+    report: Report, there: Deployment, job: str, rows: int, artifact: Path, rounds: int
+) -> None:
+    """Everything about one artifact of text."""
+    size = artifact.stat().st_size  # noqa: ASYNC240 - nothing else runs meanwhile
     deep = rows * 7 // 10
     report.say(f"\n## {job}: {rows:,} rows, {size / MB:.1f} MB\n")
     report.say("| what | requests (API + store) | HEAD | with key | MB | of the artifact | MB of memory |")
@@ -248,10 +256,12 @@ async def one_size(report: Report, there: Deployment, job: str, artifact: Path, 
     for name, run in {"SQL": queried, "Export": exported}.items():
         if run.text.startswith("Cannot"):
             report.say(f"\n{name}: {run.text}")
-    await side_by_side(report, there, job, artifact, rounds)
+    await side_by_side(report, there, job, artifact, rounds, has_json=rows <= ROWS["1M"])
 
 
-async def side_by_side(report: Report, there: Deployment, job: str, artifact: Path, rounds: int) -> None:
+async def side_by_side(
+    report: Report, there: Deployment, job: str, artifact: Path, rounds: int, *, has_json: bool
+) -> None:
     """Ours beside what somebody would write without us, one after the other."""
     report.say("\n| ours | against | time | memory | CPU | runs |\n| --- | --- | --- | --- | --- | --- |")
     runs: dict[str, list[Run]] = {}
@@ -259,7 +269,6 @@ async def side_by_side(report: Report, there: Deployment, job: str, artifact: Pa
     async def run(name: str, made: Awaitable[Run]) -> None:
         runs.setdefault(name, []).append(await made)
 
-    has_json = SIZES[job] <= 1_000_000
     for _ in range(rounds):
         await run("page", ours(there, job, view="rows"))
         await run("status", ours(there, job, "get_job_status"))
@@ -281,25 +290,86 @@ async def side_by_side(report: Report, there: Deployment, job: str, artifact: Pa
     report.compared("summary of what is on disk", "decoding alone (polars)", runs["on disk"], runs["decode"])
 
 
-async def main(quick: bool, rounds: int) -> None:
-    report = Report()
+async def json_results(
+    report: Report, there: Deployment, job: str, rows: int, artifact: Path, rounds: int
+) -> None:
+    """Questions, a summary and a comparison of one artifact of objects."""
+    size = artifact.stat().st_size  # noqa: ASYNC240 - nothing else runs meanwhile
+    kind = job.rstrip("0123456789kM")
+    sql, by_hand = QUESTIONS[kind]
+    job_id = there.jobs[job]
+    ask: dict[str, Any] = {"tool": "query_job_results", "job_id": job_id, "sql": sql}
+    both: dict[str, Any] = {**ask, "sql": TWO_JOBS[kind], "with_jobs": [f"before={job_id}"]}
+    compare: dict[str, Any] = {"tool": "compare_job_results", "job_id": job_id, "other_job_id": job_id}
+    runs: dict[str, list[Run]] = {}
+
+    async def run(name: str, made: Awaitable[Run]) -> None:
+        runs.setdefault(name, []).append(await made)
+
+    for _ in range(rounds):
+        await run("by hand", alone(there, "question", job, artifact, by_hand))
+        # Of more it would take all memory.
+        if rows <= ROWS["1M"]:
+            await run("describe", alone(there, "describe", job, artifact))
+        with tempfile.TemporaryDirectory(prefix="sutro-bench-") as kept:
+            async with server(there, kept) as fresh:
+                for name, call in (("first", ask), ("again", ask), ("two jobs", both), ("compare", compare)):
+                    await run(name, fresh.call(**call))
+                    await fresh.idle()
+        await run("summary", ours(there, job))
+    report.say(f"\n## {job}: {rows:,} rows, {size / MB:.1f} MB\n")
+    report.say("| what | requests (API + store) | MB | CPU s | against | CPU | runs |")
+    report.say("| --- | --- | --- | --- | --- | --- | --- |")
+    hand, polars = "DuckDB, json_extract on the file", "polars, json_decode and describe"
+    for name, what, other, against in (
+        ("first", "first question, with the download", "by hand", hand),
+        ("again", "the same question again", "by hand", hand),
+        ("two jobs", "a question over two jobs", "by hand", hand),
+        ("compare", "comparison of two jobs", "by hand", hand),
+        ("summary", "summary, with the download", "describe", polars),
+    ):
+        one, asked = runs[name], runs[name][0].asked
+        cpu = median([each.usage.cpu for each in one])
+        ratio = f"{ratios(one, runs[other])[2]:.2f}" if other in runs else ""
+        report.say(
+            f"| {what} | {asked.api} + {asked.store} | {asked.bytes / MB:.2f} | {cpu:.2f} | {against} "
+            f"| {ratio} | {len(one)} |"
+        )
+        if one[0].text.startswith("Cannot"):
+            report.say(f"| ({one[0].text[:200]}) | | | | | | |")
+
+
+def kept_sections() -> dict[str, str]:
+    """The sections that an earlier run wrote, by the name of the artifact."""
+    page = _page.PAGE.read_text("utf-8").partition("# Results, measured")[2].partition("\n# ")[0]
+    return {section.partition(":")[0]: section.rstrip() for section in page.split("\n## ")[1:]}
+
+
+async def main(kinds: list[str], sizes: list[str], rounds: int) -> None:
     folder = Path(tempfile.gettempdir()) / "sutro-mcp-benchmarks"
     folder.mkdir(exist_ok=True)
-    sizes = {name: rows for name, rows in SIZES.items() if not quick or rows <= 1_000_000}
-    artifacts = {name: folder / f"{name}.parquet" for name in ("small", *sizes)}
+    jobs = {f"{kind}{size}": (kind, ROWS[size]) for kind in kinds for size in sizes}
+    if "text" in kinds and "1M" in sizes:
+        jobs = {"text10k": ("text", ROWS["10k"]), **jobs}
+    artifacts = {name: folder / f"{name}.parquet" for name in ("small", *jobs)}
     for name, path in artifacts.items():
         if not path.exists():
-            _data.write(path, "text", sizes.get(name, 100), GROUP_ROWS)
-    report.say(f"Link: {LATENCY_MS} ms, {MEGABYTES_PER_SECOND} MB/s. {os.cpu_count()} cores.")
-    async with deployment(artifacts) as there:
-        for name in sizes:
-            await one_size(report, there, name, artifacts[name], rounds)
-    _page.write("results", "\n".join(report.lines))
+            _data.write(path, *jobs.get(name, ("text", 100)), GROUP_ROWS)
+    sections = kept_sections()
+    for name, (kind, rows) in jobs.items():
+        report = Report()
+        measure = text_results if kind == "text" else json_results
+        async with deployment({each: artifacts[each] for each in ("small", name)}) as there:
+            await measure(report, there, name, rows, artifacts[name], rounds)
+        sections[name] = "\n".join(report.lines).strip().removeprefix("## ")
+    link = f"Link: {LATENCY_MS} ms, {MEGABYTES_PER_SECOND} MB/s. {os.cpu_count()} cores."
+    _page.write("results", "\n\n".join([link, *(f"## {each}" for each in sections.values())]))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="What large results cost.")
-    parser.add_argument("--quick", action="store_true", help="without ten million rows")
+    parser.add_argument("--kinds", nargs="+", choices=list(_data.KINDS), default=list(_data.KINDS))
+    parser.add_argument("--rows", nargs="+", choices=["1M", "10M"], default=["1M"])
     parser.add_argument("--rounds", type=int, default=3, help="pairs of runs for each ratio")
     given = parser.parse_args()
-    asyncio.run(main(given.quick, given.rounds))
+    asyncio.run(main(given.kinds, given.rows, given.rounds))

@@ -14,6 +14,7 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.errors import AuthenticationError, ConfigurationError, SutroError
 from sutro_mcp.results.cache import cache_folder
 from sutro_mcp.results.export.folder import check_folder
+from sutro_mcp.results.worker.sandbox import has_sandbox
 from sutro_mcp.settings import Settings, load_settings
 
 _POLICIES = {
@@ -21,6 +22,12 @@ _POLICIES = {
     "confirm": "acts once the user agrees, asked by the host or, where it cannot, by the assistant",
     "elicit": "acts once the user agrees, asked by the host and nobody else",
     "allow": "acts at once, without asking",
+}
+_SQL = {
+    "wall": "runs in a process that can open nothing",
+    "lock": "runs behind DuckDB's own lock alone, as SUTRO_MCP_SQL says",
+    "off": "is off: a process that can open nothing cannot be made on this system (SUTRO_MCP_SQL=lock turns "
+    "it on behind DuckDB's own lock alone)",
 }
 # Errors that are met elsewhere send their reader here.
 _SELF_ADVICE = re.compile(r"; `sutro-mcp check` tests [\w ]+")
@@ -53,6 +60,7 @@ async def _check(env: Mapping[str, str], found: Callable[..., None]) -> None:
     policy = "off" if settings.read_only else settings.cancel
     found(f"cancel_job {_POLICIES[policy]} ({policy}).", cancel=policy, read_only=settings.read_only)
     _check_folders(settings, found)
+    _check_sql(settings, found)
     if settings.demo:
         found(
             "SUTRO_MCP_DEMO is set: the emulator is served, which needs no key and no deployment.", demo=True
@@ -77,6 +85,11 @@ async def _check(env: Mapping[str, str], found: Callable[..., None]) -> None:
         "Jobs can be listed." if page.jobs else "Jobs can be listed; there are none yet.",
         has_jobs=bool(page.jobs),
     )
+
+
+def _check_sql(settings: Settings, found: Callable[..., None]) -> None:
+    wall = "wall" if has_sandbox() else "lock" if settings.sql == "lock" else "off"
+    found(f"SQL over results {_SQL[wall]} ({wall}).", sql=wall)
 
 
 def _check_folders(settings: Settings, found: Callable[..., None]) -> None:

@@ -81,9 +81,7 @@ async def converse(client: Client, say: Say) -> None:
     talk = _Conversation(client, say)
     await talk.ask("What is going on with my jobs?", "summarize_jobs", group_by="status")
     active = await talk.ask("Which ones are active?", "list_jobs", status=["RUNNING", "STARTING", "QUEUED"])
-    jobs = active["jobs"]
-    job_id, status = (jobs["columns"].index(name) for name in ("job_id", "status"))
-    running = [row[job_id] for row in jobs["rows"] if row[status] == "RUNNING"]
+    running = [job["job_id"] for job in _records(active["jobs"]) if job["status"] == "RUNNING"]
     if len(running) != 2:  # the demo is written for these
         raise DemoFailedError("there should be two running jobs")
 
@@ -110,13 +108,18 @@ async def converse(client: Client, say: Say) -> None:
             " FROM results GROUP BY folder ORDER BY percent DESC",
         )
         tried = await talk.ask("Which models did I try?", "list_jobs", search="model-comparison")
-        models = {job["model"]: job["job_id"] for job in tried["jobs"]}
+        models = {job["model"]: job["job_id"] for job in _records(tried["jobs"])}
         await talk.ask(
             "What changed from Gemma to Qwen?",
             "compare_job_results",
             job_id=models["gemma-3-12b-it"],
             other_job_id=models["qwen-3-14b"],
         )
+
+
+def _records(table: dict[str, Any]) -> list[dict[str, Any]]:
+    # A row ends with its last value that is known.
+    return [dict(zip(table["columns"], row, strict=False)) for row in table["rows"]]
 
 
 async def _follow(talk: _Conversation, job_id: str) -> None:

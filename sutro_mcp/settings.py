@@ -76,6 +76,9 @@ class Settings(BaseModel):
     """The folder of fetched results, kept for the next call and the next server process."""
     cache_max_bytes: int = Field(default=5 * 1024**3, ge=0, description="a whole number of bytes, 0 or more")
     """The most that is kept there; 0 keeps nothing from one process to the next."""
+    sql: Annotated[Literal["wall", "lock"], BeforeValidator(_lower)] = "wall"
+    """Where `query_job_results` works: behind a process without rights (`wall`), which only Linux has, or
+    elsewhere also behind DuckDB's own lock alone (`lock`)."""
     demo: bool = Field(default=False, description="true or false")
     """Serve the embedded emulator instead of a deployment."""
     transport: Annotated[Literal["stdio", "http"], BeforeValidator(_lower)] = "stdio"

@@ -7,7 +7,8 @@ first asked for.
 from typing import TYPE_CHECKING, Any
 
 from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.results import ArtifactStore, LocalArtifact
+from sutro_mcp.results import LocalArtifact
+from sutro_mcp.results.cache import ArtifactStore
 from sutro_mcp.results_spec import ResultsSpec
 
 if TYPE_CHECKING:

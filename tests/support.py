@@ -102,13 +102,15 @@ def complete_text_of(result: CallToolResult) -> str:
 
 # These are told in other words.
 _IN_WORDS = ("notice", "view", "estimates", "no_cost")
+_OF_SUMMARY = ("columns", "suspicious", "samples")
 
 
 def _values(value: Any, key: str = "") -> Iterator[str | int | float]:
     """Texts and numbers at any depth; truth values and the like become words, which snapshots show."""
     if isinstance(value, dict):
         for name, item in cast("dict[str, Any]", value).items():
-            yield from _values(item, name)
+            if not (name == "columns" and key in _OF_SUMMARY):
+                yield from _values(item, name)
     elif isinstance(value, list):
         for item in cast("list[Any]", value):
             yield from _values(item, key)

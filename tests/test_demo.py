@@ -12,6 +12,8 @@ pytestmark = pytest.mark.anyio
 
 def _failing_follow() -> Emulator:
     emulator = Emulator(pace=Pace.polls(3))
+    # In memory a stream is read to its end, and with it the job.
+    emulator.faults.add(Fault.json(404, "no stream"), path="/stream-job-progress/*", times=None)
     emulator.job(emulator.find("nightly-email-classify")).outcome = "FAILED"
     return emulator
 

@@ -1,11 +1,8 @@
 """Turns a result artifact into pages and summaries. Knows nothing of HTTP or MCP.
 
-Importing this package must not import polars: the server does, and there polars lives in the worker process.
-`rows.typed_frame` is the exception, for library callers.
+Importing this package imports its models alone, so that each process takes no more than it needs.
 """
 
-from .cache import ArtifactStore, OnBytes
-from .engine import ResultsEngine, results_engine
 from .request_models import (
     Cell,
     ColumnSummary,
@@ -30,10 +27,8 @@ from .request_models import (
     TopValue,
     Wrapping,
 )
-from .single_flight import OnProgress
 
 __all__ = [
-    "ArtifactStore",
     "Cell",
     "ColumnSummary",
     "CompareRequest",
@@ -45,19 +40,15 @@ __all__ = [
     "ExportReport",
     "ExportRequest",
     "LocalArtifact",
-    "OnBytes",
-    "OnProgress",
     "Page",
     "PageRequest",
     "QualityFlag",
     "QueryRequest",
     "QueryRows",
-    "ResultsEngine",
     "Sample",
     "Summary",
     "SummaryRequest",
     "TextNumbers",
     "TopValue",
     "Wrapping",
-    "results_engine",
 ]

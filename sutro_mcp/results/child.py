@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from sutro_mcp.errors import WorkerError
 from sutro_mcp.results.worker.protocol import Channel, Pipe, reply_of
 from sutro_mcp.results.worker.sandbox import apply_limits, cap_memory, end_with_parent
 
@@ -68,18 +69,25 @@ def query_tasks() -> Tasks:
     def load_tables(_artifact: LocalArtifact, request: LoadRequest, _channel: Channel) -> Loaded:
         output = None if request.output is None else new_output(request.output)
         tables = load(request.tables, output)
-        apply_limits(request.cpu_seconds, 0 if output is None else MOST_BYTES)
+        if not request.lock_alone:
+            apply_limits(request.cpu_seconds, 0 if output is None else MOST_BYTES)
         loaded.append(tables)
         return Loaded()
 
-    def query(_artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> QueryRows:
-        return run(loaded[0], request)
+    def ready(artifact: LocalArtifact, request: Request) -> LoadedTables:
+        if not loaded:
+            # Started for one that died before it heard the SQL, which is not at fault.
+            raise WorkerError(request.doing(artifact.spec), "its process ended early", "Call again")
+        return loaded[0]
 
-    def make_comparison(_artifact: LocalArtifact, request: CompareRequest, channel: Channel) -> Comparison:
-        return compare(loaded[0], request, channel)
+    def query(artifact: LocalArtifact, request: QueryRequest, _channel: Channel) -> QueryRows:
+        return run(ready(artifact, request), request)
 
-    def write(_artifact: LocalArtifact, request: WriteRequest, _channel: Channel) -> YieldedRows:
-        return write_parquet(loaded[0], request)
+    def make_comparison(artifact: LocalArtifact, request: CompareRequest, channel: Channel) -> Comparison:
+        return compare(ready(artifact, request), request, channel)
+
+    def write(artifact: LocalArtifact, request: WriteRequest, _channel: Channel) -> YieldedRows:
+        return write_parquet(ready(artifact, request), request)
 
     return {
         LoadRequest: load_tables,

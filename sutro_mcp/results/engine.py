@@ -13,7 +13,6 @@ from sutro_mcp.concurrency import LRU, background, task_group
 from sutro_mcp.errors import ArtifactChangedError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder import discard, real_path, stamp
-from sutro_mcp.results.worker.sandbox import check_platform
 from sutro_mcp.results.worker.supervisor import OnRows, QueryRunner, Worker
 from sutro_mcp.results_spec import ResultsSpec
 
@@ -58,16 +57,18 @@ class ResultsEngine:
     that may take long raise StillWorkingError then; the same call again joins the same work.
     """
 
-    def __init__(self, store: ArtifactStore, group: TaskGroup, patience: float) -> None:
+    def __init__(
+        self, store: ArtifactStore, group: TaskGroup, patience: float, *, lock_suffices: bool
+    ) -> None:
         self._store = store
         self._group = group
         self._flights = SingleFlight(group, patience)
         # A page must not wait for somebody's summary of ten million rows.
         self._pages = Worker()
         self._long = Worker()
-        self._queries = QueryRunner()
+        self._queries = QueryRunner(lock_suffices=lock_suffices)
         # A question must not wait for somebody's export.
-        self._sql_exports = QueryRunner(query_seconds=_EXPORT_SECONDS)
+        self._sql_exports = QueryRunner(query_seconds=_EXPORT_SECONDS, lock_suffices=lock_suffices)
         # By the file that they were made of, and the request.
         self._summaries = LRU[tuple[Path | None, Request], Summary](_MOST_SUMMARIES)
         self._folders: dict[Path, Path] = {}
@@ -193,7 +194,7 @@ class ResultsEngine:
         on_progress: OnProgress | None,
     ) -> T:
         """The result of `make` for artifacts that DuckDB can read; made once more if one was replaced."""
-        check_platform()
+        self._queries.check()
 
         async def once(notify: OnProgress) -> T:
             tables: dict[str, SqlTable] = {}
@@ -336,18 +337,22 @@ class ResultsEngine:
 
 @asynccontextmanager
 async def results_engine(
-    folder: Path | None = None, capacity: int = CAPACITY, patience: float = _PATIENCE
+    folder: Path | None = None,
+    capacity: int = CAPACITY,
+    patience: float = _PATIENCE,
+    *,
+    lock_suffices: bool = False,
 ) -> AsyncGenerator[ResultsEngine]:
     """An engine with its workers, which are gone when the block ends.
 
     Artifacts are kept below `folder` for the next process, at most `capacity` bytes of them; without it, or
     where others may write into it, they are gone with the block. A caller waits `patience` seconds at
-    most for a summary, a query or an export.
+    most for a summary, a query or an export. `lock_suffices`: see `QueryRunner`.
     """
     store = ArtifactStore(kept_folder(folder), capacity)
     try:
         async with background() as group:
-            engine = ResultsEngine(store, group, patience)
+            engine = ResultsEngine(store, group, patience, lock_suffices=lock_suffices)
             try:
                 yield engine
             finally:

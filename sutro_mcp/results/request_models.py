@@ -174,7 +174,7 @@ class LoadRequest(Request):
     """Get ready for a query: tables by their names, and every right given up.
 
     `cpu_seconds`: the processor time after which the process ends, whatever it does then. `output`: a new
-    file that it may write into.
+    file that it may write into. `lock_alone`: no right is given up, and DuckDB's own lock is all that holds.
     """
 
     aim = "query the results of"
@@ -182,6 +182,7 @@ class LoadRequest(Request):
     tables: dict[str, SqlTable]
     cpu_seconds: int
     output: str | None = None
+    lock_alone: bool = False
 
 
 class Loaded(_Model):

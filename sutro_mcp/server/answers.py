@@ -81,21 +81,23 @@ def tabled(value: Any) -> Any:
 def _column(name: str, cells: list[Any]) -> tuple[str, list[Any]]:
     cells = [None if cell == [] else cell for cell in cells]
     known = [cell for cell in cells if cell is not None]
-    objects = (
-        known if _are_objects(known) else [item for cell in known if _are_objects(cell) for item in cell]
-    )
-    shapes = {tuple(item) for item in objects}
+    nested = [item for cell in known if _are_objects(cell) for item in cell]
+    objects: list[dict[str, Any]] = known if _are_objects(known) else nested
+    shapes = {tuple(each) for each in objects}
     if len(shapes) != 1 or not all(_are_objects(cell) or isinstance(cell, dict) for cell in known):
         return name, [tabled(cell) for cell in cells]
 
-    def listed(cell: Any) -> Any:
-        return list(cell.values()) if isinstance(cell, dict) else [listed(item) for item in cell]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    def listed(cell: Any) -> list[Any]:
+        if isinstance(cell, dict):
+            return list(cast("dict[str, Any]", cell).values())
+        return [listed(item) for item in cast("list[Any]", cell)]
 
     return f"{name} ({', '.join(shapes.pop())})", [None if cell is None else listed(cell) for cell in cells]
 
 
 def _are_objects(items: Any) -> bool:
-    return isinstance(items, list) and bool(items) and all(isinstance(item, dict) for item in items)  # pyright: ignore[reportUnknownVariableType]
+    some = cast("list[Any]", items) if isinstance(items, list) else []
+    return bool(some) and all(isinstance(item, dict) for item in some)
 
 
 def _without_tail(cells: list[Any]) -> list[Any]:

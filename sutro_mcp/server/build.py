@@ -11,8 +11,8 @@ from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.concurrency import background
-from sutro_mcp.results import results_engine
 from sutro_mcp.results.cache import CAPACITY
+from sutro_mcp.results.engine import results_engine
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
@@ -56,7 +56,11 @@ def build_server(
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
         """Open what handlers share, and close it after the last of them."""
         # With 0 bytes for other processes, results are in a folder that goes with this one.
-        async with results_engine(settings.cache_folder, settings.cache_max_bytes or CAPACITY) as results:
+        async with results_engine(
+            settings.cache_folder,
+            settings.cache_max_bytes or CAPACITY,
+            lock_suffices=settings.sql == "lock",
+        ) as results:
             app = AppContext(settings, results, connect, fastest_answer)
             app.running = RunningJobs(lambda: app.client)
             try:

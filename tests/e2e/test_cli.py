@@ -105,6 +105,7 @@ sutro-mcp 0.x on Python 3.x
 cancel_job acts once the user agrees, asked by the host or, where it cannot, by the assistant (confirm).
 Cache: ~/.cache/sutro-mcp/sutro-mcp-results (4.1 kB), at most 5.37 GB
 Exports: ~/sutro-exports (65.5 kB)
+SQL over results runs in a process that can open nothing (wall).
 URL: https://sutro (from SUTRO_API_URL)
 Key: fingerprint f (from SUTRO_API_KEY)
 Key accepted (auth/check).
@@ -169,6 +170,7 @@ def test_check_can_answer_as_json(sutro: Emulator) -> None:
             "read_only": True,
             "cache": {"folder": None, "bytes": 0, "max_bytes": 0},
             "exports": {"folder": "~/sutro-exports", "bytes": 0},
+            "sql": "wall",
             "url": "https://sutro",
             "url_source": "SUTRO_API_URL",
             "key_fingerprint": "f",

@@ -58,6 +58,9 @@ async def target_over(
         yield [*(part for name, value in variables.items() for part in ("-e", f"{name}={value}")), *COMMAND]
 
 
+GEMMA, QWEN = "model-comparison-gemma", "model-comparison-qwen"
+
+
 @pytest.mark.parametrize(("transport", "era"), [("stdio", "legacy"), ("http", "modern")])
 async def test_the_inspector_can_use_everything(
     sutro: Emulator, sutro_env: dict[str, str], transport: str, era: str
@@ -80,6 +83,7 @@ async def test_the_inspector_can_use_everything(
         "wait_for_job": [f"job_id={done}"],
         "get_job_results": [f"job_id={done}", "view=rows", "limit=2", "include_inputs=true"],
         "query_job_results": [f"job_id={done}", "sql=SELECT count(*) AS n FROM results"],
+        "compare_job_results": [f"job_id={sutro.find(GEMMA)}", f"other_job_id={sutro.find(QWEN)}"],
         "export_job_results": [f"job_id={done}", "file_name=tickets.csv"],
         "cancel_job": [f"job_id={running}"],
     }

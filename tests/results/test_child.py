@@ -127,21 +127,27 @@ def test_a_task_asks_for_its_bytes_and_ends_when_they_cannot_be_had(tmp_path: Pa
 def limited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows when the limits would have been applied to this process."""
     calls: list[str] = []
-    monkeypatch.setattr(child, "apply_limits", lambda: calls.append("limited"))
+
+    def apply_limits(*_limits: int) -> None:
+        calls.append("limited")
+
+    monkeypatch.setattr(child, "apply_limits", apply_limits)
     return calls
 
 
 def query(artifact: LocalArtifact, sql: str) -> list[Any]:
     """The messages of the process of one query."""
-    load = LoadRequest(tables={"results": prepare(artifact)})
+    load = LoadRequest(tables={"results": prepare(artifact)}, cpu_seconds=60)
     return ask(query_tasks(), request_for(artifact, load), request_for(artifact, QueryRequest(sql=sql)))
 
 
 def test_a_query_is_answered_after_the_rights_are_gone(tmp_path: Path, limited: list[str]) -> None:
-    """Never before: a process that did not load and limit itself has no table."""
+    """Never before: a process that did not load and limit itself has no table, and blames no SQL."""
     artifact = objects(tmp_path, {"a": 1})
     (early,) = ask(query_tasks(), request_for(artifact, QueryRequest(sql="SELECT a FROM results")))
-    assert (early, limited) == ({"crash": "IndexError"}, [])
+    assert early["error"]["parts"][1:] == ["its process ended early", "Call again"]
+    assert limited == []
+
     ready, page = query(artifact, "SELECT a FROM results")
     assert (ready, limited) == ({"answer": {}}, ["limited"])
     assert (page["answer"]["columns"], page["answer"]["rows"]) == (["a"], [[1]])

@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.results import ExpectedResults, OnBytes, PageRequest, SummaryRequest, results_engine
+from sutro_mcp.results import ExpectedResults, PageRequest, SummaryRequest
+from sutro_mcp.results.cache import OnBytes
+from sutro_mcp.results.engine import results_engine
 from sutro_mcp.results_spec import ResultsSpec
 
 pytestmark = pytest.mark.anyio

@@ -22,11 +22,10 @@ from sutro_mcp.results import (
     Page,
     PageRequest,
     QueryRequest,
-    ResultsEngine,
     Summary,
     SummaryRequest,
-    results_engine,
 )
+from sutro_mcp.results.engine import ResultsEngine, results_engine
 from sutro_mcp.results_spec import ResultsSpec
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]

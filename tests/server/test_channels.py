@@ -35,6 +35,10 @@ async def test_the_structured_part_is_the_smaller_one() -> None:
             for job in emulator.account.all():
                 wait = {"timeout_seconds": 1} if tool == "wait_for_job" else {}
                 sizes[tool].append(await _compared(chat, tool, job_id=job.job_id, **wait))
+        job_id = emulator.find("support-ticket-triage")
+        sizes["get_job_results"] = [await _compared(chat, "get_job_results", job_id=job_id, view="rows")]
+        sql = "SELECT label, count(*) AS n FROM results GROUP BY ALL"
+        sizes["query_job_results"] = [await _compared(chat, "query_job_results", job_id=job_id, sql=sql)]
     larger = {tool: [pair for pair in pairs if pair[0] > pair[1]] for tool, pairs in sizes.items()}
     assert not any(larger.values()), larger
 

@@ -107,10 +107,10 @@ def _field(name: str, before: str, after: str) -> ComparedField:
         compared = [f"{column}::{common}"] * 2
     else:
         compared = [hashed(_text(column, kind)) for kind in (before, after)]
-    sides = [
+    one, other = (
         Side(kind, value, _shown(column, kind)) for kind, value in zip((before, after), compared, strict=True)
-    ]
-    return ComparedField(name, *sides, is_number)
+    )
+    return ComparedField(name, one, other, is_number)
 
 
 def _output(

@@ -235,7 +235,7 @@ def _column(by: str, names: Sequence[str]) -> str:
 def _no_column(loaded: LoadedTables, by: str, lacking: Sequence[str]) -> str:
     where = "neither run has" if len(lacking) > 1 else f"the run {lacking[0]} does not have"
     happened = f"{where} {'inputs in its results' if by == INPUTS else f'a column {quote(by, 60)}'}"
-    names = [{name for name, _ in table.columns} for table in loaded.opened.values()]
-    if near := get_close_matches(by, sorted(set.intersection(*names)), 3):
+    before, after = ({name for name, _ in loaded.opened[run].columns} for run in ("before", "after"))
+    if near := get_close_matches(by, sorted(before & after), 3):
         happened += f"; the nearest names are {', '.join(quote(name, 60) for name in near)}"
     return happened

@@ -6,7 +6,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 
@@ -136,4 +136,4 @@ class Pairing:
 
     def _one(self, sql: str) -> tuple[Any, ...]:
         (found,) = self._connection.execute(sql).fetchall()
-        return cast("tuple[Any, ...]", found)
+        return found

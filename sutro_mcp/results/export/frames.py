@@ -115,6 +115,8 @@ class UnpackedFrame:
             yield pl.DataFrame({name: columns[name] for name in self.schema})
             done += height
             self._channel.tell({"rows": [done, self.height]})
+        if done != self.height:
+            raise RuntimeError("rows are missing")
 
     def _columns(self) -> Iterator[dict[str, pl.Series]]:
         """The columns of the artifact and the fields."""

@@ -44,7 +44,8 @@ class FixedRows:
     def finish(self, row_count: int) -> FixedKind:
         """Write the rest. `row_count`: of the results."""
         self._write()
-        self._fill(row_count)
+        if self._count:
+            self._fill(row_count)
         return "none" if not self._count else "many" if self._is_complete else "few"
 
     def _write(self) -> None:

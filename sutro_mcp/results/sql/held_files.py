@@ -7,19 +7,35 @@ be written.
 
 import io
 import os
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 from fsspec import AbstractFileSystem  # pyright: ignore[reportMissingTypeStubs]
 
 SCHEME = "held"
+# A descriptor has one position, and not every system reads past it.
+_ONE_AT_A_TIME = threading.Lock()
 OUTPUT_FILE = "output"
 
 
 def address(name: str) -> str:
     """The address by which DuckDB knows the file of this name."""
     return f"{SCHEME}://{name}"
+
+
+def hold(
+    connection: duckdb.DuckDBPyConnection, descriptors: Mapping[str, int], output: "Output | None" = None
+) -> None:
+    """Let `connection` read these regular files, which have to stay open, by their names.
+
+    With an `output` there is one more file, OUTPUT_FILE, to write into.
+    """
+    connection.register_filesystem(HeldFiles(descriptors, output))
+    # For files that are far away: it would read all of a column of a row group at once, be it a gigabyte.
+    connection.execute("SET disable_parquet_prefetching = true")
 
 
 class HeldFiles(AbstractFileSystem):
@@ -102,12 +118,12 @@ class Output(io.RawIOBase):
 
 
 class _Reader(io.RawIOBase):
-    """A position of its own in a file that others read, too."""
+    """One of several readers of a file, with a position for each thread: DuckDB shares readers among them."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
-        self._at = 0
+        self._position = threading.local()
 
     def readable(self) -> bool:
         return True
@@ -116,15 +132,19 @@ class _Reader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        self._position.at = start + offset
+        return self._position.at
 
     def tell(self) -> int:
-        return self._at
+        return getattr(self._position, "at", 0)
 
     def read(self, size: int = -1) -> bytes:
-        found = os.pread(self._descriptor, size if size >= 0 else self._size - self._at, self._at)
-        self._at += len(found)
+        at = self.tell()
+        with _ONE_AT_A_TIME:
+            os.lseek(self._descriptor, at, os.SEEK_SET)
+            found = os.read(self._descriptor, size if size >= 0 else self._size - at)
+        self._position.at = at + len(found)
         return found
 
 

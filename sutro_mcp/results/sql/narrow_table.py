@@ -21,6 +21,8 @@ _SHORT = 64
 _SHORT_NESTED = 160
 _MOST_COLUMNS = 32
 _SAMPLE = 20_000
+# Several threads keep what they have written until it is their turn, and ten million rows do not fit.
+_SETTINGS = SETTINGS | {"threads": "1", "memory_limit": "160MB"}
 # What says that a query needs the artifact. TRY would make null of it.
 _MARK = "this column is in the artifact alone"
 _TRY = re.compile(r"\btry\b", re.IGNORECASE)
@@ -32,7 +34,7 @@ def make_narrow(table: SqlTable) -> SqlTable:
     """The table with its `narrow_file`, which is made unless it is there or nothing is short."""
     path = narrow_file(Path(table.side_file))
     if not path.exists():
-        with published(path) as part, closing(duckdb.connect(part, config=SETTINGS)) as connection:
+        with published(path) as part, closing(duckdb.connect(part, config=_SETTINGS)) as connection:
             open_views(connection, {"source": table})
             short = ", ".join(map(quoted, _short(connection)))
             connection.execute(f"CREATE TABLE narrow AS SELECT {short} FROM source")

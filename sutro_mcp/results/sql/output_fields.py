@@ -20,8 +20,14 @@ from .results_view import unpacked_rows
 from .side_file import SETTINGS, open_views, prepare
 
 _TABLE = "results"
-# Every field is extracted at once, from objects of any length.
-_MEMORY = "1GB"
+_IN_ORDER = {
+    # Every field is extracted at once, from objects of any length.
+    "memory_limit": "1GB",
+    # In the order of the file: with one thread, and never led by the rows of `fixed`.
+    "threads": "1",
+    "async_threads": "0",
+    "disabled_optimizers": "build_side_probe_side,join_order",
+}
 # At once, wherever row groups end.
 _ROWS = 16_384
 
@@ -74,7 +80,7 @@ def open_fields(ref: LocalArtifact, *, keep_json: bool) -> Generator[OutputField
     Raises UnexpectedReplyError when the artifact cannot be read, InvalidArgumentError when memory is short.
     """
     table = prepare(ref)
-    with closing(duckdb.connect(config=SETTINGS | {"memory_limit": _MEMORY})) as connection:
+    with closing(duckdb.connect(config=SETTINGS | _IN_ORDER)) as connection:
         try:
             about = open_views(connection, {_TABLE: table})[_TABLE].about
             sql = unpacked_rows(

@@ -20,7 +20,7 @@ from sutro_mcp.results.rows.columns import unreadable
 from sutro_mcp.results.rows.json_shape import literal
 from sutro_mcp.results.worker.protocol import StoppedError
 
-from .held_files import OUTPUT_FILE, HeldFiles, Output, address
+from .held_files import OUTPUT_FILE, Output, address, hold
 from .json_profile import JsonProfile, make_profile
 from .results_view import FileColumn, as_text, numbered, outputs_of, results_view
 
@@ -110,7 +110,7 @@ def open_views(
         files[f"{name}_side"] = held(table.artifact, table.side_file)
         if table.narrow_file is not None:
             files[f"{name}_narrow"] = held(table.artifact, table.narrow_file)
-    connection.register_filesystem(HeldFiles(files, output))
+    hold(connection, files, output)
     allowed = [literal(address(name)) for name in (*files, *([OUTPUT_FILE] if output else []))]
     connection.execute(f"SET allowed_paths = [{', '.join(allowed)}]")
     opened: dict[str, OpenTable] = {}
@@ -136,7 +136,7 @@ def open_views(
 def held(ref: LocalArtifact, path: str) -> int:
     """A descriptor of the file. Raises StoppedError when it is gone or is another one."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
         if ref.inode is None and path == ref.path:
             raise unreadable(ref, "the file is not there") from error
@@ -161,7 +161,7 @@ def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
     descriptor = held(ref, str(parquet))
     try:
         with closing(duckdb.connect(side, config=SETTINGS)) as connection:
-            connection.register_filesystem(HeldFiles({_FILE: descriptor}))
+            hold(connection, {_FILE: descriptor})
             try:
                 columns = _columns(connection)
                 text = as_text(outputs_of(columns, ref))

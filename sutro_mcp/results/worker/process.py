@@ -54,7 +54,7 @@ class Child:
             env=_environment(),
             start_new_session=is_query,
         )
-        return cls(process, leads_group=is_query)
+        return cls(process, leads_group=is_query and hasattr(os, "killpg"))
 
     @property
     def is_running(self) -> bool:

@@ -7,6 +7,7 @@ file. Proven on Linux; a system that does not accept every limit is refused.
 
 import importlib.util
 import os
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -83,9 +84,14 @@ def apply_limits(cpu_seconds: int, file_bytes: int = 0) -> None:
         raise _no_sandbox()
 
 
+def has_sandbox() -> bool:
+    """Whether this is a system on which a process can limit itself so."""
+    return sys.platform == "linux" and importlib.util.find_spec("resource") is not None
+
+
 def check_platform() -> None:
     """Raises ConfigurationError where a process cannot limit itself."""
-    if importlib.util.find_spec("resource") is None:
+    if not has_sandbox():
         raise _no_sandbox()
 
 
@@ -94,7 +100,8 @@ def _no_sandbox() -> ConfigurationError:
     return ConfigurationError(
         "run SQL on this machine",
         "a process without rights, in which alone it is safe, can be made on Linux only",
-        "Use get_job_results instead",
+        "Use get_job_results instead, or set SUTRO_MCP_SQL=lock for DuckDB's own lock alone, if your account "
+        "and the model are trusted with that",
     )
 
 

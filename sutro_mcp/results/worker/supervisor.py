@@ -13,7 +13,7 @@ import anyio
 
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import SutroError, WorkerError
-from sutro_mcp.results.cache.byte_ranges import ByteRange
+from sutro_mcp.results.byte_ranges import ByteRange
 from sutro_mcp.results.request_models import (
     Loaded,
     LoadRequest,
@@ -24,7 +24,7 @@ from sutro_mcp.results.request_models import (
 
 from .process import BROKEN, Child, Kind
 from .protocol import Answer, Reply, reply_with, request_for
-from .sandbox import check_platform
+from .sandbox import check_platform, has_sandbox
 
 OnRows = Callable[[int, int], None]
 
@@ -163,11 +163,22 @@ class QueryRunner:
     SQL is written by a model that may be misled. Not side by side: each may take half a gigabyte.
     """
 
-    def __init__(self, *, load_seconds: float = 20.0, query_seconds: float = 30.0) -> None:
-        """The longest that getting ready and running the SQL may take."""
+    def __init__(
+        self, *, load_seconds: float = 20.0, query_seconds: float = 30.0, lock_suffices: bool = False
+    ) -> None:
+        """The longest that getting ready and running the SQL may take.
+
+        `lock_suffices`: where there is no sandbox, DuckDB's own lock is enough.
+        """
+        self._lock_suffices = lock_suffices
         self._load_seconds = load_seconds
         self._query_seconds = query_seconds
         self._lock = anyio.Lock()
+
+    def check(self) -> None:
+        """Raises ConfigurationError where SQL is not to be run."""
+        if not self._lock_suffices:
+            check_platform()
 
     async def run(
         self,
@@ -183,11 +194,16 @@ class QueryRunner:
         artifact is not there any more.
         """
         artifact = next(iter(tables.values())).artifact
-        check_platform()
+        self.check()
+        load = LoadRequest(
+            tables=dict(tables),
+            cpu_seconds=request.cpu_limit,
+            output=output,
+            lock_alone=not has_sandbox(),
+        )
         async with self._lock:
             worker = Worker("query", self._load_seconds)
             try:
-                load = LoadRequest(tables=dict(tables), cpu_seconds=request.cpu_limit, output=output)
                 await worker.run(artifact, load, Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds

@@ -13,7 +13,6 @@ from sutro_mcp.results import (
     ColumnSummary,
     Distribution,
     ExpectedResults,
-    OnProgress,
     Page,
     PageRequest,
     QualityFlag,
@@ -22,10 +21,11 @@ from sutro_mcp.results import (
     TextNumbers,
     Wrapping,
 )
+from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer, tabled
 from sutro_mcp.server.context import AppContext, Ctx, app_of
-from sutro_mcp.server.live.progress import with_progress
+from sutro_mcp.server.live.results_progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, indented, table, word
 from sutro_mcp.server.uris import SUMMARY, page_uri
 

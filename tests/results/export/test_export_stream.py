@@ -120,6 +120,15 @@ def test_outputs_that_nest_deeply_are_unpacked_as_far_as_pages_read_them(
     assert json.loads(lines[1])["inference_result"] == texts[1]
 
 
+@pytest.mark.parametrize("rows_in_group", [2, 100])
+def test_rows_that_duckdb_misreads_stay_in_their_place(tmp_path: Path, rows_in_group: int) -> None:
+    """They come from a table beside the results, which is as long as these."""
+    texts = [f'{{"a": {row}, "a": {row + 1}}}' if row % 3 else "text" for row in range(60)]
+    export(tmp_path, stored(tmp_path, pl.DataFrame({"outputs": texts}), rows_in_group))
+    expected = [row + 1 if row % 3 else None for row in range(60)]
+    assert pl.read_parquet(tmp_path / "a.parquet")["a"].to_list() == expected
+
+
 def test_a_name_like_a_pattern_is_a_name(tmp_path: Path) -> None:
     """In polars `^…$` stands for all names that match, and none does here."""
     artifact = parquet(tmp_path, {"^b+$": ['{"a": 1}', '{"a": 2}']})

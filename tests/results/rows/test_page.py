@@ -68,6 +68,32 @@ def test_a_field_may_be_called_like_the_output_column(tmp_path: Path) -> None:
     assert answer.rows == [[1, None], [None, "text"]]
 
 
+def test_a_page_says_that_text_stands_around_an_object_and_shows_it_when_asked(tmp_path: Path) -> None:
+    """The raw text can be had of any row."""
+    texts = ['{"a": 1}', 'Sure: {"a": 2}', "no"]
+    artifact = outputs(tmp_path, *texts)
+    assert page(artifact).rows == [[1, None], [2, None], [None, "no"]]
+    answer = page(artifact, columns=("a",))
+    assert answer.shortened == (
+        "1 of these rows are no JSON objects (name inference_result in columns to see them); "
+        "1 of these rows have text around their JSON object (name inference_result in columns to see them)"
+    )
+    assert page(artifact, columns=("a", "inference_result")).rows == [
+        [1, texts[0]],
+        [2, texts[1]],
+        [None, "no"],
+    ]
+
+
+def test_a_field_has_one_name_on_every_page_and_can_be_asked_for_by_it(tmp_path: Path) -> None:
+    """Also where the field that it clashes with does not occur."""
+    artifact = objects(tmp_path, {"label": 1, "Label": 2, "v": {"x": 3}, "v.x": 4}, {"Label": 5})
+    assert page(artifact, limit=1).columns == ["label", "inference_result.Label", "v", "v.x"]
+    names = ("inference_result.Label", "inference_result.v.x", "v.x")
+    assert page(artifact, columns=names).rows == [[2, 3, 4], [5, None, None]]
+    assert page(artifact, columns=names, offset=1).rows == [[5, None, None]]
+
+
 CELLS: dict[str, tuple[Any, Any]] = {
     "null": (None, None),
     "truth": (True, True),

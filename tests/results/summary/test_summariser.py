@@ -74,6 +74,19 @@ def test_broken_rows_are_counted_beside_the_objects(tmp_path: Path) -> None:
     ]
 
 
+def test_objects_with_text_around_them_are_objects_and_counted(tmp_path: Path) -> None:
+    """By what stands around them, also in the content of a reasoning envelope."""
+    fenced = '```json\n{"a": 1}\n```'
+    envelope = json.dumps({"content": fenced, "reasoning_content": "r"})
+    cut = '```json\n{"a": '
+    answer = summary(outputs(tmp_path, fenced, fenced, 'It is {"a": 2}.', envelope, "f(x) = {x}", cut))
+    assert answer.wrapped == {"fence": 3, "text": 1}
+    assert answer.outputs.startswith("JSON objects in 4 of 6 rows")
+    assert column(answer, "a").present == 3
+    assert column(answer, "content.a").present == 1
+    assert suspicions(answer) == {"not JSON": (1, [4]), "JSON cut off or broken": (1, [5])}
+
+
 def test_outputs_are_objects_if_half_of_them_are_or_the_job_has_a_schema(tmp_path: Path) -> None:
     """One stray object does not make prose broken JSON."""
     artifact = outputs(tmp_path, '{"a": 1}', "one", "two")

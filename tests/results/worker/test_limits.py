@@ -49,7 +49,7 @@ def address_space() -> int:
 
 def test_every_limit_is_lowered_for_good_and_files_last(lowered: dict[str, int]) -> None:
     """A minute and half a gigabyte more than were used; root becomes nobody, as no NPROC binds it."""
-    apply_limits()
+    apply_limits(60)
     used = resource.getrusage(resource.RUSAGE_SELF)
     assert list(lowered)[-1] == "NOFILE"
     assert 58 < lowered.pop("CPU") - (used.ru_utime + used.ru_stime) <= 60
@@ -87,7 +87,7 @@ def test_a_limit_that_is_lower_already_is_kept(
         return 7, 7
 
     monkeypatch.setattr(resource, "getrlimit", getrlimit)
-    apply_limits()
+    apply_limits(60)
     assert lowered["AS"] == 7
 
 
@@ -96,10 +96,10 @@ def test_a_user_who_is_not_root_stays_the_same(
 ) -> None:
     """And a root that cannot become nobody is bound by the limits all the same."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    apply_limits()
+    apply_limits(60)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "setgroups", _no_more)
-    apply_limits()
+    apply_limits(60)
     assert "setuid" not in lowered
 
 
@@ -113,10 +113,10 @@ def test_a_system_that_refuses_a_limit_is_refused(
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
     with pytest.raises(ConfigurationError, match="Use get_job_results instead"):
-        apply_limits()
+        apply_limits(60)
     monkeypatch.setitem(sys.modules, "resource", None)
     with pytest.raises(ConfigurationError):
-        apply_limits()
+        apply_limits(60)
 
 
 def test_a_system_that_does_not_keep_a_limit_is_refused(
@@ -126,4 +126,4 @@ def test_a_system_that_does_not_keep_a_limit_is_refused(
     ends = iter([os.open(os.devnull, os.O_RDONLY), os.open(os.devnull, os.O_RDONLY)])
     monkeypatch.setattr(os, "pipe", lambda: (next(ends), next(ends)))
     with pytest.raises(ConfigurationError, match="Linux only"):
-        apply_limits()
+        apply_limits(60)

@@ -150,7 +150,8 @@ request = LoadRequest.model_validate(asked["load"])
 output = request.output and new_output(request.output)
 connection = load(request.tables, output or None).connection
 results = canary = asked["canary"]
-apply_limits(request.cpu_seconds, 10_000 if output else 0)
+if not request.lock_alone:
+    apply_limits(request.cpu_seconds, 10_000 if output else 0)
 for sql in asked["attacks"]:
     connection.execute("BEGIN")
     try:
@@ -169,16 +170,25 @@ OVERWRITE = "COPY (SELECT * FROM range(1000000)) TO 'held://output' (FORMAT csv,
 
 
 @pytest.mark.hostile
-@pytest.mark.parametrize("has_output", [False, True], ids=["reading", "writing"])
+@pytest.mark.parametrize(
+    ("has_output", "lock_alone"),
+    [(False, False), (True, False), (False, True)],
+    ids=["reading", "writing", "lock alone"],
+)
 async def test_attacks_are_harmless_when_nobody_looks(
-    table: SqlTable, target: Target, tmp_path: Path, *, has_output: bool
+    table: SqlTable, target: Target, tmp_path: Path, *, has_output: bool, lock_alone: bool
 ) -> None:
     """Nothing is read, written, connected to or told; the SQL's own words may come back.
 
     The one file that a process may have to write into can be filled up to its limit.
     """
     output = tmp_path / "output" if has_output else None
-    load = LoadRequest(tables={"results": table}, cpu_seconds=60, output=output and str(output))
+    load = LoadRequest(
+        tables={"results": table},
+        cpu_seconds=60,
+        output=output and str(output),
+        lock_alone=lock_alone,
+    )
     attacks = [*(attack.format(**target.names) for attack in ATTACKS), OVERWRITE]
     before = target.files()
     asked = {
@@ -259,7 +269,7 @@ async def test_a_bomb_ends_in_words(table: SqlTable, bomb: str) -> None:
 async def test_the_process_has_no_secret_and_no_rights(
     table: SqlTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen from outside while SQL runs in it."""
+    """Seen from outside while SQL runs in it, also where DuckDB's lock would suffice."""
     monkeypatch.setenv("SUTRO_API_KEY", "sk-secret")
     monkeypatch.setenv("OTHER_SECRET", "sk-secret")
 
@@ -274,7 +284,7 @@ async def test_the_process_has_no_secret_and_no_rights(
     async with anyio.create_task_group() as calls:
         calls.start_soon(look)
         with pytest.raises(errors.WorkerError, match="it took more than 2 seconds"):
-            await run(QueryRunner(query_seconds=2), table, FOREVER)
+            await run(QueryRunner(query_seconds=2, lock_suffices=True), table, FOREVER)
 
     assert children("query") == []
     names = {entry.partition("=")[0] for entry in seen["environ"].split("\0") if entry}
@@ -339,11 +349,12 @@ async def test_cancelling_a_query_ends_its_process_at_once(table: SqlTable) -> N
 
 
 def test_the_times_are_those_of_the_readme() -> None:
-    """Twenty seconds to get ready, thirty to run."""
+    """Twenty seconds to get ready, thirty to run; DuckDB's lock alone suffices where that is asked for."""
     limits = inspect.signature(QueryRunner).parameters.values()
     assert [(limit.name, limit.kind, limit.default) for limit in limits] == [
         ("load_seconds", inspect.Parameter.KEYWORD_ONLY, 20),
         ("query_seconds", inspect.Parameter.KEYWORD_ONLY, 30),
+        ("lock_suffices", inspect.Parameter.KEYWORD_ONLY, False),
     ]
 
 
@@ -432,9 +443,15 @@ async def test_tables_that_cannot_be_loaded_are_an_error(
 async def test_a_system_that_cannot_confine_gets_no_sql(
     runner: QueryRunner, table: SqlTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows has no limits to lower: refused before anything is started."""
+    """Windows has no limits to lower: refused before anything is started, unless DuckDB's lock suffices."""
     monkeypatch.setitem(sys.modules, "resource", None)
     with pytest.raises(errors.ConfigurationError, match="Linux only"):
         check_platform()
     with pytest.raises(errors.ConfigurationError, match="Linux only"):
         await run(runner, table, GOOD)
+    locked = QueryRunner(lock_suffices=True)
+    assert (await run(locked, table, GOOD)).rows == [["a", 500], ["b", 500]]
+    with pytest.raises(
+        errors.InvalidArgumentError, match="SQL can read the tables listed here and nothing else"
+    ):
+        await run(locked, table, "SELECT * FROM read_text('/etc/passwd')")

@@ -1,6 +1,6 @@
 """How far running jobs are: read beside an answer, never at its cost."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ TELLS = (
 
 
 @asynccontextmanager
-async def looking(emulator: Emulator, **options: float) -> AsyncIterator[tuple[RunningJobs, Sequence[Job]]]:
+async def looking(emulator: Emulator, **options: float) -> AsyncGenerator[tuple[RunningJobs, Sequence[Job]]]:
     """What reads the streams of the emulator's jobs, and the jobs."""
     connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
     async with ApiClient(connection, transport=httpx.ASGITransport(app=emulator.app)) as client:
@@ -83,7 +83,7 @@ async def test_a_stream_that_says_nothing_costs_only_its_own_figures(fault: Faul
     """And little time; it is not asked again at once."""
     emulator = running(2)
     emulator.faults.add(fault, path="/stream-job-progress/job-0", times=None)
-    async with looking(emulator, patience=0.05, kept=60.0) as (reader, jobs):
+    async with looking(emulator, patience=0.3, kept=60.0) as (reader, jobs):
         with anyio.fail_after(10):
             seen = [set(await reader.rows_done(jobs)) for _ in range(2)]
     assert seen == [{"job-1"}, {"job-1"}]

@@ -211,7 +211,7 @@ async def test_results_that_lag_behind_success_ask_for_patience(chat: Talk) -> N
 async def test_whoever_names_rows_gets_rows(chat: Talk, asked: dict[str, object], view: str) -> None:
     """Also at the defaults of a page: the first twenty rows are asked for in these words."""
     job_id = chat.emulator.find("support-ticket-triage")
-    assert (await chat.call("get_job_results", job_id=job_id, **asked))["view"] == view
+    assert view in await chat.call("get_job_results", job_id=job_id, **asked)
 
 
 async def test_the_resource_of_a_page_has_the_same_rows(chat: Talk) -> None:

@@ -64,6 +64,34 @@ async def test_filters_narrow_the_list(chat: Talk, filters: dict[str, object], n
     assert [job["name"] for job in records((await chat.call("list_jobs", **filters))["jobs"])] == names
 
 
+@pytest.mark.parametrize("written", ["Köln, Straße", "ko\u0308ln, strasse"])
+async def test_a_name_with_accents_is_found_however_it_is_composed(chat: Talk, written: str) -> None:
+    """One keyboard composes them, another does not."""
+    names = ["Köln, Straße", "Ko\u0308ln, Strasse"]
+    ids = [chat.emulator.add_job(name=name) for name in names]
+    found = records((await chat.call("list_jobs", search=written))["jobs"])
+    assert sorted(job["job_id"] for job in found) == sorted(ids)
+
+
+async def test_what_sutro_has_not_told_is_not_zero_or_silence() -> None:
+    """A failure without a reason, a cost estimate, a job without a name."""
+    emulator = Emulator(seed_jobs=False)
+    emulator.add_job(job_id="job-1", status="FAILED", failure_reason=None, job_cost=None, name="x")
+    emulator.add_job(job_id="job-2", dry_run=True, cost_estimate=0.5)
+    emulator.add_job(job_id="job-3", status="QUEUED", name="y")
+    async with talk(emulator) as other:
+        text = await other.text("list_jobs")
+        assert "Sutro recorded no reason." in text
+        assert "A job with an estimate (USD) is a cost estimate: it has no results." in text
+        unnamed = records((await other.call("list_jobs", unnamed=True))["jobs"])
+        assert [(job["job_id"], job["estimate"]) for job in unnamed] == [("job-2", 0.5)]
+        for tool in ("get_job", "get_job_status", "wait_for_job"):
+            assert "failure: Sutro recorded no reason." in await other.text(tool, job_id="job-1")
+        queued = await other.text("get_job", job_id="job-3")
+        assert "not told by Sutro: input_tokens, output_tokens" in queued
+        assert "progress: Sutro tells the cost when a job has ended." in queued
+
+
 @pytest.mark.parametrize(
     ("filters", "refusal"),
     [

@@ -25,6 +25,7 @@ from sutro_mcp.emulator import DEMO_KEY
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.middleware import drop_with_the_client
+from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.server.transports.http_shutdown import HttpRequests
 from sutro_mcp.server.transports.streamable_http import HttpServer, http_app
 from sutro_mcp.settings import Settings
@@ -163,7 +164,7 @@ async def test_garbage_is_refused_and_survived() -> None:
             assert await status(headers=headers | {"content-type": "text/plain"}, content=b"{}") == 400
             assert await status(headers=headers | {"accept": "text/html"}, json=base["json"]) == 406
             assert await status("PUT", headers=headers) == 405
-            assert len(result_of(await client.post(url, **base))["tools"]) == 8
+            assert len(result_of(await client.post(url, **base))["tools"]) == len(CATALOGUE) - 1
         assert await status(path="/") == 404
         assert await status("POST", "/healthz") == 405
         assert await status("DELETE", headers={SESSION: session}) == 200

@@ -6,7 +6,7 @@ from typing import TypeVar
 import anyio
 
 from sutro_mcp.concurrency import background
-from sutro_mcp.results import OnProgress
+from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.server.context import Ctx
 from sutro_mcp.server.protocol.scrubbing import notifier
 
