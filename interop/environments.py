@@ -5,8 +5,10 @@ import json
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scripts import bootstrap
 
@@ -21,8 +23,8 @@ class Client:
     id: str
     name: str
     script: str
-    pypi: tuple[str, ...] = ()
-    npm: tuple[str, ...] = ()
+    pypi: Sequence[str] = ()
+    npm: Sequence[str] = ()
 
     @property
     def version(self) -> str:
@@ -37,11 +39,8 @@ class Client:
 
 def clients() -> list[Client]:
     """All that are listed, in their order."""
-    listed = tomllib.loads((HERE / "clients.toml").read_text("utf-8"))["client"]
-    return [
-        Client(**{key: tuple(value) if isinstance(value, list) else value for key, value in one.items()})
-        for one in listed
-    ]
+    listed: list[dict[str, Any]] = tomllib.loads((HERE / "clients.toml").read_text("utf-8"))["client"]
+    return [Client(**one) for one in listed]
 
 
 def prepare(client: Client) -> list[str]:

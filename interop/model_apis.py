@@ -3,7 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+JSON = dict[str, Any]
 
 MODEL = "scripted"
 LAST_WORDS = "All calls are made."
@@ -23,7 +25,7 @@ class Turn:
 
     number: int
     offer: Offer | None = None
-    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    arguments: JSON = field(default_factory=JSON)
 
     @property
     def id(self) -> str:
@@ -35,7 +37,7 @@ class API(Protocol):
 
     def offers(self, body: Any) -> list[Offer]: ...
     def shown(self, body: Any) -> list[str]: ...
-    def reply(self, turn: Turn) -> dict[str, Any]: ...
+    def reply(self, turn: Turn) -> JSON: ...
     def stream(self, turn: Turn) -> str: ...
 
 
@@ -48,15 +50,19 @@ def api_of(path: str) -> API | None:
     return None
 
 
+def _all(value: Any) -> list[Any]:
+    """The items of a list that may be absent; a text has none."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
 def flat(content: Any) -> str:
     """Content as one text: blocks of text one after the other, anything else as JSON."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        blocks: list[Any] = content
-        return "\n".join(flat(block) for block in blocks)
-    if isinstance(content, dict) and isinstance(content.get("text"), str):
-        return str(content["text"])
+        return "\n".join(flat(block) for block in _all(content))
+    if isinstance(content, dict) and "text" in content:
+        return str(cast("JSON", content)["text"])
     return json.dumps(content, ensure_ascii=False)
 
 
@@ -71,26 +77,26 @@ class _Chat:
     """OpenAI's chat completions, which most servers of models speak."""
 
     def offers(self, body: Any) -> list[Offer]:
-        return [Offer(tool["function"]["name"]) for tool in body.get("tools") or []]
+        return [Offer(tool["function"]["name"]) for tool in _all(body.get("tools"))]
 
     def shown(self, body: Any) -> list[str]:
         return [flat(message["content"]) for message in body["messages"] if message["role"] == "tool"]
 
-    def _message(self, turn: Turn) -> dict[str, Any]:
+    def _message(self, turn: Turn) -> JSON:
         if turn.offer is None:
             return {"role": "assistant", "content": LAST_WORDS}
         function = {"name": turn.offer.name, "arguments": json.dumps(turn.arguments)}
         call = {"index": 0, "id": turn.id, "type": "function", "function": function}
         return {"role": "assistant", "content": None, "tool_calls": [call]}
 
-    def _body(self, kind: str, choice: dict[str, Any]) -> dict[str, Any]:
+    def _body(self, kind: str, choice: JSON) -> JSON:
         head = {"id": "chat-1", "object": kind, "created": 1, "model": MODEL}
         return {**head, "choices": [{"index": 0, **choice}]}
 
     def _reason(self, turn: Turn) -> str:
         return "tool_calls" if turn.offer else "stop"
 
-    def reply(self, turn: Turn) -> dict[str, Any]:
+    def reply(self, turn: Turn) -> JSON:
         choice = {"message": self._message(turn), "finish_reason": self._reason(turn)}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         return {**self._body("chat.completion", choice), "usage": usage}
@@ -107,20 +113,21 @@ class _Responses:
 
     def offers(self, body: Any) -> list[Offer]:
         found: list[Offer] = []
-        for tool in body.get("tools") or []:
+        for tool in _all(body.get("tools")):
             if tool["type"] == "function":
                 found.append(Offer(tool["name"]))
             elif tool["type"] == "namespace":
-                found += [Offer(inner["name"], tool["name"]) for inner in tool["tools"]]
+                found += [Offer(inner["name"], tool["name"]) for inner in _all(tool["tools"])]
         return found
 
     def shown(self, body: Any) -> list[str]:
-        items = body["input"] if isinstance(body["input"], list) else []
-        return [flat(item["output"]) for item in items if item.get("type") == "function_call_output"]
+        return [
+            flat(item["output"]) for item in _all(body["input"]) if item.get("type") == "function_call_output"
+        ]
 
-    def _item(self, turn: Turn) -> dict[str, Any]:
+    def _item(self, turn: Turn) -> JSON:
         if turn.offer is None:
-            words = {"type": "output_text", "text": LAST_WORDS, "annotations": []}
+            words: JSON = {"type": "output_text", "text": LAST_WORDS, "annotations": []}
             return {
                 "type": "message",
                 "id": "m1",
@@ -132,7 +139,7 @@ class _Responses:
         space = {"namespace": turn.offer.space} if turn.offer.space else {}
         return {**call, **space, "name": turn.offer.name, "arguments": json.dumps(turn.arguments)}
 
-    def reply(self, turn: Turn) -> dict[str, Any]:
+    def reply(self, turn: Turn) -> JSON:
         usage = {
             "input_tokens": 1,
             "input_tokens_details": {"cached_tokens": 0},
@@ -140,14 +147,14 @@ class _Responses:
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": 2,
         }
-        fixed = {"parallel_tool_calls": False, "tool_choice": "auto", "tools": []}
+        fixed: JSON = {"parallel_tool_calls": False, "tool_choice": "auto", "tools": []}
         head = {"id": f"r{turn.number}", "object": "response", "created_at": 1, "status": "completed"}
         return {**head, **fixed, "model": MODEL, "output": [self._item(turn)], "usage": usage}
 
     def stream(self, turn: Turn) -> str:
         whole, item = self.reply(turn), self._item(turn)
-        begun = {**whole, "status": "in_progress", "output": [], "usage": None}
-        events: list[dict[str, Any]] = [
+        begun: JSON = {**whole, "status": "in_progress", "output": [], "usage": None}
+        events: list[JSON] = [
             {"type": "response.created", "response": begun},
             {"type": "response.output_item.added", "output_index": 0, "item": item},
             {"type": "response.output_item.done", "output_index": 0, "item": item},
@@ -160,7 +167,7 @@ class _Messages:
     """Anthropic's messages."""
 
     def offers(self, body: Any) -> list[Offer]:
-        return [Offer(tool["name"]) for tool in body.get("tools") or []]
+        return [Offer(tool["name"]) for tool in _all(body.get("tools"))]
 
     def shown(self, body: Any) -> list[str]:
         blocks = [
@@ -171,7 +178,7 @@ class _Messages:
         ]
         return [flat(block.get("content")) for block in blocks if block["type"] == "tool_result"]
 
-    def _block(self, turn: Turn) -> dict[str, Any]:
+    def _block(self, turn: Turn) -> JSON:
         if turn.offer is None:
             return {"type": "text", "text": LAST_WORDS}
         return {
@@ -184,7 +191,7 @@ class _Messages:
     def _reason(self, turn: Turn) -> str:
         return "tool_use" if turn.offer else "end_turn"
 
-    def reply(self, turn: Turn) -> dict[str, Any]:
+    def reply(self, turn: Turn) -> JSON:
         head = {"id": f"msg_{turn.number}", "type": "message", "role": "assistant", "model": MODEL}
         end = {"stop_reason": self._reason(turn), "stop_sequence": None}
         return {
@@ -199,11 +206,11 @@ class _Messages:
         if turn.offer is None:
             empty, delta = {**block, "text": ""}, {"type": "text_delta", "text": LAST_WORDS}
         else:
-            empty = {**block, "input": {}}
+            empty = block | {"input": JSON()}
             delta = {"type": "input_json_delta", "partial_json": json.dumps(turn.arguments)}
         end = {"stop_reason": self._reason(turn), "stop_sequence": None}
-        begun = {**whole, "content": [], "stop_reason": None}
-        events: list[dict[str, Any]] = [
+        begun: JSON = {**whole, "content": [], "stop_reason": None}
+        events: list[JSON] = [
             {"type": "message_start", "message": begun},
             {"type": "content_block_start", "index": 0, "content_block": empty},
             {"type": "content_block_delta", "index": 0, "delta": delta},
@@ -218,19 +225,22 @@ class _Gemini:
     """Google's generateContent."""
 
     def offers(self, body: Any) -> list[Offer]:
-        tools = body.get("tools") or []
-        return [Offer(one["name"]) for tool in tools for one in tool.get("functionDeclarations") or []]
+        return [
+            Offer(one["name"])
+            for tool in _all(body.get("tools"))
+            for one in _all(tool.get("functionDeclarations"))
+        ]
 
     def shown(self, body: Any) -> list[str]:
-        parts = [part for content in body["contents"] for part in content.get("parts") or []]
+        parts = [part for content in body["contents"] for part in _all(content.get("parts"))]
         return [
             json.dumps(part["functionResponse"], ensure_ascii=False)
             for part in parts
             if "functionResponse" in part
         ]
 
-    def reply(self, turn: Turn) -> dict[str, Any]:
-        part: dict[str, Any] = {"text": LAST_WORDS}
+    def reply(self, turn: Turn) -> JSON:
+        part: JSON = {"text": LAST_WORDS}
         if turn.offer:
             part = {"functionCall": {"name": turn.offer.name, "args": turn.arguments}}
         candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}

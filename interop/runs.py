@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from . import environments, scripted_model
 from .calls import answered, channels, dialog, script
@@ -81,7 +81,7 @@ def _last_line(output: str) -> dict[str, Any]:
         said: Any = json.loads(lines[-1]) if lines else {}
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def serving(model: ScriptedModel) -> Generator[None]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
             """Write nothing: the record says what happened."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -16,7 +16,9 @@ def test_each_client_is_pinned_and_has_a_script() -> None:
     """What is installed tomorrow is what was run."""
     for client in clients():
         assert (HERE / "clients" / client.script).is_file()
-        assert all(package.rpartition("@" if client.npm else "==")[1] for package in client.pypi + client.npm)
+        assert all(
+            package.rpartition("@" if client.npm else "==")[1] for package in (*client.pypi, *client.npm)
+        )
 
 
 def test_a_format_that_is_called_tried_was_taken_by_the_host_over_both_transports() -> None:

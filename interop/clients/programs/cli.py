@@ -15,7 +15,11 @@ HOME = Path.home()
 def config(host: str) -> str:
     """The configuration of the server, exactly as `sutro-mcp config` prints it."""
     found = HOSTS[host]
-    write, place = (found.reach, URL) if IS_HTTP else (found.start, Launch(tuple(COMMAND), {"SUTRO_MCP_CANCEL": "confirm"}))
+    write, place = (
+        (found.reach, URL)
+        if IS_HTTP
+        else (found.start, Launch(tuple(COMMAND), {"SUTRO_MCP_CANCEL": "confirm"}))
+    )
     return write(place)
 
 
