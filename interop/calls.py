@@ -20,12 +20,13 @@ class Call:
 
 
 def script(transport: str) -> list[Call]:
-    """The calls over a transport, cancel_job last: it changes what the others see."""
+    """The calls over a transport, cancel_job soon: the job that it stops is running only for a while."""
     demo = Emulator()
     job = {"job_id": demo.find("haiku-smoke-test")}
     runs = demo.find("crm-dedupe"), demo.find("crm-dedupe-v3")
     calls = [
         Call("list_jobs", {"limit": 10}, "haiku-smoke-test"),
+        Call("cancel_job", {"job_id": demo.find("catalogue-copy-refresh")}, "catalogue-copy-refresh"),
         Call("summarize_jobs", {"group_by": "model"}, "gpt-oss-120b"),
         Call("get_job", job, "Is everything up?"),
         Call("get_job_status", job, "SUCCEEDED"),
@@ -34,7 +35,6 @@ def script(transport: str) -> list[Call]:
         Call("query_job_results", {**job, "sql": "SELECT count(*) * 7919 AS n FROM results"}, "79190"),
         Call("compare_job_results", {"job_id": runs[0], "other_job_id": runs[1]}, "agree"),
         Call(LOCAL_ONLY, {**job, "file_name": "interop.csv"}, "interop.csv"),
-        Call("cancel_job", {"job_id": demo.find("legal-clause-tagging")}, "legal-clause-tagging"),
     ]
     return [call for call in calls if transport == "stdio" or call.tool != LOCAL_ONLY]
 
@@ -56,8 +56,8 @@ def channels(shown: Sequence[str]) -> str:
 
 
 def dialog(shown: Sequence[str]) -> str:
-    """What became of the question whether to cancel."""
-    text = shown[-1] if shown else ""
+    """What became of the question whether to cancel, the second call."""
+    text = shown[1] if len(shown) > 1 else ""
     if "asked in the host and agreed" in text:
         return "yes"
     if "did not show the question" in text:
