@@ -71,8 +71,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
     "results": (
-        "request_models cache single_flight < worker parquet < rows < sql < summary export comparison "
-        "< child engine"
+        "byte_ranges < request_models cache single_flight < worker parquet < rows < sql "
+        "< summary export comparison < child engine"
     ),
     "server": (
         "answers context < text_format uris < protocol < live transports < tools "

@@ -16,7 +16,7 @@ from sutro_mcp.results_spec import ResultsSpec
 
 from . import routes
 from .credentials import Connection
-from .http import ApiRequest, Http, T
+from .http_client import ApiRequest, Http, T
 from .job_ids import job_segment
 from .models import (
     EMPTY_PAGES,

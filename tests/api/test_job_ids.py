@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sutro_mcp.api import ApiClient, ApiKey, Connection
-from sutro_mcp.api.http import ApiRequest, build_request
+from sutro_mcp.api.http_client import ApiRequest, build_request
 from sutro_mcp.api.job_ids import job_segment
 from sutro_mcp.api.routes import GET_JOB, MAY_CANCEL, POST_RESULTS, TABLE, Route
 from sutro_mcp.errors import InvalidArgumentError

@@ -10,9 +10,9 @@ import anyio
 import httpx
 
 from sutro_mcp.api.addresses import is_loopback, may_be_public
-from sutro_mcp.api.http import Http
+from sutro_mcp.api.http_client import Http
 from sutro_mcp.api.job_ids import CANCEL_WORD
-from sutro_mcp.api.transport import PrivateAddressError
+from sutro_mcp.api.public_transport import PrivateAddressError
 from sutro_mcp.errors import AccessDeniedError, ServiceUnavailableError, SutroError, UnexpectedReplyError
 
 SIZE_CAP = 8 * 1024**3

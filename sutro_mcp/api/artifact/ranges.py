@@ -14,7 +14,7 @@ import httpx
 
 from sutro_mcp import errors
 from sutro_mcp.api.bodies import chunks, content_length
-from sutro_mcp.api.http import Http
+from sutro_mcp.api.http_client import Http
 from sutro_mcp.api.retries import retrying
 from sutro_mcp.api.status_errors import RouteUnknownError
 

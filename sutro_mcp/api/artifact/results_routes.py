@@ -14,7 +14,7 @@ import httpx
 
 from sutro_mcp import errors
 from sutro_mcp.api.bodies import chunks, content_length
-from sutro_mcp.api.http import ApiRequest, Http
+from sutro_mcp.api.http_client import ApiRequest, Http
 from sutro_mcp.api.models import Job, Status, read_count, read_object, read_text
 from sutro_mcp.api.network_errors import deadline
 from sutro_mcp.api.retries import retrying

@@ -10,7 +10,7 @@ import anyio
 
 from sutro_mcp import errors
 from sutro_mcp.concurrency import task_group
-from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
+from sutro_mcp.results.byte_ranges import ByteRange, ByteRanges, merged
 
 from .file_on_disk import Entry, Writer
 

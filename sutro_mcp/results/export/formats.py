@@ -1,8 +1,8 @@
 """The formats of an export: what each can hold, and how it is written while rows are read.
 
 Parquet keeps the types. CSV follows RFC 4180: text is always quoted, so that null (an empty field) and empty
-text (`""`) differ. JSON Lines has one object per row. What a format has no place for becomes text, and a
-remark says so.
+text (`""`) differ; a formula stays as it is. JSON Lines has one object per row. What a format has no place
+for becomes text, and a remark says so.
 """
 
 import datetime

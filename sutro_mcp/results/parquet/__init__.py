@@ -5,9 +5,9 @@ go, as they are, under a small footer of our own, and a full reader decodes that
 standard library; no knowledge of HTTP, of polars or of what the columns mean.
 """
 
-from .damage import DamagedError, HostileError, UnsupportedError
-from .file import ParquetFile, open_parquet
 from .page_search import opening_ranges
+from .parquet_errors import DamagedError, HostileError, UnsupportedError
+from .parquet_file import ParquetFile, open_parquet
 from .row_slices import RowSlice
 
 __all__ = [

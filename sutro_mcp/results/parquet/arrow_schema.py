@@ -11,7 +11,7 @@ import base64
 import binascii
 import struct
 
-from .damage import UnsupportedError
+from .parquet_errors import UnsupportedError
 
 # It travels with every slice of rows. A file whose columns fill more than this is read whole.
 MAX_SIZE = 64 << 10

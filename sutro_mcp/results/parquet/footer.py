@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from operator import length_hint
 
-from sutro_mcp.results.cache.byte_ranges import ByteRange
+from sutro_mcp.results.byte_ranges import ByteRange
 
-from .damage import DamagedError, UnsupportedError
+from .parquet_errors import DamagedError, UnsupportedError
 from .schema import Column, Leaf, read_schema
 from .thrift import Reader
 from .thrift_fields import ColumnChunk, ColumnMetaData, FileMetaData, KeyValue, RowGroup

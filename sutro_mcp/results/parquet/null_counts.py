@@ -8,9 +8,9 @@ which stand before the values and are never compressed, tell the truth.
 from collections.abc import Iterator
 
 from . import thrift
-from .damage import DamagedError
 from .footer import Chunk
 from .page_headers import PageWalker, Read
+from .parquet_errors import DamagedError
 from .thrift import Reader
 from .thrift_fields import DataPageHeaderV2, PageHeader
 

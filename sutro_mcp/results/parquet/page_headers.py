@@ -8,8 +8,8 @@ Headers are remote input: each is held against what its chunk can still contain 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .damage import DamagedError, UnsupportedError
 from .footer import Chunk
+from .parquet_errors import DamagedError, UnsupportedError
 from .thrift import EndOfDataError, Reader
 from .thrift_fields import DataPageHeader, DataPageHeaderV2, Encoding, PageHeader, PageType
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sutro_mcp.results.cache.byte_ranges import ByteRange
+from sutro_mcp.results.byte_ranges import ByteRange
 
-from .damage import DamagedError, UnsupportedError
 from .footer import Chunk
 from .page_headers import MAX_PAGE_VALUES, MAX_PAGES, Header, Page, Read, header_within
+from .parquet_errors import DamagedError, UnsupportedError
 from .thrift import Reader
 from .thrift_fields import OffsetIndex, PageLocation
 

@@ -6,12 +6,12 @@ start of the chunk, and how far to fetch is guessed from the bytes per row.
 
 from bisect import bisect_left, bisect_right
 
-from sutro_mcp.results.cache.byte_ranges import ByteRange, merged
+from sutro_mcp.results.byte_ranges import ByteRange, merged
 
-from .damage import DamagedError
 from .footer import Chunk
 from .page_headers import Page, PageWalker, Read
 from .page_index import MAX_INDEX_SIZE, Place, dictionary_at, header_at, read_index
+from .parquet_errors import DamagedError
 from .request_rounds import Lookup
 
 HEAD = 896 << 10

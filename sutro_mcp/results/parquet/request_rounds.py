@@ -7,7 +7,7 @@ takes as long whether it is for one span or many, all lookups of a call go on to
 from collections.abc import Generator, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
+from sutro_mcp.results.byte_ranges import ByteRange, ByteRanges, merged
 
 Found = TypeVar("Found")
 Lookup = Generator[Sequence[ByteRange], None, Found]

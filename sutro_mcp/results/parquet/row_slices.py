@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sutro_mcp.results.cache.byte_ranges import merged
+from sutro_mcp.results.byte_ranges import merged
 
 from .arrow_schema import one_field
-from .damage import UnsupportedError
 from .footer import Chunk, Footer, Group
 from .null_counts import with_null_count
 from .page_headers import Page, PageWalker, Read
+from .parquet_errors import UnsupportedError
 from .rebuilt_file import Part, PartGroup, rebuild
 from .schema import Column
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .damage import DamagedError, HostileError, UnsupportedError
+from .parquet_errors import DamagedError, HostileError, UnsupportedError
 from .thrift import Reader
 from .thrift_fields import FieldRepetitionType, SchemaElement
 

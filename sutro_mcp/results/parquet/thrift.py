@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Final
 
-from .damage import DamagedError
+from .parquet_errors import DamagedError
 
 
 class Kind:

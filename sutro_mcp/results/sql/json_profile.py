@@ -16,8 +16,9 @@ import duckdb
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.rows.json_fields import DEPTH, Path, is_envelope, unwrap
+from sutro_mcp.results.rows.json_in_text import find_object
 from sutro_mcp.results.rows.json_shape import Place, Shape, literal
-from sutro_mcp.results.rows.json_values import compact, find_object, parse_object
+from sutro_mcp.results.rows.json_values import compact, parse_object
 
 from .fixed_rows import FixedKind, FixedRows
 from .json_pattern import Known, plain_rows

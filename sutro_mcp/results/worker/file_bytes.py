@@ -7,7 +7,7 @@ from io import FileIO
 from pathlib import Path
 
 from sutro_mcp.file_access import open_regular
-from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges
+from sutro_mcp.results.byte_ranges import ByteRange, ByteRanges
 from sutro_mcp.results.request_models import LocalArtifact
 
 from .protocol import Channel, NullChannel, StoppedError

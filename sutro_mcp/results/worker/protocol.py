@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Generic, Protocol, TypeVar, cast
 from pydantic import BaseModel
 
 from sutro_mcp import errors
-from sutro_mcp.results.cache.byte_ranges import ByteRange
+from sutro_mcp.results.byte_ranges import ByteRange
 from sutro_mcp.results.request_models import LocalArtifact
 
 Answer = TypeVar("Answer", bound=BaseModel)

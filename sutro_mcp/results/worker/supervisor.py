@@ -13,7 +13,7 @@ import anyio
 
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import SutroError, WorkerError
-from sutro_mcp.results.cache.byte_ranges import ByteRange
+from sutro_mcp.results.byte_ranges import ByteRange
 from sutro_mcp.results.request_models import (
     Loaded,
     LoadRequest,

@@ -25,7 +25,7 @@ from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer, tabled
 from sutro_mcp.server.context import AppContext, Ctx, app_of
-from sutro_mcp.server.live.progress import with_progress
+from sutro_mcp.server.live.results_progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, indented, table, word
 from sutro_mcp.server.uris import SUMMARY, page_uri
 

@@ -13,7 +13,7 @@ from sutro_mcp.results.sql.sql_engine import DIALECT
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import Ctx, app_of
-from sutro_mcp.server.live.progress import with_progress
+from sutro_mcp.server.live.results_progress import with_progress
 from sutro_mcp.server.text_format import fenced, table
 from sutro_mcp.settings import Settings
 from sutro_mcp.untrusted import quote

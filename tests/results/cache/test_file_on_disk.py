@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.results.cache.byte_ranges import ByteRange
+from sutro_mcp.results.byte_ranges import ByteRange
 from sutro_mcp.results.cache.file_on_disk import PIECE, Entry, Writer, list_of, read_state
 from tests.results.support import files_of_at_most
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from sutro_mcp.results.cache.byte_ranges import ByteRange, merged
+from sutro_mcp.results.byte_ranges import ByteRange, merged
 from sutro_mcp.results.parquet import RowSlice
 
 

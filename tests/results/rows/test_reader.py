@@ -13,7 +13,7 @@ import pytest
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results import LocalArtifact, Page, Summary
-from sutro_mcp.results.cache.byte_ranges import ByteRanges
+from sutro_mcp.results.byte_ranges import ByteRanges
 from sutro_mcp.results.request_models import PageRequest, SummaryRequest
 from sutro_mcp.results.rows.page import make_page
 from sutro_mcp.results.summary.summariser import make_summary

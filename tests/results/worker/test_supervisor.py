@@ -15,7 +15,7 @@ import pytest
 
 from sutro_mcp import errors
 from sutro_mcp.results import LocalArtifact, Page, Summary
-from sutro_mcp.results.cache.byte_ranges import ByteRange
+from sutro_mcp.results.byte_ranges import ByteRange
 from sutro_mcp.results.request_models import LoadRequest, PageRequest, QueryRequest, Request, SummaryRequest
 from sutro_mcp.results.sql.side_file import prepare
 from sutro_mcp.results.worker.protocol import framed, request_for

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sutro_mcp.results.cache.byte_ranges import ByteRange, ByteRanges, merged
+from sutro_mcp.results.byte_ranges import ByteRange, ByteRanges, merged
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)
 

@@ -21,10 +21,10 @@ from .bodies import parse_object, read_start, read_whole
 from .credentials import Connection
 from .job_ids import CANCEL_WORD, job_segment
 from .network_errors import deadline, mapped
+from .public_transport import PublicTransport, Transport
 from .retries import CircuitBreaker, RetryBudget, retrying
 from .routes import MAY_CANCEL, TABLE, Route
 from .status_errors import error_for, is_markup, markup_error
-from .transport import PublicTransport, Transport
 
 T = TypeVar("T")
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from sutro_mcp.results.cache.byte_ranges import ByteRange, merged
+from sutro_mcp.results.byte_ranges import ByteRange, merged
 
-from .damage import DamagedError, UnsupportedError
 from .footer import Chunk, Footer, Group, read_footer
 from .null_counts import second_kind, with_null_count
 from .page_search import FlatChunk, opening_ranges
+from .parquet_errors import DamagedError, UnsupportedError
 from .request_rounds import Bytes, Lookup, RequestRounds
 from .row_slices import MAX_SLICE_ROWS, RowSlice, Slicer
 from .schema import Column

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sutro_mcp.api import ApiClient, ApiKey, Connection
-from sutro_mcp.api.transport import PrivateAddressError, PublicTransport
+from sutro_mcp.api.public_transport import PrivateAddressError, PublicTransport
 from sutro_mcp.emulator import DEMO_KEY, serve_in_thread
 from sutro_mcp.errors import ConnectionFailedError, SutroError, UnexpectedReplyError
 from sutro_mcp.results_spec import ResultsSpec

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from sutro_mcp.results.request_models import Wrapping
-from sutro_mcp.results.rows.json_values import read_output
+from sutro_mcp.results.rows.json_in_text import read_output
 
 ONE = '{"a": 1}'
 
