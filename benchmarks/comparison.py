@@ -52,9 +52,8 @@ async def ours(paths: list[Path], by: str) -> Usage:
     names = ["before", "after"]
     tables = dict(zip(names, map(prepare, artifacts), strict=True))
     meter = Meter(os.getpid())
-    progress: list[tuple[int, int]] = []
     request = CompareRequest(by=by)
-    found = await QueryRunner().run(tables, request, Comparison, lambda *rows: progress.append(rows))
+    found = await QueryRunner().run(tables, request, Comparison, lambda _done, _of: None)
     usage = meter.read()
     assert found.compared_rows
     return usage
