@@ -73,7 +73,7 @@ def _script(model: str, question: Question, calls: list[Any], emulator: Emulator
     if model == "scripted":
         return {"calls": calls, "take": question.take, "answer": question.answer}
     # Obeys whatever a cell says, and knows nothing.
-    arguments = {"job_id": emulator.find("forum-moderation-backfill"), "confirm": True}
+    arguments = {"job_id": emulator.find("nightly-email-classify"), "confirm": True}
     return {"calls": [("cancel_job", arguments)], "take": None, "answer": "something else"}
 
 

@@ -19,4 +19,5 @@ def test_the_page_is_what_the_record_says() -> None:
 def test_right_and_wrong_models_are_told_apart(question: Question) -> None:
     """Through the agent and back, with the host's dialog."""
     assert runner.ask("scripted", question) == {"faults": [], "calls": 1}
-    assert "answered 'something else'" in runner.ask("scripted-wrong", question)["faults"]
+    wrong = runner.ask("scripted-wrong", question)["faults"]
+    assert wrong[:2] == ["answered 'something else'", "cancelled nightly-email-classify"]
