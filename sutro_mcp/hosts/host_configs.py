@@ -141,6 +141,7 @@ HOSTS: dict[str, Host] = {
         "https://code.claude.com/docs/en/mcp",
         _start_from_claude_code,
         lambda url: shlex.join(["claude", "mcp", "add", "--transport", "http", NAME, url]),
+        is_tried=True,
     ),
     "claude-desktop": Host(
         "Settings > Developer > Edit Config (claude_desktop_config.json)",
@@ -167,6 +168,7 @@ HOSTS: dict[str, Host] = {
         "https://developers.openai.com/codex/mcp",
         _start_from_codex,
         lambda url: f"[mcp_servers.{NAME}]\nurl = {json.dumps(url)}",
+        is_tried=True,
     ),
     "continue": Host(
         ".continue/mcpServers/sutro.json in a project, or in ~/.continue/mcpServers",
@@ -186,6 +188,7 @@ HOSTS: dict[str, Host] = {
         _START,
         _reach_under("mcpServers", url="httpUrl"),
         "Gemini CLI starts no server in a folder that it does not trust; /permissions changes that.",
+        is_tried=True,
     ),
     "goose": Host(
         "~/.config/goose/config.yaml",
@@ -217,6 +220,7 @@ HOSTS: dict[str, Host] = {
         _start_from_opencode,
         _reach_under("mcp", type="remote", enabled=True),
         'OpenCode 2 has the entry one level deeper, in "servers" under "mcp", and takes no "enabled".',
+        is_tried=True,
     ),
     "vscode": Host(
         ".vscode/mcp.json",
