@@ -149,7 +149,7 @@ async def test_a_client_of_the_sdk_lists_before_it_is_loaded_and_calls_after(hel
             await held.release()
             called = await client.call_tool("list_jobs", {"limit": 3})
             assert called.structured_content is not None
-            assert len(called.structured_content["jobs"]) == 3
+            assert len(called.structured_content["jobs"]["rows"]) == 3
 
 
 @pytest.mark.wire

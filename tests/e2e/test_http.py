@@ -42,7 +42,7 @@ async def test_a_real_client_lists_calls_and_hears_progress(mode: str) -> None:
         environment = {**os.environ, "SUTRO_API_URL": sutro.api_origin, "SUTRO_API_KEY": DEMO_KEY}
         async with http_process(env=environment) as server, Client(server.url, mode=mode) as client:
             names = {tool.name for tool in (await client.list_tools()).tools}
-            assert len(names) == 8
+            assert len(names) == 9
             assert "export_job_results" not in names
             job_id = sutro.add_job(status="QUEUED", num_rows=50)
             done = await client.call_tool("wait_for_job", {"job_id": job_id}, progress_callback=hear)
@@ -226,6 +226,7 @@ async def test_demo_mode_needs_nothing_and_ends_with_its_emulator() -> None:
             "get_job",
             "get_job_status",
             "wait_for_job",
+            "compare_job_results",
             "get_job_results",
             "query_job_results",
         }

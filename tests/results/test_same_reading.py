@@ -242,6 +242,8 @@ def _assert_exported(folder: Path, artifact: LocalArtifact, whole: Page) -> None
 
 def _without_nulls(value: Any) -> Any:
     """As objects of uneven keys are in one struct, where a key that is not there is null."""
+    if isinstance(value, str) and value[:1] in ("[", "{") and not isinstance(_value(value), str):
+        value = _value(value)
     if isinstance(value, list):
         return [_without_nulls(item) for item in cast("list[Any]", value)]
     if not isinstance(value, dict):

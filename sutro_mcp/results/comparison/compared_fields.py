@@ -2,7 +2,7 @@
 
 Numbers and booleans stand for themselves, all else for its 64-bit hash: so a block of rows takes the same
 memory whatever its texts are. Where the types of the runs differ, numbers are compared as numbers, all else
-as text.
+as text, in which a number reads the same whatever type the other rows of its run gave it.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from sutro_mcp.results.sql.side_file import OpenTable
 
 INPUTS = "inputs"
 _INTEGERS = ("BIGINT", "HUGEINT")
+_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 # The most characters of a value that is shown, and those kept of a longer one.
 _MOST_SHOWN = 80
 _KEPT = 60
@@ -106,7 +107,7 @@ def _field(name: str, before: str, after: str) -> ComparedField:
         common = "HUGEINT" if before in _INTEGERS and after in _INTEGERS else "DOUBLE"
         compared = [f"{column}::{common}"] * 2
     else:
-        compared = [hashed(_text(column, kind)) for kind in (before, after)]
+        compared = [hashed(text) for text in _alike_texts(column, before, after)]
     one, other = (
         Side(kind, value, _shown(column, kind)) for kind, value in zip((before, after), compared, strict=True)
     )
@@ -159,6 +160,25 @@ def _is_number(kind: str) -> bool:
 
 def _is_nested(kind: str) -> bool:
     return kind == "JSON" or kind.startswith(("STRUCT", "MAP")) or kind.endswith("]")
+
+
+def _alike_texts(column: str, before: str, after: str) -> list[str]:
+    texts = [_text(column, kind) for kind in (before, after)]
+    if _is_nested(before) or _is_nested(after):
+        return [_alike_items(text) for text in texts]
+    return [_alike_number(text) for text in texts] if "DOUBLE" in (before, after) else texts
+
+
+def _alike_number(text: str) -> str:
+    """A text that is a number as a float is written."""
+    number = f"CASE WHEN regexp_full_match({text}, '{_NUMBER}') THEN TRY_CAST({text} AS DOUBLE)::VARCHAR END"
+    return f"coalesce({number}, {text})"
+
+
+def _alike_items(text: str) -> str:
+    """JSON in which numbers and truth values stand without quotes, and 1.0 as 1."""
+    bare = f"regexp_replace({text}, '\"({_NUMBER}|true|false)\"', '\\1', 'g')"
+    return f"regexp_replace({bare}, '([0-9])\\.0([],}}])', '\\1\\2', 'g')"
 
 
 def _text(column: str, kind: str) -> str:

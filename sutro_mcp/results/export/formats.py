@@ -6,7 +6,6 @@ for becomes text, and a remark says so.
 """
 
 import datetime
-import decimal
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -119,6 +118,9 @@ def _lines(frame: pl.DataFrame, raw: Sequence[str]) -> bytes:
 
 
 def _texts(column: pl.Series) -> pl.Series:
+    if isinstance(column.dtype, pl.Decimal):
+        # A Python decimal would be rounded beyond 38 digits, which integers of 128 bits have.
+        return column.cast(pl.String)
     values = (value if value is None else _text(value) for value in cast("Iterable[Any]", column))
     return pl.Series(column.name, values, dtype=pl.String)
 
@@ -128,8 +130,6 @@ def _text(value: Any) -> str:
         return b64encode(value).decode()
     if isinstance(value, datetime.timedelta):
         return compact([value])[2:-2]
-    if isinstance(value, decimal.Decimal):
-        return f"{value:f}"
     return compact(_with_bytes_as_text(value.to_list() if isinstance(value, pl.Series) else value))
 
 

@@ -78,25 +78,29 @@ def _records(
     if not request.unpack_json or part.schema.get(own) != pl.String:
         return rows, part.columns, {}
     read = [read_output(text) for text in part.get_column(own)]
+    objects = [found for found, _ in read if found]
     for row, (found, wrapping) in zip(rows, read, strict=True):
         row[_UNREAD] = found is None and row[own] is not None
         row[_WRAPPED] = wrapping is not None
-        row[_OBJECT] = found and unwrap(found)
-    objects = [found for found, _ in read if found]
     if not objects:
         return rows, part.columns, {}
-    tops = field_names(((key,) for found in objects for key in found), _carried(columns, own), own)
+    keys = dict.fromkeys(key for found in objects for key in found)
+    tops = field_names(((key,) for key in keys), _carried(columns, own), own)
+    shown = {key: name for (key,), name in tops.items()}
     for row, (found, _) in zip(rows, read, strict=True):
         if found is None:
             continue
         if own not in request.columns:
             del row[own]
-        row.update({tops[key,]: value for key, value in found.items()})
-    names = [name for column in part.columns for name in (tops.values() if column == own else [column])]
+        row.update({shown[key]: value for key, value in found.items()})
+    names = [name for column in part.columns for name in (shown.values() if column == own else [column])]
     if any(row[_UNREAD] for row in rows):
         names.append(own)
-    opened = (row[_OBJECT] for row in rows if row[_OBJECT])
-    return rows, names, _askable(opened, columns, request) if request.columns else {}
+    if not request.columns:
+        return rows, names, {}
+    for row, (found, _) in zip(rows, read, strict=True):
+        row[_OBJECT] = found and unwrap(found)
+    return rows, names, _askable(map(unwrap, objects), columns, request)
 
 
 def _askable(

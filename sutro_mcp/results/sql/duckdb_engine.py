@@ -38,6 +38,7 @@ MAX_SQL = 10_000
 _MAX_CELL = 500
 # A few rows may have longer cells: this many characters are shared among them.
 _CELLS = 8_000
+_MORE_FIELDS = f"some JSON fields are no columns (they are in {OUTPUT})"
 _LISTED = 60
 _MAX_NAME = 80
 _MAX_LISTING = 3_000
@@ -335,7 +336,7 @@ def _page(
     if unshown := len(names) - len(fitted.columns):
         notes.append(f"{counted(unshown, 'column')} not shown (select those you need)")
     if loaded.more_fields:
-        notes.append(f"some JSON fields are no columns (they are in {OUTPUT})")
+        notes.append(_MORE_FIELDS)
     return QueryRows(
         columns=fitted.columns,
         rows=fitted.rows,
@@ -357,6 +358,8 @@ def _listing(table: str, described: Sequence[Column]) -> str:
 
 
 def _refused(loaded: LoadedTables, happened: str) -> InvalidArgumentError:
+    if loaded.more_fields:
+        happened += f"; {_MORE_FIELDS}"
     return InvalidArgumentError(QueryRequest.doing(*loaded.specs), happened, loaded.listing)
 
 

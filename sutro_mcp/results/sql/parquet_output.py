@@ -46,12 +46,13 @@ def write_parquet(loaded: LoadedTables, request: WriteRequest) -> YieldedRows:
     """Write all rows. Raises InvalidArgumentError for SQL that cannot be run or yields too much."""
 
     def write(found: duckdb.DuckDBPyRelation) -> YieldedRows:
-        try:
-            return _copy(found, request, _NARROW)
-        except (duckdb.ConversionException, duckdb.OutOfRangeException):
-            if not any(_holds(kind, _WIDE_INTEGERS) for kind in found.types):
-                raise
-            return _copy(found, request, _WIDE)
+        for integers in (_NARROW, _WIDE):
+            try:
+                return _copy(found, request, integers)
+            except (duckdb.ConversionException, duckdb.OutOfRangeException):
+                if not any(_holds(kind, _WIDE_INTEGERS) for kind in found.types):
+                    raise
+        return _copy(found, request, "VARCHAR")
 
     try:
         return answered(loaded, request.sql, write)

@@ -51,7 +51,12 @@ _INSTEAD = {
     "to_number": "TRY_CAST(x AS DOUBLE)",
 }
 _AS_NUMBER = "TRY_CAST(x AS DOUBLE) makes a number of text"
+_AS_TEXT = "CAST(x AS VARCHAR) makes text of any value"
 _AS_TIME = "CAST(x AS DATE) or CAST(x AS TIMESTAMP) makes a time of text"
+_LIKE = {"~~": "LIKE", "!~~": "NOT LIKE", "~~*": "ILIKE", "!~~*": "NOT ILIKE"}
+_OF_TEXT = re.compile(
+    r"(?:NOT )?I?LIKE|length|lower|upper|trim|substr(?:ing)?|starts_with|replace|regexp_\w+"
+)
 _OF_TIMES = re.compile(
     r"DATE|TIME|INTERVAL|\b(?:year|month|day|hour|minute|week|quarter|strftime|age)\w*\(", re.I
 )
@@ -113,7 +118,11 @@ def _no_function(at: "_Mistake") -> str:
 
 
 def _no_types(at: "_Mistake") -> str:
-    call = at.match[1]
+    name, _, kinds = at.match[1].partition("(")
+    name = _LIKE.get(name, name)
+    call = f"{name}({kinds}"
+    if _OF_TEXT.fullmatch(name):
+        return f"there is no {quote(call)}; {_AS_TEXT}"
     advice = _AS_TIME if _OF_TIMES.search(call) else _AS_NUMBER if "VARCHAR" in call else ""
     return f"there is no {quote(call)}" + (f"; {advice}" if advice else "")
 

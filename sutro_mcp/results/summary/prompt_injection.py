@@ -19,11 +19,12 @@ def _words(*choices: str) -> str:
 
 
 _NAMES = (
-    r"\W{0,3}(?:(?:list|summarize)_jobs|(?:get|cancel|wait_for)_job|get_job_status"
+    r"\W{0,3}(?:[a-z0-9_]*_)?(?:(?:list|summarize)_jobs|(?:get|cancel|wait_for)_job|get_job_status"
     r"|(?:get|query|export|compare)_job_results)"
 )
 _TOOLS = f"{_NAMES}(?:[^a-z0-9_]|$)"
-_ARTICLES = f"{_words('the', 'das', 'den', 'el', 'la', 'le', 'o', 'a', 'tool', 'function')}{{0,2}}"
+_TOOL_WORDS = ("tool", "function", "herramienta", "ferramenta", "outil", "werkzeug")
+_ARTICLES = f"{_words('the', 'das', 'den', 'el', 'la', 'le', 'l', 'o', 'a', *_TOOL_WORDS)}{{0,2}}"
 _INSTRUCTIONS = "instru(?:cciones|ções)"
 _EARLIER = f"(?:anteriores|previas|prévias|iniciales|iniciais|acima|del?{_BLANK}sistema)"
 _NO_STOP = r"[^。\x{ff01}\x{ff1f}]"
@@ -35,6 +36,10 @@ _PHRASES = {
             rf"{_words('all', 'any', 'of', 'the', 'my', 'these')}*"
             rf"{_words('all', 'your', 'previous', 'prior', 'above', 'earlier', 'preceding', 'system')}+"
             "(?:instruction|prompt|guideline)"
+        ),
+        (
+            rf"\b(?:ignore|disregard|forget){_BLANK}{_words('all', 'any', 'of', 'the')}*instructions{_BLANK}"
+            rf"(?:above\b|before{_BLANK}this|you{_BLANK}(?:were|have{_BLANK}been|got){_BLANK}given)"
         ),
         (
             rf"\b(?:reveal|show|print|repeat|output|disclose){_BLANK}(?:me{_BLANK})?your{_BLANK}"

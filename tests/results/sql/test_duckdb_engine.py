@@ -217,6 +217,8 @@ def test_what_cannot_be_read_is_no_table(tmp_path: Path) -> None:
          "it compares VARCHAR with DATE; CAST(x AS DATE) or CAST(x AS TIMESTAMP) makes a time of text"),
         ("SELECT avg(label) FROM results",
          'there is no "avg(VARCHAR)"; TRY_CAST(x AS DOUBLE) makes a number of text'),
+        ("SELECT * FROM results WHERE score LIKE '4%'",
+         'there is no "LIKE(DOUBLE, STRING_LITERAL)"; CAST(x AS VARCHAR) makes text of any value'),
         ("SELECT year(label) FROM results",
          'there is no "year(VARCHAR)"; CAST(x AS DATE) or CAST(x AS TIMESTAMP) makes a time of text'),
         ("SELECT CAST(label AS INTEGER) FROM results",
@@ -316,6 +318,8 @@ def test_columns_that_do_not_fit_are_counted(tmp_path: Path) -> None:
     page = query(wide, "SELECT k199 FROM results")
     assert page.rows == [[199]]
     assert page.shortened == "some JSON fields are no columns (they are in inference_result)"
-    message = refusal(wide, "SELECT k200 FROM results").next_step
+    refused = refusal(wide, "SELECT k200 FROM results")
+    assert refused.happened.endswith("; some JSON fields are no columns (they are in inference_result)")
+    message = refused.next_step
     assert message.startswith('The columns of results are "row" BIGINT, "k0" BIGINT')
     assert message.endswith(", and 142 more")

@@ -36,6 +36,7 @@ def artifact(tmp_path: Path) -> LocalArtifact:
 TYPES: list[tuple[str, Any, Any]] = [
     ("sum(row)", pl.Int64, 3),
     ("99999999999999999999", pl.Decimal(38, 0), 99999999999999999999),
+    (str(2**127 - 1), pl.String, str(2**127 - 1)),
     ("[1::HUGEINT]", pl.List(pl.Int64), [1]),
     ("{'a': INTERVAL 1 DAY}", pl.Struct({"a": pl.String}), {"a": "1 day"}),
     ("'a'::ENUM('a')", pl.String, "a"),

@@ -12,7 +12,7 @@ from sutro_mcp.results.summary.distinct_sketch import Budget, Sketch, hashes
 from sutro_mcp.server.tools.get_job_results import ResultsAnswer, text_of_summary
 from tests.results.sql.support import query
 from tests.results.summary.support import PROSE
-from tests.results.support import JOB_ID, column, objects, outputs, summary
+from tests.results.support import JOB_ID, column, objects, outputs, parquet, summary
 
 REFUSED = "refusal-like (English phrases)"
 
@@ -86,6 +86,14 @@ def test_outputs_under_another_name_are_counted_by_their_name_in_sql(tmp_path: P
     answer = summary(artifact, output_column="answers")
     assert (answer.columns[0].name, answer.columns[0].more) == ("answers", 1)
     assert query(artifact, answer.every_value_sql or "").rows == [["a", 2], ["b", 1]]
+
+
+def test_sql_of_a_summary_reads_the_column_that_it_is_about(tmp_path: Path) -> None:
+    """Also where SQL calls it otherwise, as it does not tell case apart and numbers rows."""
+    values = ["x"] * 40 + [f"v{n}" for n in range(40)]
+    artifact = parquet(tmp_path, pl.DataFrame({"Row": values, "outputs": ["{}"] * 80}))
+    sql = summary(artifact).every_value_sql or ""
+    assert query(artifact, sql).rows[0] == ["x", 40]
 
 
 def test_an_empty_text_is_shown_as_a_pair_of_quotes(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ pytestmark = pytest.mark.anyio
 SETTINGS = [
     Settings(),
     Settings(read_only=True),
+    Settings(output="text"),
+    Settings(output="structured"),
     *(Settings(cancel=policy) for policy in ("off", "elicit", "allow")),
 ]
 VERSIONS = (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)
@@ -129,7 +131,7 @@ class Stdin(EarlyAnswers):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: f"{each.cancel}-{each.read_only}")
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: each.model_dump_json(exclude_unset=True))
 async def test_all_that_a_host_asks_at_first_is_answered_in_the_words_of_the_server(
     tmp_path: Path, settings: Settings, version: str
 ) -> None:
