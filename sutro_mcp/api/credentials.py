@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import re
-import select
 import stat
 import time
 from collections.abc import Mapping
@@ -283,8 +282,9 @@ def _from_pipe(descriptor: int, cap: int) -> bytes:
         if len(data) > cap or (data and part == b""):
             return data
         if not part:
-            # The end of a pipe without a byte only says that its writer is still to come.
-            select.select([descriptor], [], [], 0.02)
+            # The end of a pipe without a byte only says that its writer is still to come. Not by `select`,
+            # which takes no descriptor above 1,023.
+            time.sleep(0.02)
     raise _UnusableError(f"it is a pipe that was not written and closed within {_PIPE_SECONDS:g} seconds")
 
 

@@ -345,6 +345,23 @@ def test_a_pipe_is_read_only_so_long_and_so_far(pipe: str, written: bytes | None
         os.close(end)
 
 
+def test_a_pipe_is_read_also_where_many_files_are_open(pipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some ways to wait take no descriptor above 1,023."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] != resource.RLIM_INFINITY and limits[1] < 2_000:
+        pytest.skip("so many files cannot be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2_000), limits[1]))
+    monkeypatch.setattr("sutro_mcp.api.credentials._PIPE_SECONDS", 0.05)
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_030)]
+    try:
+        assert "it is a pipe that was not written" in refusal(SUTRO_API_KEY_FILE=pipe)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_a_docker_secret_is_stripped_and_counts_as_the_key_variable(tmp_path: Path, home: Path) -> None:
     """Secrets end in a newline."""
     secret = tmp_path / "secret"
