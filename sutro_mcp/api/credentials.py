@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import stat
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -272,6 +273,7 @@ def _read(path: Path, cap: int, *, pipe_allowed: bool = False) -> bytes:
 
 def _from_pipe(descriptor: int, cap: int) -> bytes:
     data = b""
+    never = threading.Event()
     end = time.monotonic() + _PIPE_SECONDS
     while time.monotonic() < end:
         try:
@@ -284,7 +286,7 @@ def _from_pipe(descriptor: int, cap: int) -> bytes:
         if not part:
             # The end of a pipe without a byte only says that its writer is still to come. Not by `select`,
             # which takes no descriptor above 1,023.
-            time.sleep(0.02)
+            never.wait(0.02)
     raise _UnusableError(f"it is a pipe that was not written and closed within {_PIPE_SECONDS:g} seconds")
 
 
