@@ -8,7 +8,7 @@ gives the same answer, to the last digit and in the same order.
 import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeVar, cast
@@ -100,13 +100,15 @@ class LoadedTables:
     # Makes the views over short columns ones over the artifacts.
     wide: tuple[str, ...]
     output: Output | None
+    files: ExitStack
     # How long rows that are not shown may take to count.
     count_seconds: float = 4.0
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Give memory and files back."""
         self.clock.stop()
         self.connection.close()
+        self.files.close()
 
 
 def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> LoadedTables:
@@ -114,7 +116,8 @@ def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> Loaded
     connection = duckdb.connect(config=_SETTINGS)
     specs = tuple(table.artifact.spec for table in tables.values())
     _check_names(connection, QueryRequest.doing(*specs), tables)
-    opened = open_views(connection, tables, output)
+    files = ExitStack()
+    opened = open_views(connection, tables, files, output)
     wide: list[str] = []
     for name, table in tables.items():
         if table.narrow_file is not None:
@@ -133,6 +136,7 @@ def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> Loaded
         more_fields=any(table.about.profile.more_fields for table in opened.values()),
         wide=tuple(wide),
         output=output,
+        files=files,
     )
     for sql in ("SELECT 1 AS a, DATE '2026-01-01' AS d, [1] AS l FROM range(9)", "SELECT nothing"):
         with suppress(InvalidArgumentError):

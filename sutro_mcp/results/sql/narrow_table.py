@@ -6,7 +6,7 @@ it a column that it lacks is an expression that fails when it is needed; the que
 
 import re
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import duckdb
@@ -34,8 +34,12 @@ def make_narrow(table: SqlTable) -> SqlTable:
     """The table with its `narrow_file`, which is made unless it is there or nothing is short."""
     path = narrow_file(Path(table.side_file))
     if not path.exists():
-        with published(path) as part, closing(duckdb.connect(part, config=_SETTINGS)) as connection:
-            open_views(connection, {"source": table})
+        with (
+            published(path) as part,
+            ExitStack() as files,
+            closing(duckdb.connect(part, config=_SETTINGS)) as connection,
+        ):
+            open_views(connection, {"source": table}, files)
             short = ", ".join(map(quoted, _short(connection)))
             connection.execute(f"CREATE TABLE narrow AS SELECT {short} FROM source")
             connection.execute("DROP VIEW source")

@@ -5,7 +5,7 @@ are one column with them.
 """
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import cast
 
 import duckdb
@@ -80,9 +80,9 @@ def open_fields(ref: LocalArtifact, *, keep_json: bool) -> Generator[OutputField
     Raises UnexpectedReplyError when the artifact cannot be read, InvalidArgumentError when memory is short.
     """
     table = prepare(ref)
-    with closing(duckdb.connect(config=SETTINGS | _IN_ORDER)) as connection:
+    with ExitStack() as files, closing(duckdb.connect(config=SETTINGS | _IN_ORDER)) as connection:
         try:
-            about = open_views(connection, {_TABLE: table})[_TABLE].about
+            about = open_views(connection, {_TABLE: table}, files)[_TABLE].about
             sql = unpacked_rows(
                 about.columns,
                 ref,

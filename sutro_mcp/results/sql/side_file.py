@@ -5,7 +5,7 @@ Runs in the worker, which may open files and hears no SQL from outside.
 
 import os
 from collections.abc import Generator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -96,9 +96,12 @@ class OpenTable:
 
 
 def open_views(
-    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, SqlTable], output: Output | None = None
+    connection: duckdb.DuckDBPyConnection,
+    tables: Mapping[str, SqlTable],
+    opened_files: ExitStack,
+    output: Output | None = None,
 ) -> dict[str, OpenTable]:
-    """Make the view of each table, over files that stay open for the life of the process.
+    """Make the view of each table. Its files are closed with `opened_files`, to be done after `connection`.
 
     With an `output` there is one more file, OUTPUT_FILE, to write into.
 
@@ -106,10 +109,11 @@ def open_views(
     """
     files: dict[str, int] = {}
     for name, table in tables.items():
-        files[name] = held(table.artifact, table.parquet)
-        files[f"{name}_side"] = held(table.artifact, table.side_file)
-        if table.narrow_file is not None:
-            files[f"{name}_narrow"] = held(table.artifact, table.narrow_file)
+        paths = {name: table.parquet, f"{name}_side": table.side_file, f"{name}_narrow": table.narrow_file}
+        for file, path in paths.items():
+            if path is not None:
+                files[file] = held(table.artifact, path)
+                opened_files.callback(os.close, files[file])
     hold(connection, files, output)
     allowed = [literal(address(name)) for name in (*files, *([OUTPUT_FILE] if output else []))]
     connection.execute(f"SET allowed_paths = [{', '.join(allowed)}]")

@@ -1,5 +1,6 @@
 """The files beside an artifact: made once, whole or not at all, and gone with the artifact."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache.file_on_disk import remove
 from sutro_mcp.results.cache.folders import usage
+from sutro_mcp.results.sql import sql_engine
 from sutro_mcp.results.sql.narrow_table import make_narrow
+from sutro_mcp.results.sql.output_fields import open_fields
 from sutro_mcp.results.sql.side_file import prepare
 from sutro_mcp.results.worker.protocol import StoppedError
 from tests.results.support import files_of_at_most, objects, outputs
@@ -54,3 +57,26 @@ def test_an_artifact_that_was_replaced_is_not_prepared(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         prepare(artifact.model_copy(update={"inode": 1}))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files are listed in /proc")
+def test_no_file_stays_open_after_the_tables_are_closed(tmp_path: Path) -> None:
+    """The process that reads results lives as long as the server."""
+    artifact, folder = objects(tmp_path, {"a": 1}, {"a": "x"}), str(tmp_path)
+
+    def open_files() -> list[str]:
+        # The folder itself is open while it is listed.
+        links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
+        return [
+            target
+            for target in (str(link.readlink()) for link in links if link.is_symlink())
+            if folder in target
+        ]
+
+    sql_engine.load({"results": make_narrow(prepare(artifact))}).close()
+    with open_fields(artifact, keep_json=True) as fields:
+        assert len(list(fields.batches())) == 1
+        assert open_files()
+    del fields
+    gc.collect()
+    assert open_files() == []
