@@ -65,12 +65,10 @@ def test_no_file_stays_open_after_the_tables_are_closed(tmp_path: Path) -> None:
     artifact, folder = objects(tmp_path, {"a": 1}, {"a": "x"}), str(tmp_path)
 
     def open_files() -> list[str]:
-        # The folder itself is open while it is listed.
-        links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
+        # The folder that is listed is open, too, until then.
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
         return [
-            target
-            for target in (str(link.readlink()) for link in links if link.is_symlink())
-            if folder in target
+            str(link.readlink()) for link in links if link.is_symlink() and folder in str(link.readlink())
         ]
 
     sql_engine.load({"results": make_narrow(prepare(artifact))}).close()
