@@ -171,6 +171,7 @@ CARRIED = st.sets(st.sampled_from(["id", "row", "x.y", "e"]), max_size=2).map(so
 @example(rows=[('{"a": 1}', {"a": 1}), ('{"a": true}', {"a": True})], carried=[])
 @example(rows=[('{"x": {"y": 1}, "x.y": 2}', {"x": {"y": 1}, "x.y": 2})], carried=["x.y"])
 @example(rows=[_envelope(_bare(FENCED[0], '{"a": 1}')), _envelope(_bare(FENCED[2], '{"a": 2}'))], carried=[])
+@example(rows=[_bare(" %s", '{"a": 1}'), _bare("%s", '{"b": 1}'), _bare("%s", '{"a": 1}')], carried=[])
 @given(rows=OUTPUTS, carried=CARRIED)
 def test_every_way_to_read_results_reads_the_same(
     folder: Path, rows: list[Output], carried: list[str]

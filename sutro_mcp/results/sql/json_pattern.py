@@ -127,7 +127,7 @@ def _learn(connection: duckdb.DuckDBPyConnection, texts: str) -> list[Known]:
     """The structures of the first objects, each with the first row that matches an expression of its own."""
     rows = (
         f"SELECT row, text, json_structure(text)::VARCHAR AS structure FROM (FROM ({texts}) LIMIT {_SAMPLE}) "
-        "WHERE json_valid(text) AND starts_with(text, '{')"
+        r"WHERE json_valid(text) AND starts_with(ltrim(text, E' \t\n\r'), '{')"
     )
     structures = connection.execute(
         f"SELECT structure FROM ({rows}) GROUP BY ALL ORDER BY count(*) DESC, structure "
