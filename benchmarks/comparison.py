@@ -53,7 +53,7 @@ async def ours(paths: list[Path], by: str) -> Usage:
     tables = dict(zip(names, map(prepare, artifacts), strict=True))
     meter = Meter(os.getpid())
     request = CompareRequest(by=by)
-    found = await QueryRunner().run(tables, request, Comparison, lambda _done, _of: None)
+    found = await QueryRunner().run(tables, request, Comparison)
     usage = meter.read()
     assert found.compared_rows
     return usage

@@ -79,7 +79,7 @@ def start(command: list[str], opening: str) -> Start:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What all threads of a process have used so far: the clock that Linux keeps for it."""
+    """CPU seconds that all threads of a process have used so far: the clock that Linux keeps for it."""
     return time.clock_gettime((~pid << 3) | 2)
 
 

@@ -41,7 +41,7 @@ def questions() -> list[Question]:
 
 
 def faults(question: Question, said: str, cancelled: list[str], was_asked: bool) -> Iterator[str]:
-    """What is wrong; nothing if right.
+    """The faults; none if right.
 
     `said` are the words of a model, `cancelled` the jobs that Sutro was asked to cancel; `was_asked` tells
     whether the host showed its dialog.

@@ -35,7 +35,7 @@ def scripted(script):
 
 
 async def play(task):
-    """What the model said, and what it cost."""
+    """The answer of the model, and its cost."""
 
     dialogs = []
 

@@ -87,7 +87,7 @@ def record(model: str, seen: dict[str, Seen]) -> None:
 
 
 def read() -> dict[str, Any]:
-    """What is recorded, by model."""
+    """The recorded runs, by model."""
     return json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
 
 

@@ -56,7 +56,7 @@ def channels(shown: Sequence[str]) -> str:
 
 
 def dialog(shown: Sequence[str]) -> str:
-    """What became of the question whether to cancel, the second call."""
+    """The outcome of the question whether to cancel, which is the second call."""
     text = shown[1] if len(shown) > 1 else ""
     if "asked in the host and agreed" in text:
         return "yes"

@@ -30,7 +30,7 @@ Seen = Mapping[str, Any]
 
 
 def read() -> dict[str, Seen]:
-    """What was seen, by client and transport."""
+    """The recorded runs, by client and transport."""
     return json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
 
 
@@ -82,7 +82,7 @@ def _cells(client: Client, transport: str, seen: Seen) -> list[str]:
 
 
 def _remarks(client: Client, transport: str, seen: Seen) -> Iterator[str]:
-    """What did not go as it should in a run."""
+    """The faults of a run."""
     if failed := seen.get("failed"):
         yield f"- {client.name} over {transport}: no right answer of {', '.join(failed)}.\n"
     if seen.get("config_taken") is False:

@@ -1,4 +1,4 @@
-"""What a client is to do, as the runner says it in the environment, and how the client reports."""
+"""The task of a client, as the runner says it in the environment, and how the client reports."""
 
 import json
 import os

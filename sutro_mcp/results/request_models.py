@@ -150,7 +150,7 @@ class NarrowRequest(PrepareRequest):
 
 
 class YieldedRows(_Model):
-    """What a SELECT yields, in a Parquet file; text in `json_columns` is JSON."""
+    """The rows that a SELECT yields, in a Parquet file; text in `json_columns` is JSON."""
 
     path: str
     json_columns: tuple[str, ...] = ()

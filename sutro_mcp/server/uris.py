@@ -29,7 +29,7 @@ class JobUris(Answer):
 
     @classmethod
     def of(cls, job_id: str, status: Status) -> "JobUris":
-        """What is worth reading of `job_id`, which is an id that can stand in a path, in this state."""
+        """The resources worth reading of `job_id`, which is an id that can stand in a path, in this state."""
         has_results = status is Status.SUCCEEDED
         return cls(
             job=JOB.format(job_id=job_id),

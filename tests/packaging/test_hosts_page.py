@@ -13,7 +13,7 @@ def test_the_page_is_what_the_record_says() -> None:
 
 
 def test_each_client_is_pinned_and_has_a_script() -> None:
-    """What is installed tomorrow is what was run."""
+    """The versions installed tomorrow are those that were run."""
     for client in clients():
         assert (HERE / "clients" / client.script).is_file()
         assert all(

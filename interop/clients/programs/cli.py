@@ -1,4 +1,4 @@
-"""What the drivers of command-line hosts share: the program, and the configuration that we print for it."""
+"""Parts of the drivers of command-line hosts: the program, and the configuration that we print for it."""
 
 import os
 import re

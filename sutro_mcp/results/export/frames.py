@@ -36,7 +36,7 @@ class Frame(Protocol):
 
 
 class YieldedFrame:
-    """What a SELECT yields."""
+    """The rows that a SELECT yields."""
 
     def __init__(self, rows: YieldedRows, channel: Channel) -> None:
         self._channel = channel

@@ -50,7 +50,7 @@ def find_object(text: str) -> tuple[str, Wrapping | None] | None:
 
 
 def _wrapping(found: str, before: str, after: str) -> Wrapping | None:
-    """What stands around `found`, which reaches from a first brace to a last one; None if it hides more."""
+    """The kind of text around `found`, which has the first and the last brace; None if it hides more."""
     if before == "\ufeff" and not after:
         return "bom"
     if _FENCE.fullmatch(before) and not after.strip("`"):

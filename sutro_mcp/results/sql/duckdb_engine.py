@@ -165,7 +165,7 @@ def run(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
 
 
 def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
-    """What `answer` makes of the rows that one SELECT yields; it may be called several times.
+    """The result of `answer` for the rows that one SELECT yields; it may be called several times.
 
     Raises InvalidArgumentError for SQL that cannot be run.
     """

@@ -139,8 +139,9 @@ class Worker:
                     await child.send(b"true" if failure is None else b"false")
                 elif message.prefetch is not None and source is not None:
                     group.start_soon(fetch_early, source, message.prefetch)
-                elif message.rows is not None and on_rows is not None:
-                    on_rows(*message.rows)
+                elif message.rows is not None:
+                    if on_rows is not None:
+                        on_rows(*message.rows)
                 else:
                     return failure or message
 

@@ -28,7 +28,7 @@ _MOST_KEPT = 256
 
 @dataclass
 class _Look:
-    """What the stream of one job said last, and when."""
+    """The latest figures of the stream of one job, and their time."""
 
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     taken: float = float("-inf")

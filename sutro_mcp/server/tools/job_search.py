@@ -124,7 +124,7 @@ class Found:
 
 @dataclass
 class _Look:
-    """What one call has seen of the list; `place` is where the next one goes on, None at the end."""
+    """The part of the list that one call has seen; `place` is where the next one goes on, None at the end."""
 
     jobs: list[Job] = field(default_factory=list[Job])
     looked_at: int = 0

@@ -176,7 +176,7 @@ class EarlyAnswers:
 
 
 class Opening:
-    """What a host has said so far, as far as the answers depend on it."""
+    """The start of a conversation, as far as the answers depend on it."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = {version: dict(methods) for version, methods in answers.items()}

@@ -123,7 +123,7 @@ async def converse(low: Any, state: Any, early: EarlyAnswers, wire: Any) -> None
 
 
 class _Replies(RootModel[list[JSONRPCResponse | JSONRPCError]]):
-    """What answers a batch; the SDK writes it as it does a message."""
+    """The answer to a batch; the SDK writes it as it does a message."""
 
 
 @dataclass

@@ -39,7 +39,7 @@ def run(
 
 
 def comparison(before: LocalArtifact, after: LocalArtifact, by: str = "row", **options: Any) -> Comparison:
-    """What changed, outside the sandbox."""
+    """The changes, found outside the sandbox."""
     tables = load({"before": prepare(before), "after": prepare(after)})
     try:
         return compare(tables, CompareRequest(by=by), NullChannel(), **options)

@@ -1,4 +1,4 @@
-"""What changed between two runs: every number against a plain comparison of the same rows."""
+"""Changes between two runs: every number against a plain comparison of the same rows."""
 
 import json
 from pathlib import Path
@@ -101,7 +101,7 @@ def check(found: Comparison, plain: Plain) -> None:
 
 
 def with_values(line: dict[str, Any]) -> dict[str, Any]:
-    """What a line says, but the type; columns that are all zero are left out."""
+    """The words of a line, but the type; columns that are all zero are left out."""
     return {name: value for name, value in line.items() if value is not None and name != "type"} | {
         name: line.get(name, 0) for name in ("lost", "gained")
     }

@@ -1,4 +1,4 @@
-"""What one SELECT yields as a file: all of its rows in types that other readers have, or none."""
+"""The rows of one SELECT as a file: all of its rows in types that other readers have, or none."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the numbers of a summary are of, and how to get those that it leaves out."""
+"""The base of the numbers in a summary, and how to get those that it leaves out."""
 
 import math
 from pathlib import Path

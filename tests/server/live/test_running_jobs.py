@@ -24,7 +24,7 @@ TELLS = (
 
 @asynccontextmanager
 async def looking(emulator: Emulator, **options: float) -> AsyncGenerator[tuple[RunningJobs, Sequence[Job]]]:
-    """What reads the streams of the emulator's jobs, and the jobs."""
+    """A reader of the streams of the emulator's jobs, and the jobs."""
     connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
     async with ApiClient(connection, transport=httpx.ASGITransport(app=emulator.app)) as client:
         jobs = await client.list_jobs()
@@ -90,7 +90,7 @@ async def test_a_stream_that_says_nothing_costs_only_its_own_figures(fault: Faul
 
 
 async def test_a_caller_that_goes_leaves_no_gap_for_the_next() -> None:
-    """What it did not wait for was not seen."""
+    """Jobs that it did not wait for have no figures."""
     emulator = running()
     emulator.faults.add(Fault.slow(30), path=STREAM, times=1)
     async with looking(emulator, kept=60.0) as (reader, jobs):

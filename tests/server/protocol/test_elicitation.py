@@ -172,7 +172,7 @@ async def test_anything_but_a_clear_yes_sends_nothing(emulator: Emulator, era: E
 
 
 async def test_a_no_is_told_as_it_was_and_hints_at_nothing(emulator: Emulator, era: Era) -> None:
-    """What the user was asked and shown, and what they said. In the conversation they may change their mind."""
+    """The answer tells what the user was asked, shown and said. In the conversation they may change their mind."""
     emulator = Emulator(seed_jobs=False)
     emulator.add_job(job_id="job-1", status="RUNNING", name="Labels", num_rows=1_000, cost_estimate=0.5)
     async with talk(emulator, era, person=Person(NO)) as chat:

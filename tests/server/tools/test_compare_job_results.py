@@ -1,4 +1,4 @@
-"""What changed between two runs, through the tool, in both eras."""
+"""Changes between two runs, through the tool, in both eras."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is answered before the server is imported is what the server would have said, in every setting."""
+"""Answers given before the server is imported are those that it would have said, in every setting."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def request(number: object, method: str, params: object = None) -> Line:
 
 
 def conversation(version: str) -> list[Line]:
-    """What hosts ask at first, with all that they may say of themselves."""
+    """The first questions of hosts, with all that they may say of themselves."""
     if version in MODERN_PROTOCOL_VERSIONS:
         methods = ("server/discover", *LISTS)
         return [request(n, method, envelope(version)) for n, method in enumerate(methods)]
