@@ -97,11 +97,15 @@ def children(kind: str) -> list[Path]:
     found: list[Path] = []
     for entry in Path("/proc").iterdir():
         try:
-            command, stat = (entry / "cmdline").read_bytes(), (entry / "stat").read_text()
+            while True:
+                command, stat = (entry / "cmdline").read_bytes(), (entry / "stat").read_text()
+                state, parent = stat.rpartition(")")[2].split()[:2]
+                # A process that is being started has no command line for an instant.
+                if command or state == "Z" or int(parent) != os.getpid():
+                    break
         except OSError:
             continue
-        is_ours = int(stat.rpartition(")")[2].split()[1]) == os.getpid()
-        if is_ours and command.endswith(f"\0sutro_mcp.results.child\0{kind}\0".encode()):
+        if int(parent) == os.getpid() and command.endswith(f"\0sutro_mcp.results.child\0{kind}\0".encode()):
             found.append(entry)
     return found
 
