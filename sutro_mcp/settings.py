@@ -169,6 +169,11 @@ class Settings(BaseModel):
         return self.auth != "none"
 
     @property
+    def has_sessions(self) -> bool:
+        """Whether a client of 2025 is known from one request to the next."""
+        return not self.for_a_team or self.sessions == "sticky"
+
+    @property
     def cache_folder(self) -> Path | None:
         """`cache_dir` with the home folder filled in; None where nothing is kept, or there is no home."""
         if not self.cache_max_bytes or self.demo:

@@ -36,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in _FLAGS):
         arguments.insert(0, "serve")
     try:
+        if arguments[0] == "token":  # other commands need not know what it takes
+            from sutro_mcp.cli import token
+
+            return token.run(_Parser(prog="sutro-mcp token"), arguments[1:])
         options = _parser().parse_args(arguments)
         return int(options.run(options))
     except SutroError as error:
@@ -106,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         help="a server that runs already, as serve --transport http does",
     )
     config.set_defaults(run=_config)
+
+    commands.add_parser("token", help="add, list or revoke tokens of a server for a team", add_help=False)
     return parser
 
 
@@ -171,7 +177,12 @@ def _serve(options: argparse.Namespace) -> int:
         from sutro_mcp.server.build import build_server
 
         connection = _announced(emulator) if emulator else None
-        server = build_server(settings, lambda: _connect(connection))
+        key_of = None
+        if settings.for_a_team:
+            from sutro_mcp.server.access.sutro_keys import SutroKeys
+
+            key_of = SutroKeys(settings, lambda: _connection(connection))
+        server = build_server(settings, lambda: _connect(connection), key_of=key_of)
         gc.freeze()
         gc.enable()
         if settings.transport == "http":
@@ -201,9 +212,15 @@ def _require_streams() -> None:
 
 
 def _connect(connection: "Connection | None") -> "ApiClient":
-    from sutro_mcp.api import ApiClient, resolve_connection
+    from sutro_mcp.api import ApiClient
 
-    return ApiClient(connection or resolve_connection())
+    return ApiClient(_connection(connection))
+
+
+def _connection(connection: "Connection | None") -> "Connection":
+    from sutro_mcp.api import resolve_connection
+
+    return connection or resolve_connection()
 
 
 def _emulator_process() -> "subprocess.Popen[str]":
