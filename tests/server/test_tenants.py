@@ -139,7 +139,7 @@ async def test_an_idle_principal_costs_less_than_20_kb() -> None:
                 async with app.tenants.serving(principal(name)) as context:
                     await context.prepare()
                     with suppress(SutroError):  # the emulator knows one key
-                    await context.client.list_jobs()
+                        await context.client.list_jobs()
 
             await call("p100")
             tracemalloc.start()

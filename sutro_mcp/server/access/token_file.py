@@ -87,7 +87,7 @@ def add_token(path: Path, name: str, scopes: Sequence[str], expires: datetime | 
     text = _read(path, "add a token", missing=_HEAD)
     ordered = tuple(scope for scope in SCOPES if scope in scopes)
     line = TokenLine(digest_of(token), name, ordered, expires)
-    _write(path, f"{text.removesuffix('\n')}\n{line}\n", "add a token")
+    _write(path, "\n".join((*text.splitlines(), f"{line}\n")), "add a token")
     return token
 
 
