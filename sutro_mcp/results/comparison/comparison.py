@@ -226,10 +226,9 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _column(by: str, names: Sequence[str]) -> str:
-    """`by` as the column is written, whatever its case."""
-    if by in names:
-        return by
-    return next((name for name in names if name.lower() == by.lower()), by)
+    """The column that `by` is: as it is shown or was carried, else whatever the case."""
+    exact = [name for name in (by, f"carried.{by}") if name in names]
+    return next(iter([*exact, *(name for name in names if name.lower() == by.lower())]), by)
 
 
 def _no_column(loaded: LoadedTables, by: str, lacking: Sequence[str]) -> str:

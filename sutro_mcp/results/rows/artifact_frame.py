@@ -17,7 +17,7 @@ from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.file_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 
-from .columns import arrangement, unreadable
+from .columns import Naming, arrangement, unreadable
 from .json_values import KINDS, parse_json
 
 _SCALARS = {
@@ -31,17 +31,17 @@ _SCALARS = {
 _MOST_FIELDS = 50
 
 
-def read_artifact(ref: LocalArtifact, output_column: str) -> pl.DataFrame:
+def read_artifact(ref: LocalArtifact, output_column: str, naming: Naming = arrangement) -> pl.DataFrame:
     """The whole artifact as a frame: inputs, carried columns, `output_column`, logprobs, confidence.
 
     Raises UnexpectedReplyError when the file cannot be read or its output column cannot be told, and
-    InvalidArgumentError when `output_column` is the name of another column.
+    InvalidArgumentError when the `naming` does.
     """
     if ref.format == "csv":
         raise unreadable(ref, "they came as CSV although Parquet was asked for, and types cannot be told")
     frame = _read_json(ref) if ref.format == "json" else _read_parquet(ref)
     # By name and not as a list, in which polars would give a name to a column that has the empty one.
-    stored = arrangement(frame.columns, ref, output_column)
+    stored = naming(frame.columns, ref, output_column)
     return pl.DataFrame({name: with_plain_text(frame.get_column(column)) for name, column in stored.items()})
 
 

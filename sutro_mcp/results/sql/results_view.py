@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.rows.columns import OUTPUT, arrangement, carried_names, field_names
+from sutro_mcp.results.rows.columns import OUTPUT, field_names, shown_columns
 from sutro_mcp.results.rows.json_shape import are_members, quoted
 from sutro_mcp.untrusted import visible
 
@@ -68,11 +68,11 @@ def results_view(
     """SQL that creates the view `name` over the Parquet file at `file`, with the table `fixed` beside it."""
     shown: list[str] = []
     arranged = _arranged(columns, ref)
-    carried = carried_names([key for key in arranged if key != _HIDDEN])
-    names = field_names((field.path for field in profile.fields), list(carried))
+    carried = [key for key in arranged if key != _HIDDEN]
+    names = field_names((field.path for field in profile.fields), carried)
     for key, column in arranged.items():
         if key != _HIDDEN:
-            shown.append(f"{_widened(column)} AS {quoted(visible(carried[key]))}")
+            shown.append(f"{_widened(column)} AS {quoted(visible(key))}")
             continue
         shown += [
             f"{_extracted(field, profile)} AS {quoted(visible(names[field.path]))}"
@@ -162,7 +162,7 @@ def _extracted(field: Field, profile: JsonProfile) -> str:
 
 def _arranged(columns: Sequence[FileColumn], ref: LocalArtifact) -> dict[str, FileColumn]:
     by_name = {column.stored: column for column in columns}
-    return {name: by_name[stored] for name, stored in arrangement(list(by_name), ref, _HIDDEN).items()}
+    return {name: by_name[stored] for name, stored in shown_columns(list(by_name), ref, _HIDDEN).items()}
 
 
 def _widened(column: FileColumn) -> str:

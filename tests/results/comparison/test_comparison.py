@@ -261,6 +261,15 @@ def test_an_answer_is_small_whatever_is_compared(tmp_path: Path, by: str) -> Non
     assert "not shown" in (found.shortened or "")
 
 
+@pytest.mark.parametrize("by", ["Row", "carried.Row", "id", "CARRIED.ID"])
+def test_rows_are_matched_by_the_column_that_was_named(tmp_path: Path, by: str) -> None:
+    """Not by their number, nor by a column that differs in case: keys stand the other way round after."""
+    keys = ["x", "y"]
+    before = run(tmp_path, "before", [("", "1"), ("", "2")], ID=["i", "i"], id=keys, Row=keys)
+    after = run(tmp_path, "after", [("", "2"), ("", "1")], ID=["i", "i"], id=keys[::-1], Row=keys[::-1])
+    assert comparison(before, after, by).changed_rows == 0
+
+
 def test_text_of_others_is_made_visible(tmp_path: Path) -> None:
     """In names and in values."""
     before = run(tmp_path, "before", [("", {"a\u202e": "x"})])

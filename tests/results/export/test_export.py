@@ -389,6 +389,16 @@ def test_a_field_that_is_called_like_another_column_says_where_it_is_from(
     assert pl.read_parquet(exports / "a.parquet").rows() == [("x", 1, 2, 3, 4)]
 
 
+def test_columns_of_a_joined_file_keep_their_names(exports: Path, artifacts: Path) -> None:
+    """Those that the job carried are the same columns; only others give way."""
+    pl.DataFrame({"row": ["r"], "ID": ["x"]}).write_parquet(exports / "mine.parquet")
+    artifact = parquet(artifacts, {"row": ["r"], "id": ["i"], "Row": ["R"], "outputs": ["o"]})
+    export(exports, artifact, join_with="mine.parquet")
+    assert pl.read_parquet(exports / "a.parquet").to_dicts() == [
+        {"row": "r", "ID": "x", "carried.id": "i", "carried.Row": "R", "inference_result": "o"}
+    ]
+
+
 def test_the_name_is_looked_at_before_the_work(exports: Path, artifacts: Path) -> None:
     """A damaged artifact is not even opened, and leaves nothing when it is."""
     (exports / "a.csv").touch()
