@@ -33,7 +33,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
         {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
-    "sutro_client": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
+    "library": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
     "server": (
         {
             "api",
@@ -59,6 +59,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "emulator",
             "demo",
             "check",
+            "concurrency",
             "console",
             "hosts",
             "redaction",
@@ -66,7 +67,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"anyio"},
     ),
     "__main__": ({"cli"}, set()),
-    "__init__": ({"sutro_client"}, set()),
+    "__init__": ({"library"}, set()),
 }
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
@@ -82,7 +83,7 @@ ORDER = {
 OWNERS = {
     "mcp": {"server", "demo"},
     "httpx": {"api"},
-    "polars": {"results", "emulator", "sutro_client"},
+    "polars": {"results", "emulator", "library"},
     "duckdb": {"results"},
 }
 
@@ -187,12 +188,15 @@ def test_the_tree_can_be_looked_through() -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import sutro_mcp, sutro_mcp.cli", ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"]),
+        (
+            "import sutro_mcp, sutro_mcp.cli.main",
+            ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"],
+        ),
         (
             "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
             ["polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],
         ),
-        ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
+        ("import sutro_mcp.results, sutro_mcp.library.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
         ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
         ("import sutro_mcp.check", ["polars", "duckdb", "mcp"]),
@@ -208,7 +212,7 @@ def test_importing_loads_nothing_it_does_not_need(statement: str, absent: list[s
 def test_the_package_has_the_names_it_says_and_no_other() -> None:
     """`SutroClient` comes when asked for."""
     import sutro_mcp
-    from sutro_mcp.sutro_client import SutroClient
+    from sutro_mcp.library.sutro_client import SutroClient
 
     assert sutro_mcp.__all__ == ["SutroClient"]
     assert sutro_mcp.SutroClient is SutroClient

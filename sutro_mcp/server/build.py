@@ -10,6 +10,7 @@ from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import MCPServer
 
+from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.concurrency import background
 from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.engine import results_engine
@@ -17,7 +18,6 @@ from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
 from sutro_mcp.server.live.running_jobs import RunningJobs
-from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.server.live.subscriptions import Subscribers
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.middleware import MIDDLEWARE

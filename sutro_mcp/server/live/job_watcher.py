@@ -15,10 +15,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from sutro_mcp.api import Status
+from sutro_mcp.api.status_poller import PASSING, PollSchedule, StatusPoller
 from sutro_mcp.errors import InvalidArgumentError, SutroError
 from sutro_mcp.server.uris import JOB, is_of_results, watchable_job
-
-from .status_poller import PASSING, PollSchedule, StatusPoller
 
 logger = logging.getLogger(__name__)
 
