@@ -28,7 +28,7 @@ def environment() -> Path:
         [uv, "venv", "--quiet", "--python", sys.executable, str(attempt)],
         [*install, "--compile-bytecode", "--require-hashes", "-r", str(lock)],
     ):
-        if subprocess.run(command, check=False, cwd=HERE, stdout=sys.stderr).returncode:  # noqa: S603
+        if subprocess.run(command, check=False, cwd=HERE, stdout=sys.stderr).returncode:
             shutil.rmtree(attempt, ignore_errors=True)
             sys.exit("sutro-mcp: its packages could not be installed; the lines above say why.")
     try:
@@ -41,5 +41,5 @@ def environment() -> Path:
 if __name__ == "__main__":
     server = [str(environment() / PYTHON), "-m", "sutro_mcp", *sys.argv[1:]]
     if os.name == "nt":  # where a process cannot become another one
-        sys.exit(subprocess.run(server, check=False).returncode)  # noqa: S603
-    os.execv(server[0], server)  # noqa: S606
+        sys.exit(subprocess.run(server, check=False).returncode)
+    os.execv(server[0], server)

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from .test_metadata import ROOT, manifest, project, read
@@ -15,10 +14,9 @@ from .test_metadata import ROOT, manifest, project, read
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
-def test_the_registry_takes_the_server() -> None:
-    """server.json keeps its schema, names this release, and the README proves that the package is ours."""
+def test_the_registry_is_told_of_this_package() -> None:
+    """server.json names this release, and the README proves that the package is ours."""
     server: dict[str, Any] = json.loads(read("server.json"))
-    jsonschema.validate(server, json.loads(read("tests/packaging/server.schema.json")))
     (package,) = server["packages"]
     assert (package["identifier"], package["version"]) == (project()["name"], project()["version"])
     assert server["version"] == project()["version"]
