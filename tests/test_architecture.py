@@ -187,7 +187,10 @@ def test_the_tree_can_be_looked_through() -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import sutro_mcp, sutro_mcp.cli", ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"]),
+        (
+            "import sutro_mcp, sutro_mcp.cli.main",
+            ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"],
+        ),
         (
             "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
             ["polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],

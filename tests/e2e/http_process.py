@@ -37,7 +37,7 @@ class HttpProcess:
 
     async def exit_code(self) -> int:
         """Its exit code. It takes less than 4 seconds, on a machine that is not busy with other tests."""
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             return await self.process.wait()
 
     async def output(self) -> tuple[bytes, bytes]:
@@ -102,7 +102,7 @@ async def http_process(
     stderr = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stderr))
     try:
         url = ""
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while not url:
                 line = (await stderr.receive_until(b"\n", 10_000)).decode()
                 url = line.partition("Serving MCP at ")[2].split(". ")[0]

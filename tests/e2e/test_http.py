@@ -24,7 +24,7 @@ LIST_JOBS = {"name": "list_jobs", "arguments": {"limit": 2}}
 
 
 async def _until_asked(sutro: Emulator, times: int = 1) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while len(sutro.requests) < times:  # noqa: ASYNC110 - the emulator runs in another thread
             await anyio.sleep(0.02)
 
@@ -88,7 +88,7 @@ def test_a_port_that_is_taken_is_said() -> None:
 
 async def _end(sends: Any) -> bytes:
     """The whole stream; raises when it breaks instead of ending."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         return b"".join([chunk async for chunk in sends.aiter_raw()])
 
 

@@ -139,7 +139,7 @@ async def waited(
     transport = transport or Steered(emulator, lines)
     connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
     async with ApiClient(connection, transport=transport) as client:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             return await wait(client, job_id, seconds, heard, timing)
 
 

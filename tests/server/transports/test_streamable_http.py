@@ -71,7 +71,7 @@ async def serving(
     http = HttpServer(server, SETTINGS.model_copy(update={"host": host}), lambda _: up.set())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(http.serve)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await up.wait()
         async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
             yield http.url, client
@@ -97,7 +97,7 @@ async def test_what_is_done_for_a_client_that_hangs_up_is_given_up(era: str) -> 
 
                 tasks.start_soon(hang_up)
                 await client.post(url, **request)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await upstream.given_up.wait()
         again = legacy("tools/list", {}, session) if session else modern("tools/list", {})
         assert (await client.post(url, **again)).status_code == 200
