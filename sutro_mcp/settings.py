@@ -155,6 +155,12 @@ class Settings(BaseModel):
     sessions: Annotated[Literal["stateless", "sticky"], BeforeValidator(_lower)] = "stateless"
     """Whether clients of 2025 get sessions, which need a balancer that keeps each on its replica (`sticky`).
     Without `auth` there is one process, and they do."""
+    admin_host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_address)] = "127.0.0.1"
+    """The address of the probes and metrics, which ask for no credentials."""
+    admin_port: int | None = Field(default=None, ge=0, le=65535, description="a whole number from 0 to 65535")
+    """Their port; 0 takes a free one, and without one there are none."""
+    drain_seconds: float | None = Field(default=None, ge=0, le=600, description="a number from 0 to 600")
+    """How long a server that is told to stop still answers, while it says that it is not ready."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -167,6 +173,13 @@ class Settings(BaseModel):
     def for_a_team(self) -> bool:
         """Whether callers are told apart."""
         return self.auth != "none"
+
+    @property
+    def drains_for(self) -> float:
+        """`drain_seconds`; 10 if none are given and a balancer can see that the server is not ready."""
+        if self.drain_seconds is None:
+            return 0.0 if self.admin_port is None else 10.0
+        return self.drain_seconds
 
     @property
     def cache_folder(self) -> Path | None:

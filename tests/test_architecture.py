@@ -46,7 +46,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "concurrency",
             "asgi_serving",
         },
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
+        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "prometheus_client"},
     ),
     "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
     "demo": (set(), {"mcp", "anyio"}),
@@ -75,7 +75,7 @@ ORDER = {
         "< summary export comparison < child engine"
     ),
     "server": (
-        "answers context < text_format uris < protocol < live transports < tools "
+        "answers context < text_format uris < protocol < operations < live transports < tools "
         "< resources extensions prompts < build"
     ),
 }
@@ -158,7 +158,7 @@ def test_transports_know_the_protocol_alone() -> None:
     """Neither tools nor jobs."""
     for path in (ROOT / "server" / "transports").glob("*.py"):
         ours = {parts[1:3] for parts in _imports(path) if parts[:2] == ("sutro_mcp", "server")}
-        assert ours <= {("server", "protocol"), ("server", "transports")}, path
+        assert ours <= {("server", each) for each in ("protocol", "operations", "transports")}, path
 
 
 def test_every_entry_of_the_table_exists() -> None:
@@ -193,7 +193,10 @@ def test_the_tree_can_be_looked_through() -> None:
         ),
         (
             "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
-            ["polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],
+            [
+                *("polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "prometheus_client"),
+                *("sutro_mcp.results.parquet", "sutro_mcp.server.operations"),
+            ],
         ),
         ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
         ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),

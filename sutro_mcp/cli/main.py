@@ -177,7 +177,7 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.transport == "http":
             from sutro_mcp.server.transports.streamable_http import run_http
 
-            return run_http(server, settings, lambda url: tell(f"Serving MCP at {url}. Stop it with Ctrl-C."))
+            return run_http(server, settings, tell)
         from sutro_mcp.server.transports.stdio import run_stdio
 
         try:

@@ -63,6 +63,7 @@ def build_server(
         ) as results:
             app = AppContext(settings, results, connect, fastest_answer)
             app.running = RunningJobs(lambda: app.client)
+            server.at_end.append(app.ending.set)
             try:
                 async with background() as tasks:
                     app.watcher = JobWatcher(tasks, app.read_status, subscribers.publish, watching)

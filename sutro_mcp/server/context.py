@@ -88,6 +88,8 @@ class AppContext:
     """Seconds that a person needs to answer a question in the host: a faster no is the host's own."""
     watcher: "JobWatcher" = field(init=False)
     running: "RunningJobs" = field(init=False)
+    ending: anyio.Event = field(default_factory=anyio.Event, repr=False)
+    """Set when the server will stop: what waits says what it knows."""
     _client: "ApiClient | ConfigurationError | None" = field(default=None, repr=False)
     _connecting: anyio.Lock = field(default_factory=anyio.Lock, repr=False)
 

@@ -59,6 +59,7 @@ class Subscribers:
 
     def serve(self, server: SutroServer) -> None:
         self._server = server
+        server.at_end.append(self._stream.close)
         server.handle("subscriptions/listen", types.SubscriptionsListenRequestParams, self._listen)
         server.handle("resources/subscribe", types.SubscribeRequestParams, self._subscribe)
         server.handle("resources/unsubscribe", types.UnsubscribeRequestParams, self._unsubscribe)

@@ -1,1 +1,1 @@
-"""What an operator of an HTTP server watches it by: probes, metrics, logs; over stdio none of it is imported."""
+"""What an operator watches an HTTP server by. A server over stdio imports none of it."""

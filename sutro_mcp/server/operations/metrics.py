@@ -5,9 +5,9 @@ conventions for MCP, as its exporter for Prometheus spells them.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any
 
 import anyio
 from mcp import MCPError
@@ -16,6 +16,9 @@ from mcp.types import CallToolResult
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from sutro_mcp.api.http_client import observers
+from sutro_mcp.server.protocol.mcp_server import SutroServer
 
 Request = ServerRequestContext[Any, Any]
 
@@ -29,9 +32,9 @@ OTHER = "other"
 class Metrics:
     """The figures of one server process, counted as they happen or read when the page is asked for."""
 
-    def __init__(self, methods: Collection[str], tools: Collection[str]) -> None:
-        """`methods` and `tools` are what is served; a call of another counts as "other"."""
-        self._methods, self._tools = frozenset(methods), frozenset(tools)
+    def __init__(self, server: SutroServer) -> None:
+        """Measures `server` from now on."""
+        self._serves = server.serves
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         build = self._gauge("sutro_mcp_build_info", "The version that runs.", "version")
@@ -55,12 +58,17 @@ class Metrics:
             "sutro_mcp_upstream_requests", "Requests sent to Sutro's deployment.", "endpoint", "status_class"
         )
 
+        server.middleware.insert(0, self._measure)
+        observers.append(self._count_upstream)
+
     def page(self) -> tuple[bytes, str]:
         """The text, and its media type."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
-    async def measure(self, ctx: Request, call_next: CallNext) -> HandlerResult:
+    async def _measure(self, ctx: Request, call_next: CallNext) -> HandlerResult:
         """Time a request: a middleware."""
+        if ctx.request_id is None:
+            return await call_next(ctx)
         began = time.perf_counter()
         error = "cancelled"
         try:
@@ -75,17 +83,17 @@ class Metrics:
             error = "-32602"  # arguments that the SDK cannot read
             raise
         finally:
-            tool = (ctx.params or {}).get("name", "") if ctx.method == "tools/call" else ""
+            tool = (ctx.params or {}).get("name") if ctx.method == "tools/call" else None
             self._calls.labels(
-                ctx.method if ctx.method in self._methods else OTHER,
-                tool if not tool or tool in self._tools else OTHER,
+                ctx.method if self._serves(ctx.method) else OTHER,
+                "" if tool is None else tool if self._serves(ctx.method, tool) else OTHER,
                 error,
                 ctx.protocol_version if ctx.protocol_version in _VERSIONS else OTHER,
                 "tcp",
             ).observe(time.perf_counter() - began)
         return result
 
-    def upstream(self, endpoint: str, status: int | None, seconds: float) -> None:
+    def _count_upstream(self, endpoint: str, status: int | None, seconds: float) -> None:
         """Count a request to the deployment; `status` is None where no answer began."""
         self._upstream.labels(endpoint).observe(seconds)
         kind = "none" if status is None else f"{status // 100}xx"
@@ -105,4 +113,4 @@ class Metrics:
 def _is_tool_error(result: HandlerResult) -> bool:
     if isinstance(result, CallToolResult):
         return bool(result.is_error)
-    return isinstance(result, dict) and cast("dict[str, Any]", result).get("isError") is True
+    return isinstance(result, dict) and result.get("isError") is True

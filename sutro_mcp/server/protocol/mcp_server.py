@@ -40,6 +40,8 @@ _SHOWN_URI = 200
 # What versions before 2026 say of a resource that is not there; 2026 says INVALID_PARAMS.
 RESOURCE_NOT_FOUND = -32002
 _FIRST_MODERN = "2026"
+# Requests that the SDK answers before it looks for a handler.
+_OPENING = ("initialize", "ping", "server/discover")
 _OWN_FAULT = "failed because of an error in sutro-mcp itself. Its log (stderr) says more."
 
 
@@ -48,6 +50,22 @@ class SutroServer(MCPServer[AppContext]):
 
     output: Output = "both"
     """The channels that answers of tools come in."""
+
+    @cached_property
+    def at_end(self) -> list[Callable[[], None]]:
+        """Called when the server ends soon: each ends something that waits for news, and could for long."""
+        return []
+
+    def end_waits(self) -> None:
+        """Have whatever waits answered with what is known, before the transport ends."""
+        for end in self.at_end:
+            end()
+
+    def serves(self, method: str, tool: object = None) -> bool:
+        """Whether there is such a method and, if one is named, such a tool: both are words of the caller."""
+        if tool is not None and not any(tool == known.name for known in self._tool_manager.list_tools()):
+            return False
+        return method in _OPENING or self._lowlevel_server.get_request_handler(method) is not None
 
     @cached_property
     def _calls(self) -> ConcurrencyLimit:
