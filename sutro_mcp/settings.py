@@ -159,6 +159,10 @@ class Settings(BaseModel):
     """The address of the probes and metrics, which ask for no credentials."""
     admin_port: int | None = Field(default=None, ge=0, le=65535, description="a whole number from 0 to 65535")
     """Their port; 0 takes a free one, and without one there are none."""
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
+    """How the log looks on stderr: for people, or an object a line."""
+    audit_file: _Folder | None = None
+    """Where it is written who cancelled what; without it, a server with `auth` writes that to stdout."""
     drain_seconds: float | None = Field(default=None, ge=0, le=600, description="a number from 0 to 600")
     """How long a server that is told to stop still answers, while it says that it is not ready."""
 

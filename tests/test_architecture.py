@@ -46,7 +46,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "concurrency",
             "asgi_serving",
         },
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "prometheus_client"},
+        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "prometheus_client", "opentelemetry"},
     ),
     "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
     "demo": (set(), {"mcp", "anyio"}),

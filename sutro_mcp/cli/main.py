@@ -24,6 +24,8 @@ from sutro_mcp.redaction import guard_process
 from sutro_mcp.server.transports.early_answers import EarlyAnswers, recording_path
 
 if TYPE_CHECKING:
+    import logging
+
     from sutro_mcp.api import ApiClient, Connection
 
 _FLAGS = ("-h", "--help", "--version")
@@ -163,7 +165,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings = load_settings(os.environ, **flags)
     if settings.transport == "stdio" and not early.has_answers:
         _require_streams()
-    guard_process(settings.log_level)
+    guard_process(settings.log_level, _log_formatter(settings.log_format))
     with ExitStack() as stack:
         # Started first, so that it comes up while the server is being imported.
         emulator = stack.enter_context(_emulator_process()) if settings.demo else None
@@ -177,7 +179,7 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.transport == "http":
             from sutro_mcp.server.transports.streamable_http import run_http
 
-            return run_http(server, settings, tell)
+            return run_http(server, settings, tell if settings.log_format == "text" else _tell_in_log)
         from sutro_mcp.server.transports.stdio import run_stdio
 
         try:
@@ -186,6 +188,23 @@ def _serve(options: argparse.Namespace) -> int:
         except OSError as error:
             tell(f"stdin or stdout failed: {error.strerror}.")
             return 1
+
+
+def _log_formatter(name: str) -> "logging.Formatter | None":
+    if name == "text":
+        return None
+    from sutro_mcp.server.operations.json_log import JsonFormatter
+
+    return JsonFormatter()
+
+
+def _tell_in_log(text: str) -> None:
+    """Say `text` to people who read a log, whatever its level."""
+    import logging
+
+    started = logging.getLogger("sutro_mcp.start")
+    started.setLevel(logging.INFO)
+    started.info(text)
 
 
 def _require_streams() -> None:

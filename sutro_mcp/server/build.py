@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
@@ -29,6 +30,9 @@ from sutro_mcp.settings import Settings
 from .context import AppContext, Connect, prepare_client
 from .prompts import add_prompts
 from .tools import CATALOGUE
+
+if TYPE_CHECKING:
+    from .operations.audit import Audit  # over stdio it is not loaded
 
 # The same for everybody until the next version; the other answers are somebody's, and change.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
@@ -63,7 +67,7 @@ def build_server(
         ) as results:
             app = AppContext(settings, results, connect, fastest_answer)
             app.running = RunningJobs(lambda: app.client)
-            server.at_end.append(app.ending.set)
+            app.audit, app.ending = server.audit, server.ending
             try:
                 async with background() as tasks:
                     app.watcher = JobWatcher(tasks, app.read_status, subscribers.publish, watching)
@@ -86,6 +90,7 @@ def build_server(
         middleware=[*MIDDLEWARE, prepare_client],
     )
     server.output = settings.output
+    server.audit = _audit(settings)
     for tool in CATALOGUE:
         if description := tool.description_for(settings):
             server.add_tool(
@@ -99,6 +104,14 @@ def build_server(
     serve_completion(server)
     subscribers.serve(server)
     return server
+
+
+def _audit(settings: Settings) -> "Audit | None":
+    if settings.transport == "stdio" and settings.audit_file is None:
+        return None
+    from .operations.audit import Audit
+
+    return Audit(settings.audit_file, to_stdout=settings.for_a_team)
 
 
 def instructions(settings: Settings) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .live.job_watcher import JobWatcher  # needs what needs this module
     from .live.running_jobs import RunningJobs
+    from .operations.audit import Audit  # over stdio it is not loaded
 
 _NEEDING_CLIENT = frozenset(
     {"tools/call", "resources/list", "resources/read", "completion/complete", "tasks/get", "tasks/cancel"}
@@ -88,6 +89,7 @@ class AppContext:
     """Seconds that a person needs to answer a question in the host: a faster no is the host's own."""
     watcher: "JobWatcher" = field(init=False)
     running: "RunningJobs" = field(init=False)
+    audit: "Audit | None" = None
     ending: anyio.Event = field(default_factory=anyio.Event, repr=False)
     """Set when the server will stop: what waits says what it knows."""
     _client: "ApiClient | ConfigurationError | None" = field(default=None, repr=False)

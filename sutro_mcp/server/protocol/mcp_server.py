@@ -7,9 +7,10 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
 
+import anyio
 from mcp import MCPError, types
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -29,6 +30,9 @@ from sutro_mcp.untrusted import shorten, visible
 from .concurrency_limit import ConcurrencyLimit
 from .middleware import is_failure
 from .tool_schemas import explain, portable, portable_answer, shown, unknown_argument
+
+if TYPE_CHECKING:
+    from sutro_mcp.server.operations.audit import Audit  # over stdio it is not loaded
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +54,22 @@ class SutroServer(MCPServer[AppContext]):
 
     output: Output = "both"
     """The channels that answers of tools come in."""
+    audit: "Audit | None" = None
+    """Where it is written who cancelled what; None where nothing is told of that."""
+
+    @cached_property
+    def ending(self) -> anyio.Event:
+        """Set when the server will stop: calls that wait for news say what they know."""
+        return anyio.Event()
 
     @cached_property
     def at_end(self) -> list[Callable[[], None]]:
-        """Called when the server ends soon: each ends something that waits for news, and could for long."""
+        """Called then: each ends something else that waits."""
         return []
 
     def end_waits(self) -> None:
-        """Have whatever waits answered with what is known, before the transport ends."""
+        """End whatever waits, before the transport ends."""
+        self.ending.set()
         for end in self.at_end:
             end()
 

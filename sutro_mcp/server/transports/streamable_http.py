@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from hashlib import sha256
 
 import anyio
 from mcp.server.transport_security import TransportSecuritySettings
@@ -52,6 +53,7 @@ class HttpServer:
         self._stopped = anyio.Event()
         self._drained = anyio.Event()
         self.drains_for = settings.drains_for
+        self._digest = sha256(settings.model_dump_json().encode()).hexdigest()[:12]
         self._listening = _listen(settings.host, settings.port, "")
         authority = _authority(self._listening)
         self.url = f"http://{authority}/mcp"
@@ -67,6 +69,8 @@ class HttpServer:
     async def serve(self) -> None:
         """Answer until `stop`, and then while it drains and open requests get to finish: 1.5 seconds."""
         grace = round(_EXIT_SECONDS)
+        if self._server.audit is not None:
+            await self._server.audit.record("serve MCP over HTTP", "start", "started", settings=self._digest)
         async with AsyncExitStack() as stack:
             # Sessions around uvicorn and not inside it: should they break, the process ends, and does not
             # linger as one that refuses everything.
