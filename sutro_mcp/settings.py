@@ -83,6 +83,20 @@ def _words(value: Any) -> Any:
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
+def _per_minute(value: Any) -> Any:
+    """Calls a minute and calls at once, from "120/40"."""
+    if not isinstance(value, str):
+        return value
+    try:
+        per_minute, burst = (int(part) for part in value.split("/"))
+        if min(per_minute, burst) < 1:
+            raise ValueError
+    except ValueError:
+        raise ValueError("it must be the calls a minute and the calls at once, as in 120/40") from None
+    return per_minute, burst
+
+
+_Rate = Annotated[tuple[int, int], BeforeValidator(_per_minute)]
 _Folder = Annotated[Path, AfterValidator(_is_fixed)]
 _Url = Annotated[str, AfterValidator(_is_safe_url)]
 _Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
@@ -155,6 +169,14 @@ class Settings(BaseModel):
     sessions: Annotated[Literal["stateless", "sticky"], BeforeValidator(_lower)] = "stateless"
     """Whether clients of 2025 get sessions, which need a balancer that keeps each on its replica (`sticky`).
     Without `auth` there is one process, and they do."""
+    rate: _Rate = (120, 40)
+    """How often each caller may call, where callers are told apart: calls a minute, and at once."""
+    rate_heavy: _Rate = (10, 5)
+    """The same for SQL, comparisons and summaries, which cost the most."""
+    anonymous_rate: _Rate = (60, 20)
+    """The same for refusals of one address whose callers do not prove who they are."""
+    trusted_proxies: _Words = ()
+    """Addresses and networks whose word is taken for the address of a caller (X-Forwarded-For)."""
     admin_host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_address)] = "127.0.0.1"
     """The address of the probes and metrics, which ask for no credentials."""
     admin_port: int | None = Field(default=None, ge=0, le=65535, description="a whole number from 0 to 65535")

@@ -22,6 +22,7 @@ from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.server.live.subscriptions import Subscribers
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.middleware import MIDDLEWARE
+from sutro_mcp.server.protocol.rate_limit import Kind, LocalRates, Rate, RateLimits
 from sutro_mcp.server.resources.completion import serve_completion
 from sutro_mcp.server.resources.resource_list import serve_listing
 from sutro_mcp.server.resources.templates import add_resources
@@ -91,6 +92,9 @@ def build_server(
     )
     server.output = settings.output
     server.audit = _audit(settings)
+    if settings.for_a_team:
+        rates: dict[Kind, Rate] = {"call": Rate(*settings.rate), "heavy": Rate(*settings.rate_heavy)}
+        server.rates = RateLimits(rates, LocalRates())
     for tool in CATALOGUE:
         if description := tool.description_for(settings):
             server.add_tool(
@@ -98,6 +102,8 @@ def build_server(
             )
             if tool.limit:
                 server.limits[tool.name] = tool.limit()
+            if tool.is_heavy:
+                server.heavy[tool.name] = tool.is_heavy
     add_resources(server)
     add_prompts(server)
     serve_listing(server)

@@ -5,7 +5,7 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -25,10 +25,12 @@ from pydantic import AnyUrl, BaseModel
 
 from sutro_mcp.errors import CallError, InvalidArgumentError, JobNotFoundError, SutroError
 from sutro_mcp.server.context import AppContext
+from sutro_mcp.server.uris import is_of_summary
 from sutro_mcp.untrusted import shorten, visible
 
 from .concurrency_limit import ConcurrencyLimit
 from .middleware import is_failure
+from .rate_limit import RateLimits
 from .tool_schemas import explain, portable, portable_answer, shown, unknown_argument
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ logger = logging.getLogger(__name__)
 Params = TypeVar("Params", bound=BaseModel)
 Result = TypeVar("Result", bound=types.CallToolResult | types.InputRequiredResult)
 Output = Literal["both", "text", "structured"]
+IsHeavy = Callable[[Mapping[str, Any]], bool]
 
 _SHOWN_URI = 200
 # What versions before 2026 say of a resource that is not there; 2026 says INVALID_PARAMS.
@@ -97,6 +100,18 @@ class SutroServer(MCPServer[AppContext]):
         """Answer a request that the SDK's high-level class has no place for, or answers too simply."""
         self._lowlevel_server.add_request_handler(method, params, handler)
 
+    rates: RateLimits | None = None
+    """How often each caller may call; None where callers are not told apart."""
+
+    @cached_property
+    def heavy(self) -> dict[str, IsHeavy]:
+        """Which calls of a tool count as heavy, by the tool's name."""
+        return {}
+
+    async def _admit(self, doing: str, *, heavy: bool) -> None:
+        if self.rates is not None:
+            await self.rates.admit(doing, ("heavy", "call") if heavy else ("call",))
+
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[AppContext, Any] | None = None
     ) -> types.CallToolResult | types.InputRequiredResult:
@@ -111,7 +126,9 @@ class SutroServer(MCPServer[AppContext]):
         # Hosts send "" or null for an optional argument that was left blank.
         given = {key: value for key, value in arguments.items() if key in required or value not in ("", None)}
         limit = self.limits.get(name, self._calls)
+        is_heavy = name in self.heavy and self.heavy[name](given)
         try:
+            await self._admit(f"call {name}", heavy=is_heavy)
             async with limit.slot(f"call {name}"):
                 return in_channels(self.output, await super().call_tool(name, given, context))
         except BaseException as error:
@@ -129,6 +146,7 @@ class SutroServer(MCPServer[AppContext]):
         not_found = types.INVALID_PARAMS if is_modern else RESOURCE_NOT_FOUND
         try:
             self._check_query(given)
+            await self._admit("read this resource", heavy=is_of_summary(given))
             async with self._calls.slot("read this resource"):
                 return await super().read_resource(uri, context)
         except ResourceNotFoundError as error:

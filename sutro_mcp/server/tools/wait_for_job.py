@@ -29,7 +29,7 @@ from .tool import reply, tool
 # With more left than this, a model pays more for waiting on than for coming back.
 _LONG_SECONDS = 600
 # Waits have slots of their own: they take minutes, in which they do next to nothing.
-_own_limit = partial(ConcurrencyLimit, running=256, queued=0)
+_own_limit = partial(ConcurrencyLimit, running=256, queued=0, each=8)
 
 
 class WaitAnswer(ProgressAnswer):

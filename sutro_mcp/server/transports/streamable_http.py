@@ -24,8 +24,10 @@ from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.operations.admin_app import admin_app, metrics_of
 from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate
 from sutro_mcp.settings import Settings
 
+from .anonymous_limit import AnonymousLimit
 from .health import Health, answers_in_both_eras
 from .http_admission import SESSIONS, Admission
 from .http_shutdown import HttpRequests
@@ -53,6 +55,7 @@ class HttpServer:
         self._stopped = anyio.Event()
         self._drained = anyio.Event()
         self.drains_for = settings.drains_for
+        self._trusted_proxies = settings.trusted_proxies
         self._digest = sha256(settings.model_dump_json().encode()).hexdigest()[:12]
         self._listening = _listen(settings.host, settings.port, "")
         authority = _authority(self._listening)
@@ -62,7 +65,7 @@ class HttpServer:
             self._admin_listening = _listen(settings.admin_host, settings.admin_port, "ADMIN_")
             self.admin_url = f"http://{_authority(self._admin_listening)}"
             self._metrics = metrics_of(server)
-        self._requests = http_app(server, authority)
+        self._requests = http_app(server, settings, authority)
         # It logs every part of every answer at DEBUG.
         logging.getLogger("sse_starlette").setLevel(logging.INFO)
 
@@ -77,7 +80,12 @@ class HttpServer:
             await stack.enter_async_context(self._server.session_manager.run())
             stack.enter_context(self._listening)
             close = await stack.enter_async_context(
-                serving(self._requests, self._listening, grace_seconds=grace)
+                serving(
+                    self._requests,
+                    self._listening,
+                    grace_seconds=grace,
+                    trusted_proxies=self._trusted_proxies,
+                )
             )
             said = f"Serving MCP at {self.url}. "
             if self.admin_url is not None:
@@ -104,7 +112,7 @@ class HttpServer:
         self._stopped.set()
 
 
-def http_app(server: SutroServer, authority: str) -> HttpRequests:
+def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpRequests:
     """The ASGI app. Its requests need `server.session_manager.run()` around them.
 
     `authority` is the Host under which the server reaches itself.
@@ -127,7 +135,8 @@ def http_app(server: SutroServer, authority: str) -> HttpRequests:
     # Streams, not single JSON bodies, which lose progress and do not notice a client that hangs up.
     app = server.streamable_http_app(transport_security=security, max_sessions=SESSIONS)
     admission = Admission(app, server.session_manager, security)
-    requests = HttpRequests(admission, Health(admission, authority).is_well)
+    limited = AnonymousLimit(admission, Rate(*settings.anonymous_rate), LocalRates())
+    requests = HttpRequests(limited, Health(admission, authority).is_well)
     return requests
 
 
