@@ -116,6 +116,7 @@ class Settings(BaseModel):
     """The channels of an answer: `text` leaves out the structured one and its schemas, `structured` all but
     the first line of the text."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
+    """The least that stderr gets: `DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     export_dir: _Folder = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""
     cache_dir: _Folder = Path("~/.cache/sutro-mcp")
@@ -128,6 +129,7 @@ class Settings(BaseModel):
     demo: bool = Field(default=False, description="true or false")
     """Serve the embedded emulator instead of a deployment."""
     transport: Annotated[Literal["stdio", "http"], BeforeValidator(_lower)] = "stdio"
+    """`stdio`, or Streamable HTTP (`http`)."""
     host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_address)] = "127.0.0.1"
     """The address of `http`: loopback, unless callers prove who they are (`auth`)."""
     port: int = Field(default=8000, ge=0, le=65535, description="a whole number from 0 to 65535")
@@ -199,6 +201,11 @@ class Settings(BaseModel):
     def for_a_team(self) -> bool:
         """Whether callers are told apart."""
         return self.auth != "none"
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether a client of 2025 is known from one request to the next."""
+        return not self.for_a_team or self.sessions == "sticky"
 
     @property
     def drains_for(self) -> float:

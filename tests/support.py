@@ -14,9 +14,9 @@ from mcp.client.session import ElicitationFnT
 from mcp.types import CallToolResult, TextContent, TextResourceContents
 
 from sutro_mcp.api import ApiClient, resolve_connection
+from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
-from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.settings import Settings
 from sutro_mcp.untrusted import NOTICE

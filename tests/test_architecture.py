@@ -33,7 +33,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
         {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
-    "sutro_client": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
+    "library": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
     "server": (
         {
             "api",
@@ -45,8 +45,12 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "redaction",
             "concurrency",
             "asgi_serving",
+            "file_access",
         },
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "prometheus_client", "opentelemetry"},
+        {
+            *("mcp", "pydantic", "pydantic_core", "anyio", "starlette", "jwt"),
+            *("prometheus_client", "opentelemetry"),
+        },
     ),
     "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
     "demo": (set(), {"mcp", "anyio"}),
@@ -59,6 +63,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "emulator",
             "demo",
             "check",
+            "concurrency",
             "console",
             "hosts",
             "redaction",
@@ -66,7 +71,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"anyio"},
     ),
     "__main__": ({"cli"}, set()),
-    "__init__": ({"sutro_client"}, set()),
+    "__init__": ({"library"}, set()),
 }
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
@@ -75,14 +80,14 @@ ORDER = {
         "< summary export comparison < child engine"
     ),
     "server": (
-        "answers context < text_format uris < protocol < operations < live transports < tools "
-        "< resources extensions prompts < build"
+        "answers context < text_format uris tenants < protocol < operations < access < live transports "
+        "< tools < resources extensions prompts < build"
     ),
 }
 OWNERS = {
     "mcp": {"server", "demo"},
     "httpx": {"api"},
-    "polars": {"results", "emulator", "sutro_client"},
+    "polars": {"results", "emulator", "library"},
     "duckdb": {"results"},
 }
 
@@ -155,10 +160,10 @@ def test_units_of_a_package_import_in_one_direction(package: str) -> None:
 
 
 def test_transports_know_the_protocol_alone() -> None:
-    """Neither tools nor jobs."""
+    """And who may call; neither tools nor jobs."""
     for path in (ROOT / "server" / "transports").glob("*.py"):
         ours = {parts[1:3] for parts in _imports(path) if parts[:2] == ("sutro_mcp", "server")}
-        assert ours <= {("server", each) for each in ("protocol", "operations", "transports")}, path
+        assert ours <= {("server", each) for each in ("protocol", "operations", "access", "transports")}, path
 
 
 def test_every_entry_of_the_table_exists() -> None:
@@ -198,7 +203,7 @@ def test_the_tree_can_be_looked_through() -> None:
                 *("sutro_mcp.results.parquet", "sutro_mcp.server.operations"),
             ],
         ),
-        ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
+        ("import sutro_mcp.results, sutro_mcp.library.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
         ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
         ("import sutro_mcp.check", ["polars", "duckdb", "mcp"]),
@@ -214,7 +219,7 @@ def test_importing_loads_nothing_it_does_not_need(statement: str, absent: list[s
 def test_the_package_has_the_names_it_says_and_no_other() -> None:
     """`SutroClient` comes when asked for."""
     import sutro_mcp
-    from sutro_mcp.sutro_client import SutroClient
+    from sutro_mcp.library.sutro_client import SutroClient
 
     assert sutro_mcp.__all__ == ["SutroClient"]
     assert sutro_mcp.SutroClient is SutroClient

@@ -1,6 +1,6 @@
 """Objects that every handler can reach."""
 
-from collections.abc import Callable, Generator, MutableMapping
+from collections.abc import Callable, Generator, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from .live.job_watcher import JobWatcher  # needs what needs this module
     from .live.running_jobs import RunningJobs
+    from .live.subscriptions import Subscribers
     from .operations.audit import Audit  # over stdio it is not loaded
+    from .tenants import Tenants
 
-_NEEDING_CLIENT = frozenset(
+NEEDING_CLIENT = frozenset(
     {"tools/call", "resources/list", "resources/read", "completion/complete", "tasks/get", "tasks/cancel"}
 )
 
@@ -80,13 +82,16 @@ def principal_in(scope: MutableMapping[str, Any]) -> Principal:
 
 @dataclass
 class AppContext:
-    """One server's client, results, watched jobs and settings."""
+    """A server's settings and results, and the client and watched jobs of one Sutro key."""
 
     settings: Settings
     results: ResultsEngine
     connect: Connect
     fastest_answer: float = 0.5
     """Seconds that a person needs to answer a question in the host: a faster no is the host's own."""
+    tenants: "Tenants | None" = None
+    """The contexts of the callers, where they are told apart; this one is then nobody's."""
+    subscribers: "Subscribers" = field(init=False)
     watcher: "JobWatcher" = field(init=False)
     running: "RunningJobs" = field(init=False)
     audit: "Audit | None" = None
@@ -123,6 +128,11 @@ class AppContext:
         await self.prepare()
         return (await self.client.get_job_status(job_id)).status
 
+    def everyone(self) -> "Iterator[AppContext]":
+        """This context and those of callers who are told apart."""
+        yield self
+        yield from () if self.tenants is None else self.tenants.contexts()
+
     async def aclose(self) -> None:
         if self._client is not None and not isinstance(self._client, ConfigurationError):
             await self._client.aclose()
@@ -137,6 +147,6 @@ def app_of(ctx: Ctx) -> AppContext:
 
 async def prepare_client(ctx: ServerRequestContext[AppContext, Any], call_next: CallNext) -> HandlerResult:
     """Make the API client before a handler asks for it: a middleware."""
-    if ctx.method in _NEEDING_CLIENT:
+    if ctx.method in NEEDING_CLIENT:
         await ctx.lifespan_context.prepare()
     return await call_next(ctx)

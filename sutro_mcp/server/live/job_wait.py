@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sutro_mcp.api import Job, JobProgress, JobStatus, Status
+from sutro_mcp.api.status_poller import PASSING, PollSchedule, StatusPoller
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import DeadlineExceededError, SutroError, counted
 from sutro_mcp.server.answers import RowsDone
 from sutro_mcp.server.protocol.scrubbing import Notify
-
-from .status_poller import PASSING, PollSchedule, StatusPoller
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library

@@ -15,10 +15,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from sutro_mcp.api import Status
+from sutro_mcp.api.status_poller import PASSING, PollSchedule, StatusPoller
 from sutro_mcp.errors import InvalidArgumentError, SutroError
 from sutro_mcp.server.uris import JOB, is_of_results, watchable_job
-
-from .status_poller import PASSING, PollSchedule, StatusPoller
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +57,11 @@ class JobWatcher:
         self._schedule = schedule
         self._jobs: dict[str, _Watched] = {}
         self._arriving: set[str] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job is watched."""
+        return not self._jobs and not self._arriving
 
     async def watch(self, uri: str) -> None:
         """Publish changes from now on, until `unwatch` was called as often as this.

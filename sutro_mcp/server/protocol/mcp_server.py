@@ -5,7 +5,7 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -81,6 +81,9 @@ class SutroServer(MCPServer[AppContext]):
         if tool is not None and not any(tool == known.name for known in self._tool_manager.list_tools()):
             return False
         return method in _OPENING or self._lowlevel_server.get_request_handler(method) is not None
+
+    cancelling: Collection[str] = ()
+    """The names of tools that change something."""
 
     @cached_property
     def _calls(self) -> ConcurrencyLimit:

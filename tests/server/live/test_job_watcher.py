@@ -7,9 +7,9 @@ import anyio
 import pytest
 
 from sutro_mcp.api import Status
+from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.errors import ConnectionFailedError, InvalidArgumentError, JobNotFoundError, RateLimitedError
 from sutro_mcp.server.live.job_watcher import JobWatcher
-from sutro_mcp.server.live.status_poller import PollSchedule
 
 pytestmark = pytest.mark.anyio
 
