@@ -100,6 +100,7 @@ def build_server(
                     each.subscribers.stream.close()
 
             server.at_end.append(end_streams)
+            server.app = app
             yield app
 
     middleware = [*MIDDLEWARE, prepare_client]

@@ -63,6 +63,10 @@ class JobWatcher:
         """Whether no job is watched."""
         return not self._jobs and not self._arriving
 
+    def __len__(self) -> int:
+        """How many jobs are watched."""
+        return len(self._jobs)
+
     async def watch(self, uri: str) -> None:
         """Publish changes from now on, until `unwatch` was called as often as this.
 

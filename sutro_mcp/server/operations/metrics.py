@@ -5,7 +5,8 @@ conventions for MCP, as its exporter for Prometheus spells them.
 """
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -14,8 +15,11 @@ from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.types import CallToolResult
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, Metric, ProcessCollector, generate_latest
+from prometheus_client import Counter as Counting
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 from sutro_mcp.api.http_client import observers
 from sutro_mcp.server.protocol.mcp_server import SutroServer
@@ -27,6 +31,9 @@ _VERSIONS = frozenset((*MODERN_PROTOCOL_VERSIONS, *HANDSHAKE_PROTOCOL_VERSIONS))
 # Of JSON-RPC, then of MCP.
 _CODES = frozenset((-32700, -32600, -32601, -32602, -32603, *range(-32099, -31999), -32800))
 OTHER = "other"
+LISTEN = "subscriptions/listen"
+# In the audit log.
+_REFUSALS = ("caller_refused", "scope_refused")
 
 
 class Metrics:
@@ -58,6 +65,7 @@ class Metrics:
             "sutro_mcp_upstream_requests", "Requests sent to Sutro's deployment.", "endpoint", "status_class"
         )
 
+        self._registry.register(_Read(server))
         server.middleware.insert(0, self._measure)
         observers.append(self._count_upstream)
 
@@ -99,15 +107,72 @@ class Metrics:
         kind = "none" if status is None else f"{status // 100}xx"
         self._upstream_requests.labels(endpoint, kind).inc()
 
-    def read(self, name: str, help_text: str, value: Callable[[], float]) -> None:
-        """Have a gauge that is read whenever the page is asked for."""
-        self._gauge(name, help_text).set_function(value)
-
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(name, help_text, labels, registry=self._registry)
 
-    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
-        return Counter(name, help_text, labels, registry=self._registry)
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counting:
+        return Counting(name, help_text, labels, registry=self._registry)
+
+
+class _Read(Collector):
+    """The figures that the parts of a server keep themselves."""
+
+    def __init__(self, server: SutroServer) -> None:
+        self._server = server
+
+    def describe(self) -> list[Metric]:
+        """None: they are not known before there is a page."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        server = self._server
+        limits = {
+            "call": server.calls,
+            "wait": server.limits.get("wait_for_job"),
+            "listen": server.limits.get(LISTEN),
+        }
+        in_flight = GaugeMetricFamily("sutro_mcp_inflight", "Requests at work, by kind.", labels=["kind"])
+        refused = CounterMetricFamily(
+            "sutro_mcp_queue_full",
+            "Calls that were told to come back, as too many were at work.",
+            labels=["kind"],
+        )
+        for kind, limit in limits.items():
+            if limit is not None:
+                in_flight.add_metric([kind], limit.running)
+                refused.add_metric([kind], limit.refused)
+        yield from (in_flight, refused)
+        cancels, failures = Counter[str](), Counter[str]()
+        if server.audit is not None:
+            for (event, outcome), count in server.audit.counts.items():
+                if event == "cancel_job":
+                    cancels[outcome] += count
+                elif event in _REFUSALS:
+                    failures[outcome] += count
+        yield _counted("auth_failures", "Callers and calls that were refused.", "reason", failures)
+        yield _counted("cancels", "Steps of cancellations.", "outcome", cancels)
+        if server.rates is not None:
+            yield _counted("rate_limited", "Calls that came too often.", "class", server.rates.refused)
+        if app := server.app:
+            ends = app.results.worker_ends
+            yield _counted("worker_restarts", "Processes that ended in the middle of a task.", "reason", ends)
+            yield _read("cache_bytes", "Disk that results take.", app.results.cache_bytes)
+            everyone = list(app.everyone())
+            yield _read(
+                "watched_jobs", "Jobs whose status is read.", sum(len(each.watcher) for each in everyone)
+            )
+            yield _read("tenants", "Sutro keys in use.", len(everyone) - 1)
+
+
+def _read(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"sutro_mcp_{name}", help_text, value=value)
+
+
+def _counted(name: str, help_text: str, label: str, counts: Mapping[Any, int]) -> Metric:
+    family = CounterMetricFamily(f"sutro_mcp_{name}", help_text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
 
 
 def _is_tool_error(result: HandlerResult) -> bool:

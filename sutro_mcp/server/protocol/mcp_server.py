@@ -57,6 +57,8 @@ class SutroServer(MCPServer[AppContext]):
 
     output: Output = "both"
     """The channels that answers of tools come in."""
+    app: AppContext | None = None
+    """What handlers share, while it is served."""
     audit: "Audit | None" = None
     """Where it is written who cancelled what; None where nothing is told of that."""
 
@@ -86,7 +88,8 @@ class SutroServer(MCPServer[AppContext]):
     """The names of tools that change something."""
 
     @cached_property
-    def _calls(self) -> ConcurrencyLimit:
+    def calls(self) -> ConcurrencyLimit:
+        """The limit of calls at once, but for those in `limits`."""
         return ConcurrencyLimit()
 
     @cached_property
@@ -128,7 +131,7 @@ class SutroServer(MCPServer[AppContext]):
         required = cast("list[str]", schemas[name].get("required", []))
         # Hosts send "" or null for an optional argument that was left blank.
         given = {key: value for key, value in arguments.items() if key in required or value not in ("", None)}
-        limit = self.limits.get(name, self._calls)
+        limit = self.limits.get(name, self.calls)
         is_heavy = name in self.heavy and self.heavy[name](given)
         try:
             await self._admit(f"call {name}", heavy=is_heavy)
@@ -150,7 +153,7 @@ class SutroServer(MCPServer[AppContext]):
         try:
             self._check_query(given)
             await self._admit("read this resource", heavy=is_of_summary(given))
-            async with self._calls.slot("read this resource"):
+            async with self.calls.slot("read this resource"):
                 return await super().read_resource(uri, context)
         except ResourceNotFoundError as error:
             name = shorten(visible(given), _SHOWN_URI)[0]

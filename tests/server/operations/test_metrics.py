@@ -32,6 +32,7 @@ async def test_calls_are_counted_under_names_that_are_served(emulator: Emulator)
         for name, arguments in (
             ("list_jobs", {}),
             ("get_job", job),
+            ("cancel_job", {"job_id": emulator.find("catalogue-copy-refresh")}),
             ("get_job", {"job_id": "job-none"}),
             ("evil", {}),
         ):
@@ -45,17 +46,28 @@ async def test_calls_are_counted_under_names_that_are_served(emulator: Emulator)
     assert calls == [
         ("", "list_jobs", "tools/call"),
         ("", "get_job", "tools/call"),
+        ("", "cancel_job", "tools/call"),
         ("tool_error", "get_job", "tools/call"),
         ("-32602", "other", "tools/call"),
         ("-32601", "", "other"),
     ]
     sent = re.findall(r'requests_total{endpoint="(get-job|list-jobs)",status_class="(.*?)"} (.*)', page)
     assert sorted(sent) == [
-        ("get-job", "2xx", "1.0"),
+        ("get-job", "2xx", "2.0"),
         ("get-job", "4xx", "1.0"),
         ("list-jobs", "2xx", "1.0"),
     ]
     assert emulator.find("haiku-smoke-test") not in page
+    for figure in (
+        'sutro_mcp_inflight{kind="call"} 0.0',
+        'sutro_mcp_inflight{kind="wait"} 0.0',
+        'sutro_mcp_inflight{kind="listen"} 0.0',
+        'sutro_mcp_queue_full_total{kind="call"} 0.0',
+        'sutro_mcp_cancels_total{outcome="preview"} 1.0',
+        "sutro_mcp_watched_jobs 0.0",
+        "sutro_mcp_cache_bytes 0.0",
+    ):
+        assert f"\n{figure}\n" in page
 
 
 async def test_without_the_library_the_page_says_how_to_get_it() -> None:
