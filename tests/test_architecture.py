@@ -56,6 +56,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
         {
+            "untrusted",
             "api",
             "server",
             "settings",

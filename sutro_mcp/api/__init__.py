@@ -13,15 +13,14 @@ from .models import EMPTY_PAGES, CancelReply, Failure, Job, JobProgress, JobStat
 if TYPE_CHECKING:
     from sutro_mcp.api.artifact.ranges import RemoteArtifact
 
-    from .client import ApiClient
-    from .client_pool import ClientPool
+    from .client import ApiClient, ClientPool
     from .credentials import ApiKey, Connection, deployment_url, key_of_caller, resolve_connection
     from .http_client import fetch_document
 
 _LATER = {
     "ApiClient": "client",
     "ApiKey": "credentials",
-    "ClientPool": "client_pool",
+    "ClientPool": "client",
     "Connection": "credentials",
     "RemoteArtifact": "artifact.ranges",
     "deployment_url": "credentials",

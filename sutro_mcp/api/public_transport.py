@@ -59,6 +59,16 @@ class Transport(httpx.AsyncHTTPTransport):
             del request.extensions["trace"]
 
 
+class SharedTransport(httpx.AsyncBaseTransport):
+    """A transport that outlives the clients that send through it."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self.transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.transport.handle_async_request(request)
+
+
 class PrivateAddressError(Exception):
     """The host of a link has an address that downloads may not go to."""
 
