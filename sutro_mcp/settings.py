@@ -177,6 +177,10 @@ class Settings(BaseModel):
     """The same for SQL, comparisons and summaries, which cost the most."""
     anonymous_rate: _Rate = (60, 20)
     """The same for refusals of one address whose callers do not prove who they are."""
+    redis_url_file: _Folder | None = None
+    """A file with the URL of the Redis through which replicas share their work; they do without as well."""
+    replicas: int = Field(default=2, ge=1, le=1000, description="a whole number from 1 to 1000")
+    """How many replicas there are: each gives its share of a rate while Redis is down."""
     trusted_proxies: _Words = ()
     """Addresses and networks whose word is taken for the address of a caller (X-Forwarded-For)."""
     admin_host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_address)] = "127.0.0.1"

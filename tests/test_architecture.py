@@ -49,7 +49,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         },
         {
             *("mcp", "pydantic", "pydantic_core", "anyio", "starlette", "jwt"),
-            *("prometheus_client", "opentelemetry"),
+            *("prometheus_client", "opentelemetry", "redis"),
         },
     ),
     "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
@@ -81,8 +81,8 @@ ORDER = {
         "< summary export comparison < child engine"
     ),
     "server": (
-        "answers context < text_format uris tenants < protocol < operations < access < live transports "
-        "< tools < resources extensions prompts < build"
+        "answers context < text_format uris tenants < protocol < operations < access < live "
+        "< replicas transports < tools < resources extensions prompts < build"
     ),
 }
 OWNERS = {
@@ -201,7 +201,7 @@ def test_the_tree_can_be_looked_through() -> None:
             "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
             [
                 *("polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "prometheus_client"),
-                *("sutro_mcp.results.parquet", "sutro_mcp.server.operations"),
+                *("sutro_mcp.results.parquet", "sutro_mcp.server.operations", "redis"),
             ],
         ),
         ("import sutro_mcp.results, sutro_mcp.library.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),

@@ -1,10 +1,11 @@
 """Settings in, server out: the one place where tools, resources and texts are put together."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp.server import CacheHint
@@ -13,6 +14,7 @@ from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.concurrency import background
+from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.engine import results_engine
 from sutro_mcp.server.extensions.skills import Skills
@@ -76,12 +78,13 @@ def build_server(
             background() as tasks,
         ):
 
-            def context(connect: Connect) -> AppContext:
+            def context(connect: Connect, identity: str = "") -> AppContext:
                 app = AppContext(settings, results, connect, fastest_answer)
                 app.running = RunningJobs(lambda: app.client)
                 app.audit, app.ending = server.audit, server.ending
                 app.subscribers = Subscribers()
-                app.watcher = JobWatcher(tasks, app.read_status, app.subscribers.publish, watching)
+                leases = None if server.leases is None else server.leases.of(identity)
+                app.watcher = JobWatcher(tasks, app.read_status, app.subscribers.publish, watching, leases)
                 return app
 
             app = context(connect)
@@ -101,6 +104,8 @@ def build_server(
 
             server.at_end.append(end_streams)
             server.app = app
+            if server.run_beside:
+                tasks.start_soon(server.run_beside)
             yield app
 
     middleware = [*MIDDLEWARE, prepare_client]
@@ -130,6 +135,8 @@ def build_server(
     if settings.for_a_team:
         rates: dict[Kind, Rate] = {"call": Rate(*settings.rate), "heavy": Rate(*settings.rate_heavy)}
         server.rates = RateLimits(rates, LocalRates())
+        if settings.redis_url_file:
+            _share(server, settings.redis_url_file, rates, settings.replicas)
     server.cancelling = frozenset(tool.name for tool in CATALOGUE if not tool.is_read_only)
     for tool in CATALOGUE:
         if description := tool.description_for(settings):
@@ -154,6 +161,22 @@ def _audit(settings: Settings) -> "Audit | None":
     from .operations.audit import Audit
 
     return Audit(settings.audit_file, to_stdout=settings.for_a_team)
+
+
+def _share(server: SutroServer, file: Path, rates: Mapping[Kind, Rate], replicas: int) -> None:
+    """Have the replicas share their work through Redis."""
+    try:
+        from .replicas.redis_link import RedisLink
+    except ImportError:
+        raise ConfigurationError(
+            "share work with other replicas", "the library is missing", "Install sutro-mcp[redis]"
+        ) from None
+    from .replicas.job_leases import JobLeases
+    from .replicas.shared_rates import SharedRates
+
+    link = RedisLink.from_file(file)
+    server.leases, server.run_beside = JobLeases(link), link.run
+    server.rates = RateLimits(rates, SharedRates(link, replicas))
 
 
 def instructions(settings: Settings) -> str:

@@ -151,6 +151,9 @@ class _Read(Collector):
                     failures[outcome] += count
         yield _counted("auth_failures", "Callers and calls that were refused.", "reason", failures)
         yield _counted("cancels", "Steps of cancellations.", "outcome", cancels)
+        if server.leases is not None:
+            yield _read("redis_up", "Whether Redis answered when it was last asked.", server.leases.is_up)
+            yield _read("watch_leader", "Jobs that this replica reads for all.", server.leases.held)
         if server.rates is not None:
             yield _counted("rate_limited", "Calls that came too often.", "class", server.rates.refused)
         if app := server.app:

@@ -34,7 +34,9 @@ from .rate_limit import RateLimits
 from .tool_schemas import explain, portable, portable_answer, shown, unknown_argument
 
 if TYPE_CHECKING:
-    from sutro_mcp.server.operations.audit import Audit  # over stdio it is not loaded
+    # Over stdio they are not loaded.
+    from sutro_mcp.server.operations.audit import Audit
+    from sutro_mcp.server.replicas.job_leases import JobLeases
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,10 @@ class SutroServer(MCPServer[AppContext]):
 
     output: Output = "both"
     """The channels that answers of tools come in."""
+    leases: "JobLeases | None" = None
+    """Which replica reads a watched job; None where there is no telling."""
+    run_beside: Callable[[], Awaitable[None]] | None = None
+    """Runs while the server is served."""
     app: AppContext | None = None
     """What handlers share, while it is served."""
     audit: "Audit | None" = None
