@@ -1,5 +1,6 @@
 """Read what came out of a job."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 from mcp.types import CallToolResult
@@ -120,7 +121,11 @@ class ResultsAnswer(ToolAnswer):
         return cls(uri=uri, row_count=summary.row_count, summary=summary)
 
 
-@tool("Get a job's results")
+def _is_summary(arguments: Mapping[str, Any]) -> bool:
+    return arguments.get("view") == "summary" or not arguments.keys() & {"view", "offset", "limit", "columns"}
+
+
+@tool("Get a job's results", is_heavy=_is_summary)
 async def get_job_results(
     ctx: Ctx,
     job_id: JobId,
