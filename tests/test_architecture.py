@@ -33,12 +33,17 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
         {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
-    "library": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
+    "expected_results": ({"api", "results"}, set()),
+    "library": (
+        {"api", "results", "results_spec", "expected_results", "concurrency", "errors"},
+        {"anyio", "polars", "pandas"},
+    ),
     "server": (
         {
             "api",
             "results",
             "results_spec",
+            "expected_results",
             "settings",
             "errors",
             "untrusted",
