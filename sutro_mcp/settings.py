@@ -70,6 +70,7 @@ class Settings(BaseModel):
     """The channels of an answer: `text` leaves out the structured one and its schemas, `structured` all but
     the first line of the text."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
+    """The least that stderr gets: `DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""
     cache_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/.cache/sutro-mcp")
@@ -82,6 +83,7 @@ class Settings(BaseModel):
     demo: bool = Field(default=False, description="true or false")
     """Serve the embedded emulator instead of a deployment."""
     transport: Annotated[Literal["stdio", "http"], BeforeValidator(_lower)] = "stdio"
+    """`stdio`, or Streamable HTTP (`http`)."""
     host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_loopback)] = "127.0.0.1"
     """The address of `http`: loopback, as callers need no key."""
     port: int = Field(default=8000, ge=0, le=65535, description="a whole number from 0 to 65535")
