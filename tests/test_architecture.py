@@ -67,9 +67,13 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "concurrency",
             "console",
             "hosts",
+            "library",
             "redaction",
+            "results",
+            "results_spec",
+            "untrusted",
         },
-        {"anyio"},
+        {"anyio", "rich", "argcomplete"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": ({"library"}, set()),
@@ -90,6 +94,8 @@ OWNERS = {
     "httpx": {"api"},
     "polars": {"results", "emulator", "library"},
     "duckdb": {"results"},
+    "rich": {"cli"},
+    "argcomplete": {"cli"},
 }
 
 
@@ -195,7 +201,7 @@ def test_the_tree_can_be_looked_through() -> None:
     [
         (
             "import sutro_mcp, sutro_mcp.cli.main",
-            ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"],
+            ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette", "rich"],
         ),
         (
             "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
@@ -204,6 +210,7 @@ def test_the_tree_can_be_looked_through() -> None:
         ("import sutro_mcp.results, sutro_mcp.library.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
         ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
+        ("import sutro_mcp.api.client", ["rich", "pygments", "click"]),
         ("import sutro_mcp.check", ["polars", "duckdb", "mcp"]),
     ],
 )

@@ -15,7 +15,7 @@ from sutro_mcp.server.transports.early_answers import EarlyAnswers, recording_pa
 from .demo_commands import announced, emulator_process
 
 if TYPE_CHECKING:
-    from sutro_mcp.api import ApiClient, Connection
+    from sutro_mcp.api import ApiClient
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -43,8 +43,8 @@ def serve(options: argparse.Namespace) -> int:
         from sutro_mcp.concurrency import ungrouped
         from sutro_mcp.server.build import build_server
 
-        connection = announced(emulator) if emulator else None
-        server = build_server(settings, lambda: _connect(connection))
+        demo = announced(emulator) if emulator else (None, None)
+        server = build_server(settings, lambda: _connect(*demo))
         gc.freeze()
         gc.enable()
         if settings.transport == "http":
@@ -73,7 +73,7 @@ def _require_streams() -> None:
         tell("Waiting for an MCP client on stdin; hosts start this themselves (see `sutro-mcp config`).")
 
 
-def _connect(connection: "Connection | None") -> "ApiClient":
+def _connect(url: str | None, key: str | None) -> "ApiClient":
     from sutro_mcp.api import ApiClient, resolve_connection
 
-    return ApiClient(connection or resolve_connection())
+    return ApiClient(resolve_connection(url, key))

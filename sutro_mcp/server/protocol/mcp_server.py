@@ -5,7 +5,9 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import sys
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -41,6 +43,19 @@ _SHOWN_URI = 200
 RESOURCE_NOT_FOUND = -32002
 _FIRST_MODERN = "2026"
 _OWN_FAULT = "failed because of an error in sutro-mcp itself. Its log (stderr) says more."
+
+
+@contextmanager
+def without_rich() -> Generator[None]:
+    """Let the SDK, which logs through rich where that is installed, not find it: it takes long to import."""
+    modules = cast("dict[str, Any]", sys.modules)
+    found = {"rich.console": modules["rich.console"]} if "rich.console" in modules else {}
+    modules["rich.console"] = None
+    try:
+        yield
+    finally:
+        del modules["rich.console"]
+        modules.update(found)
 
 
 class SutroServer(MCPServer[AppContext]):
