@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.results.name_matching import matching
 from sutro_mcp.results.request_models import Cell, CompareRequest, Comparison, ComparisonTable
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_values import cell
@@ -47,7 +48,7 @@ def compare(
     for statement in loaded.wide:
         loaded.connection.execute(statement)
     before, after = loaded.opened["before"], loaded.opened["after"]
-    by = _column(request.by, [name for name, _ in before.columns])
+    by = matching(request.by, (name for name, _ in before.columns))
     try:
         tables = compared_tables(before, after, by)
     except KeyError as lacking:
@@ -223,13 +224,6 @@ def _names(names: Sequence[str], what: str, notes: list[str]) -> list[str] | Non
 def _rounded(value: float | None) -> float | None:
     """To six digits."""
     return None if value is None else float(f"{value:.6g}")
-
-
-def _column(by: str, names: Sequence[str]) -> str:
-    """`by` as the column is written, whatever its case."""
-    if by in names:
-        return by
-    return next((name for name in names if name.lower() == by.lower()), by)
 
 
 def _no_column(loaded: LoadedTables, by: str, lacking: Sequence[str]) -> str:

@@ -31,6 +31,7 @@ from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .results_view import OUTPUT
 from .side_file import OpenTable, open_views
 from .sql_errors import said
+from .sql_tokens import as_columns_are_written, widened, without_end
 
 T = TypeVar("T")
 
@@ -80,7 +81,6 @@ _WARM_UP = """SELECT [1], {'a': 1}, DATE '2026-01-01', TIMESTAMPTZ '2026-01-01',
     INTERVAL 1 DAY, 'x'::BLOB, MAP {'a': 1}, 1::HUGEINT, TIME '10:00', '{"a": 1}'::JSON, NULL, 'a' LIKE 'b'"""
 _NOT_FINITE = re.compile("Infinity|NaN")
 _STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
-_ARITHMETIC = {b"*", b"+", b"-"}
 _TIMES = {"date", "time", "timestamp", "interval"}
 _NESTED = {"list", "struct", "map", "array", "union", "variant"}
 
@@ -171,20 +171,14 @@ def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
     """
     if len(sql) > MAX_SQL:
         raise _refused(loaded, f"the SQL has more than {MAX_SQL:,} characters")
+    sql = as_columns_are_written(sql, loaded.columns)
     try:
         statements = loaded.connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type not in _STATEMENTS:
             raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
-        return _widely(loaded, _without_end(sql), answer)
+        return _widely(loaded, without_end(sql), answer)
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
         raise _refused(loaded, said(error, sql, loaded.columns)) from None
-
-
-def _without_end(sql: str) -> str:
-    """`sql` without a semicolon that only comments follow: DuckDB takes one at the very end alone."""
-    raw = sql.encode()
-    starts = [start for start, kind in duckdb.tokenize(sql) if kind != duckdb.token_type.comment]
-    return raw[: starts[-1]].decode() if raw[starts[-1] : starts[-1] + 1] == b";" else sql
 
 
 def _widely(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
@@ -206,7 +200,7 @@ def _exactly(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
     try:
         return answer(loaded.connection.sql(sql))
     except duckdb.OutOfRangeException as error:
-        if (wider := _widened(sql)) == sql:
+        if (wider := widened(sql)) == sql:
             raise
         try:
             return answer(loaded.connection.sql(wider))
@@ -222,23 +216,6 @@ def _answer(loaded: LoadedTables, found: duckdb.DuckDBPyRelation, request: Query
     ]
     row_count, is_counted = _count(loaded, found, rows, request)
     return _page(loaded, found.columns, rows, row_count, is_counted, request)
-
-
-def _widened(sql: str) -> str:
-    """`sql` with integers in arithmetic as 64 bits: DuckDB reads them as 32 until one does not fit."""
-    raw = sql.encode()
-    starts = [start for start, _ in duckdb.tokenize(sql)]
-    tokens = [raw[start:end] for start, end in zip(starts, [*starts[1:], len(raw)], strict=True)]
-    around = zip([b"", *tokens], tokens, [*tokens[1:], b""], strict=False)
-    wider = [
-        token.rstrip() + b"::BIGINT " if _is_operand(before, token, after) else token
-        for before, token, after in around
-    ]
-    return b"".join([raw[: starts[0]], *wider]).decode()
-
-
-def _is_operand(before: bytes, token: bytes, after: bytes) -> bool:
-    return token.strip().isdigit() and not _ARITHMETIC.isdisjoint((before.strip(), after.strip()))
 
 
 def _not_one_select(kinds: list[str]) -> str:
