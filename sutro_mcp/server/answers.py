@@ -139,6 +139,7 @@ NO_COST = {
     "cost_estimate": "A cost estimate, which costs nothing itself.",
     "never_ran": "No cost: it never ran.",
     "not_given": "Sutro gives no cost.",
+    "unreadable": "Sutro gives a cost that cannot be read.",
 }
 
 
@@ -148,6 +149,8 @@ def lacks_cost(job: Job) -> str | None:
         return "cost_estimate"
     if job.job_cost is not None:
         return None
+    if "job_cost" in job.unreadable:
+        return "unreadable"
     if not job.status.is_terminal:
         return "not_ended"
     return "not_given" if job.datetime_started else "never_ran"

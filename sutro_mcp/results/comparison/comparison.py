@@ -48,7 +48,7 @@ def compare(
     for statement in loaded.wide:
         loaded.connection.execute(statement)
     before, after = loaded.opened["before"], loaded.opened["after"]
-    by = matching(request.by, (name for name, _ in before.columns))
+    by = _column(request.by, [name for name, _ in before.columns])
     try:
         tables = compared_tables(before, after, by)
     except KeyError as lacking:
@@ -75,6 +75,9 @@ def _compare(
         channel.tell({"rows": [rows * done // count, rows]})
     comparing.add_up_moves()
     notes = ["some JSON fields are no columns and were not compared"] if loaded.more_fields else []
+    if rounded := [each.field.name for each in comparing.fields if each.rounded]:
+        names = ", ".join(_names(rounded, "fields with such integers", notes) or [])
+        notes.append(f"integers beyond 2^53 were compared with fractions, as these, in {names}")
     ranked = sorted(
         (n for n, each in enumerate(comparing.fields) if each.differ),
         key=lambda n: (-comparing.fields[n].differ, n),
@@ -134,7 +137,7 @@ def _fields(
         cells: list[Cell] = [each.field.name, each.field.type, each.present, agree, share, moves]
         cells += [each.lost, each.gained] if has_gaps else []
         if has_numbers:
-            cells += [_rounded(each.mean) if each.numbers else None, _rounded(each.deviation)]
+            cells += [_rounded(each.mean_difference), _rounded(each.deviation)]
         return cells
 
     return _table(columns, [line(n) for n in ranked], _FIELDS_CHARS, "changed fields", notes)
@@ -224,6 +227,12 @@ def _names(names: Sequence[str], what: str, notes: list[str]) -> list[str] | Non
 def _rounded(value: float | None) -> float | None:
     """To six digits."""
     return None if value is None else float(f"{value:.6g}")
+
+
+def _column(by: str, names: Sequence[str]) -> str:
+    """The column that `by` is: as it is shown or was carried, else whatever its case and accents."""
+    exact = [name for name in (by, f"carried.{by}") if name in names]
+    return exact[0] if exact else matching(by, names)
 
 
 def _no_column(loaded: LoadedTables, by: str, lacking: Sequence[str]) -> str:

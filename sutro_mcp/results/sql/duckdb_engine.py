@@ -5,7 +5,6 @@ files that it reads (`held_files`), and DuckDB's own lock is a second wall. One 
 gives the same answer, to the last digit and in the same order.
 """
 
-import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,24 +13,23 @@ from queue import SimpleQueue
 from typing import Any, TypeVar, cast
 
 import duckdb
-from pydantic_core import from_json
 
 from sutro_mcp.errors import InvalidArgumentError, counted
+from sutro_mcp.results.name_matching import composed
 from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlTable
 
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_shape import literal, quoted
-from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import shorten, visible
 
 from .held_files import OUTPUT_FILE, Output, address
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .results_view import OUTPUT
+from .shown_values import shown_values
 from .side_file import OpenTable, open_views
 from .sql_errors import said
-from .sql_tokens import as_columns_are_written, widened, without_end
 
 T = TypeVar("T")
 
@@ -69,20 +67,19 @@ _LOCK = (
     # Last: nothing can be set any more.
     "SET lock_configuration = true",
 )
-# What assistants write and DuckDB lacks.
+# What assistants write and DuckDB lacks, or reads otherwise than the standard does.
 _MACROS = (
     "CREATE MACRO regexp_like(s, p) AS regexp_matches(s, p)",
     "CREATE MACRO nvl(a, b) AS coalesce(a, b)",
+    "CREATE MACRO json_value(text, path) AS json_extract_string(text, path)",
     """CREATE MACRO width_bucket(x, a, b, n) AS
         greatest(0, least(n + 1, 1 + floor((x - a) * n / (b - a))))::INTEGER""",
 )
 # Every kind of value once, so that what fetching needs is imported.
 _WARM_UP = """SELECT [1], {'a': 1}, DATE '2026-01-01', TIMESTAMPTZ '2026-01-01', 1.5::DECIMAL(9, 2), uuid(),
     INTERVAL 1 DAY, 'x'::BLOB, MAP {'a': 1}, 1::HUGEINT, TIME '10:00', '{"a": 1}'::JSON, NULL, 'a' LIKE 'b'"""
-_NOT_FINITE = re.compile("Infinity|NaN")
 _STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
-_TIMES = {"date", "time", "timestamp", "interval"}
-_NESTED = {"list", "struct", "map", "array", "union", "variant"}
+_ARITHMETIC = {b"*", b"+", b"-"}
 
 
 @dataclass(frozen=True)
@@ -171,14 +168,41 @@ def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
     """
     if len(sql) > MAX_SQL:
         raise _refused(loaded, f"the SQL has more than {MAX_SQL:,} characters")
-    sql = as_columns_are_written(sql, loaded.columns)
+    sql = _as_columns_are_written(sql, loaded.columns)
     try:
         statements = loaded.connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type not in _STATEMENTS:
             raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
-        return _widely(loaded, without_end(sql), answer)
+        return _widely(loaded, _without_end(sql), answer)
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
         raise _refused(loaded, said(error, sql, loaded.columns)) from None
+
+
+def _as_columns_are_written(sql: str, columns: Sequence[str]) -> str:
+    """`sql` with names of columns as the results write them: the same accents can be composed in two ways.
+
+    Texts and comments stay as they are.
+    """
+    if sql.isascii():
+        return sql
+    raw, end = sql.encode(), len(sql.encode())
+    # From the last to the first, so that what is replaced moves nothing that is still to come.
+    for start, kind in reversed(duckdb.tokenize(sql)):
+        written = raw[start:end].decode().rstrip()
+        name = written[1:-1].replace('""', '"') if written[0] == '"' else written
+        # DuckDB finds names in any case.
+        alike = [column for column in columns if composed(column.lower()) == composed(name.lower())]
+        if kind == duckdb.token_type.identifier and alike and name.lower() not in map(str.lower, alike):
+            raw = raw[:start] + quoted(alike[0]).encode() + raw[start + len(written.encode()) :]
+        end = start
+    return raw.decode()
+
+
+def _without_end(sql: str) -> str:
+    """`sql` without a semicolon that only comments follow: DuckDB takes one at the very end alone."""
+    raw = sql.encode()
+    starts = [start for start, kind in duckdb.tokenize(sql) if kind != duckdb.token_type.comment]
+    return raw[: starts[-1]].decode() if raw[starts[-1] : starts[-1] + 1] == b";" else sql
 
 
 def _widely(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
@@ -200,7 +224,7 @@ def _exactly(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
     try:
         return answer(loaded.connection.sql(sql))
     except duckdb.OutOfRangeException as error:
-        if (wider := widened(sql)) == sql:
+        if (wider := _widened(sql)) == sql:
             raise
         try:
             return answer(loaded.connection.sql(wider))
@@ -209,13 +233,30 @@ def _exactly(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
 
 
 def _answer(loaded: LoadedTables, found: duckdb.DuckDBPyRelation, request: QueryRequest) -> QueryRows:
-    shown, convert = _shown(found)
+    shown, convert = shown_values(found)
     rows = [
         [change(value) for change, value in zip(convert, values, strict=True)]
         for values in found.limit(request.limit + 1).project(shown).fetchall()
     ]
     row_count, is_counted = _count(loaded, found, rows, request)
     return _page(loaded, found.columns, rows, row_count, is_counted, request)
+
+
+def _widened(sql: str) -> str:
+    """`sql` with integers in arithmetic as 64 bits: DuckDB reads them as 32 until one does not fit."""
+    raw = sql.encode()
+    starts = [start for start, _ in duckdb.tokenize(sql)]
+    tokens = [raw[start:end] for start, end in zip(starts, [*starts[1:], len(raw)], strict=True)]
+    around = zip([b"", *tokens], tokens, [*tokens[1:], b""], strict=False)
+    wider = [
+        token.rstrip() + b"::BIGINT " if _is_operand(before, token, after) else token
+        for before, token, after in around
+    ]
+    return b"".join([raw[: starts[0]], *wider]).decode()
+
+
+def _is_operand(before: bytes, token: bytes, after: bytes) -> bool:
+    return token.strip().isdigit() and not _ARITHMETIC.isdisjoint((before.strip(), after.strip()))
 
 
 def _not_one_select(kinds: list[str]) -> str:
@@ -241,55 +282,6 @@ def _count(
             raise
         return len(rows) + 1, False
     return count, True
-
-
-def _shown(found: duckdb.DuckDBPyRelation) -> tuple[str, list[Callable[[Any], Cell]]]:
-    """The expressions that Python can hold the values of, and for each how a value becomes a cell."""
-    shown: list[str] = []
-    convert: list[Callable[[Any], Cell]] = []
-    for at, kind in enumerate(found.types, start=1):
-        name = str(kind)
-        if kind.id in _NESTED:
-            shown.append(f"to_json(#{at})")
-            convert.append(_of_json)
-        elif name == "JSON":
-            shown.append(f"#{at}")
-            convert.append(_of_json)
-        elif kind.id.partition("_")[0].partition(" ")[0] in _TIMES:
-            shown.append(f"CAST(#{at} AS VARCHAR)")
-            convert.append(_of_time if name.startswith("TIMESTAMP") else cell)
-        elif kind.id in ("uuid", "bit", "enum"):
-            shown.append(f"CAST(#{at} AS VARCHAR)")
-            convert.append(cell)
-        else:
-            shown.append(f"#{at}")
-            convert.append(_of_decimal if kind.id == "decimal" else cell)
-    return ", ".join(shown), convert
-
-
-def _of_json(text: str | None) -> Cell:
-    """JSON of a scalar as that scalar, of anything else as it is, but for numbers that JSON does not have."""
-    if text is None or (text[:1] in "[{" and not _NOT_FINITE.search(text)):
-        return cell(text)
-    try:
-        return cell(from_json(text))
-    except ValueError:
-        return cell(text)
-
-
-def _of_time(text: str | None) -> Cell:
-    """As ISO 8601 has it."""
-    if text is None:
-        return None
-    text = text.replace(" ", "T", 1)
-    return text + ":00" if text[-3:-2] in ("+", "-") and "T" in text else text
-
-
-def _of_decimal(value: Any) -> Cell:
-    """As a number if that has the same digits."""
-    return (
-        float(value) if value is not None and str(float(value)) == f"{value.normalize():f}" else cell(value)
-    )
 
 
 def _page(

@@ -92,6 +92,17 @@ async def test_what_sutro_has_not_told_is_not_zero_or_silence() -> None:
         assert "progress: Sutro tells the cost when a job has ended." in queued
 
 
+async def test_figures_that_cannot_be_read_are_not_said_to_be_missing() -> None:
+    """No guess at what they may mean either."""
+    emulator = Emulator(seed_jobs=False)
+    emulator.add_job(job_id="job-1", status="SUCCEEDED", outputs=["x"], job_cost="1,25", num_rows="1_000")
+    async with talk(emulator) as other:
+        text = await other.text("get_job", job_id="job-1")
+        assert "cost: Sutro gives a cost that cannot be read." in text
+        assert "not told by Sutro: num_rows (given, but not readable)" in text
+        assert "1 whose cost cannot be read" in await other.text("summarize_jobs")
+
+
 @pytest.mark.parametrize(
     ("filters", "refusal"),
     [
