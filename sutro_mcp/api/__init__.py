@@ -4,8 +4,9 @@ What it says about jobs is here at once. What speaks HTTP comes when first asked
 part of what a server start costs, and its first answer needs none of it.
 """
 
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from .job_ids import is_addressable, job_segment
 from .models import EMPTY_PAGES, CancelReply, Failure, Job, JobProgress, JobStatus, Status
@@ -13,14 +14,22 @@ from .models import EMPTY_PAGES, CancelReply, Failure, Job, JobProgress, JobStat
 if TYPE_CHECKING:
     from sutro_mcp.api.artifact.ranges import RemoteArtifact
 
-    from .client import ApiClient
-    from .credentials import ApiKey, Connection, resolve_connection
+    from .client import ApiClient, ClientPool
+    from .credentials import ApiKey, Connection, deployment_url, key_of_caller, resolve_connection
+    from .http_client import fetch_document
+
+# Otherwise httpx imports rich, pygments and click for a command line of its own, at twice its own cost.
+cast("dict[str, Any]", sys.modules).setdefault("httpx._main", None)
 
 _LATER = {
     "ApiClient": "client",
     "ApiKey": "credentials",
+    "ClientPool": "client",
     "Connection": "credentials",
     "RemoteArtifact": "artifact.ranges",
+    "deployment_url": "credentials",
+    "key_of_caller": "credentials",
+    "fetch_document": "http_client",
     "resolve_connection": "credentials",
 }
 
@@ -29,6 +38,7 @@ __all__ = [
     "ApiClient",
     "ApiKey",
     "CancelReply",
+    "ClientPool",
     "Connection",
     "Failure",
     "Job",
@@ -36,8 +46,11 @@ __all__ = [
     "JobStatus",
     "RemoteArtifact",
     "Status",
+    "deployment_url",
+    "fetch_document",
     "is_addressable",
     "job_segment",
+    "key_of_caller",
     "resolve_connection",
 ]
 

@@ -1,18 +1,19 @@
 """Read what came out of a job."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 from mcp.types import CallToolResult
 from pydantic import Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
-from sutro_mcp.api import Status
 from sutro_mcp.errors import counted
+from sutro_mcp.expected_results import expected_results
 from sutro_mcp.results import (
     Cell,
     ColumnSummary,
     Distribution,
-    ExpectedResults,
     Page,
     PageRequest,
     QualityFlag,
@@ -49,13 +50,40 @@ _TABLE = {"type": "object", "description": "columns and rows"}
 _SUMMARY: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "expected_rows": {"type": "integer"},
+        "expected_rows": {"type": ["integer", "string"], "description": "If not row_count"},
         "outputs": {"type": "string"},
-        "columns": _TABLE | {"description": "Table. present: rows with the field; estimates: what is about"},
+        "columns": _TABLE
+        | {
+            "description": "Table. present: rows with the field (absent: all); nulls (absent: 0); "
+            "estimates: what is about"
+        },
         "suspicious": _TABLE,
-        "samples": _TABLE,
+        "samples": _TABLE
+        | {"description": "Table. why is absent for the first row and for rows spread evenly"},
     },
 }
+
+
+def _condensed(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary with tables for lists, and without what is usual or follows from the rest."""
+    row_count = summary.pop("row_count")
+    if summary.setdefault("expected_rows", "unknown") == row_count:
+        del summary["expected_rows"]
+    if len(summary["suspicious"]) < 2:
+        del summary["suspicious_rows"]
+    for column in summary["columns"]:
+        column["type"] = _type(column["type"], column.pop("sql_type", None))
+        del column["values"]
+    for name, usual in (("present", row_count), ("nulls", 0)):
+        if all(column[name] == usual for column in summary["columns"]):
+            for column in summary["columns"]:
+                del column[name]
+    for sample in summary["samples"]:
+        # At its end, where a row may lack it.
+        why = sample.pop("why")
+        if why not in ("first", "spread"):
+            sample["why"] = why
+    return tabled(summary)
 
 
 class ResultsAnswer(ToolAnswer):
@@ -77,11 +105,8 @@ class ResultsAnswer(ToolAnswer):
     def structured(self) -> dict[str, Any]:
         """The answer as JSON values, with the lists of a summary as tables."""
         whole = super().structured()
-        if summary := whole.get("summary"):
-            del summary["row_count"]
-            if not summary["suspicious_rows"]:
-                del summary["suspicious_rows"]
-            whole["summary"] = tabled(summary)
+        if self.summary:
+            whole["summary"] = _condensed(whole["summary"])
         return whole
 
     @classmethod
@@ -96,7 +121,11 @@ class ResultsAnswer(ToolAnswer):
         return cls(uri=uri, row_count=summary.row_count, summary=summary)
 
 
-@tool("Get a job's results")
+def _is_summary(arguments: Mapping[str, Any]) -> bool:
+    return arguments.get("view") == "summary" or not arguments.keys() & {"view", "offset", "limit", "columns"}
+
+
+@tool("Get a job's results", is_heavy=_is_summary)
 async def get_job_results(
     ctx: Ctx,
     job_id: JobId,
@@ -157,15 +186,6 @@ async def get_job_results(
     return reply(answer, _text_of_page(answer, page))
 
 
-def _is_shallow(value: object, depth: int = 50) -> bool:
-    """Whether JSON is nested less than `depth` deep: deeper nesting breaks readers of JSON."""
-    if isinstance(value, dict):
-        value = list(cast("dict[str, object]", value).values())
-    if not isinstance(value, list):
-        return True
-    return depth > 0 and all(_is_shallow(item, depth - 1) for item in cast("list[object]", value))
-
-
 async def summary_of(
     app: AppContext,
     spec: ResultsSpec,
@@ -175,16 +195,13 @@ async def summary_of(
     on_progress: OnProgress | None = None,
 ) -> ResultsAnswer:
     """The summary, compared with what the job says of its rows and schema."""
-
-    async def expected() -> ExpectedResults:
-        job = await app.client.get_job(spec.job_id)
-        return ExpectedResults(
-            num_rows=job.num_rows if job.status is Status.SUCCEEDED else None,
-            json_schema=job.json_schema if _is_shallow(job.json_schema) else None,
-        )
-
     summary = await app.results.summary(
-        app.client, spec, request, expected=expected, fresh=fresh, on_progress=on_progress
+        app.client,
+        spec,
+        request,
+        expected=partial(expected_results, app.client, spec.job_id),
+        fresh=fresh,
+        on_progress=on_progress,
     )
     return ResultsAnswer.of_summary(spec.job_id, summary)
 
@@ -207,7 +224,9 @@ def text_of_summary(answer: ResultsAnswer) -> str:
     """The text channel of an answer that holds a summary."""
     summary = cast("Summary", answer.summary)
     head = f"{answer.job_id}: {counted(summary.row_count, 'row')}"
-    if summary.expected_rows is not None:
+    if summary.expected_rows is None:
+        head += " (what the job says is unknown)"
+    else:
         same = summary.expected_rows == summary.row_count
         head += " (the job says the same)" if same else f", but the job says {summary.expected_rows:,}"
     head += f". Outputs: {summary.outputs}."
@@ -264,8 +283,11 @@ def _column(column: ColumnSummary) -> str:
         least = " (counts at least)" if "top" in estimates else ""
         rest = f", {counted(column.more, 'other value')}" if column.more else ""
         words.append(f"of {column.values:,}: {', '.join(values)}{least}{rest}")
-    kind = ", ".join(filter(None, (column.type, column.sql_type)))
-    return indented(f"- {column.name} ({kind}): " + "; ".join(words))
+    return indented(f"- {column.name} ({_type(column.type, column.sql_type)}): " + "; ".join(words))
+
+
+def _type(kind: str, sql: str | None) -> str:
+    return f"{kind}, {sql}" if sql else kind
 
 
 def _text_numbers(found: TextNumbers, values: int) -> str:

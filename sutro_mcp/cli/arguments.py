@@ -1,0 +1,187 @@
+"""The arguments of every command. Nothing here is about what a command does, so that `--help` is quick."""
+
+import argparse
+from typing import Any, NoReturn, cast
+
+from sutro_mcp.console import say, tell
+from sutro_mcp.hosts.host_configs import HOSTS
+
+
+class UsageError(Exception):
+    """The arguments do not go together."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """A parser whose `run` is where the function of the command is, as `module:name` of this package."""
+    parser = _Parser(
+        prog="sutro-mcp",
+        description="MCP server for Sutro batch LLM inference (sutro.sh). Without a command: serve.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    serve = commands.add_parser("serve", help="serve MCP over stdio (the default) or HTTP")
+    serve.add_argument("--transport", choices=["stdio", "http"], help="stdio (default), or Streamable HTTP")
+    serve.add_argument("--host", help="where http listens (default 127.0.0.1; others need SUTRO_MCP_AUTH)")
+    serve.add_argument("--port", help="where http listens (default 8000); 0 takes a free one")
+    serve.add_argument(
+        "--demo", action="store_true", default=None, help="serve demo jobs: no key, no network"
+    )
+    serve.add_argument("--read-only", action="store_true", default=None, help="without cancel and export")
+    serve.add_argument("--cancel", choices=["off", "confirm", "elicit", "allow"], help="when cancel_job acts")
+    serve.add_argument("--export-dir", metavar="DIR", help="folder of export_job_results (~/sutro-exports)")
+    serve.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="what stderr gets")
+    serve.set_defaults(run="serve_command:serve")
+
+    demo = commands.add_parser("demo", help="show the product in under a minute")
+    demo.set_defaults(run="demo_commands:demo")
+
+    emulate = commands.add_parser("emulate", help="serve the Sutro emulator alone, for other clients")
+    emulate.add_argument("--port", type=port, default=8787, help="port of the API; 0 takes a free one")
+    emulate.add_argument(
+        "--seconds", type=float, default=120.0, help="time in which an active job ends (default 120)"
+    )
+    emulate.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
+    emulate.set_defaults(run="demo_commands:emulate")
+
+    check = commands.add_parser("check", help="say what is configured and whether it works")
+    check.add_argument("--json", action="store_true", help="as one JSON object")
+    check.set_defaults(run="setup_commands:check")
+
+    config = commands.add_parser("config", help="print the configuration to paste into a host")
+    config.add_argument("client", choices=sorted(HOSTS), metavar="HOST", help=", ".join(sorted(HOSTS)))
+    which = config.add_mutually_exclusive_group()
+    which.add_argument("--demo", action="store_true", help="the demo, which needs no key")
+    which.add_argument(
+        "--http",
+        metavar="URL",
+        type=http_url,
+        help="a server that runs already, as serve --transport http does",
+    )
+    config.set_defaults(run="setup_commands:config")
+
+    token = commands.add_parser("token", help="add, list or revoke tokens of a server for a team")
+    token.set_defaults(run="token_command:token")
+    token.add_argument("--file", help="the file of tokens (SUTRO_MCP_TOKENS_FILE)")
+    actions = token.add_subparsers(dest="action", required=True, metavar="action")
+    add = actions.add_parser("add", help="make a token and print it, once")
+    add.add_argument("name", metavar="NAME", help="whose it is")
+    scopes = ["sutro:read", "sutro:cancel"]
+    add.add_argument("--scope", action="append", choices=scopes, help="what it may do (sutro:read)")
+    add.add_argument("--expires", default="90d", help="30d, or never (default 90d)")
+    actions.add_parser("list", help="list the tokens, which are themselves in no file")
+    revoke = actions.add_parser("revoke", help="take the tokens of somebody back")
+    revoke.add_argument("name", metavar="NAME", help="whose they are")
+    revoke.add_argument("--id", help="only this one, by the first column of the list")
+    _add_jobs(commands)
+    _add_results(commands)
+
+    completion = commands.add_parser("completion", help="print what makes a shell complete this command")
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+    completion.set_defaults(run="shell_completion:completion")
+    return parser
+
+
+def _add_jobs(commands: Any) -> None:
+    jobs = commands.add_parser("jobs", help="list jobs, newest first")
+    jobs.add_argument("--status", type=str.upper, metavar="WORD", help="only jobs in this status: FAILED, …")
+    jobs.add_argument("--limit", type=positive, default=20, metavar="N", help="at most so many (default 20)")
+    _add_shared(jobs, "job_commands:jobs")
+
+    job = commands.add_parser("job", help="show one job")
+    _add_job_id(job, "any")
+    _add_shared(job, "job_commands:job")
+
+    cancel = commands.add_parser("cancel", help="stop one job, after a question")
+    _add_job_id(cancel, "active")
+    cancel.add_argument("--yes", action="store_true", help="stop it without a question")
+    _add_shared(cancel, "job_commands:cancel")
+
+
+def _add_results(commands: Any) -> None:
+    results = commands.add_parser("results", help="summarise, read, query, compare or export results")
+    _add_job_id(results, "succeeded")
+    instead = results.add_mutually_exclusive_group()
+    instead.add_argument("--rows", action="store_true", help="rows instead of the summary")
+    instead.add_argument("--sql", metavar="SELECT", help="rows of a SELECT over the table results (DuckDB)")
+    instead.add_argument("--export", metavar="FILE", help="write all rows to a .csv, .parquet or .jsonl file")
+    other = instead.add_argument("--compare", metavar="OTHER_ID", help="what changed in this later run")
+    _complete_ids(other, "succeeded")
+    results.add_argument("--offset", type=count, metavar="N", help="the first row (default 0)")
+    results.add_argument("--limit", type=positive, metavar="N", help="at most so many rows (default 20)")
+    results.add_argument("--columns", metavar="A,B", help="only these, or JSON paths like vendor.name")
+    results.add_argument("--by", metavar="COLUMN", help="match runs by this, by row (default) or by inputs")
+    results.add_argument("--inputs", action="store_true", help="with the inputs of the job")
+    results.add_argument("--overwrite", action="store_true", help="let --export replace a file")
+    _add_shared(results, "results_command:results")
+
+
+def _add_job_id(parser: argparse.ArgumentParser, which: str) -> None:
+    _complete_ids(parser.add_argument("job_id", metavar="ID", help="id of the job, as jobs prints it"), which)
+
+
+def _complete_ids(argument: argparse.Action, which: str) -> None:
+    def complete(**_: Any) -> dict[str, str]:
+        from .shell_completion import job_ids
+
+        return job_ids(which)
+
+    cast("Any", argument).completer = complete
+
+
+def _add_shared(parser: argparse.ArgumentParser, run: str) -> None:
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.add_argument("--demo", action="store_true", help="demo jobs: no key, no network")
+    parser.set_defaults(run=run)
+
+
+def count(text: str) -> int:
+    """`text` as a number from 0 on; argparse names this function where it refuses one."""
+    if (number := int(text)) < 0:
+        raise ValueError
+    return number
+
+
+def positive(text: str) -> int:
+    """`text` as a number from 1 on; likewise."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
+def port(text: str) -> int:
+    """`text` as a port; argparse names this function where it refuses one."""
+    if not 0 <= (number := int(text)) <= 65535:
+        raise ValueError
+    return number
+
+
+def http_url(text: str) -> str:
+    """`text` as a URL of HTTP; argparse names this function where it refuses one."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError
+    return text
+
+
+class _Parser(argparse.ArgumentParser):
+    """Notices, unlike argparse, when it cannot write."""
+
+    def error(self, message: str) -> NoReturn:
+        tell(f"{self.format_usage()}{self.prog}: {message}")
+        raise SystemExit(2)
+
+    def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - stdout is all that is asked for
+        say(self.format_help().rstrip())
+
+
+class _Version(argparse.Action):
+    """Looks the version up when asked: reading package metadata is not free."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        say(f"sutro-mcp {version('sutro-mcp')}")
+        parser.exit()

@@ -1,0 +1,77 @@
+"""`sutro-mcp demo` and `sutro-mcp emulate`, and the emulator beside a command that works with demo jobs."""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from typing import IO, cast
+
+from sutro_mcp.console import say, tell
+from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.hosts.host_configs import own_command
+
+
+def demo(_: argparse.Namespace) -> int:
+    """Let a real client talk to a real server about the demo jobs."""
+    import anyio
+
+    from sutro_mcp.concurrency import ungrouped
+    from sutro_mcp.demo import DemoFailedError, MCPError, run_demo
+
+    try:
+        with ungrouped():
+            anyio.run(run_demo, say, shlex.join(own_command()))
+    except (DemoFailedError, MCPError, OSError) as error:
+        tell(f"The demo failed: {error}")
+        return 1
+    return 0
+
+
+def emulate(options: argparse.Namespace) -> int:
+    """Serve the emulator until it is stopped."""
+    import anyio
+
+    from sutro_mcp.concurrency import ungrouped
+
+    try:
+        with ungrouped():
+            anyio.run(_run_emulator, options.port, options.seconds, options.until_eof)
+    except OSError as error:
+        tell(f"Cannot serve the emulator on port {options.port}: {error.strerror}.")
+        return 1
+    return 0
+
+
+async def _run_emulator(port: int, seconds: float, until_eof: bool) -> None:
+    import anyio
+    import anyio.to_thread
+
+    from sutro_mcp.emulator import DEMO_KEY, Pace, serve
+
+    pace = Pace.clock(seconds) if seconds > 0 else Pace.at_once()
+    async with serve(port=port, pace=pace) as emulator:
+        if until_eof:
+            say(json.dumps({"url": emulator.api_origin, "key": DEMO_KEY}))
+            await anyio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
+        else:
+            say("Sutro emulator. Stop it with Ctrl-C. For any client, the official SDK included:\n")
+            say(f"  export SUTRO_API_URL={emulator.api_origin}\n  export SUTRO_API_KEY={DEMO_KEY}")
+            await anyio.sleep_forever()
+
+
+def emulator_process() -> "subprocess.Popen[str]":
+    """An emulator that ends when its stdin does, so it cannot outlive this process."""
+    command = [sys.executable, "-m", "sutro_mcp", "emulate", "--port", "0", "--seconds", "8", "--until-eof"]
+    return subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+
+
+def announced(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """URL and key of the emulator, once it serves. Raises ConfigurationError if it does not."""
+    line = cast("IO[str]", process.stdout).readline()
+    if not line:
+        raise ConfigurationError("serve demo jobs", "the emulator did not start", "Its reason stands above")
+    said = json.loads(line)
+    return said["url"], said["key"]
