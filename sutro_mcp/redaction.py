@@ -65,7 +65,8 @@ def hiding(secret: str) -> Generator[None]:
 
     One caller's key must neither cost the others time nor, chosen with malice, mask words in their answers.
     """
-    token = _hidden.set(_hidden.get() | (_forms(secret) if len(secret) >= _SHORTEST else frozenset()))
+    forms = _forms(secret) if len(secret) >= _SHORTEST else frozenset[str]()
+    token = _hidden.set(_hidden.get() | forms)
     try:
         yield
     finally:

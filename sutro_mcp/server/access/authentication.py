@@ -33,7 +33,7 @@ class Authenticated(NamedTuple):
 class Authenticate(Protocol):
     """Finds the caller of a request."""
 
-    async def __call__(self, headers: Headers) -> Authenticated:
+    async def __call__(self, headers: Headers, /) -> Authenticated:
         """The caller, by the headers of a request. Raises CredentialError."""
         ...
 

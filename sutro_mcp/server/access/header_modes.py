@@ -33,7 +33,8 @@ class BearerTokens:
 
     async def is_ready(self) -> bool:
         with suppress(OSError, ValueError):
-            return self._file.value() is not None
+            self._file.value()
+            return True
         return False
 
     async def __call__(self, headers: Headers) -> Authenticated:

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from sutro_mcp.api import Connection
 from sutro_mcp.asgi_serving import listen, serving
 from sutro_mcp.emulator import Emulator
 from sutro_mcp.errors import ConfigurationError
@@ -23,7 +24,6 @@ from tests.e2e.http_process import legacy, modern
 
 PUBLIC_URL = "https://mcp.example/mcp"
 ERAS = {"2025-era": legacy, "2026-era": modern}
-NOBODY = ConfigurationError("serve", "nobody is known", "Say who you are")
 
 
 class Accounts:
@@ -58,6 +58,11 @@ def team_settings(**settings: Any) -> Settings:
     return Settings(transport="http", public_url=PUBLIC_URL, cache_max_bytes=0, **settings)
 
 
+def no_key() -> Connection:
+    """The server has none of its own."""
+    raise ConfigurationError("serve", "there is no key", "Bring one")
+
+
 @dataclass
 class Team:
     """Requests to the server, without credentials unless a test gives some."""
@@ -73,7 +78,8 @@ class Team:
 @asynccontextmanager
 async def team(settings: Settings) -> AsyncGenerator[Team]:
     """A server with these settings; its Sutro keys are where they say."""
-    server = build_server(settings, refusing(NOBODY), key_of=SutroKeys(settings, refusing(NOBODY)))
+    nobody = refusing(ConfigurationError("serve", "nobody is known", "Say who you are"))
+    server = build_server(settings, nobody, key_of=SutroKeys(settings, no_key))
     app = http_app(server, settings, "127.0.0.1:1")
     transport = httpx.ASGITransport(app=app)
     async with (

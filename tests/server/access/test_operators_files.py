@@ -15,9 +15,8 @@ from sutro_mcp.server.access.sutro_keys import SutroKeys
 from sutro_mcp.server.access.token_file import add_token, digest_of, list_tokens, parse_tokens, revoke_tokens
 from sutro_mcp.server.access.watched_file import WatchedFile
 from sutro_mcp.server.context import Principal
-from sutro_mcp.server.tenants import refusing
 
-from .team import NOBODY, keys_folder, team_settings
+from .team import keys_folder, no_key, team_settings
 
 pytestmark = pytest.mark.anyio
 UNTIL = datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -131,9 +130,7 @@ def test_the_key_of_a_person_goes_before_that_of_a_group_and_no_name_reaches_ano
     folder = keys_folder(tmp_path / "keys", alice="sk_alice_0123456789")
     (folder / "group-night").write_text("sk_night_0123456789")
     (tmp_path / "stolen").write_text("sk_stolen_0123456789")
-    keys = SutroKeys(
-        team_settings(auth="oauth", oidc_issuer="https://i.example", keys_dir=folder), refusing(NOBODY)
-    )
+    keys = SutroKeys(team_settings(auth="oauth", oidc_issuer="https://i.example", keys_dir=folder), no_key)
     assert keys(principal("alice", "night")).key.reveal() == "sk_alice_0123456789"
     assert keys(principal("carol", "day", "night")).key.reveal() == "sk_night_0123456789"
     for label in ("night", "../stolen", "x/../../stolen", "group-night", "alice\0", "alice_"):

@@ -88,8 +88,9 @@ async def oauth(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Asy
 async def refused(deployed: Deployed, request_of: Request, *authorization: str) -> tuple[int, str]:
     """Status and challenge of a call with these headers, which Sutro must not hear of."""
     request = request_of("tools/call", LIST_JOBS)
-    shown = [("authorization", each.encode("latin-1")) for each in authorization]
-    headers = [*((name, value.encode()) for name, value in request["headers"].items()), *shown]
+    shown = [(b"authorization", each.encode("latin-1")) for each in authorization]
+    sent: dict[str, str] = request["headers"]
+    headers = [*((name.encode(), value.encode()) for name, value in sent.items()), *shown]
     before = deployed.sutro.requests
     reply = await deployed.team.client.post("/mcp?access_token=x", json=request["json"], headers=headers)
     assert deployed.sutro.requests == before
@@ -167,7 +168,7 @@ TOKENS: dict[str, Callable[[Issuer], str]] = {
     "no key named": lambda it: it.token(headers={"kid": None}),
     "another key's name": lambda it: it.token("r1", headers={"kid": "e1"}),
     "no signature": lambda it: jwt.encode(
-        {"iss": it.url, "aud": AUDIENCE, "sub": "alice", "exp": NOW + 300}, None, "none", {"kid": "r1"}
+        {"iss": it.url, "aud": AUDIENCE, "sub": "alice", "exp": NOW + 300}, "", "none", {"kid": "r1"}
     ),
     "signed with the public key": lambda it: jwt.encode(
         {"iss": it.url, "aud": AUDIENCE, "sub": "alice", "exp": NOW + 300},
