@@ -5,7 +5,7 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -61,7 +61,7 @@ class SutroServer(MCPServer[AppContext]):
     """The channels that answers of tools come in."""
     leases: "JobLeases | None" = None
     """Which replica reads a watched job; None where there is no telling."""
-    run_beside: Callable[[], Awaitable[None]] | None = None
+    run_beside: Callable[[], Coroutine[Any, Any, None]] | None = None
     """Runs while the server is served."""
     app: AppContext | None = None
     """What handlers share, while it is served."""
