@@ -224,7 +224,7 @@ async def _tool(client: Client, emulator: Emulator, tool: Tool) -> str:
 
 
 def manifest(text: str, tools: list[Tool]) -> str:
-    """manifest.json with the current tools."""
+    """bundle/manifest.json with the current tools."""
     content: dict[str, Any] = json.loads(text)
     content["tools"] = [{"name": tool.name, "description": first_sentence(tool)} for tool in tools]
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
