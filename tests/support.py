@@ -102,14 +102,15 @@ def complete_text_of(result: CallToolResult) -> str:
 
 # These are told in other words.
 _IN_WORDS = ("notice", "view", "estimates", "no_cost")
-_OF_SUMMARY = ("columns", "suspicious", "samples")
+# Columns of tables that the text lays out in another way.
+_LAID_OUT = ("columns", "suspicious", "samples", "moves")
 
 
 def _values(value: Any, key: str = "") -> Iterator[str | int | float]:
     """Texts and numbers at any depth; truth values and the like become words, which snapshots show."""
     if isinstance(value, dict):
         for name, item in cast("dict[str, Any]", value).items():
-            if not (name == "columns" and key in _OF_SUMMARY):
+            if not (name == "columns" and key in _LAID_OUT):
                 yield from _values(item, name)
     elif isinstance(value, list):
         for item in cast("list[Any]", value):
