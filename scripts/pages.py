@@ -157,7 +157,7 @@ def settings(text: str) -> str:
         cells = (
             f"`{PREFIX}{name.upper()}`",
             f"`{flag}`" if flag in flags else "",
-            f"`{_default(field.default)}`",
+            _default(field.default),
             said[name],
         )
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
@@ -165,7 +165,9 @@ def settings(text: str) -> str:
 
 
 def _default(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if value in (None, ()):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _attribute_docstrings(path: Path, name: str) -> dict[str, str]:

@@ -45,13 +45,15 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "redaction",
             "concurrency",
             "asgi_serving",
+            "file_access",
         },
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
+        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "jwt"},
     ),
     "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
     "demo": (set(), {"mcp", "anyio"}),
     "cli": (
         {
+            "untrusted",
             "api",
             "server",
             "settings",
@@ -76,7 +78,7 @@ ORDER = {
         "< summary export comparison < child engine"
     ),
     "server": (
-        "answers context < text_format uris < protocol < live transports < tools "
+        "answers context < text_format uris tenants < protocol < access < live transports < tools "
         "< resources extensions prompts < build"
     ),
 }
@@ -156,10 +158,10 @@ def test_units_of_a_package_import_in_one_direction(package: str) -> None:
 
 
 def test_transports_know_the_protocol_alone() -> None:
-    """Neither tools nor jobs."""
+    """And who may call; neither tools nor jobs."""
     for path in (ROOT / "server" / "transports").glob("*.py"):
         ours = {parts[1:3] for parts in _imports(path) if parts[:2] == ("sutro_mcp", "server")}
-        assert ours <= {("server", "protocol"), ("server", "transports")}, path
+        assert ours <= {("server", "protocol"), ("server", "access"), ("server", "transports")}, path
 
 
 def test_every_entry_of_the_table_exists() -> None:

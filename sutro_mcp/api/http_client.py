@@ -17,6 +17,8 @@ from typing import TypeVar
 import anyio
 import httpx
 
+from sutro_mcp.errors import UnexpectedReplyError
+
 from .bodies import parse_object, read_start, read_whole
 from .credentials import Connection
 from .job_ids import CANCEL_WORD, job_segment
@@ -32,6 +34,8 @@ T = TypeVar("T")
 _IN_FLIGHT = 8
 # Enough to fill a line although a store throttles each connection.
 _BLOBS_IN_FLIGHT = 4
+_DOCUMENT_BYTES = 256 * 1024
+_DOCUMENT_SECONDS = 5.0
 # A body above this is parsed in a thread, so that other calls go on.
 _PARSE_IN_THREAD = 1024 * 1024
 
@@ -146,11 +150,11 @@ class Http:
 
     @cached_property
     def _api(self) -> httpx.AsyncClient:
-        return self._client(self._transport or Transport(self._tls))
+        return _client(self._transport or Transport(self._tls))
 
     @cached_property
     def _blob(self) -> httpx.AsyncClient:
-        return self._client(
+        return _client(
             self._blob_transport or PublicTransport(self._tls, loopback=self.connection.on_loopback)
         )
 
@@ -158,18 +162,35 @@ class Http:
     def _tls(self) -> ssl.SSLContext:
         return httpx.create_ssl_context(trust_env=False)
 
-    def _client(self, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-        # At INFO httpx logs every URL, signatures included, and the MCP SDK sets the root logger to INFO.
-        for name in ("httpx", "httpcore"):
-            logger = logging.getLogger(name)
-            logger.setLevel(max(logger.level, logging.WARNING))
-        return httpx.AsyncClient(
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(**_timeouts(30)),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+
+async def fetch_document(url: str, doing: str) -> dict[str, object]:
+    """A JSON object that somebody publishes at a fixed address: no key is sent. Raises SutroError."""
+    request = httpx.Request("GET", url, headers={"Accept": "application/json", "Accept-Encoding": "identity"})
+    request.extensions["timeout"] = _timeouts(_DOCUMENT_SECONDS)
+    with deadline(_DOCUMENT_SECONDS, doing):
+        async with _client(Transport(httpx.create_ssl_context(trust_env=False))) as client:
+            with mapped(doing, request.url):
+                response = await client.send(request, stream=True)
+            try:
+                if response.status_code != 200:
+                    raise UnexpectedReplyError(doing, f"the reply has the status {response.status_code}")
+                return parse_object(await read_whole(response, doing, _DOCUMENT_BYTES), doing)
+            finally:
+                await response.aclose()
+
+
+def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    # At INFO httpx logs every URL, signatures included, and the MCP SDK sets the root logger to INFO.
+    for name in ("httpx", "httpcore"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.WARNING))
+    return httpx.AsyncClient(
+        transport=transport,
+        trust_env=False,
+        follow_redirects=False,
+        timeout=httpx.Timeout(**_timeouts(30)),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    )
 
 
 def build_request(connection: Connection, request: ApiRequest) -> httpx.Request:

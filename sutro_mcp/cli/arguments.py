@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve MCP over stdio (the default) or HTTP")
     serve.add_argument("--transport", choices=["stdio", "http"], help="stdio (default), or Streamable HTTP")
-    serve.add_argument("--host", help="where http listens: a loopback address (default 127.0.0.1)")
+    serve.add_argument("--host", help="where http listens (default 127.0.0.1; others need SUTRO_MCP_AUTH)")
     serve.add_argument("--port", help="where http listens (default 8000); 0 takes a free one")
     serve.add_argument(
         "--demo", action="store_true", default=None, help="serve demo jobs: no key, no network"
@@ -55,6 +55,20 @@ def build_parser() -> argparse.ArgumentParser:
         help="a server that runs already, as serve --transport http does",
     )
     config.set_defaults(run="setup_commands:config")
+
+    token = commands.add_parser("token", help="add, list or revoke tokens of a server for a team")
+    token.set_defaults(run="token_command:token")
+    token.add_argument("--file", help="the file of tokens (SUTRO_MCP_TOKENS_FILE)")
+    actions = token.add_subparsers(dest="action", required=True, metavar="action")
+    add = actions.add_parser("add", help="make a token and print it, once")
+    add.add_argument("name", metavar="NAME", help="whose it is")
+    scopes = ["sutro:read", "sutro:cancel"]
+    add.add_argument("--scope", action="append", choices=scopes, help="what it may do (sutro:read)")
+    add.add_argument("--expires", default="90d", help="30d, or never (default 90d)")
+    actions.add_parser("list", help="list the tokens, which are themselves in no file")
+    revoke = actions.add_parser("revoke", help="take the tokens of somebody back")
+    revoke.add_argument("name", metavar="NAME", help="whose they are")
+    revoke.add_argument("--id", help="only this one, by the first column of the list")
     return parser
 
 

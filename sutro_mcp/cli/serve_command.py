@@ -44,7 +44,12 @@ def serve(options: argparse.Namespace) -> int:
         from sutro_mcp.server.build import build_server
 
         connection = announced(emulator) if emulator else None
-        server = build_server(settings, lambda: _connect(connection))
+        key_of = None
+        if settings.for_a_team:
+            from sutro_mcp.server.access.sutro_keys import SutroKeys
+
+            key_of = SutroKeys(settings, lambda: _connection(connection))
+        server = build_server(settings, lambda: _connect(connection), key_of=key_of)
         gc.freeze()
         gc.enable()
         if settings.transport == "http":
@@ -74,6 +79,12 @@ def _require_streams() -> None:
 
 
 def _connect(connection: "Connection | None") -> "ApiClient":
-    from sutro_mcp.api import ApiClient, resolve_connection
+    from sutro_mcp.api import ApiClient
 
-    return ApiClient(connection or resolve_connection())
+    return ApiClient(_connection(connection))
+
+
+def _connection(connection: "Connection | None") -> "Connection":
+    from sutro_mcp.api import resolve_connection
+
+    return connection or resolve_connection()

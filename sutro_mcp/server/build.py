@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
@@ -18,7 +19,7 @@ from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
 from sutro_mcp.server.live.running_jobs import RunningJobs
-from sutro_mcp.server.live.subscriptions import Subscribers
+from sutro_mcp.server.live.subscriptions import Subscribers, Subscriptions
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.middleware import MIDDLEWARE
 from sutro_mcp.server.resources.completion import serve_completion
@@ -29,6 +30,9 @@ from sutro_mcp.settings import Settings
 from .context import AppContext, Connect, prepare_client
 from .prompts import add_prompts
 from .tools import CATALOGUE
+
+if TYPE_CHECKING:
+    from .tenants import KeyOf
 
 # The same for everybody until the next version; the other answers are somebody's, and change.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
@@ -43,33 +47,60 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 
 
 def build_server(
-    settings: Settings, connect: Connect, *, watching: PollSchedule = SCHEDULE, fastest_answer: float = 0.5
+    settings: Settings,
+    connect: Connect,
+    *,
+    key_of: "KeyOf | None" = None,
+    watching: PollSchedule = SCHEDULE,
+    fastest_answer: float = 0.5,
 ) -> SutroServer:
     """A server that calls `connect` for its API client when a request first needs it.
 
-    `watching` is how often watched jobs are read; a person needs `fastest_answer` seconds to answer a
-    question.
+    With `key_of`, callers are told apart: each is served with the key that it returns. `watching` is how
+    often watched jobs are read; a person needs `fastest_answer` seconds to answer a question.
     """
-    subscribers = Subscribers()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[AppContext]) -> AsyncGenerator[AppContext]:
         """Open what handlers share, and close it after the last of them."""
         # With 0 bytes for other processes, results are in a folder that goes with this one.
-        async with results_engine(
-            settings.cache_folder,
-            settings.cache_max_bytes or CAPACITY,
-            lock_suffices=settings.sql == "lock",
-        ) as results:
-            app = AppContext(settings, results, connect, fastest_answer)
-            app.running = RunningJobs(lambda: app.client)
-            try:
-                async with background() as tasks:
-                    app.watcher = JobWatcher(tasks, app.read_status, subscribers.publish, watching)
-                    yield app
-            finally:
-                await app.aclose()
+        async with (
+            results_engine(
+                settings.cache_folder,
+                settings.cache_max_bytes or CAPACITY,
+                lock_suffices=settings.sql == "lock",
+            ) as results,
+            AsyncExitStack() as closing,
+            background() as tasks,
+        ):
 
+            def context(connect: Connect) -> AppContext:
+                app = AppContext(settings, results, connect, fastest_answer)
+                app.running = RunningJobs(lambda: app.client)
+                app.subscribers = Subscribers()
+                app.watcher = JobWatcher(tasks, app.read_status, app.subscribers.publish, watching)
+                return app
+
+            app = context(connect)
+            closing.push_async_callback(app.aclose)
+            if key_of is not None:
+                from sutro_mcp.api import ClientPool  # a server on stdio has one client
+
+                from .tenants import Tenants
+
+                pool = ClientPool()
+                closing.push_async_callback(pool.aclose)
+                app.tenants = Tenants(key_of, context, pool.client)
+            yield app
+
+    middleware = [*MIDDLEWARE, prepare_client]
+    sealing = None
+    if key_of is not None:
+        from .access.state_keys import request_state_security
+        from .tenants import serve_tenant
+
+        middleware.insert(0, serve_tenant)
+        sealing = request_state_security(settings.state_keys_file)
     server = SutroServer(
         "sutro-mcp",
         title="Sutro batch inference",
@@ -81,10 +112,11 @@ def build_server(
         log_level=settings.log_level,
         extensions=[Tasks(), Skills(skill(settings))],
         cache_hints=_CACHE_HINTS,
-        subscriptions=subscribers.bus,
-        middleware=[*MIDDLEWARE, prepare_client],
+        middleware=middleware,
+        request_state_security=sealing,
     )
     server.output = settings.output
+    server.cancelling = frozenset(tool.name for tool in CATALOGUE if not tool.is_read_only)
     for tool in CATALOGUE:
         if description := tool.description_for(settings):
             server.add_tool(
@@ -96,7 +128,7 @@ def build_server(
     add_prompts(server)
     serve_listing(server)
     serve_completion(server)
-    subscribers.serve(server)
+    Subscriptions(server, singly=settings.has_sessions)
     return server
 
 

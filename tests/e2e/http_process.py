@@ -35,6 +35,12 @@ class HttpProcess:
         with anyio.fail_after(60):
             return (await self._stderr.receive_until(b"\n", 10_000)).decode()
 
+    async def log(self) -> str:
+        """What has come on stderr since the URL."""
+        with anyio.move_on_after(0.05):
+            await self._stderr.receive_until(b"\0", 100_000_000)
+        return self._stderr.buffer.decode()
+
     async def exit_code(self) -> int:
         """Its exit code. It takes less than 4 seconds, on a machine that is not busy with other tests."""
         with anyio.fail_after(60):

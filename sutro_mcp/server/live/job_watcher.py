@@ -58,6 +58,11 @@ class JobWatcher:
         self._jobs: dict[str, _Watched] = {}
         self._arriving: set[str] = set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job is watched."""
+        return not self._jobs and not self._arriving
+
     async def watch(self, uri: str) -> None:
         """Publish changes from now on, until `unwatch` was called as often as this.
 

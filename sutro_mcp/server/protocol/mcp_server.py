@@ -5,7 +5,7 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -48,6 +48,9 @@ class SutroServer(MCPServer[AppContext]):
 
     output: Output = "both"
     """The channels that answers of tools come in."""
+
+    cancelling: Collection[str] = ()
+    """The names of tools that change something."""
 
     @cached_property
     def _calls(self) -> ConcurrencyLimit:

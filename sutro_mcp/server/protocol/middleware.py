@@ -1,4 +1,4 @@
-"""Middleware around every request and notification: six functions, the outermost first in `MIDDLEWARE`.
+"""Middleware around every request and notification: seven functions, the outermost first in `MIDDLEWARE`.
 
 The SDK shows clients the text of any exception, lets one that is no `Exception` (a panic in a native library)
 take the connection along, answers any cursor with the first page, promises notices that nobody sends, and
@@ -16,6 +16,7 @@ from mcp.server.mcpserver import require_client_extension
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, SERVER_INFO_META_KEY
 from pydantic import ValidationError
 
+from sutro_mcp.server.context import acting_for, principal_in
 from sutro_mcp.untrusted import shorten, visible
 
 from .icons import icons
@@ -32,6 +33,14 @@ HTTP_REQUEST = "sutro_mcp.http_request"
 _SHOWN = 60
 _ONE_PAGE = ("tools/list", "prompts/list", "resources/templates/list")
 _ICONS_SINCE = "2025-11-25"
+
+
+async def know_the_caller(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Tell all code below for whom it works: a session's tasks do not inherit that from the request."""
+    if ctx.request is None:
+        return await call_next(ctx)
+    with acting_for(principal_in(ctx.request.scope)):
+        return await call_next(ctx)
 
 
 async def contain_and_scrub(ctx: Request, call_next: CallNext) -> HandlerResult:
@@ -104,6 +113,7 @@ async def drop_with_the_client(ctx: Request, call_next: CallNext) -> HandlerResu
 
 
 MIDDLEWARE = (
+    know_the_caller,
     contain_and_scrub,
     refuse_undeclared_tasks,
     show_icons,

@@ -56,6 +56,12 @@ class HttpRequest:
         for scope in self._work:
             scope.cancel()
 
+    async def end_early(self, why: str) -> None:
+        """End the work, and then the answer, should there be more to come."""
+        self.drop(why)
+        await anyio.sleep(_TELLING_SECONDS)
+        self.lifetime.cancel()
+
     async def end(self) -> None:
         """Finish an answer that will not come: the client sees an end, not a broken connection."""
         with anyio.move_on_after(_TELLING_SECONDS):  # a client that does not read is not waited for

@@ -1,7 +1,8 @@
-"""MCP over Streamable HTTP for hosts on this computer, at `/mcp`; `/healthz` is for monitoring.
+"""MCP over Streamable HTTP at `/mcp`; `/healthz` is for monitoring.
 
-There is no authentication, so only loopback addresses are served, and Host and Origin are checked on each: a
-web page in the user's browser must not reach the server through a name of its own. The SDK's own runner waits
+Without authentication only loopback addresses are served, for hosts on this computer. Host and Origin are
+checked on each address: a web page in the user's browser must not reach the server through a name of its own.
+The SDK's own runner waits
 for open streams without limit (mcp 2.3.0); this one gives them a moment and ends them.
 """
 
@@ -11,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import anyio
 from mcp.server.transport_security import TransportSecuritySettings
@@ -52,7 +54,7 @@ class HttpServer:
         host, port = self._listening.getsockname()[:2]
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.url = f"http://{authority}/mcp"
-        self._requests = http_app(server, authority)
+        self._requests = http_app(server, settings, authority)
         # It logs every part of every answer at DEBUG.
         logging.getLogger("sse_starlette").setLevel(logging.INFO)
 
@@ -75,16 +77,12 @@ class HttpServer:
         self._stopped.set()
 
 
-def http_app(server: SutroServer, authority: str) -> HttpRequests:
+def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpRequests:
     """The ASGI app. Its requests need `server.session_manager.run()` around them.
 
     `authority` is the Host under which the server reaches itself.
     """
-    security = TransportSecuritySettings(
-        # Any port: a forwarded one is not ours.
-        allowed_hosts=[authority, *_NAMES, *(f"{name}:*" for name in _NAMES)],
-        allowed_origins=[f"http://{name}:*" for name in _NAMES],
-    )
+    security = _allowed(settings, authority)
 
     async def healthz(_: Request) -> Response:
         is_well = await answers_in_both_eras(admission, authority)
@@ -95,10 +93,35 @@ def http_app(server: SutroServer, authority: str) -> HttpRequests:
         )
 
     server.custom_route("/healthz", methods=["GET"])(healthz)
+    if settings.auth == "oauth":
+        from sutro_mcp.server.access.metadata import serve_metadata
+
+        serve_metadata(server, settings)
     # Streams, not single JSON bodies, which lose progress and do not notice a client that hangs up.
-    app = server.streamable_http_app(transport_security=security, max_sessions=SESSIONS)
+    app = server.streamable_http_app(
+        transport_security=security, max_sessions=SESSIONS, stateless_http=not settings.has_sessions
+    )
     admission = Admission(app, server.session_manager, security)
-    return HttpRequests(admission)
+    if not settings.for_a_team:
+        return HttpRequests(admission)
+    from sutro_mcp.server.access.guard import Guard
+    from sutro_mcp.server.access.modes import authenticate_by
+
+    guard = Guard(admission, settings, authenticate_by(settings), server.cancelling)
+    admission.refusal_of = guard.refusal_of
+    return HttpRequests(guard)
+
+
+def _allowed(settings: Settings, authority: str) -> TransportSecuritySettings:
+    """The Hosts and Origins of requests: loopback, and what the operator says; never what a request says."""
+    public = urlsplit(settings.public_url or "")
+    # Any port: a forwarded one is not ours.
+    names = [*_NAMES, *filter(None, [public.hostname]), *settings.allowed_hosts]
+    origins = [f"{public.scheme}://{public.netloc}"] if public.hostname else []
+    return TransportSecuritySettings(
+        allowed_hosts=[authority, *names, *(f"{name}:*" for name in names)],
+        allowed_origins=[*(f"http://{name}:*" for name in _NAMES), *origins, *settings.allowed_origins],
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -175,7 +175,7 @@ async def test_garbage_is_refused_and_survived() -> None:
 
 async def test_a_server_whose_sessions_are_gone_is_not_well() -> None:
     """Its health route still answers, and says so: every MCP request would fail."""
-    app = http_app(Upstream().server(), "127.0.0.1:1")
+    app = http_app(Upstream().server(), SETTINGS, "127.0.0.1:1")
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:1") as client:
         reply = await client.get("/healthz")
