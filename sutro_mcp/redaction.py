@@ -117,10 +117,13 @@ class RedactingFormatter(logging.Formatter):
         return _CONTROL.sub(_escape, redact_line(super().format(record)))
 
 
-def guard_process(level: str) -> None:
-    """Make this process keep its secrets: a redacted log at `level` on stderr, no core files."""
+def guard_process(level: str, formatter: logging.Formatter | None = None) -> None:
+    """Make this process keep its secrets: a redacted log at `level` on stderr, no core files.
+
+    A `formatter` for another log than the one for people redacts by itself.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(formatter or RedactingFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_elsewhere

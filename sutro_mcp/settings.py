@@ -83,6 +83,20 @@ def _words(value: Any) -> Any:
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
+def _per_minute(value: Any) -> Any:
+    """Calls a minute and calls at once, from "120/40"."""
+    if not isinstance(value, str):
+        return value
+    try:
+        per_minute, burst = (int(part) for part in value.split("/"))
+        if min(per_minute, burst) < 1:
+            raise ValueError
+    except ValueError:
+        raise ValueError("it must be the calls a minute and the calls at once, as in 120/40") from None
+    return per_minute, burst
+
+
+_Rate = Annotated[tuple[int, int], BeforeValidator(_per_minute)]
 _Folder = Annotated[Path, AfterValidator(_is_fixed)]
 _Url = Annotated[str, AfterValidator(_is_safe_url)]
 _Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
@@ -157,6 +171,28 @@ class Settings(BaseModel):
     sessions: Annotated[Literal["stateless", "sticky"], BeforeValidator(_lower)] = "stateless"
     """Whether clients of 2025 get sessions, which need a balancer that keeps each on its replica (`sticky`).
     Without `auth` there is one process, and they do."""
+    rate: _Rate = (120, 40)
+    """How often each caller may call, where callers are told apart: calls a minute, and at once."""
+    rate_heavy: _Rate = (10, 5)
+    """The same for SQL, comparisons and summaries, which cost the most."""
+    anonymous_rate: _Rate = (60, 20)
+    """The same for refusals of one address whose callers do not prove who they are."""
+    redis_url_file: _Folder | None = None
+    """A file with the URL of the Redis through which replicas share their work; they do without as well."""
+    replicas: int = Field(default=2, ge=1, le=1000, description="a whole number from 1 to 1000")
+    """How many replicas there are: each gives its share of a rate while Redis is down."""
+    trusted_proxies: _Words = ()
+    """Addresses and networks whose word is taken for the address of a caller (X-Forwarded-For)."""
+    admin_host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_address)] = "127.0.0.1"
+    """The address of the probes and metrics, which ask for no credentials."""
+    admin_port: int | None = Field(default=None, ge=0, le=65535, description="a whole number from 0 to 65535")
+    """Their port; 0 takes a free one, and without one there are none."""
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
+    """How the log looks on stderr: for people, or an object a line."""
+    audit_file: _Folder | None = None
+    """Where it is written who cancelled what; without it, a server with `auth` writes that to stdout."""
+    drain_seconds: float | None = Field(default=None, ge=0, le=600, description="a number from 0 to 600")
+    """How long a server that is told to stop still answers, while it says that it is not ready."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -174,6 +210,13 @@ class Settings(BaseModel):
     def has_sessions(self) -> bool:
         """Whether a client of 2025 is known from one request to the next."""
         return not self.for_a_team or self.sessions == "sticky"
+
+    @property
+    def drains_for(self) -> float:
+        """`drain_seconds`; 10 if none are given and a balancer can see that the server is not ready."""
+        if self.drain_seconds is None:
+            return 0.0 if self.admin_port is None else 10.0
+        return self.drain_seconds
 
     @property
     def cache_folder(self) -> Path | None:

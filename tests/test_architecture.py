@@ -33,12 +33,17 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
         {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
-    "library": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
+    "expected_results": ({"api", "results"}, set()),
+    "library": (
+        {"api", "results", "results_spec", "expected_results", "concurrency", "errors"},
+        {"anyio", "polars", "pandas"},
+    ),
     "server": (
         {
             "api",
             "results",
             "results_spec",
+            "expected_results",
             "settings",
             "errors",
             "untrusted",
@@ -47,7 +52,10 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "asgi_serving",
             "file_access",
         },
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette", "jwt"},
+        {
+            *("mcp", "pydantic", "pydantic_core", "anyio", "starlette", "jwt"),
+            *("prometheus_client", "opentelemetry", "redis"),
+        },
     ),
     "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
     "demo": (set(), {"mcp", "anyio"}),
@@ -64,9 +72,12 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "concurrency",
             "console",
             "hosts",
+            "library",
             "redaction",
+            "results",
+            "results_spec",
         },
-        {"anyio"},
+        {"anyio", "rich", "argcomplete"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": ({"library"}, set()),
@@ -78,8 +89,8 @@ ORDER = {
         "< summary export comparison < child engine"
     ),
     "server": (
-        "answers context < text_format uris tenants < protocol < access < live transports < tools "
-        "< resources extensions prompts < build"
+        "answers context < text_format uris tenants < protocol < operations < access < live "
+        "< replicas transports < tools < resources extensions prompts < build"
     ),
 }
 OWNERS = {
@@ -87,6 +98,8 @@ OWNERS = {
     "httpx": {"api"},
     "polars": {"results", "emulator", "library"},
     "duckdb": {"results"},
+    "rich": {"cli"},
+    "argcomplete": {"cli"},
 }
 
 
@@ -161,7 +174,7 @@ def test_transports_know_the_protocol_alone() -> None:
     """And who may call; neither tools nor jobs."""
     for path in (ROOT / "server" / "transports").glob("*.py"):
         ours = {parts[1:3] for parts in _imports(path) if parts[:2] == ("sutro_mcp", "server")}
-        assert ours <= {("server", "protocol"), ("server", "access"), ("server", "transports")}, path
+        assert ours <= {("server", each) for each in ("protocol", "operations", "access", "transports")}, path
 
 
 def test_every_entry_of_the_table_exists() -> None:
@@ -192,15 +205,19 @@ def test_the_tree_can_be_looked_through() -> None:
     [
         (
             "import sutro_mcp, sutro_mcp.cli.main",
-            ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"],
+            ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette", "rich"],
         ),
         (
             "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
-            ["polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],
+            [
+                *("polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "prometheus_client"),
+                *("sutro_mcp.results.parquet", "sutro_mcp.server.operations", "redis"),
+            ],
         ),
         ("import sutro_mcp.results, sutro_mcp.library.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
         ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
+        ("import sutro_mcp.api.client", ["rich", "pygments", "click"]),
         ("import sutro_mcp.check", ["polars", "duckdb", "mcp"]),
     ],
 )

@@ -7,6 +7,7 @@ nothing. Neither follows redirects, reads proxies or certificates from the envir
 import json
 import logging
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -29,6 +30,11 @@ from .routes import MAY_CANCEL, TABLE, Route
 from .status_errors import error_for, is_markup, markup_error
 
 T = TypeVar("T")
+Observer = Callable[[str, int | None, float], None]
+
+observers: list[Observer] = []
+"""Each is told of every request to a deployment: the name of its route, the status of the reply (None: none
+came), and the seconds until it began."""
 
 # A pool of httpx slows down with its size: beyond eight, more requests at once mean fewer per second.
 _IN_FLIGHT = 8
@@ -136,8 +142,14 @@ class Http:
     async def _send(self, request: ApiRequest) -> httpx.Response:
         built = build_request(self.connection, request)
         built.extensions["timeout"] = _timeouts(60 if request.route.slow else 30)
-        with mapped(request.doing, built.url):
-            response = await self._api.send(built, stream=True)
+        began, status = time.perf_counter(), None
+        try:
+            with mapped(request.doing, built.url):
+                response = await self._api.send(built, stream=True)
+            status = response.status_code
+        finally:
+            for observe in observers:
+                observe(request.route.name, status, time.perf_counter() - began)
         if response.status_code == 200:
             return response
         try:

@@ -5,14 +5,11 @@ import json
 import shlex
 import subprocess
 import sys
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
 from sutro_mcp.console import say, tell
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.hosts.host_configs import own_command
-
-if TYPE_CHECKING:
-    from sutro_mcp.api import Connection
 
 
 def demo(_: argparse.Namespace) -> int:
@@ -71,11 +68,10 @@ def emulator_process() -> "subprocess.Popen[str]":
     )
 
 
-def announced(process: "subprocess.Popen[str]") -> "Connection":
-    from sutro_mcp.api import resolve_connection
-
+def announced(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """URL and key of the emulator, once it serves. Raises ConfigurationError if it does not."""
     line = cast("IO[str]", process.stdout).readline()
     if not line:
         raise ConfigurationError("serve demo jobs", "the emulator did not start", "Its reason stands above")
-    announced = json.loads(line)
-    return resolve_connection(announced["url"], announced["key"], env={})
+    said = json.loads(line)
+    return said["url"], said["key"]

@@ -15,6 +15,8 @@ from sutro_mcp.server.transports.early_answers import EarlyAnswers, recording_pa
 from .demo_commands import announced, emulator_process
 
 if TYPE_CHECKING:
+    import logging
+
     from sutro_mcp.api import ApiClient, Connection
 
 
@@ -35,7 +37,7 @@ def serve(options: argparse.Namespace) -> int:
     settings = load_settings(os.environ, **flags)
     if settings.transport == "stdio" and not early.has_answers:
         _require_streams()
-    guard_process(settings.log_level)
+    guard_process(settings.log_level, _log_formatter(settings.log_format))
     with ExitStack() as stack:
         # Started first, so that it comes up while the server is being imported.
         emulator = stack.enter_context(emulator_process()) if settings.demo else None
@@ -43,19 +45,19 @@ def serve(options: argparse.Namespace) -> int:
         from sutro_mcp.concurrency import ungrouped
         from sutro_mcp.server.build import build_server
 
-        connection = announced(emulator) if emulator else None
+        demo = announced(emulator) if emulator else (None, None)
         key_of = None
         if settings.for_a_team:
             from sutro_mcp.server.access.sutro_keys import SutroKeys
 
-            key_of = SutroKeys(settings, lambda: _connection(connection))
-        server = build_server(settings, lambda: _connect(connection), key_of=key_of)
+            key_of = SutroKeys(settings, lambda: _connection(*demo))
+        server = build_server(settings, lambda: _connect(*demo), key_of=key_of)
         gc.freeze()
         gc.enable()
         if settings.transport == "http":
             from sutro_mcp.server.transports.streamable_http import run_http
 
-            return run_http(server, settings, lambda url: tell(f"Serving MCP at {url}. Stop it with Ctrl-C."))
+            return run_http(server, settings, tell if settings.log_format == "text" else _tell_in_log)
         from sutro_mcp.server.transports.stdio import run_stdio
 
         try:
@@ -64,6 +66,23 @@ def serve(options: argparse.Namespace) -> int:
         except OSError as error:
             tell(f"stdin or stdout failed: {error.strerror}.")
             return 1
+
+
+def _log_formatter(name: str) -> "logging.Formatter | None":
+    if name == "text":
+        return None
+    from sutro_mcp.server.operations.json_log import JsonFormatter
+
+    return JsonFormatter()
+
+
+def _tell_in_log(text: str) -> None:
+    """Say `text` to people who read a log, whatever its level."""
+    import logging
+
+    started = logging.getLogger("sutro_mcp.start")
+    started.setLevel(logging.INFO)
+    started.info(text)
 
 
 def _require_streams() -> None:
@@ -78,13 +97,13 @@ def _require_streams() -> None:
         tell("Waiting for an MCP client on stdin; hosts start this themselves (see `sutro-mcp config`).")
 
 
-def _connect(connection: "Connection | None") -> "ApiClient":
+def _connect(url: str | None, key: str | None) -> "ApiClient":
     from sutro_mcp.api import ApiClient
 
-    return ApiClient(_connection(connection))
+    return ApiClient(_connection(url, key))
 
 
-def _connection(connection: "Connection | None") -> "Connection":
+def _connection(url: str | None, key: str | None) -> "Connection":
     from sutro_mcp.api import resolve_connection
 
-    return connection or resolve_connection()
+    return resolve_connection(url, key)

@@ -1,5 +1,6 @@
 """Results of jobs as pages, summaries, query answers and files: artifact store in front, workers behind."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -60,18 +61,26 @@ class ResultsEngine:
     def __init__(
         self, store: ArtifactStore, group: TaskGroup, patience: float, *, lock_suffices: bool
     ) -> None:
-        self._store = store
+        self.store = store
         self._group = group
         self._flights = SingleFlight(group, patience)
+        self.worker_ends = Counter[str]()  # why processes ended in the middle of a task: see `Worker`
         # A page must not wait for somebody's summary of ten million rows.
-        self._pages = Worker()
-        self._long = Worker()
-        self._queries = QueryRunner(lock_suffices=lock_suffices)
+        self._pages = Worker(ends=self.worker_ends)
+        self._long = Worker(ends=self.worker_ends)
+        self._queries = QueryRunner(lock_suffices=lock_suffices, ends=self.worker_ends)
         # A question must not wait for somebody's export.
-        self._sql_exports = QueryRunner(query_seconds=_EXPORT_SECONDS, lock_suffices=lock_suffices)
+        self._sql_exports = QueryRunner(
+            query_seconds=_EXPORT_SECONDS, lock_suffices=lock_suffices, ends=self.worker_ends
+        )
         # By the file that they were made of, and the request.
         self._summaries = LRU[tuple[Path | None, Request], Summary](_MOST_SUMMARIES)
         self._folders: dict[Path, Path] = {}
+
+    @property
+    def cache_bytes(self) -> int:
+        """The disk that artifacts took when they were last counted."""
+        return self._store.bytes
 
     async def aclose(self) -> None:
         await self._pages.aclose()
@@ -140,7 +149,7 @@ class ResultsEngine:
 
             return await self._read(source, spec, make, notify, fresh=fresh)
 
-        kept = (self._store.path_of(source, spec), request)
+        kept = (self.store.path_of(source, spec), request)
         if kept in self._summaries and not fresh:
             return self._summaries[kept]
         key = (source.cache_identity, spec, request, fresh and token_hex(8))
@@ -202,7 +211,7 @@ class ResultsEngine:
                 try:
                     for name, spec in specs.items():
                         on_bytes = bytes_to(_part(notify, len(tables), len(specs)))
-                        whole = partial(self._store.artifact, source, spec, on_bytes=on_bytes)
+                        whole = partial(self.store.artifact, source, spec, on_bytes=on_bytes)
                         await held.enter_async_context(whole())
                         # Once more: what is wrong with this one says nothing against those before.
                         async with whole() as artifact:
@@ -240,9 +249,10 @@ class ResultsEngine:
         spec: ResultsSpec,
         request: ExportRequest,
         *,
+        beside: Mapping[str, ResultsSpec] | None = None,
         on_progress: OnProgress | None = None,
     ) -> ExportReport:
-        """Write all rows, or what `request.sql` yields, into a new file.
+        """Write all rows, or what `request.sql` yields, into a new file. `beside`: more tables, by name.
 
         Links in the path of the folder are followed once, when it is first named, and never again.
         """
@@ -272,7 +282,8 @@ class ResultsEngine:
         key = (source.cache_identity, spec, request, joined)
         write = partial(self._of_the_whole, key, source, spec, request, make, on_progress)
         if request.sql:
-            write = partial(self._of_tables, source, {"results": spec}, request, make_of_sql, on_progress)
+            specs = {"results": spec, **(beside or {})}
+            write = partial(self._of_tables, source, specs, request, make_of_sql, on_progress)
         report = await write()
         if (stamp(folder / name) or (0, None))[1] != report.bytes:
             # It was written for a caller who had left, and has gone since.
@@ -329,7 +340,7 @@ class ResultsEngine:
 
         async def once() -> T:
             on_bytes = bytes_to(on_progress)
-            async with self._store.artifact(source, spec, fresh=fresh, on_bytes=on_bytes) as artifact:
+            async with self.store.artifact(source, spec, fresh=fresh, on_bytes=on_bytes) as artifact:
                 return await make(artifact)
 
         return await _again_if_changed(once)

@@ -1,10 +1,11 @@
 """Settings in, server out: the one place where tools, resources and texts are put together."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp.server import CacheHint
@@ -13,6 +14,7 @@ from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.concurrency import background
+from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.engine import results_engine
 from sutro_mcp.server.extensions.skills import Skills
@@ -20,8 +22,9 @@ from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
 from sutro_mcp.server.live.running_jobs import RunningJobs
 from sutro_mcp.server.live.subscriptions import Subscribers, Subscriptions
-from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.protocol.mcp_server import SutroServer, without_rich
 from sutro_mcp.server.protocol.middleware import MIDDLEWARE
+from sutro_mcp.server.protocol.rate_limit import Kind, LocalRates, Rate, RateLimits
 from sutro_mcp.server.resources.completion import serve_completion
 from sutro_mcp.server.resources.resource_list import serve_listing
 from sutro_mcp.server.resources.templates import add_resources
@@ -32,6 +35,7 @@ from .prompts import add_prompts
 from .tools import CATALOGUE
 
 if TYPE_CHECKING:
+    from .operations.audit import Audit  # over stdio it is not loaded
     from .tenants import KeyOf
 
 # The same for everybody until the next version; the other answers are somebody's, and change.
@@ -46,6 +50,7 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 }
 
 
+@without_rich()
 def build_server(
     settings: Settings,
     connect: Connect,
@@ -74,11 +79,13 @@ def build_server(
             background() as tasks,
         ):
 
-            def context(connect: Connect) -> AppContext:
+            def context(connect: Connect, identity: str = "") -> AppContext:
                 app = AppContext(settings, results, connect, fastest_answer)
                 app.running = RunningJobs(lambda: app.client)
+                app.audit, app.ending = server.audit, server.ending
                 app.subscribers = Subscribers()
-                app.watcher = JobWatcher(tasks, app.read_status, app.subscribers.publish, watching)
+                leases = None if server.leases is None else server.leases.of(identity)
+                app.watcher = JobWatcher(tasks, app.read_status, app.subscribers.publish, watching, leases)
                 return app
 
             app = context(connect)
@@ -91,6 +98,15 @@ def build_server(
                 pool = ClientPool()
                 closing.push_async_callback(pool.aclose)
                 app.tenants = Tenants(key_of, context, pool.client)
+
+            def end_streams() -> None:
+                for each in app.everyone():
+                    each.subscribers.stream.close()
+
+            server.at_end.append(end_streams)
+            server.app = app
+            if server.run_beside:
+                tasks.start_soon(server.run_beside)
             yield app
 
     middleware = [*MIDDLEWARE, prepare_client]
@@ -116,6 +132,12 @@ def build_server(
         request_state_security=sealing,
     )
     server.output = settings.output
+    server.audit = _audit(settings)
+    if settings.for_a_team:
+        rates: dict[Kind, Rate] = {"call": Rate(*settings.rate), "heavy": Rate(*settings.rate_heavy)}
+        server.rates = RateLimits(rates, LocalRates())
+        if settings.redis_url_file:
+            _share(server, settings.redis_url_file, rates, settings.replicas)
     server.cancelling = frozenset(tool.name for tool in CATALOGUE if not tool.is_read_only)
     for tool in CATALOGUE:
         if description := tool.description_for(settings):
@@ -124,12 +146,38 @@ def build_server(
             )
             if tool.limit:
                 server.limits[tool.name] = tool.limit()
+            if tool.is_heavy:
+                server.heavy[tool.name] = tool.is_heavy
     add_resources(server)
     add_prompts(server)
     serve_listing(server)
     serve_completion(server)
     Subscriptions(server, singly=settings.has_sessions)
     return server
+
+
+def _audit(settings: Settings) -> "Audit | None":
+    if settings.transport == "stdio" and settings.audit_file is None:
+        return None
+    from .operations.audit import Audit
+
+    return Audit(settings.audit_file, to_stdout=settings.for_a_team)
+
+
+def _share(server: SutroServer, file: Path, rates: Mapping[Kind, Rate], replicas: int) -> None:
+    """Have the replicas share their work through Redis."""
+    try:
+        from .replicas.redis_link import RedisLink
+    except ImportError:
+        raise ConfigurationError(
+            "share work with other replicas", "the library is missing", "Install sutro-mcp[redis]"
+        ) from None
+    from .replicas.job_leases import JobLeases
+    from .replicas.shared_rates import SharedRates
+
+    link = RedisLink.from_file(file)
+    server.leases, server.run_beside = JobLeases(link), link.run
+    server.rates = RateLimits(rates, SharedRates(link, replicas))
 
 
 def instructions(settings: Settings) -> str:

@@ -1,6 +1,6 @@
 """Objects that every handler can reach."""
 
-from collections.abc import Callable, Generator, MutableMapping
+from collections.abc import Callable, Generator, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .live.job_watcher import JobWatcher  # needs what needs this module
     from .live.running_jobs import RunningJobs
     from .live.subscriptions import Subscribers
+    from .operations.audit import Audit  # over stdio it is not loaded
     from .tenants import Tenants
 
 NEEDING_CLIENT = frozenset(
@@ -93,6 +94,9 @@ class AppContext:
     subscribers: "Subscribers" = field(init=False)
     watcher: "JobWatcher" = field(init=False)
     running: "RunningJobs" = field(init=False)
+    audit: "Audit | None" = None
+    ending: anyio.Event = field(default_factory=anyio.Event, repr=False)
+    """Set when the server will stop: what waits says what it knows."""
     _client: "ApiClient | ConfigurationError | None" = field(default=None, repr=False)
     _connecting: anyio.Lock = field(default_factory=anyio.Lock, repr=False)
 
@@ -123,6 +127,11 @@ class AppContext:
     async def read_status(self, job_id: str) -> Status:
         await self.prepare()
         return (await self.client.get_job_status(job_id)).status
+
+    def everyone(self) -> "Iterator[AppContext]":
+        """This context and those of callers who are told apart."""
+        yield self
+        yield from () if self.tenants is None else self.tenants.contexts()
 
     async def aclose(self) -> None:
         if self._client is not None and not isinstance(self._client, ConfigurationError):

@@ -45,14 +45,16 @@ class Tenants:
     def __init__(
         self,
         key_of: KeyOf,
-        context: Callable[[Connect], AppContext],
+        context: Callable[[Connect, str], AppContext],
         connect: Callable[[Connection], Any],
         *,
         most: int = _MOST,
         idle_seconds: float = _IDLE_SECONDS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`context` makes one from what makes its client; `connect` makes a client that needs no closing."""
+        """`context` makes one from what makes its client and what stands for its key; `connect` makes a
+        client that needs no closing.
+        """
         self._key_of = key_of
         self._context = context
         self._connect = connect
@@ -65,16 +67,20 @@ class Tenants:
     def __len__(self) -> int:
         return len(self._tenants)
 
+    def contexts(self) -> list[AppContext]:
+        """Those in use."""
+        return [tenant.context for tenant in self._tenants.values()]
+
     @asynccontextmanager
     async def serving(self, principal: Principal) -> AsyncGenerator[AppContext]:
         """The context of a caller, kept for as long as the block runs."""
         key = await self._key(principal)
         if isinstance(key, ConfigurationError):
-            yield self._context(refusing(key))
+            yield self._context(refusing(key), "")
             return
         tenant = self._tenants.get(key.identity)
         if tenant is None:
-            context = self._context(lambda: self._connect(key))
+            context = self._context(lambda: self._connect(key), key.identity)
             tenant = self._tenants[key.identity] = _Tenant(context, self._now())
         self._tenants.move_to_end(key.identity)
         tenant.calls += 1

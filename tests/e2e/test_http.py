@@ -82,7 +82,7 @@ def test_a_port_that_is_taken_is_said() -> None:
     assert done.returncode == 1
     assert done.stderr == (
         f"Cannot serve HTTP on 127.0.0.1 port {port}: address already in use. "
-        "Choose another with --port or SUTRO_MCP_PORT, or --host or SUTRO_MCP_HOST.\n"
+        "Choose another with SUTRO_MCP_PORT or SUTRO_MCP_HOST.\n"
     )
 
 
@@ -179,7 +179,7 @@ async def stay() -> str:
 settings = Settings(transport="http", port=0)
 server = build_server(settings, lambda: None)
 server.add_tool(stay)
-run_http(server, settings, lambda url: print(f"Serving MCP at {url}. ", file=sys.stderr, flush=True))
+run_http(server, settings, lambda said: print(said, file=sys.stderr, flush=True))
 """
 
 

@@ -14,13 +14,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sutro_mcp.concurrency import background
-from sutro_mcp.server.context import principal_in
+from sutro_mcp.server.context import Principal, principal_in
+from sutro_mcp.server.operations.audit import Audit
 from sutro_mcp.server.protocol.middleware import HTTP_REQUEST
 from sutro_mcp.settings import Settings
 
 from .authentication import Authenticate, Authenticated, Caller, CredentialError
 from .metadata import metadata_url
 
+UNKNOWN = Principal("unknown", "unknown", "local", frozenset())
+"""The caller in a line about somebody who was not let in."""
 _RETRY_SECONDS = 5
 # How long a person who was locked out may go on with what is open.
 _RECHECK_SECONDS = 60.0
@@ -35,10 +38,12 @@ class Guard:
         settings: Settings,
         authenticate: Authenticate,
         cancelling: Collection[str],
+        audit: Audit | None = None,
         *,
         recheck_seconds: float = _RECHECK_SECONDS,
     ) -> None:
-        """`cancelling` are the tools that need more than the right to read."""
+        """`cancelling` are the tools that need more than the right to read; `audit` hears who is refused."""
+        self._audit = audit
         self._app = app
         self._cancelling = cancelling
         self._settings = settings
@@ -53,11 +58,14 @@ class Guard:
         try:
             found = await self._authenticate(headers)
         except CredentialError as error:
+            await self._write_down("caller_refused", error.reason, UNKNOWN, scope)
             await self._refusal(error)(scope, receive, send)
             return
 
         async def send_uncached(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if message["status"] == 403:
+                    await self._write_down("scope_refused", "insufficient_scope", found.principal, scope)
                 kept = [pair for pair in message.get("headers", []) if pair[0].lower() != b"cache-control"]
                 message = {**message, "headers": [*kept, (b"cache-control", b"no-store, no-transform")]}
             await send(message)
@@ -65,6 +73,11 @@ class Guard:
         async with background() as tasks:
             tasks.start_soon(self._end_with_the_credential, scope, headers, found)
             await self._app({**scope, "user": Caller(found.principal)}, receive, send_uncached)
+
+    async def _write_down(self, event: str, outcome: str, caller: Principal, scope: Scope) -> None:
+        if self._audit is not None:
+            peer = (scope.get("client") or ("",))[0]
+            await self._audit.record_if_possible(event, outcome, caller=caller, peer=peer)
 
     async def _end_with_the_credential(self, scope: Scope, headers: Headers, found: Authenticated) -> None:
         """End a request that is still open when its credential no longer counts."""

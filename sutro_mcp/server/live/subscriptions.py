@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from mcp import types
+from mcp import MCPError, types
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
 
-from sutro_mcp.errors import SutroError
+from sutro_mcp.errors import SutroError, TemporaryError
 from sutro_mcp.server.context import AppContext
+from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
 from sutro_mcp.server.protocol.mcp_server import RESOURCE_NOT_FOUND, SutroServer, refusal
 from sutro_mcp.server.uris import watchable_job
 
@@ -29,6 +30,8 @@ RequestContext = ServerRequestContext[AppContext, Any]
 
 # A connection that does not take a notification must not keep others from theirs.
 _PATIENCE_SECONDS = 5.0
+# As many as the SDK lets one handler have.
+_MOST_STREAMS = 1024
 
 
 class Subscribers:
@@ -72,6 +75,8 @@ class Subscriptions:
     def __init__(self, server: SutroServer, *, singly: bool) -> None:
         """Without `singly` older clients cannot subscribe: nothing would reach them."""
         self._server = server
+        self._streams = ConcurrencyLimit(running=_MOST_STREAMS, queued=0, each=16)
+        server.limits["subscriptions/listen"] = self._streams
         server.handle("subscriptions/listen", types.SubscriptionsListenRequestParams, self._listen)
         if singly:
             server.handle("resources/subscribe", types.SubscribeRequestParams, self._subscribe)
@@ -100,7 +105,10 @@ class Subscriptions:
             honoured = {"resource_subscriptions": [uri for uri in wanted if uri in held]}
             notifications = params.notifications.model_copy(update=honoured)
             stream = app.subscribers.stream
-            return await stream(ctx, params.model_copy(update={"notifications": notifications}))
+            async with self._streams.slot("listen"):
+                return await stream(ctx, params.model_copy(update={"notifications": notifications}))
+        except TemporaryError as error:
+            raise MCPError(types.INTERNAL_ERROR, str(error)) from error
         finally:
             _release(app.watcher, held)
 

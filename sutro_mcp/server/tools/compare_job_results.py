@@ -14,7 +14,7 @@ from sutro_mcp.server.live.results_progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, table
 
 from .params import JobId
-from .tool import reply, tool
+from .tool import always, reply, tool
 
 _OTHER_INPUTS = (
     "Rows with the same number are not about the same input everywhere: compare by inputs, or by a column "
@@ -74,7 +74,7 @@ class CompareAnswer(ToolAnswer):
         )
 
 
-@tool("Compare two jobs' results")
+@tool("Compare two jobs' results", is_heavy=always)
 async def compare_job_results(
     ctx: Ctx,
     job_id: Annotated[str, Field(description="The run before", max_length=200)],

@@ -5,13 +5,15 @@ has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServ
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 
 from sutro_mcp.server.answers import Answer
 from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
+from sutro_mcp.server.protocol.mcp_server import IsHeavy
 from sutro_mcp.settings import Settings
 
 ToolFunction = Callable[..., Awaitable[CallToolResult | InputRequiredResult]]
@@ -34,6 +36,8 @@ class Tool:
     """On the computer of the server, which is the user's own over stdio only."""
     limit: Limit | None = None
     """Makes the limit of its calls at once; None: they count with those of the other tools."""
+    is_heavy: IsHeavy | None = None
+    """Which calls, by their arguments, cost so much that they have a rate of their own; None: none."""
     describe: Describe = _as_written
     """Makes the description of the settings and the docstring; None: not served."""
 
@@ -55,12 +59,18 @@ class Tool:
         return self.describe(settings, inspect.getdoc(self.function) or "")
 
 
+def always(_: Mapping[str, Any]) -> bool:
+    """Every call is heavy."""
+    return True
+
+
 def tool(
     title: str,
     *,
     destructive: bool = False,
     writes_files: bool = False,
     limit: Limit | None = None,
+    is_heavy: IsHeavy | None = None,
     describe: Describe = _as_written,
 ) -> Callable[[ToolFunction], Tool]:
     """Declare a tool, which only reads unless it is `destructive` or `writes_files`.
@@ -72,7 +82,7 @@ def tool(
     annotations = ToolAnnotations(
         read_only_hint=not changes, destructive_hint=changes, idempotent_hint=True, open_world_hint=True
     )
-    return lambda function: Tool(function, title, annotations, writes_files, limit, describe)
+    return lambda function: Tool(function, title, annotations, writes_files, limit, is_heavy, describe)
 
 
 def reply(answer: Answer, text: str) -> CallToolResult:

@@ -140,7 +140,7 @@ async def waited(
     connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
     async with ApiClient(connection, transport=transport) as client:
         with anyio.fail_after(60):
-            return await wait(client, job_id, seconds, heard, timing)
+            return await wait(client, job_id, seconds, heard, anyio.Event(), timing)
 
 
 def sent(emulator: Emulator, word: str) -> int:

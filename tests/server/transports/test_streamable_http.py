@@ -212,6 +212,9 @@ async def test_work_does_not_begin_for_a_client_that_has_left_already() -> None:
     async def send(_: Message) -> None:
         """Nobody listens."""
 
-    await HttpRequests(app)({"type": "http"}, receive, send)
+    async def is_well() -> bool:
+        return True
+
+    await HttpRequests(app, is_well)({"type": "http"}, receive, send)
     assert begun == []
     assert refusals == ["Request cancelled: the client hung up."]
