@@ -23,6 +23,7 @@ from sutro_mcp.untrusted import visible
 from tests.results.export.support import FORMATS, export, frame_of, names
 from tests.results.sql.support import query
 from tests.results.support import file, files_of_at_most, objects, outputs, panicking, parquet
+from tests.tries import some_of
 
 
 def read(path: Path, schema: Any) -> pl.DataFrame:
@@ -104,7 +105,11 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=some_of(100, least=10),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(values=st.lists(st.dictionaries(PLAIN, VALUES, max_size=4), min_size=1, max_size=5))
 def test_unpacked_json_is_what_sql_sees_whatever_its_shape(
     folder: Path, values: list[dict[str, Any]]
