@@ -17,7 +17,7 @@ from sutro_mcp.emulator import Emulator
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.access.sutro_keys import SutroKeys
 from sutro_mcp.server.build import build_server
-from sutro_mcp.server.tenants import NOBODY
+from sutro_mcp.server.tenants import refusing
 from sutro_mcp.server.transports.streamable_http import http_app
 from sutro_mcp.settings import Settings
 from tests.e2e.http_process import legacy, modern
@@ -55,10 +55,9 @@ async def accounts(*keys: str) -> AsyncGenerator[Accounts]:
 
 def team_settings(**settings: Any) -> Settings:
     """Settings of a server for a team that keeps nothing on the disk."""
-    rate = (100_000, 100_000)  # all tests come from one address
-    return Settings(
-        transport="http", public_url=PUBLIC_URL, cache_max_bytes=0, anonymous_rate=rate, **settings
-    )
+    # So many refusals of one address are another matter.
+    often: dict[str, Any] = {"anonymous_rate": (1_000_000, 1_000_000)}
+    return Settings(transport="http", public_url=PUBLIC_URL, cache_max_bytes=0, **(often | settings))
 
 
 def no_key() -> Connection:
@@ -81,7 +80,8 @@ class Team:
 @asynccontextmanager
 async def team(settings: Settings) -> AsyncGenerator[Team]:
     """A server with these settings; its Sutro keys are where they say."""
-    server = build_server(settings, NOBODY, key_of=SutroKeys(settings, no_key))
+    nobody = refusing(ConfigurationError("serve", "nobody is known", "Say who you are"))
+    server = build_server(settings, nobody, key_of=SutroKeys(settings, no_key))
     app = http_app(server, settings, "127.0.0.1:1")
     transport = httpx.ASGITransport(app=app)
     async with (
