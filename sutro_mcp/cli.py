@@ -227,7 +227,7 @@ def _announced(process: "subprocess.Popen[str]") -> "Connection":
 def _demo(_: argparse.Namespace) -> int:
     import anyio
 
-    from sutro_mcp.demo import DemoFailedError, MCPError, run_demo
+    from sutro_mcp.demo.conversation import DemoFailedError, MCPError, run_demo
 
     try:
         with _ungrouped():
