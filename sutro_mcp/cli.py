@@ -24,8 +24,10 @@ from sutro_mcp.redaction import guard_process
 from sutro_mcp.server.transports.early_answers import EarlyAnswers, recording_path
 
 if TYPE_CHECKING:
-    from sutro_mcp.api import ApiClient, Connection
+    from sutro_mcp.api import ApiClient
 
+# Long enough for a person to see jobs run.
+_VIEWED_SECONDS = 600
 _FLAGS = ("-h", "--help", "--version")
 
 
@@ -77,10 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--read-only", action="store_true", default=None, help="without cancel and export")
     serve.add_argument("--cancel", choices=["off", "confirm", "elicit", "allow"], help="when cancel_job acts")
     serve.add_argument("--export-dir", metavar="DIR", help="folder of export_job_results (~/sutro-exports)")
+    serve.add_argument("--views", choices=["on", "off"], help="whether hosts that can show a live view")
     serve.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="what stderr gets")
     serve.set_defaults(run=_serve)
 
     demo = commands.add_parser("demo", help="show the product in under a minute")
+    demo.add_argument("--view", action="store_true", help="serve the live view of jobs for a browser")
+    demo.add_argument("--port", type=port, default=0, help="port of --view (default: a free one)")
     demo.set_defaults(run=_demo)
 
     emulate = commands.add_parser("emulate", help="serve the Sutro emulator alone, for other clients")
@@ -170,8 +175,8 @@ def _serve(options: argparse.Namespace) -> int:
 
         from sutro_mcp.server.build import build_server
 
-        connection = _announced(emulator) if emulator else None
-        server = build_server(settings, lambda: _connect(connection))
+        announced = _announced(emulator) if emulator else None
+        server = build_server(settings, lambda: _connect(announced))
         gc.freeze()
         gc.enable()
         if settings.transport == "http":
@@ -200,33 +205,45 @@ def _require_streams() -> None:
         tell("Waiting for an MCP client on stdin; hosts start this themselves (see `sutro-mcp config`).")
 
 
-def _connect(connection: "Connection | None") -> "ApiClient":
+def _connect(announced: dict[str, str] | None) -> "ApiClient":
     from sutro_mcp.api import ApiClient, resolve_connection
 
-    return ApiClient(connection or resolve_connection())
+    if announced:
+        return ApiClient(resolve_connection(announced["url"], announced["key"], env={}))
+    return ApiClient(resolve_connection())
 
 
-def _emulator_process() -> "subprocess.Popen[str]":
+def _emulator_process(seconds: int = 8) -> "subprocess.Popen[str]":
     """An emulator that ends when its stdin does, so it cannot outlive this process."""
-    command = [sys.executable, "-m", "sutro_mcp", "emulate", "--port", "0", "--seconds", "8", "--until-eof"]
+    command = [
+        sys.executable,
+        "-m",
+        "sutro_mcp",
+        "emulate",
+        "--port",
+        "0",
+        "--seconds",
+        str(seconds),
+        "--until-eof",
+    ]
     return subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
 
 
-def _announced(process: "subprocess.Popen[str]") -> "Connection":
-    from sutro_mcp.api import resolve_connection
-
+def _announced(process: "subprocess.Popen[str]") -> dict[str, str]:
+    """URL and key of an emulator. Raises ConfigurationError when it did not start."""
     line = cast("IO[str]", process.stdout).readline()
     if not line:
         raise ConfigurationError("serve demo jobs", "the emulator did not start", "Its reason stands above")
-    announced = json.loads(line)
-    return resolve_connection(announced["url"], announced["key"], env={})
+    return json.loads(line)
 
 
-def _demo(_: argparse.Namespace) -> int:
+def _demo(options: argparse.Namespace) -> int:
     import anyio
 
+    if options.view:
+        return _demo_view(options.port)
     from sutro_mcp.demo.conversation import DemoFailedError, MCPError, run_demo
 
     try:
@@ -235,6 +252,23 @@ def _demo(_: argparse.Namespace) -> int:
     except (DemoFailedError, MCPError, OSError) as error:
         tell(f"The demo failed: {error}")
         return 1
+    return 0
+
+
+def _demo_view(at: int) -> int:
+    import anyio
+
+    from sutro_mcp.demo.view_host import MCPError, host_view
+
+    with _emulator_process(_VIEWED_SECONDS) as emulator:
+        announced = _announced(emulator)
+        env = {**os.environ, "SUTRO_API_URL": announced["url"], "SUTRO_API_KEY": announced["key"]}
+        try:
+            with _ungrouped():
+                anyio.run(host_view, say, at, env, anyio.sleep_forever)
+        except (MCPError, OSError) as error:
+            tell(f"The view cannot be served: {error}")
+            return 1
     return 0
 
 

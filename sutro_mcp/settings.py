@@ -69,6 +69,8 @@ class Settings(BaseModel):
     output: Annotated[Literal["both", "text", "structured"], BeforeValidator(_lower)] = "both"
     """The channels of an answer: `text` leaves out the structured one and its schemas, `structured` all but
     the first line of the text."""
+    views: Annotated[Literal["on", "off"], BeforeValidator(_lower)] = "on"
+    """Whether `show_jobs` and its page are there for hosts that can show pages."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
     export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""
@@ -86,6 +88,11 @@ class Settings(BaseModel):
     """The address of `http`: loopback, as callers need no key."""
     port: int = Field(default=8000, ge=0, le=65535, description="a whole number from 0 to 65535")
     """The port of `http`; 0 takes a free one."""
+
+    @property
+    def shows_views(self) -> bool:
+        """Whether there is a view: a page can draw nothing but the structured channel."""
+        return self.views == "on" and self.output != "text"
 
     @property
     def cache_folder(self) -> Path | None:

@@ -101,7 +101,7 @@ def complete_text_of(result: CallToolResult) -> str:
 
 
 # These are told in other words.
-_IN_WORDS = ("notice", "view", "estimates", "no_cost")
+_IN_WORDS = ("notice", "view", "estimates", "no_cost", "at", "cancel")
 _OF_SUMMARY = ("columns", "suspicious", "samples")
 
 

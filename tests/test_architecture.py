@@ -49,7 +49,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
     ),
     "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
-    "demo": (set(), {"mcp", "anyio"}),
+    "demo": ({"asgi_serving"}, {"mcp", "starlette"}),
     "cli": (
         {
             "api",

@@ -13,6 +13,7 @@ from mcp.server.mcpserver import MCPServer
 from sutro_mcp.concurrency import background
 from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.engine import results_engine
+from sutro_mcp.server.extensions.jobs_view.view import JobsView, show_to_able_hosts
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
@@ -29,9 +30,12 @@ from sutro_mcp.settings import Settings
 from .context import AppContext, Connect, prepare_client
 from .prompts import add_prompts
 from .tools import CATALOGUE
+from .tools.show_jobs import show_jobs
 
 # The same for everybody until the next version; the other answers are somebody's, and change.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
+# With views, the list depends on what the host can show.
+_FIXED_FOR_ONE = CacheHint(ttl_ms=3_600_000, scope="private")
 _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "server/discover": _FIXED,
     "tools/list": _FIXED,
@@ -79,16 +83,20 @@ def build_server(
         website_url="https://sutro.sh",
         lifespan=lifespan,
         log_level=settings.log_level,
-        extensions=[Tasks(), Skills(skill(settings))],
-        cache_hints=_CACHE_HINTS,
+        extensions=[Tasks(), Skills(skill(settings)), *([JobsView()] if settings.shows_views else [])],
+        cache_hints=_CACHE_HINTS | ({"tools/list": _FIXED_FOR_ONE} if settings.shows_views else {}),
         subscriptions=subscribers.bus,
-        middleware=[*MIDDLEWARE, prepare_client],
+        middleware=[*MIDDLEWARE, *([show_to_able_hosts] if settings.shows_views else []), prepare_client],
     )
     server.output = settings.output
-    for tool in CATALOGUE:
+    for tool in (*CATALOGUE, show_jobs):
         if description := tool.description_for(settings):
             server.add_tool(
-                tool.function, title=tool.title, description=description, annotations=tool.annotations
+                tool.function,
+                title=tool.title,
+                description=description,
+                annotations=tool.annotations,
+                meta=tool.meta,
             )
             if tool.limit:
                 server.limits[tool.name] = tool.limit()

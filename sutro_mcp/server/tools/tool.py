@@ -7,6 +7,7 @@ has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServ
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 
@@ -36,6 +37,12 @@ class Tool:
     """Makes the limit of its calls at once; None: they count with those of the other tools."""
     describe: Describe = _as_written
     """Makes the description of the settings and the docstring; None: not served."""
+    page: str | None = None
+    """URI of the page that a host shows its answers in, if it can; the tool is for such hosts only."""
+
+    @property
+    def meta(self) -> dict[str, Any] | None:
+        return {"ui": {"resourceUri": self.page}} if self.page else None
 
     @property
     def name(self) -> str:
@@ -62,6 +69,7 @@ def tool(
     writes_files: bool = False,
     limit: Limit | None = None,
     describe: Describe = _as_written,
+    page: str | None = None,
 ) -> Callable[[ToolFunction], Tool]:
     """Declare a tool, which only reads unless it is `destructive` or `writes_files`.
 
@@ -72,7 +80,7 @@ def tool(
     annotations = ToolAnnotations(
         read_only_hint=not changes, destructive_hint=changes, idempotent_hint=True, open_world_hint=True
     )
-    return lambda function: Tool(function, title, annotations, writes_files, limit, describe)
+    return lambda function: Tool(function, title, annotations, writes_files, limit, describe, page)
 
 
 def reply(answer: Answer, text: str) -> CallToolResult:
