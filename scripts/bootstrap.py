@@ -90,13 +90,17 @@ def uv(*arguments: str, command: str | None = None) -> None:
     """Run the machine's uv, or else the pinned one, on the package index that the machine says."""
     found = shutil.which("uv")
     command = command or (found if found and _answers(found, "--version") else pinned_uv())
+    _run(command, *arguments, variables=uv_variables())
+
+
+def uv_variables() -> dict[str, str]:
+    """The environment for uv, with the package index that pip was told of: uv does not read that."""
     variables = {"UV_PYTHON_DOWNLOADS": "never", **os.environ}
     if not {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE"} & set(variables):
-        # uv does not read what pip was told.
         said = _answers(find_python() or sys.executable, "-m", "pip", "config", "list")
         for index in re.findall(r"^[\w:]+\.index-url='(.+)'$", said, re.MULTILINE):
             variables["UV_DEFAULT_INDEX"] = index
-    _run(command, *arguments, variables=variables)
+    return variables
 
 
 def seal(lock: str, root: Path = ROOT) -> str:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .sutro_client import SutroClient
+    from .library.sutro_client import SutroClient
 
 __all__ = ["SutroClient"]
 
@@ -11,7 +11,7 @@ __all__ = ["SutroClient"]
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: `import sutro_mcp` stands at the start of every command, also of `--version`.
     if name == "SutroClient":
-        from .sutro_client import SutroClient
+        from .library.sutro_client import SutroClient
 
         return SutroClient
     raise AttributeError(name)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ async def serving(
     grace_seconds: int,
     request_seconds: float = _REQUEST_SECONDS,
     most_connections: int = 0,
+    trusted_proxies: Sequence[str] = (),
     log_level: str | None = None,
 ) -> AsyncGenerator[Callable[[], None]]:
     """Serve `app` until the block ends, which begins when connections are taken.
@@ -48,7 +49,8 @@ async def serving(
     Yields a function that ends the taking of connections. What is open at the end of the block has
     `grace_seconds` to finish. A connection is closed when a request on it is not complete after
     `request_seconds`, or when it is one more than `most_connections` (0: as many as there is room for);
-    uvicorn would wait for ever, and run out of descriptors.
+    uvicorn would wait for ever, and run out of descriptors. What `trusted_proxies` say of the address of a
+    caller is believed.
     """
     import h11
     import uvicorn
@@ -113,7 +115,8 @@ async def serving(
         lifespan="off",
         ws="none",
         backlog=64,  # taken in one go, before those too many are closed
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         server_header=False,
         access_log=False,
         log_config=None,

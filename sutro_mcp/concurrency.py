@@ -1,8 +1,8 @@
 """Task groups that raise what was raised, and a cache of what was used last."""
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -37,6 +37,18 @@ async def background() -> "AsyncGenerator[TaskGroup]":
     async with task_group() as group:
         yield group
         group.cancel_scope.cancel()
+
+
+@contextmanager
+def ungrouped() -> Generator[None]:
+    """Raise the first error of a task group as itself."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        raise error from error.__cause__  # pyright: ignore[reportUnknownMemberType]
 
 
 class LRU(OrderedDict[K, V]):

@@ -75,6 +75,10 @@ class WrongDeploymentError(SettingsError):
     """The URL does not lead to a Sutro deployment, or to one that no longer answers (410)."""
 
 
+class AuditError(SettingsError):
+    """What has to be written down before it is done cannot be written down."""
+
+
 class TemporaryError(SutroError):
     """The same call may succeed later; `retry_after` is the number of seconds to wait, if that is known."""
 

@@ -1,8 +1,8 @@
 """Takes secrets out of all that leaves: answers, errors, progress, logs, tracebacks.
 
-Keys are known by value: their owners call `protect`. Signatures of presigned URLs are known by the name
-of their parameter. Nothing else is touched in an answer, because it may be somebody's data; a log line also
-loses every Authorization value and every query string.
+Keys are known by value: their owners call `protect` or `hiding`. Signatures of presigned URLs are known by
+the name of their parameter. Nothing else is touched in an answer, because it may be somebody's data; a log
+line also loses every Authorization value and every query string.
 """
 
 import contextlib
@@ -13,6 +13,8 @@ import sys
 import threading
 import traceback
 import weakref
+from collections.abc import Generator
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +26,7 @@ _SHORTEST = 8
 _CUT = 12
 
 _known: dict[int, frozenset[str]] = {}
+_hidden: ContextVar[frozenset[str]] = ContextVar("hidden", default=frozenset())
 # The names are ASCII, in any case. A pattern without a fixed first letter is slow, so a word that every match
 # holds is looked for first: most texts have none.
 _FLAGS = re.IGNORECASE | re.ASCII
@@ -52,14 +55,32 @@ _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 def protect(owner: object, secret: str) -> None:
     """Take `secret` out of everything from now on, as long as `owner` lives."""
     if len(secret) >= _SHORTEST:
-        _known[id(owner)] = frozenset((secret, json.dumps(secret)[1:-1], quote(secret, safe="")))
+        _known[id(owner)] = _forms(secret)
         weakref.finalize(owner, _known.pop, id(owner), None)
+
+
+@contextlib.contextmanager
+def hiding(secret: str) -> Generator[None]:
+    """Take `secret` out of what leaves this task and the tasks that it starts, and of nothing else.
+
+    One caller's key must neither cost the others time nor, chosen with malice, mask words in their answers.
+    """
+    forms = _forms(secret) if len(secret) >= _SHORTEST else frozenset[str]()
+    token = _hidden.set(_hidden.get() | forms)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
+def _forms(secret: str) -> frozenset[str]:
+    return frozenset((secret, json.dumps(secret)[1:-1], quote(secret, safe="")))
 
 
 def redact(text: str) -> str:
     """`text`, which may be somebody's data, without protected secrets, signatures and Sutro's header."""
     # A copy: a key can be forgotten in the middle.
-    for forms in list(_known.values()):
+    for forms in (*_known.values(), _hidden.get()):
         for form in forms:
             text = _without(form, text)
     lowered = text.lower()
@@ -96,10 +117,13 @@ class RedactingFormatter(logging.Formatter):
         return _CONTROL.sub(_escape, redact_line(super().format(record)))
 
 
-def guard_process(level: str) -> None:
-    """Make this process keep its secrets: a redacted log at `level` on stderr, no core files."""
+def guard_process(level: str, formatter: logging.Formatter | None = None) -> None:
+    """Make this process keep its secrets: a redacted log at `level` on stderr, no core files.
+
+    A `formatter` for another log than the one for people redacts by itself.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(formatter or RedactingFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_elsewhere

@@ -5,13 +5,22 @@ when they are first needed, so that a server without them still starts and expla
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.hosts.placeholders import is_unset, unfilled
@@ -44,16 +53,53 @@ def _home(folder: Path) -> Path:
         raise ValueError("there is no home folder to find it in") from None
 
 
-def _is_loopback(host: str) -> str:
+def _is_address(host: str) -> str:
     """`host`, without the brackets that a URL would have."""
     bare = host.removeprefix("[").removesuffix("]")
+    try:
+        return bare if bare == "localhost" else str(ip_address(bare))
+    except ValueError:
+        raise ValueError("it must be an IP address of this computer, or localhost") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this computer reaches `host`, in a spelling that every platform reads alike."""
     with suppress(ValueError):
-        if bare in ("localhost", "::1") or IPv4Address(bare).is_loopback:
-            return bare
-    raise ValueError(
-        "only this computer can be served (127.0.0.1, ::1 or localhost), as callers need no key:"
-        " to reach it from another, forward the port (ssh -L)"
-    )
+        return host in ("localhost", "::1") or IPv4Address(host).is_loopback
+    return False
+
+
+def _is_safe_url(url: str) -> str:
+    """`url`, if what is sent there cannot be read on the way: it is HTTPS, or stays on this computer."""
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or parts.username is not None or not parts.hostname:
+        raise ValueError("it must be a URL without user, query or fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise ValueError("it must begin with https:// (http:// only for this computer)")
+    return url
+
+
+def _words(value: Any) -> Any:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _per_minute(value: Any) -> Any:
+    """Calls a minute and calls at once, from "120/40"."""
+    if not isinstance(value, str):
+        return value
+    try:
+        per_minute, burst = (int(part) for part in value.split("/"))
+        if min(per_minute, burst) < 1:
+            raise ValueError
+    except ValueError:
+        raise ValueError("it must be the calls a minute and the calls at once, as in 120/40") from None
+    return per_minute, burst
+
+
+_Rate = Annotated[tuple[int, int], BeforeValidator(_per_minute)]
+_Folder = Annotated[Path, AfterValidator(_is_fixed)]
+_Url = Annotated[str, AfterValidator(_is_safe_url)]
+_Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
 class Settings(BaseModel):
@@ -72,9 +118,10 @@ class Settings(BaseModel):
     views: Annotated[Literal["on", "off"], BeforeValidator(_lower)] = "on"
     """Whether `show_jobs` and its page are there for hosts that can show pages."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
-    export_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/sutro-exports")
+    """The least that stderr gets: `DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+    export_dir: _Folder = Path("~/sutro-exports")
     """The one folder that `export_job_results` writes into and reads from; made on first use."""
-    cache_dir: Annotated[Path, AfterValidator(_is_fixed)] = Path("~/.cache/sutro-mcp")
+    cache_dir: _Folder = Path("~/.cache/sutro-mcp")
     """The folder of fetched results, kept for the next call and the next server process."""
     cache_max_bytes: int = Field(default=5 * 1024**3, ge=0, description="a whole number of bytes, 0 or more")
     """The most that is kept there; 0 keeps nothing from one process to the next."""
@@ -84,10 +131,94 @@ class Settings(BaseModel):
     demo: bool = Field(default=False, description="true or false")
     """Serve the embedded emulator instead of a deployment."""
     transport: Annotated[Literal["stdio", "http"], BeforeValidator(_lower)] = "stdio"
-    host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_loopback)] = "127.0.0.1"
-    """The address of `http`: loopback, as callers need no key."""
+    """`stdio`, or Streamable HTTP (`http`)."""
+    host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_address)] = "127.0.0.1"
+    """The address of `http`: loopback, unless callers prove who they are (`auth`)."""
     port: int = Field(default=8000, ge=0, le=65535, description="a whole number from 0 to 65535")
     """The port of `http`; 0 takes a free one."""
+
+    auth: Annotated[Literal["none", "bearer", "oauth", "sutro-key"], BeforeValidator(_lower)] = "none"
+    """How callers over `http` prove who they are: not at all, by a token of `tokens_file`, by an access token
+    of `oidc_issuer`, or by their own Sutro key."""
+    public_url: _Url | None = None
+    """Where callers find the server: also the resource that access tokens are for, and an allowed Host."""
+    allowed_hosts: _Words = ()
+    """Further values of the header Host."""
+    allowed_origins: _Words = ()
+    """Further values of the header Origin."""
+    tokens_file: _Folder | None = None
+    """The hashed tokens of `bearer`, written by `sutro-mcp token`."""
+    oidc_issuer: _Url | None = None
+    """The issuer of access tokens, exactly as it names itself."""
+    oidc_audience: _Words = ()
+    """The audiences that an access token may have; `public_url` if none is given."""
+    oidc_jwks_url: _Url | None = None
+    """The keys of the issuer, where its metadata do not say."""
+    oidc_scope_claim: str | None = None
+    """The claim with a token's scopes; `scope` or `scp` if none is given."""
+    oidc_principal_claim: str = "sub"
+    """The claim that names a person for ever."""
+    oidc_group_claim: str | None = None
+    """The claim with the groups whose Sutro keys a person may use."""
+    scope_read: str = "sutro:read"
+    """The issuer's name of the scope for reading."""
+    scope_cancel: str = "sutro:cancel"
+    """The issuer's name of the scope for cancelling, which includes reading."""
+    keys_dir: _Folder | None = None
+    """The Sutro keys of principals and groups, a file each."""
+    shared_key: bool = Field(default=False, description="true or false")
+    """Whether principals without a key of their own may use the server's."""
+    state_keys_file: _Folder | None = None
+    """The keys that all replicas share, one a line; the first seals, the others still open."""
+    sessions: Annotated[Literal["stateless", "sticky"], BeforeValidator(_lower)] = "stateless"
+    """Whether clients of 2025 get sessions, which need a balancer that keeps each on its replica (`sticky`).
+    Without `auth` there is one process, and they do."""
+    rate: _Rate = (120, 40)
+    """How often each caller may call, where callers are told apart: calls a minute, and at once."""
+    rate_heavy: _Rate = (10, 5)
+    """The same for SQL, comparisons and summaries, which cost the most."""
+    anonymous_rate: _Rate = (60, 20)
+    """The same for refusals of one address whose callers do not prove who they are."""
+    redis_url_file: _Folder | None = None
+    """A file with the URL of the Redis through which replicas share their work; they do without as well."""
+    replicas: int = Field(default=2, ge=1, le=1000, description="a whole number from 1 to 1000")
+    """How many replicas there are: each gives its share of a rate while Redis is down."""
+    trusted_proxies: _Words = ()
+    """Addresses and networks whose word is taken for the address of a caller (X-Forwarded-For)."""
+    admin_host: Annotated[str, BeforeValidator(_lower), AfterValidator(_is_address)] = "127.0.0.1"
+    """The address of the probes and metrics, which ask for no credentials."""
+    admin_port: int | None = Field(default=None, ge=0, le=65535, description="a whole number from 0 to 65535")
+    """Their port; 0 takes a free one, and without one there are none."""
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
+    """How the log looks on stderr: for people, or an object a line."""
+    audit_file: _Folder | None = None
+    """Where it is written who cancelled what; without it, a server with `auth` writes that to stdout."""
+    drain_seconds: float | None = Field(default=None, ge=0, le=600, description="a number from 0 to 600")
+    """How long a server that is told to stop still answers, while it says that it is not ready."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problems = list(_contradictions(self))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def for_a_team(self) -> bool:
+        """Whether callers are told apart."""
+        return self.auth != "none"
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether a client of 2025 is known from one request to the next."""
+        return not self.for_a_team or self.sessions == "sticky"
+
+    @property
+    def drains_for(self) -> float:
+        """`drain_seconds`; 10 if none are given and a balancer can see that the server is not ready."""
+        if self.drain_seconds is None:
+            return 0.0 if self.admin_port is None else 10.0
+        return self.drain_seconds
 
     @property
     def shows_views(self) -> bool:
@@ -113,6 +244,35 @@ class Settings(BaseModel):
             raise ConfigurationError(
                 "find the export folder", str(error), "Set SUTRO_MCP_EXPORT_DIR to an absolute path"
             ) from None
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Settings that are right each, and cannot be together."""
+    if not settings.for_a_team:
+        if not is_loopback(settings.host):
+            yield (
+                f"other computers reach the host {settings.host}, so callers have to prove who they are: set"
+                f" {PREFIX}AUTH, or serve 127.0.0.1 and forward the port (ssh -L)"
+            )
+        return
+    mode = f"{PREFIX}AUTH={settings.auth}"
+    if settings.transport != "http":
+        yield f"{mode} is for HTTP: add --transport http"
+    needed = ["public_url", *{"bearer": ["tokens_file"], "oauth": ["oidc_issuer"]}.get(settings.auth, [])]
+    yield from (f"{mode} needs {PREFIX}{name.upper()}" for name in needed if not getattr(settings, name))
+    finds_key = settings.keys_dir or settings.shared_key
+    if settings.auth == "sutro-key" and finds_key:
+        yield f"with {mode} each caller brings a key: unset {PREFIX}KEYS_DIR and {PREFIX}SHARED_KEY"
+    elif settings.auth != "sutro-key" and not finds_key and not settings.demo:
+        yield (
+            f"callers have no Sutro key: set {PREFIX}KEYS_DIR, or {PREFIX}SHARED_KEY=true to let all of them"
+            " use the server's"
+        )
+    if settings.cancel == "elicit" and settings.sessions == "stateless" and not settings.state_keys_file:
+        yield (
+            f"{PREFIX}CANCEL=elicit needs {PREFIX}STATE_KEYS_FILE, or no replica understands the answer to"
+            " the question of another"
+        )
 
 
 def load_settings(env: Mapping[str, str], **flags: Any) -> Settings:
@@ -142,6 +302,9 @@ def load_settings(env: Mapping[str, str], **flags: Any) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
+            if not problem["loc"]:
+                problems.append(str(problem.get("ctx", {}).get("error")))
+                continue
             name = str(problem["loc"][0])
             source = "--" + name.replace("_", "-") if name in given else PREFIX + name.upper()
             value = _shown(str(values[name]), env.get("SUTRO_API_KEY"))

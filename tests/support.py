@@ -14,9 +14,9 @@ from mcp.client.session import ElicitationFnT
 from mcp.types import CallToolResult, TextContent, TextResourceContents
 
 from sutro_mcp.api import ApiClient, resolve_connection
+from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
-from sutro_mcp.server.live.status_poller import PollSchedule
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.settings import Settings
 from sutro_mcp.untrusted import NOTICE
@@ -102,14 +102,15 @@ def complete_text_of(result: CallToolResult) -> str:
 
 # These are told in other words.
 _IN_WORDS = ("notice", "view", "estimates", "no_cost", "at", "cancel")
-_OF_SUMMARY = ("columns", "suspicious", "samples")
+# Columns of tables that the text lays out in another way.
+_LAID_OUT = ("columns", "suspicious", "samples", "moves")
 
 
 def _values(value: Any, key: str = "") -> Iterator[str | int | float]:
     """Texts and numbers at any depth; truth values and the like become words, which snapshots show."""
     if isinstance(value, dict):
         for name, item in cast("dict[str, Any]", value).items():
-            if not (name == "columns" and key in _OF_SUMMARY):
+            if not (name == "columns" and key in _LAID_OUT):
                 yield from _values(item, name)
     elif isinstance(value, list):
         for item in cast("list[Any]", value):

@@ -33,7 +33,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
         {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
-    "sutro_client": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
+    "library": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
     "server": (
         {
             "api",
@@ -45,13 +45,18 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "redaction",
             "concurrency",
             "asgi_serving",
+            "file_access",
         },
-        {"mcp", "pydantic", "pydantic_core", "anyio", "starlette"},
+        {
+            *("mcp", "pydantic", "pydantic_core", "anyio", "starlette", "jwt"),
+            *("prometheus_client", "opentelemetry", "redis"),
+        },
     ),
     "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
     "demo": ({"asgi_serving"}, {"mcp", "starlette"}),
     "cli": (
         {
+            "untrusted",
             "api",
             "server",
             "settings",
@@ -59,6 +64,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "emulator",
             "demo",
             "check",
+            "concurrency",
             "console",
             "hosts",
             "redaction",
@@ -66,7 +72,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"anyio"},
     ),
     "__main__": ({"cli"}, set()),
-    "__init__": ({"sutro_client"}, set()),
+    "__init__": ({"library"}, set()),
 }
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
@@ -75,14 +81,14 @@ ORDER = {
         "< summary export comparison < child engine"
     ),
     "server": (
-        "answers context < text_format uris < protocol < live transports < tools "
-        "< resources extensions prompts < build"
+        "answers context < text_format uris tenants < protocol < operations < access < live "
+        "< replicas transports < tools < resources extensions prompts < build"
     ),
 }
 OWNERS = {
     "mcp": {"server", "demo"},
     "httpx": {"api"},
-    "polars": {"results", "emulator", "sutro_client"},
+    "polars": {"results", "emulator", "library"},
     "duckdb": {"results"},
 }
 
@@ -155,10 +161,10 @@ def test_units_of_a_package_import_in_one_direction(package: str) -> None:
 
 
 def test_transports_know_the_protocol_alone() -> None:
-    """Neither tools nor jobs."""
+    """And who may call; neither tools nor jobs."""
     for path in (ROOT / "server" / "transports").glob("*.py"):
         ours = {parts[1:3] for parts in _imports(path) if parts[:2] == ("sutro_mcp", "server")}
-        assert ours <= {("server", "protocol"), ("server", "transports")}, path
+        assert ours <= {("server", each) for each in ("protocol", "operations", "access", "transports")}, path
 
 
 def test_every_entry_of_the_table_exists() -> None:
@@ -187,12 +193,18 @@ def test_the_tree_can_be_looked_through() -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import sutro_mcp, sutro_mcp.cli", ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"]),
+        (
+            "import sutro_mcp, sutro_mcp.cli.main",
+            ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"],
+        ),
         (
             "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
-            ["polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "sutro_mcp.results.parquet"],
+            [
+                *("polars", "duckdb", "pandas", "pyarrow", "httpx", "stamina", "prometheus_client"),
+                *("sutro_mcp.results.parquet", "sutro_mcp.server.operations", "redis"),
+            ],
         ),
-        ("import sutro_mcp.results, sutro_mcp.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
+        ("import sutro_mcp.results, sutro_mcp.library.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
         ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
         ("import sutro_mcp.check", ["polars", "duckdb", "mcp"]),
@@ -208,7 +220,7 @@ def test_importing_loads_nothing_it_does_not_need(statement: str, absent: list[s
 def test_the_package_has_the_names_it_says_and_no_other() -> None:
     """`SutroClient` comes when asked for."""
     import sutro_mcp
-    from sutro_mcp.sutro_client import SutroClient
+    from sutro_mcp.library.sutro_client import SutroClient
 
     assert sutro_mcp.__all__ == ["SutroClient"]
     assert sutro_mcp.SutroClient is SutroClient

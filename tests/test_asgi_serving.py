@@ -31,7 +31,7 @@ async def served(most: int = 9) -> AsyncGenerator[int]:
 async def said(stream: SocketStream) -> bytes:
     """All that the server says until it hangs up."""
     heard = b""
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         try:
             async for part in stream:
                 heard += part

@@ -61,7 +61,7 @@ WRONG = {
     "SUTRO_MCP_CACHE_MAX_BYTES": "-1",
     "SUTRO_MCP_DEMO": "my key",
     "SUTRO_MCP_TRANSPORT": "\u202ehttp",
-    "SUTRO_MCP_HOST": "0.0.0.0",  # noqa: S104
+    "SUTRO_MCP_HOST": "mcp.example",
     "SUTRO_MCP_PORT": "http",
     "SUTRO_MCP_READONLY": "true",
     "sutro_mcp_cancel": "off",
@@ -85,9 +85,9 @@ SUTRO_MCP_CACHE_DIR is "/": it must be an absolute path to a folder, or begin wi
 SUTRO_MCP_CACHE_MAX_BYTES is "-1": it must be a whole number of bytes, 0 or more;
 SUTRO_MCP_DEMO is a text that may be a key: it must be true or false;
 SUTRO_MCP_TRANSPORT is "\\u{202E}http": it must be stdio or http;
-SUTRO_MCP_HOST is "0.0.0.0": only this computer can be served (127.0.0.1, ::1 or localhost), as callers need no key: to reach it from another, forward the port (ssh -L);
+SUTRO_MCP_HOST is "mcp.example": it must be an IP address of this computer, or localhost;
 --port is "99999": it must be a whole number from 0 to 65535. Correct or unset them.\
-""")  # noqa: E501
+""")
 
 
 def test_a_misspelt_variable_does_not_leave_the_server_able_to_cancel() -> None:
@@ -144,8 +144,45 @@ def test_a_loopback_address_is_accepted(host: str) -> None:
 )
 def test_any_other_address_is_refused(host: str) -> None:
     """Also the odd spellings of loopback, which not every platform reads alike."""
-    with pytest.raises(ConfigurationError, match=r"--host is .*: only this computer can be served"):
+    with pytest.raises(ConfigurationError, match=r"prove who they are|must be an IP address"):
         load_settings({}, host=host)
+
+
+TEAM = {
+    "SUTRO_MCP_TRANSPORT": "http",
+    "SUTRO_MCP_HOST": "0.0.0.0",  # noqa: S104
+    "SUTRO_MCP_PUBLIC_URL": "https://mcp.example/mcp",
+    "SUTRO_MCP_AUTH": "bearer",
+    "SUTRO_MCP_TOKENS_FILE": "/etc/sutro/tokens",
+    "SUTRO_MCP_KEYS_DIR": "/etc/sutro/keys",
+}
+
+
+def test_other_computers_are_served_when_callers_prove_who_they_are() -> None:
+    """Lists are words between commas or spaces."""
+    settings = load_settings({**TEAM, "SUTRO_MCP_ALLOWED_HOSTS": "a.example, b.example"})
+    assert (settings.for_a_team, settings.allowed_hosts) == (True, ("a.example", "b.example"))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"AUTH": "none"}, r"other computers reach the host 0.0.0.0"),
+        ({"TRANSPORT": "stdio"}, r"is for HTTP"),
+        ({"PUBLIC_URL": ""}, r"AUTH=bearer needs SUTRO_MCP_PUBLIC_URL"),
+        ({"PUBLIC_URL": "http://mcp.example/mcp"}, r"it must begin with https://"),
+        ({"PUBLIC_URL": "https://me@mcp.example/mcp"}, r"without user"),
+        ({"AUTH": "oauth"}, r"AUTH=oauth needs SUTRO_MCP_OIDC_ISSUER"),
+        ({"AUTH": "sutro-key"}, r"each caller brings a key"),
+        ({"KEYS_DIR": ""}, r"callers have no Sutro key: set .*KEYS_DIR, or .*SHARED_KEY=true"),
+        ({"CANCEL": "elicit"}, r"needs SUTRO_MCP_STATE_KEYS_FILE"),
+    ],
+)
+def test_settings_of_a_team_that_contradict_each_other_are_refused(change: dict[str, str], why: str) -> None:
+    """Before anybody is served."""
+    env = TEAM | {f"SUTRO_MCP_{name}": value for name, value in change.items()}
+    with pytest.raises(ConfigurationError, match=why):
+        load_settings(env)
 
 
 def test_results_are_kept_in_the_home_folder_unless_nothing_is_to_be_kept(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class Updates:
 
     async def next(self) -> str:
         """The next URI; the test fails if none comes."""
-        with anyio.fail_after(15):
+        with anyio.fail_after(60):
             while not self._told:
                 await self._change.wait()
         return self._told.pop(0)

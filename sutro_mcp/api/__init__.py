@@ -13,14 +13,19 @@ from .models import EMPTY_PAGES, CancelReply, Failure, Job, JobProgress, JobStat
 if TYPE_CHECKING:
     from sutro_mcp.api.artifact.ranges import RemoteArtifact
 
-    from .client import ApiClient
-    from .credentials import ApiKey, Connection, resolve_connection
+    from .client import ApiClient, ClientPool
+    from .credentials import ApiKey, Connection, deployment_url, key_of_caller, resolve_connection
+    from .http_client import fetch_document
 
 _LATER = {
     "ApiClient": "client",
     "ApiKey": "credentials",
+    "ClientPool": "client",
     "Connection": "credentials",
     "RemoteArtifact": "artifact.ranges",
+    "deployment_url": "credentials",
+    "key_of_caller": "credentials",
+    "fetch_document": "http_client",
     "resolve_connection": "credentials",
 }
 
@@ -29,6 +34,7 @@ __all__ = [
     "ApiClient",
     "ApiKey",
     "CancelReply",
+    "ClientPool",
     "Connection",
     "Failure",
     "Job",
@@ -36,8 +42,11 @@ __all__ = [
     "JobStatus",
     "RemoteArtifact",
     "Status",
+    "deployment_url",
+    "fetch_document",
     "is_addressable",
     "job_segment",
+    "key_of_caller",
     "resolve_connection",
 ]
 

@@ -36,11 +36,14 @@ from .models import (
 )
 from .network_errors import NEVER_SENT
 from .progress_stream import JobProgress, events
+from .public_transport import PublicTransport, SharedTransport, Transport
 from .retries import CircuitOpenError
 from .routes import Route
 from .status_errors import RouteUnknownError, unknown_job
 
 _MOST_PAGES = 10_000
+# Each client limits itself; httpx would let six busy ones keep all others of a pool waiting.
+_POOLED = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
 
 
 class ApiClient:
@@ -263,3 +266,30 @@ def _checked(job_id: str) -> str:
     """The id, once it is known to be safe to send and to repeat in a sentence."""
     job_segment(job_id)
     return job_id
+
+
+class ClientPool:
+    """Makes clients for many keys, which need no closing. Close the pool after the last of them.
+
+    They share connections: a key is put into each request and never into a connection. A TLS context and idle
+    connections for each key would cost a hundred times what the rest of a client does.
+    """
+
+    def __init__(self) -> None:
+        self._transports: dict[bool, tuple[SharedTransport, SharedTransport]] = {}
+
+    def client(self, connection: Connection) -> ApiClient:
+        """A client with budget, breaker and limits of its own."""
+        loopback = connection.on_loopback
+        if loopback not in self._transports:
+            tls = httpx.create_ssl_context(trust_env=False)
+            public = PublicTransport(tls, loopback=loopback)
+            self._transports[loopback] = SharedTransport(Transport(tls, _POOLED)), SharedTransport(public)
+        transport, blob_transport = self._transports[loopback]
+        return ApiClient(connection, transport=transport, blob_transport=blob_transport)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for transports in self._transports.values():
+            for each in transports:
+                await each.transport.aclose()

@@ -53,8 +53,12 @@ class ApiKey:
 
     __slots__ = ("__weakref__", "_secret")
 
-    def __init__(self, value: str, source: str = "argument") -> None:
-        """Strips whitespace; raises `ConfigurationError` if what is left cannot go into a header."""
+    def __init__(self, value: str, source: str = "argument", *, of_caller: bool = False) -> None:
+        """Strips whitespace; raises `ConfigurationError` if what is left cannot go into a header.
+
+        The key of one caller of many is not taken out of everything that leaves: `redaction.hiding` takes it
+        out of what leaves for that caller.
+        """
         secret = value.strip()
         if not _KEY_CHARS.fullmatch(secret):
             raise ConfigurationError(
@@ -63,7 +67,8 @@ class ApiKey:
                 "Copy the key again from the API Keys panel, without quotes or blanks",
             )
         self._secret = secret
-        protect(self, secret)
+        if not of_caller:
+            protect(self, secret)
 
     def reveal(self) -> str:
         """The secret itself, for the Authorization header only."""
@@ -150,6 +155,26 @@ def resolve_connection(
     if url:
         return _connection(_Pair(url, _key_for(url, inherited)))
     return _connection(inherited)
+
+
+def deployment_url(env: Mapping[str, str]) -> str:
+    """The base URL that keys of callers belong to. Raises `ConfigurationError` if it cannot be used."""
+    url = _present(env.get(_URL), _URL) or _Value(DEFAULT_URL, "default")
+    return normalise_base_url(url.text, url.source)
+
+
+def key_of_caller(path: Path) -> ApiKey | None:
+    """The key in a file of the operator's, None where there is no such file. Raises `ConfigurationError`."""
+    try:
+        return ApiKey(_read(path, _KEY_FILE_CAP).decode(), "the operator's folder", of_caller=True)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            _CONNECT,
+            f"the file with your Sutro key cannot be used ({_why(error)})",
+            "Ask the operator of this server to mend it",
+        ) from None
 
 
 def _connection(pair: _Pair) -> Connection:

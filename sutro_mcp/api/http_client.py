@@ -7,6 +7,7 @@ nothing. Neither follows redirects, reads proxies or certificates from the envir
 import json
 import logging
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -16,6 +17,8 @@ from typing import TypeVar
 
 import anyio
 import httpx
+
+from sutro_mcp.errors import UnexpectedReplyError
 
 from .bodies import parse_object, read_start, read_whole
 from .credentials import Connection
@@ -27,11 +30,18 @@ from .routes import MAY_CANCEL, TABLE, Route
 from .status_errors import error_for, is_markup, markup_error
 
 T = TypeVar("T")
+Observer = Callable[[str, int | None, float], None]
+
+observers: list[Observer] = []
+"""Each is told of every request to a deployment: the name of its route, the status of the reply (None: none
+came), and the seconds until it began."""
 
 # A pool of httpx slows down with its size: beyond eight, more requests at once mean fewer per second.
 _IN_FLIGHT = 8
 # Enough to fill a line although a store throttles each connection.
 _BLOBS_IN_FLIGHT = 4
+_DOCUMENT_BYTES = 256 * 1024
+_DOCUMENT_SECONDS = 5.0
 # A body above this is parsed in a thread, so that other calls go on.
 _PARSE_IN_THREAD = 1024 * 1024
 
@@ -132,8 +142,14 @@ class Http:
     async def _send(self, request: ApiRequest) -> httpx.Response:
         built = build_request(self.connection, request)
         built.extensions["timeout"] = _timeouts(60 if request.route.slow else 30)
-        with mapped(request.doing, built.url):
-            response = await self._api.send(built, stream=True)
+        began, status = time.perf_counter(), None
+        try:
+            with mapped(request.doing, built.url):
+                response = await self._api.send(built, stream=True)
+            status = response.status_code
+        finally:
+            for observe in observers:
+                observe(request.route.name, status, time.perf_counter() - began)
         if response.status_code == 200:
             return response
         try:
@@ -146,11 +162,11 @@ class Http:
 
     @cached_property
     def _api(self) -> httpx.AsyncClient:
-        return self._client(self._transport or Transport(self._tls))
+        return _client(self._transport or Transport(self._tls))
 
     @cached_property
     def _blob(self) -> httpx.AsyncClient:
-        return self._client(
+        return _client(
             self._blob_transport or PublicTransport(self._tls, loopback=self.connection.on_loopback)
         )
 
@@ -158,18 +174,35 @@ class Http:
     def _tls(self) -> ssl.SSLContext:
         return httpx.create_ssl_context(trust_env=False)
 
-    def _client(self, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-        # At INFO httpx logs every URL, signatures included, and the MCP SDK sets the root logger to INFO.
-        for name in ("httpx", "httpcore"):
-            logger = logging.getLogger(name)
-            logger.setLevel(max(logger.level, logging.WARNING))
-        return httpx.AsyncClient(
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(**_timeouts(30)),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+
+async def fetch_document(url: str, doing: str) -> dict[str, object]:
+    """A JSON object that somebody publishes at a fixed address: no key is sent. Raises SutroError."""
+    request = httpx.Request("GET", url, headers={"Accept": "application/json", "Accept-Encoding": "identity"})
+    request.extensions["timeout"] = _timeouts(_DOCUMENT_SECONDS)
+    with deadline(_DOCUMENT_SECONDS, doing):
+        async with _client(Transport(httpx.create_ssl_context(trust_env=False))) as client:
+            with mapped(doing, request.url):
+                response = await client.send(request, stream=True)
+            try:
+                if response.status_code != 200:
+                    raise UnexpectedReplyError(doing, f"the reply has the status {response.status_code}")
+                return parse_object(await read_whole(response, doing, _DOCUMENT_BYTES), doing)
+            finally:
+                await response.aclose()
+
+
+def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    # At INFO httpx logs every URL, signatures included, and the MCP SDK sets the root logger to INFO.
+    for name in ("httpx", "httpcore"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.WARNING))
+    return httpx.AsyncClient(
+        transport=transport,
+        trust_env=False,
+        follow_redirects=False,
+        timeout=httpx.Timeout(**_timeouts(30)),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    )
 
 
 def build_request(connection: Connection, request: ApiRequest) -> httpx.Request:

@@ -150,7 +150,10 @@ def _named(*names: str) -> Any:
 
 
 class Job(_Reply):
-    """One job as list-jobs and jobs/{id} describe it. None means null, missing, or unreadable."""
+    """One job as list-jobs and jobs/{id} describe it. None means null, missing, or unreadable.
+
+    `unreadable`: those of rows, tokens and cost that the reply gives, but not as numbers from zero on.
+    """
 
     job_id: Annotated[str, Field(min_length=1, strict=True)]
     status: Annotated[Status, BeforeValidator(Status.read)] = Status.UNKNOWN
@@ -173,6 +176,7 @@ class Job(_Reply):
     cost_estimate: Amount = None
     failure_reason: Annotated[Failure | None, BeforeValidator(Failure.read)] = None
     run_type: Text = None
+    unreadable: Annotated[frozenset[str], Field(exclude=True)] = frozenset()
 
     @property
     def is_cost_estimate(self) -> bool:
@@ -180,6 +184,15 @@ class Job(_Reply):
         if self.run_type is not None:
             return self.run_type.upper() != "FULL"
         return self.status is Status.SUCCEEDED and self.cost_estimate is not None and not self.job_cost
+
+
+# The names that each has had.
+_FIGURES = {
+    "num_rows": ("num_rows", "input_count"),
+    "input_tokens": ("input_tokens",),
+    "output_tokens": ("output_tokens",),
+    "job_cost": ("job_cost",),
+}
 
 
 class JobPage(_Reply):
@@ -265,12 +278,19 @@ def read_page(reply: dict[str, object]) -> JobPage:
 
 
 def read_job(value: object, doing: str) -> Job:
+    fields = read_object(value) or {}
     try:
-        return Job.model_validate(value)
+        job = Job.model_validate({**fields, "unreadable": frozenset()})
     except ValidationError:
         raise UnexpectedReplyError(
             doing, "the reply describes a job without an id, or not as an object"
         ) from None
+    unreadable = [
+        name
+        for name, keys in _FIGURES.items()
+        if getattr(job, name) is None and any(fields.get(key) not in (None, "") for key in keys)
+    ]
+    return job.model_copy(update={"unreadable": frozenset(unreadable)})
 
 
 def read_status(reply: dict[str, object], job_id: str, doing: str) -> JobStatus:

@@ -14,6 +14,9 @@ import httpx
 
 from .addresses import is_loopback, is_public
 
+# Those of httpx itself.
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
 
@@ -24,8 +27,8 @@ class Transport(httpx.AsyncHTTPTransport):
     closes it, and one that keeps silent never does.
     """
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        super().__init__(verify=tls, trust_env=False)
+    def __init__(self, tls: ssl.SSLContext, limits: httpx.Limits = _LIMITS) -> None:
+        super().__init__(verify=tls, trust_env=False, limits=limits)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         connected: Any = None
@@ -54,6 +57,16 @@ class Transport(httpx.AsyncHTTPTransport):
         finally:
             # Reading the body makes an event of each part.
             del request.extensions["trace"]
+
+
+class SharedTransport(httpx.AsyncBaseTransport):
+    """A transport that outlives the clients that send through it."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self.transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.transport.handle_async_request(request)
 
 
 class PrivateAddressError(Exception):

@@ -1,5 +1,6 @@
 """Results of jobs as pages, summaries, query answers and files: artifact store in front, workers behind."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -64,14 +65,23 @@ class ResultsEngine:
         self._group = group
         self._flights = SingleFlight(group, patience)
         # A page must not wait for somebody's summary of ten million rows.
-        self._pages = Worker()
-        self._long = Worker()
-        self._queries = QueryRunner(lock_suffices=lock_suffices)
+        self.worker_ends = Counter[str]()
+        """Why processes ended in the middle of a task: see `Worker`."""
+        self._pages = Worker(ends=self.worker_ends)
+        self._long = Worker(ends=self.worker_ends)
+        self._queries = QueryRunner(lock_suffices=lock_suffices, ends=self.worker_ends)
         # A question must not wait for somebody's export.
-        self._sql_exports = QueryRunner(query_seconds=_EXPORT_SECONDS, lock_suffices=lock_suffices)
+        self._sql_exports = QueryRunner(
+            query_seconds=_EXPORT_SECONDS, lock_suffices=lock_suffices, ends=self.worker_ends
+        )
         # By the file that they were made of, and the request.
         self._summaries = LRU[tuple[Path | None, Request], Summary](_MOST_SUMMARIES)
         self._folders: dict[Path, Path] = {}
+
+    @property
+    def cache_bytes(self) -> int:
+        """The disk that artifacts took when they were last counted."""
+        return self._store.bytes
 
     async def aclose(self) -> None:
         await self._pages.aclose()

@@ -5,7 +5,7 @@ does not come out. Text written by others has the type `UntrustedText`, which pa
 nothing else may hold such text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import ceil
@@ -54,11 +54,31 @@ class Table(Answer):
     rows: list[list[Any]]
 
     @classmethod
-    def of(cls, records: Sequence[Answer]) -> Self:
-        """A row for each of `records`, all of one class; a column for each field that any of them has."""
+    def of(cls, records: Sequence[Answer], labels: Mapping[str, str] = {}) -> Self:
+        """A row for each of `records`, all of one class.
+
+        A column for each field that any of them has, or that is said in `labels` to have another name.
+        """
         fields = type(records[0]).model_fields if records else ()
-        columns = [name for name in fields if any(getattr(each, name) is not None for each in records)]
-        return cls(columns=columns, rows=[_row(record, columns) for record in records])
+        columns = [
+            name
+            for name in fields
+            if name in labels or any(getattr(each, name) is not None for each in records)
+        ]
+        return cls(
+            columns=[labels.get(name, name) for name in columns],
+            rows=[_row(record, columns) for record in records],
+        )
+
+
+def grouped(columns: Sequence[str], rows: Iterable[Sequence[Any]], name: str) -> Table:
+    """A row for each value of the column `name`, with the other cells of its rows: it is said once."""
+    at = columns.index(name)
+    groups: dict[Any, list[list[Any]]] = {}
+    for row in rows:
+        groups.setdefault(row[at], []).append([*row[:at], *row[at + 1 :]])
+    others = ", ".join([*columns[:at], *columns[at + 1 :]])
+    return Table(columns=[name, f"changes ({others})"], rows=[list(group) for group in groups.items()])
 
 
 def tabled(value: Any) -> Any:
@@ -72,7 +92,7 @@ def tabled(value: Any) -> Any:
     items = cast("list[Any]", value) if isinstance(value, list) else []
     if not _are_objects(items):
         return [tabled(item) for item in items] if isinstance(value, list) else value
-    names = list(dict.fromkeys(name for item in items for name in item))
+    names = dict.fromkeys(name for item in items for name, cell in item.items() if cell != [])
     columns = [_column(name, [item.get(name) for item in items]) for name in names]
     rows = [list(row) for row in zip(*(cells for _, cells in columns), strict=True)]
     return {"columns": [name for name, _ in columns], "rows": [_without_tail(row) for row in rows]}
@@ -119,6 +139,7 @@ NO_COST = {
     "cost_estimate": "A cost estimate, which costs nothing itself.",
     "never_ran": "No cost: it never ran.",
     "not_given": "Sutro gives no cost.",
+    "unreadable": "Sutro gives a cost that cannot be read.",
 }
 
 
@@ -128,6 +149,8 @@ def lacks_cost(job: Job) -> str | None:
         return "cost_estimate"
     if job.job_cost is not None:
         return None
+    if "job_cost" in job.unreadable:
+        return "unreadable"
     if not job.status.is_terminal:
         return "not_ended"
     return "not_given" if job.datetime_started else "never_ran"
@@ -253,7 +276,7 @@ def iso(moment: datetime | None) -> str | None:
 
 def minute(moment: datetime | None) -> str | None:
     """UTC to the minute, for lists: 2026-01-31T12:00."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M") if moment else None
+    return moment.astimezone(UTC).isoformat(timespec="minutes")[:16] if moment else None
 
 
 def seconds(start: datetime | None, end: datetime | None) -> int | None:

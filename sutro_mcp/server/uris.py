@@ -58,6 +58,12 @@ def watchable_job(uri: str) -> str | None:
     return unquote(match[1]) if match else None
 
 
+def is_of_summary(uri: str) -> bool:
+    """Whether all rows have to be read for the resource."""
+    match = _OF_A_JOB.match(uri)
+    return match is not None and match[2] == "results/summary"
+
+
 def is_of_results(uri: str) -> bool:
     """Whether the resource is there only once the job has ended."""
     match = _OF_A_JOB.match(uri)

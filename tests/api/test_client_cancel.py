@@ -113,7 +113,7 @@ async def test_a_request_that_was_refused_or_never_left_is_not_unknown(case: str
 async def test_a_server_that_hangs_leaves_the_outcome_unknown() -> None:
     """The deadline of the call strikes."""
     hanging = socket_server([b"HTTP/1.1 200 OK\r\n", 5.0])
-    async with hanging as (origin, requests), client(None, origin=origin, timeout=1.5) as api:
+    async with hanging as (origin, requests), client(None, origin=origin, timeout=3) as api:
         with pytest.raises(errors.DeadlineExceededError, match="the outcome is UNKNOWN"):
             await api.cancel_job(JOB)
     assert len(requests) == 1

@@ -81,7 +81,7 @@ async def test_a_wrong_answer_never_looks_like_a_right_one(tmp_path: Path, varia
     emulator = Emulator(variant=variant, seed_jobs=False, pace=Pace())
     job_id = [emulator.add_job(num_rows=40) for _ in range(9)][4]
     failed = right = 0
-    with anyio.fail_after(25):
+    with anyio.fail_after(60):
         async with emulated(emulator) as api:
             truth = await answers(api, job_id, tmp_path / "truth")
         assert len(truth) == (5 if variant.results_url else 4)

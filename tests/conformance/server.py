@@ -30,8 +30,8 @@ def main() -> int:
     return run_http(server, settings, _announce)
 
 
-def _announce(url: str) -> None:
-    sys.stderr.write(f"Serving MCP at {url}. Stop it with Ctrl-C.\n")
+def _announce(said: str) -> None:
+    sys.stderr.write(f"{said}\n")
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ SESSION = "mcp-session-id"
 
 @dataclass
 class HttpProcess:
-    """The process, the URL it announced, and what came on stderr after that."""
+    """The process, the URLs it announced, and what came on stderr after that."""
 
     process: Process
     url: str
+    admin_url: str
     client: httpx.AsyncClient
     _stderr: BufferedByteReceiveStream
 
@@ -35,9 +36,15 @@ class HttpProcess:
         with anyio.fail_after(60):
             return (await self._stderr.receive_until(b"\n", 10_000)).decode()
 
+    async def log(self) -> str:
+        """What has come on stderr since the URL."""
+        with anyio.move_on_after(0.05):
+            await self._stderr.receive_until(b"\0", 100_000_000)
+        return self._stderr.buffer.decode()
+
     async def exit_code(self) -> int:
         """Its exit code. It takes less than 4 seconds, on a machine that is not busy with other tests."""
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             return await self.process.wait()
 
     async def output(self) -> tuple[bytes, bytes]:
@@ -101,13 +108,14 @@ async def http_process(
     )
     stderr = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stderr))
     try:
-        url = ""
-        with anyio.fail_after(30):
+        url = line = ""
+        with anyio.fail_after(60):
             while not url:
                 line = (await stderr.receive_until(b"\n", 10_000)).decode()
                 url = line.partition("Serving MCP at ")[2].split(". ")[0]
+        admin_url = line.partition("metrics are at ")[2].split(". ")[0]
         async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
-            yield HttpProcess(process, url, client, stderr)
+            yield HttpProcess(process, url, admin_url, client, stderr)
     finally:
         with anyio.CancelScope(shield=True):
             # Asked first: a process that ends by itself also writes down what it ran.

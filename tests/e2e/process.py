@@ -90,7 +90,7 @@ class Server:
 
     async def exit_code(self) -> int:
         """Its exit code. It takes less than 3 seconds, on a machine that is not busy with other tests."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             return await self.process.wait()
 
 

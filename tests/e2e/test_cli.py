@@ -20,7 +20,7 @@ from inline_snapshot import snapshot
 
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.check import check
-from sutro_mcp.cli import main
+from sutro_mcp.cli.main import main
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
 from sutro_mcp.hosts.host_configs import HOSTS
 from sutro_mcp.hosts.placeholders import KEY_PLACEHOLDER

@@ -2,8 +2,8 @@
 
 import contextlib
 import logging
-import time
 
+import anyio
 import httpx
 import pytest
 
@@ -56,6 +56,7 @@ async def test_a_cut_connection_is_really_cut_and_not_an_error_of_ours(
 async def test_an_open_stream_does_not_delay_the_end() -> None:
     """Neither a progress stream nor a body that trickles to somebody who does not read."""
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(anyio.fail_after(60))
         emulator = await stack.enter_async_context(serve(pace=Pace.clock(3600)))
         emulator.store.bytes_per_second = 10
         api = await stack.enter_async_context(_client(emulator))
@@ -65,8 +66,6 @@ async def test_an_open_stream_does_not_delay_the_end() -> None:
         stream = await stack.enter_async_context(api.stream("GET", f"/stream-job-progress/{job_id}"))
         await stack.enter_async_context(store.stream("GET", urls["get"]))
         assert stream.status_code == 200
-        before = time.perf_counter()
-    assert time.perf_counter() - before < 5
 
 
 def test_a_synchronous_caller_gets_a_thread() -> None:

@@ -134,8 +134,9 @@ async def test_a_reply_that_never_ends_is_given_up_at_the_deadline(upstream: Ups
     async with conversation(upstream, timeout=1.0, results_timeout=1.0) as chat:
         for tool in ("get_job_status", "get_job_results"):
             assert "no complete answer within 1 second" in await chat.refusal(tool, job_id=job_id)
-        upstream.faults.clear()
-        upstream.add(case.fault, path=STORE)
+    upstream.faults.clear()
+    upstream.add(case.fault, path=STORE)
+    async with conversation(upstream, results_timeout=1.0) as chat:
         assert "less than 64 KiB per second" in await chat.refusal("get_job_results", job_id=job_id)
 
 

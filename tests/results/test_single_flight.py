@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def group() -> AsyncIterator[TaskGroup]:
     """Where work runs."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             yield group
             group.cancel_scope.cancel()

@@ -34,7 +34,7 @@ async def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncItera
             made = SutroClient(DEMO_KEY, emulator.api_origin, transport=transport)
             return await stack.enter_async_context(made)
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             yield client
 
 

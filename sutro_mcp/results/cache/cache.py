@@ -67,6 +67,8 @@ class ArtifactStore:
 
     def __init__(self, folder: Path | None = None, capacity: int = CAPACITY) -> None:
         self.capacity = capacity
+        self.bytes = 0
+        """The bytes of all artifacts when they were last counted, which is after each use."""
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._turns: dict[str, anyio.Lock] = {}
         # Also for what cannot be checked later, which is of no use to another process.
@@ -206,6 +208,7 @@ class ArtifactStore:
                 self._open.pop(key).artifact.discard()
             remove(path)
             total -= size
+        self.bytes = total
 
 
 def _restore(folder: Path) -> None:

@@ -5,7 +5,7 @@ memory whatever its texts are. Where the types of the runs differ, numbers are c
 as text, in which a number reads the same whatever type the other rows of its run gave it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sutro_mcp.results.rows.json_shape import quoted
@@ -41,8 +41,14 @@ class ComparedField:
 
     @property
     def is_integer(self) -> bool:
-        """Whether both runs have integers of 64 bits."""
-        return {self.before.type, self.after.type} == {"BIGINT"}
+        """Whether both runs have integers."""
+        return self.before.type in _INTEGERS and self.after.type in _INTEGERS
+
+    @property
+    def integers_beside_floats(self) -> str | None:
+        """The run that has integers where the other one has floats."""
+        runs = [run for run in ("before", "after") if getattr(self, run).type in _INTEGERS]
+        return runs[0] if self.is_number and len(runs) == 1 else None
 
     @property
     def type(self) -> str:
@@ -69,28 +75,39 @@ def compared_tables(before: OpenTable, after: OpenTable, by: str) -> ComparedTab
     """
     tables = {"before": before, "after": after}
     types = {run: dict(table.columns) for run, table in tables.items()}
+    same = _same_columns(before, after)
     if by == INPUTS:
         lacking = [run for run, table in tables.items() if not _has_inputs(table)]
+    elif by not in same:
+        lacking = [run for run in tables if by not in types[run]] or ["after"]
     else:
-        lacking = [run for run in tables if by not in types[run]]
+        lacking = []
     if lacking:
         raise KeyError(*lacking)
-    left_out = {"row", INPUTS, OUTPUT, by} | (_objects(before.columns) & _objects(after.columns))
-    names = [name for name in types["before"] if name in types["after"] and name not in left_out]
+    objects = _objects(after.columns)
+    left_out = {"row", INPUTS, OUTPUT, by, *(n for n in _objects(before.columns) if same.get(n) in objects)}
 
     def field(name: str) -> ComparedField:
-        return _field(name, types["before"][name], types["after"][name])
+        return _field((name, types["before"][name]), (same[name], types["after"][same[name]]))
 
-    fields = [field(name) for name in names]
-    if output := _output(before, after, field(OUTPUT), {each.name: each for each in fields}):
-        fields.append(output)
+    fields = {name: field(name) for name in same if name not in left_out}
+    output = _output(before, after, field(OUTPUT), {name: same[name] for name in fields})
     return ComparedTables(
-        fields=fields,
+        fields=[*fields.values(), *([output] if output else [])],
         key=None if by == "row" else field(by),
         inputs=field(INPUTS) if by != INPUTS and all(map(_has_inputs, tables.values())) else None,
-        only_before=[name for name in types["before"] if name not in types["after"]],
-        only_after=[name for name in types["after"] if name not in types["before"]],
+        only_before=[name for name in types["before"] if name not in same],
+        only_after=[name for name in types["after"] if name not in same.values()],
     )
+
+
+def _same_columns(before: OpenTable, after: OpenTable) -> dict[str, str]:
+    """The names of columns before and after: where names clash, one field may have two."""
+    by_source = {source: name for name, source in after.sources.items() if name != OUTPUT}
+    same = {name: by_source[source] for name, source in before.sources.items() if source in by_source}
+    same.pop(OUTPUT, None)
+    others = {name for name, _ in after.columns} - set(same.values())
+    return {name: same.get(name, name) for name, _ in before.columns if name in same or name in others}
 
 
 def hashed(value: str) -> str:
@@ -98,44 +115,46 @@ def hashed(value: str) -> str:
     return f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END"
 
 
-def _field(name: str, before: str, after: str) -> ComparedField:
-    column, is_number = quoted(name), _is_number(before) and _is_number(after)
-    if before == after:
-        as_compared = column if is_number or before == "BOOLEAN" else hashed(column)
-        compared = [as_compared, as_compared]
+def _field(before: Column, after: Column) -> ComparedField:
+    names, kinds = zip(before, after, strict=True)
+    columns = [quoted(name) for name in names]
+    is_number = all(map(_is_number, kinds))
+    if kinds[0] == kinds[1]:
+        compared = columns if is_number or kinds[0] == "BOOLEAN" else map(hashed, columns)
     elif is_number:
-        common = "HUGEINT" if before in _INTEGERS and after in _INTEGERS else "DOUBLE"
-        compared = [f"{column}::{common}"] * 2
+        common = "HUGEINT" if all(kind in _INTEGERS for kind in kinds) else "DOUBLE"
+        compared = [f"{column}::{common}" for column in columns]
     else:
-        compared = [hashed(text) for text in _alike_texts(column, before, after)]
+        compared = map(hashed, _alike_texts(columns, kinds))
     one, other = (
-        Side(kind, value, _shown(column, kind)) for kind, value in zip((before, after), compared, strict=True)
+        Side(kind, value, _shown(column, kind))
+        for column, kind, value in zip(columns, kinds, compared, strict=True)
     )
-    return ComparedField(name, one, other, is_number)
+    return ComparedField(names[0], one, other, is_number)
 
 
 def _output(
-    before: OpenTable, after: OpenTable, output: ComparedField, fields: dict[str, ComparedField]
+    before: OpenTable, after: OpenTable, output: ComparedField, same: dict[str, str]
 ) -> ComparedField | None:
     """Outputs that hold no field that can be compared; None where all hold some."""
-    common = [name for name in _json_fields(before) if name in fields and name in _json_fields(after)]
+    others = _json_fields(after)
+    common = [(name, same[name]) for name in _json_fields(before) if same.get(name) in others]
     if common and before.about.profile.all_objects and after.about.profile.all_objects:
         return None
     if not common:
         return output
-    is_bare = " AND ".join(f"{quoted(name)} IS NULL" for name in common)
 
-    def bare(side: Side) -> Side:
+    def bare(side: Side, names: Iterable[str]) -> Side:
+        is_bare = " AND ".join(f"{quoted(name)} IS NULL" for name in names)
         compared, shown = (f"CASE WHEN {is_bare} THEN {sql} END" for sql in (side.compared, side.shown))
         return Side(side.type, compared, shown)
 
-    return ComparedField(output.name, bare(output.before), bare(output.after))
+    old, new = zip(*common, strict=True)
+    return ComparedField(output.name, bare(output.before, old), bare(output.after, new))
 
 
 def _json_fields(table: OpenTable) -> list[str]:
-    names = [name for name, _ in table.columns]
-    end = names.index(OUTPUT)
-    return names[end - len(table.about.profile.fields) : end]
+    return [name for name, source in table.sources.items() if not isinstance(source, str)]
 
 
 def _objects(columns: Sequence[Column]) -> set[str]:
@@ -162,11 +181,11 @@ def _is_nested(kind: str) -> bool:
     return kind == "JSON" or kind.startswith(("STRUCT", "MAP")) or kind.endswith("]")
 
 
-def _alike_texts(column: str, before: str, after: str) -> list[str]:
-    texts = [_text(column, kind) for kind in (before, after)]
-    if _is_nested(before) or _is_nested(after):
+def _alike_texts(columns: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    texts = [_text(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    if any(map(_is_nested, kinds)):
         return [_alike_items(text) for text in texts]
-    return [_alike_number(text) for text in texts] if "DOUBLE" in (before, after) else texts
+    return [_alike_number(text) for text in texts] if "DOUBLE" in kinds else texts
 
 
 def _alike_number(text: str) -> str:

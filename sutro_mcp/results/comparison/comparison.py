@@ -74,6 +74,9 @@ def _compare(
         channel.tell({"rows": [rows * done // count, rows]})
     comparing.add_up_moves()
     notes = ["some JSON fields are no columns and were not compared"] if loaded.more_fields else []
+    if rounded := [each.field.name for each in comparing.fields if each.rounded]:
+        names = ", ".join(_names(rounded, "fields with such integers", notes) or [])
+        notes.append(f"integers beyond 2^53 were compared with fractions, as these, in {names}")
     ranked = sorted(
         (n for n, each in enumerate(comparing.fields) if each.differ),
         key=lambda n: (-comparing.fields[n].differ, n),
@@ -133,7 +136,7 @@ def _fields(
         cells: list[Cell] = [each.field.name, each.field.type, each.present, agree, share, moves]
         cells += [each.lost, each.gained] if has_gaps else []
         if has_numbers:
-            cells += [_rounded(each.mean) if each.numbers else None, _rounded(each.deviation)]
+            cells += [_rounded(each.mean_difference), _rounded(each.deviation)]
         return cells
 
     return _table(columns, [line(n) for n in ranked], _FIELDS_CHARS, "changed fields", notes)
@@ -226,10 +229,9 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _column(by: str, names: Sequence[str]) -> str:
-    """`by` as the column is written, whatever its case."""
-    if by in names:
-        return by
-    return next((name for name in names if name.lower() == by.lower()), by)
+    """The column that `by` is: as it is shown or was carried, else whatever the case."""
+    exact = [name for name in (by, f"carried.{by}") if name in names]
+    return next(iter([*exact, *(name for name in names if name.lower() == by.lower())]), by)
 
 
 def _no_column(loaded: LoadedTables, by: str, lacking: Sequence[str]) -> str:

@@ -17,6 +17,11 @@ MOST_MOVES = 5_000
 _MOST_ROWS = 200_000
 # Beyond this the square of a difference is no float any more.
 _MOST_DIFFERENCE = "1e150"
+# Around this and beyond, differences that are nearly the same would lose the digits in which they are not.
+_LARGE_DIFFERENCE = 2**20
+# The difference of smaller integers, less that of other ones, is an integer of 128 bits.
+_MOST_INTEGER = "4e37"
+_MOST_EXACT = 2**53
 _SAMPLES = 5
 
 Pair = tuple[int, int]
@@ -27,7 +32,8 @@ class Differences:
     """One field over all pairs.
 
     `present`: pairs with a value in either run; `lost`, `gained`: with a value only before, only after.
-    `numbers`: pairs of numbers whose mean difference (after minus before) is `mean`.
+    `numbers`: pairs of numbers whose mean difference (after minus before) is `mean` beyond `base`. `rounded`:
+    pairs with an integer that is compared as a float that is not the same.
     """
 
     field: ComparedField
@@ -35,10 +41,17 @@ class Differences:
     differ: int = 0
     lost: int = 0
     gained: int = 0
+    rounded: int = 0
     numbers: int = 0
+    base: float = 0
     mean: float = 0.0
     squares: float = 0.0
     has_many_moves: bool = False
+
+    @property
+    def mean_difference(self) -> float | None:
+        """The mean of the difference."""
+        return self.base + self.mean if self.numbers else None
 
     @property
     def deviation(self) -> float | None:
@@ -85,6 +98,9 @@ class Comparing:
 
     def add(self) -> None:
         """The pairs that are in the table now."""
+        for number, differences in enumerate(self.fields):
+            if differences.field.is_number and not differences.numbers:
+                differences.base = self._base(number, differences.field)
         found = iter(self._rows(f"SELECT {', '.join(self._figures())} FROM pairs")[0])
         self.pairs += next(found)
         self.changed += next(found)
@@ -94,6 +110,7 @@ class Comparing:
             counts = [next(found) for _ in range(4)]
             differences.add(*counts)
             if differences.field.is_number:
+                differences.rounded += next(found)
                 differences.add_numbers(next(found), next(found), next(found))
             if counts[1] and not differences.has_many_moves:
                 self._add_moves(number)
@@ -129,12 +146,19 @@ class Comparing:
                 f"count(*) FILTER ({before} IS NULL AND {after} IS NOT NULL)",
             ]
             if differences.field.is_number:
-                # The difference of two large integers is exact in more bits only.
-                kind = "HUGEINT" if differences.field.is_integer else "DOUBLE"
-                difference = f"({after}::{kind} - {before}::{kind})::DOUBLE"
+                figures.append(f"count(*) FILTER ({_is_rounded(number, differences.field)})")
+                difference = _difference(number, differences.field, differences.base)
                 some = f"FILTER (abs({difference}) < {_MOST_DIFFERENCE})"
                 figures += [f"{name}({difference}) {some}" for name in ("count", "avg", "var_pop")]
         return figures
+
+    def _base(self, number: int, field: ComparedField) -> float:
+        """A difference to count others from, if it is large: an integer where these are."""
+        before, after = f"before_{number}", f"after_{number}"
+        kind = "HUGEINT" if field.is_integer else "DOUBLE"
+        small = " AND ".join(f"abs({value}::DOUBLE) < {_MOST_INTEGER}" for value in (before, after))
+        found = self._rows(f"SELECT {after}::{kind} - {before}::{kind} FROM pairs WHERE {small} LIMIT 1")
+        return next((base for (base,) in found if abs(base) > _LARGE_DIFFERENCE), 0)
 
     def _add_moves(self, number: int) -> None:
         before, after = f"before_{number}", f"after_{number}"
@@ -156,6 +180,28 @@ class Comparing:
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()
+
+
+def _is_rounded(number: int, field: ComparedField) -> str:
+    """SQL for whether an integer was made a float, as those of the other run are, and may be another one."""
+    run = field.integers_beside_floats
+    return "false" if run is None else f"abs({run}_{number}) >= {_MOST_EXACT}"
+
+
+def _difference(number: int, field: ComparedField, base: float) -> str:
+    """SQL for the difference beyond `base`, as a float."""
+
+    def less(kind: str) -> str:
+        return f"(after_{number}::{kind} - before_{number}::{kind} - '{base}'::{kind})::DOUBLE"
+
+    if not field.is_integer:
+        return less("DOUBLE")
+    # The difference of two large integers is exact in more bits only.
+    exact = less("HUGEINT")
+    if "HUGEINT" not in field.type:
+        return exact
+    small = " AND ".join(f"abs({run}_{number}::DOUBLE) < {_MOST_INTEGER}" for run in ("before", "after"))
+    return f"CASE WHEN {small} THEN {exact} ELSE {less('DOUBLE')} END"
 
 
 _FIRST = "min(before_row) AS before_row, arg_min(after_row, before_row) AS after_row"

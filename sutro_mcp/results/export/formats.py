@@ -1,13 +1,13 @@
 """The formats of an export: what each can hold, and how it is written while rows are read.
 
 Parquet keeps the types. CSV follows RFC 4180: text is always quoted, so that null (an empty field) and empty
-text (`""`) differ; a formula stays as it is. JSON Lines has one object per row. What a format has no place
-for becomes text, and a remark says so.
+text (`""`) differ; a formula stays as it is. JSON Lines has one object per row. Times are ISO 8601 in
+both. What a format has no place for becomes text, and a remark says so.
 """
 
-import datetime
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from itertools import chain
 from secrets import token_hex
 from typing import Any, BinaryIO, cast
@@ -17,6 +17,7 @@ from polars.io.plugins import register_io_source
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import ExportFormat
+from sutro_mcp.results.rows.artifact_frame import times_as_text
 from sutro_mcp.results.rows.json_values import compact
 from sutro_mcp.untrusted import quote, shorten, visible
 
@@ -34,11 +35,12 @@ class Written:
         self._frame = frame
         self._form: ExportFormat = form
         needs_text = _UNFIT[form]
-        self._texts = [name for name, dtype in frame.schema.items() if needs_text(dtype)]
+        schema = self._in_words(pl.DataFrame(schema=frame.schema)).schema
+        self._texts = [name for name, dtype in schema.items() if needs_text(dtype)]
         # Values that JSON has and polars does not write, or not as such.
-        self._raw = {name for name, dtype in frame.schema.items() if _needs_json(dtype)} | frame.json_columns
+        self._raw = {name for name, dtype in schema.items() if _needs_json(dtype)} | frame.json_columns
         self._raw = self._raw - set(self._texts) if form == "jsonl" else set[str]()
-        self.schema = {**frame.schema, **dict.fromkeys((*self._texts, *self._raw), pl.String())}
+        self.schema = {**schema, **dict.fromkeys((*self._texts, *self._raw), pl.String())}
         self._has_nulls = False
         self._has_no_json = False
 
@@ -66,12 +68,14 @@ class Written:
                     file.flush()
                 case "jsonl":
                     rows.sink_ndjson(file)
-        except pl.exceptions.PolarsError as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             if "os error" in str(error):
                 raise OSError(str(error)) from error
+            is_panic = isinstance(error, pl.exceptions.PanicException)
+            words = "" if is_panic else f" ({shorten(visible(str(error)), 200)[0]})"
             raise InvalidArgumentError(
                 f"write the results as {self._form}",
-                f"they hold a value that it has no place for ({shorten(visible(str(error)), 200)[0]})",
+                f"they hold a value that it has no place for{words}",
                 "Try another format, or pass unpack_json=false",
             ) from error
 
@@ -93,8 +97,12 @@ class Written:
         for frame in self._frame.frames():
             self._has_nulls = self._has_nulls or any(column.null_count() for column in frame.iter_columns())
             self._has_no_json = self._has_no_json or any(map(_has_no_json, frame.iter_columns()))
+            in_words = self._in_words(frame)
             # By name and not as a list, in which polars would give a name to a column that has the empty one.
-            yield pl.DataFrame({column.name: self._fitting(column) for column in frame.iter_columns()})
+            yield pl.DataFrame({column.name: self._fitting(column) for column in in_words.iter_columns()})
+
+    def _in_words(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame if self._form == "parquet" else times_as_text(frame)
 
     def _fitting(self, column: pl.Series) -> pl.Series:
         if column.name in self._texts or (column.name in self._raw and column.dtype != pl.String):
@@ -128,17 +136,18 @@ def _texts(column: pl.Series) -> pl.Series:
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return b64encode(value).decode()
-    if isinstance(value, datetime.timedelta):
-        return compact([value])[2:-2]
-    return compact(_with_bytes_as_text(value.to_list() if isinstance(value, pl.Series) else value))
+    return compact(_for_json(value.to_list() if isinstance(value, pl.Series) else value))
 
 
-def _with_bytes_as_text(value: Any) -> Any:
+def _for_json(value: Any) -> Any:
+    """Bytes as text, decimals as numbers where these have all their digits."""
     if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {name: _with_bytes_as_text(inner) for name, inner in items}
+        return {name: _for_json(inner) for name, inner in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_with_bytes_as_text(inner) for inner in cast("list[Any]", value)]
+        return [_for_json(inner) for inner in cast("list[Any]", value)]
+    if isinstance(value, Decimal):
+        numbers = (int(value), float(value))
+        return next((number for number in numbers if Decimal(str(number)) == value), value)
     return b64encode(value).decode() if isinstance(value, bytes) else value
 
 
@@ -165,13 +174,14 @@ def _holds(dtype: pl.DataType, wanted: Callable[[pl.DataType], bool]) -> bool:
 
 def _needs_json(dtype: pl.DataType) -> bool:
     """Whether values of this type are numbers that polars writes as text, or maps that it does not write."""
-    return isinstance(dtype, pl.Decimal) or _holds(
-        dtype, lambda each: isinstance(each, pl.Map) and each.key != pl.String
+    return _holds(
+        dtype,
+        lambda each: isinstance(each, pl.Decimal) or (isinstance(each, pl.Map) and each.key != pl.String),
     )
 
 
 _UNFIT: dict[ExportFormat, Callable[[pl.DataType], bool]] = {
     "parquet": lambda dtype: _holds(dtype, lambda each: isinstance(each, pl.Struct) and not each.fields),
-    "csv": lambda dtype: dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Duration),
+    "csv": lambda dtype: dtype.is_nested() or isinstance(dtype, pl.Binary),
     "jsonl": lambda dtype: _holds(dtype, lambda each: isinstance(each, pl.Binary)),
 }

@@ -183,7 +183,8 @@ def open_frame(
         return
     with ExitStack() as stack:
         name = request.output_column
-        table = stack.enter_context(open_rows(artifact, name, channel))
+        kept = [] if original is None else original.columns
+        table = stack.enter_context(open_rows(artifact, name, channel, kept))
         fields: OutputFields | None = None
         if request.unpack_json and isinstance(table.part([name], 0, 1).schema[name], pl.String | pl.Null):
             fields = stack.enter_context(open_fields(artifact, keep_json=keep_json))

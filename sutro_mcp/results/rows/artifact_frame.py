@@ -17,7 +17,7 @@ from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.file_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 
-from .columns import arrangement, unreadable
+from .columns import Naming, arrangement, unreadable
 from .json_values import KINDS, parse_json
 
 _SCALARS = {
@@ -31,17 +31,17 @@ _SCALARS = {
 _MOST_FIELDS = 50
 
 
-def read_artifact(ref: LocalArtifact, output_column: str) -> pl.DataFrame:
+def read_artifact(ref: LocalArtifact, output_column: str, naming: Naming = arrangement) -> pl.DataFrame:
     """The whole artifact as a frame: inputs, carried columns, `output_column`, logprobs, confidence.
 
     Raises UnexpectedReplyError when the file cannot be read or its output column cannot be told, and
-    InvalidArgumentError when `output_column` is the name of another column.
+    InvalidArgumentError when the `naming` does.
     """
     if ref.format == "csv":
         raise unreadable(ref, "they came as CSV although Parquet was asked for, and types cannot be told")
     frame = _read_json(ref) if ref.format == "json" else _read_parquet(ref)
     # By name and not as a list, in which polars would give a name to a column that has the empty one.
-    stored = arrangement(frame.columns, ref, output_column)
+    stored = naming(frame.columns, ref, output_column)
     return pl.DataFrame({name: with_plain_text(frame.get_column(column)) for name, column in stored.items()})
 
 
@@ -73,18 +73,31 @@ def _miscounts_nulls(ref: LocalArtifact) -> bool:
 
 def with_plain_text(column: pl.Series) -> pl.Series:
     """Categories as the text that they are, also within lists and structs."""
-    wanted = _plain(column.dtype)
-    return column if wanted == column.dtype else column.cast(wanted)
+    return _cast(column, (pl.Categorical, pl.Enum), pl.String())
 
 
-def _plain(dtype: pl.DataType) -> pl.DataType:
-    if isinstance(dtype, pl.Categorical | pl.Enum):
-        return pl.String()
-    if isinstance(dtype, pl.Struct):
-        return pl.Struct([pl.Field(f.name, _plain(cast("pl.DataType", f.dtype))) for f in dtype.fields])
-    if isinstance(dtype, pl.Array):
-        return pl.Array(_plain(cast("pl.DataType", dtype.inner)), dtype.shape[:1])
-    return pl.List(_plain(cast("pl.DataType", dtype.inner))) if isinstance(dtype, pl.List) else dtype
+def with_plain_integers(column: pl.Series) -> pl.Series:
+    """Integers of 128 bits, which Parquet does not have, as decimals or, where these are short, as text."""
+    try:
+        return _cast(column, (pl.Int128,), pl.Decimal(38, 0))
+    except pl.exceptions.InvalidOperationError:
+        return _cast(column, (pl.Int128,), pl.String())
+
+
+def _cast(column: pl.Series, kinds: tuple[type[pl.DataType], ...], plain: pl.DataType) -> pl.Series:
+    """The column with values of these kinds as plain ones."""
+
+    def wanted(dtype: Any) -> Any:
+        if isinstance(dtype, kinds):
+            return plain
+        if isinstance(dtype, pl.Struct):
+            return pl.Struct([pl.Field(f.name, wanted(f.dtype)) for f in dtype.fields])
+        if isinstance(dtype, pl.Array):
+            return pl.Array(wanted(dtype.inner), dtype.shape[:1])
+        return pl.List(wanted(dtype.inner)) if isinstance(dtype, pl.List) else dtype
+
+    found = wanted(column.dtype)
+    return column if found == column.dtype else column.cast(found)
 
 
 def _read_json(ref: LocalArtifact) -> pl.DataFrame:
@@ -147,17 +160,27 @@ def _dtype(values: Iterable[Any]) -> pl.DataType | None:
 
 
 def times_as_text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Dates, times and durations in ISO 8601, with all their digits.
+    """Dates, times and durations in ISO 8601, with all their digits, also within lists and structs.
 
     Those of Python have microseconds and the years 1 to 9999 only, and read a file to learn about a zone.
     """
-    columns = {c.name: _iso(c) if c.dtype.is_temporal() else c for c in frame.iter_columns()}
+    # As literals, since polars would take some names for patterns.
+    columns = {c.name: pl.select(_iso(pl.lit(c), c.dtype)).to_series() for c in frame.iter_columns()}
     return pl.DataFrame(columns)
 
 
-def _iso(times: pl.Series) -> pl.Series:
-    text = times.dt.to_string("iso:strict")
-    if times.dtype == pl.Duration:
+def _iso(values: pl.Expr, dtype: Any) -> pl.Expr:
+    if isinstance(dtype, pl.List):
+        return values.list.eval(_iso(pl.element(), dtype.inner))
+    if isinstance(dtype, pl.Array):
+        return values.arr.eval(_iso(pl.element(), dtype.inner))
+    if isinstance(dtype, pl.Struct):
+        members = [_iso(values.struct.field(f.name), f.dtype).alias(f.name) for f in dtype.fields]
+        return values.struct.with_fields(members)
+    if not dtype.is_temporal():
+        return values
+    text = values.dt.to_string("iso:strict")
+    if dtype == pl.Duration:
         return text
     # Without the zeros that end a fraction.
     return text.str.replace(r"(\.\d*?)0+($|[+-])", "${1}${2}").str.replace(r"\.($|[+-])", "${1}")

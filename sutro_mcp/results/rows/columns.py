@@ -4,7 +4,7 @@ The name of the output column inside an artifact is not documented; `sutro-api.m
 which candidates are tried. Importing this module must not import polars: SQL needs it without.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results.request_models import LocalArtifact
@@ -18,26 +18,51 @@ _OPTIONAL = ("inputs", "cumulative_logprobs")
 _KNOWN = (*_OPTIONAL, "confidence_score")
 
 
+# Stored columns by the names they get, in order, for the names in a file and that of the output column.
+Naming = Callable[[Sequence[str], LocalArtifact, str], dict[str, str]]
+
+
 def arrangement(columns: Sequence[str], ref: LocalArtifact, output_column: str) -> dict[str, str]:
-    """The columns of an artifact by the names they get, in the order of the official SDK (0.1.67)."""
-    outputs = _find_outputs(columns, ref)
+    """Names and order of the official SDK (0.1.67)."""
+    outputs, in_order = _in_order(columns, ref)
     if output_column != outputs and output_column in columns:
         raise InvalidArgumentError(
             ref.spec.doing,
             f"they already carry a column named {quote(output_column, 60)}",
             "Choose another output_column",
         )
+    return {output_column if name == outputs else name: name for name in in_order}
+
+
+def shown_columns(
+    columns: Sequence[str], ref: LocalArtifact, output_column: str, kept: Sequence[str] = ()
+) -> dict[str, str]:
+    """The names wherever results are shown, in the same order.
+
+    Case is not told apart, and `row` and the outputs are columns: another one that has such a name, an empty
+    one, or that of a column before it stands behind `carried`, unless it is one of those `kept`.
+    """
+    outputs, in_order = _in_order(columns, ref)
+    taken = {_compared(name) for name in ("row", OUTPUT, output_column, *kept)}
+    shown: dict[str, str] = {}
+    for name in in_order:
+        is_kept = name in kept and name != output_column
+        shown[output_column if name == outputs else name if is_kept else _free(name, "carried", taken)] = name
+    return shown
+
+
+def _in_order(columns: Sequence[str], ref: LocalArtifact) -> tuple[str, list[str]]:
+    """The column of the outputs, and all columns."""
+    outputs = _find_outputs(columns, ref)
     wanted = ref.spec.optional_columns
-    carried = [c for c in columns if c != outputs and c not in diagnostics(ref)]
     order = [
         *(["inputs"] if wanted["inputs"] else []),
-        *carried,
-        output_column,
+        *(c for c in columns if c != outputs and c not in diagnostics(ref)),
+        outputs,
         *(["cumulative_logprobs"] if wanted["cumulative_logprobs"] else []),
         "confidence_score",
     ]
-    stored = {output_column: outputs, **{c: c for c in columns if c != outputs}}
-    return {name: stored[name] for name in order if name in stored}
+    return outputs, [name for name in dict.fromkeys(order) if name in columns]
 
 
 def diagnostics(ref: LocalArtifact) -> set[str]:
@@ -52,25 +77,18 @@ def field_names(
 
     That is its path with dots, unless it is empty, one of ours, or that of another column, whatever the case:
     then it stands behind the name of the output column. Fields at the top come first, then the one seen
-    first; `paths` are in that order, and `carried` are the other columns.
+    first; `paths` are in that order, and `carried` are the other columns as they are shown.
     """
     inner: dict[Path, dict[Path, None]] = {}
     for path in paths:
         for depth in range(1, len(path) + 1):
             inner.setdefault(path[: depth - 1], {})[path[:depth]] = None
     taken = {_compared(name) for name in ("row", OUTPUT, output_column, *carried)}
-    taken.update(map(_compared, carried_names(carried).values()))
     names: dict[Path, str] = {}
     level: list[Path] = [()]
     while level := [path for outer in level for path in inner.get(outer, ())]:
         names.update({path: _free(".".join(path), output_column, taken) for path in level})
     return names
-
-
-def carried_names(carried: Sequence[str]) -> dict[str, str]:
-    """The names of the other columns where case is not told apart, and `row` and the outputs are columns."""
-    taken = {"row", OUTPUT}
-    return {name: _free(name, "carried", taken) for name in carried}
 
 
 def _free(name: str, prefix: str, taken: set[str]) -> str:

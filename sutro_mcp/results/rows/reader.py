@@ -7,6 +7,7 @@ not know how to do, what looks damaged to it, and results that came as JSON, are
 import io
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import polars as pl
 
@@ -24,7 +25,7 @@ from sutro_mcp.results.worker.file_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import Channel, StoppedError
 
 from .artifact_frame import read_artifact, with_plain_text
-from .columns import arrangement, unreadable
+from .columns import Naming, shown_columns, unreadable
 
 # Files whose footer and pages are remembered from one task to the next.
 _MOST_FILES = 8
@@ -35,19 +36,22 @@ _SEARCHED_BYTES = 32 * 1024 * 1024
 
 
 @contextmanager
-def open_rows(ref: LocalArtifact, output_column: str, channel: Channel) -> Generator["Rows"]:
-    """The rows of an artifact. Raises UnexpectedReplyError when it cannot be read."""
+def open_rows(
+    ref: LocalArtifact, output_column: str, channel: Channel, kept: Sequence[str] = ()
+) -> Generator["Rows"]:
+    """The rows of an artifact; for `kept` see `shown_columns`. Raises UnexpectedReplyError if unreadable."""
+    naming = partial(shown_columns, kept=kept)
     if ref.format != "parquet":
-        yield FrameRows(read_artifact(ref, output_column))
+        yield FrameRows(read_artifact(ref, output_column, naming))
         return
     with ExitStack() as stack:
         with _readable(ref):
             opened = _opened(ref)
             stack.enter_context(opened.source.opened(ref.inode, channel))
             try:
-                rows = ParquetRows(opened, ref, output_column)
+                rows = ParquetRows(opened, ref, output_column, naming)
             except _LEFT_TO_FULL_READERS:
-                rows = _whole(opened, ref, output_column)
+                rows = _whole(opened, ref, output_column, naming)
         yield rows
 
 
@@ -118,11 +122,12 @@ class _Opened:
 class ParquetRows:
     """Rows of which only those that are asked for are read; columns in the documented order, as shown."""
 
-    def __init__(self, opened: _Opened, ref: LocalArtifact, output_column: str) -> None:
+    def __init__(self, opened: _Opened, ref: LocalArtifact, output_column: str, naming: Naming) -> None:
         self._opened = opened
         self._ref = ref
         self._output_column = output_column
-        self._stored = arrangement(opened.file.names, ref, output_column)
+        self._naming = naming
+        self._stored = naming(opened.file.names, ref, output_column)
         self.names = list(self._stored)
         self.height = opened.file.row_count
 
@@ -173,12 +178,12 @@ class ParquetRows:
 
     def whole(self) -> FrameRows:
         """The same rows, read at once: for what `batches` could not do half way through."""
-        return _whole(self._opened, self._ref, self._output_column)
+        return _whole(self._opened, self._ref, self._output_column, self._naming)
 
 
-def _whole(opened: _Opened, ref: LocalArtifact, output_column: str) -> FrameRows:
+def _whole(opened: _Opened, ref: LocalArtifact, output_column: str, naming: Naming) -> FrameRows:
     opened.source.fetch([(0, opened.source.size)])
-    return FrameRows(read_artifact(ref, output_column))
+    return FrameRows(read_artifact(ref, output_column, naming))
 
 
 Rows = FrameRows | ParquetRows

@@ -5,7 +5,6 @@ files that it reads (`held_files`), and DuckDB's own lock is a second wall. One 
 gives the same answer, to the last digit and in the same order.
 """
 
-import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,7 +13,6 @@ from queue import SimpleQueue
 from typing import Any, TypeVar, cast
 
 import duckdb
-from pydantic_core import from_json
 
 from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlTable
@@ -22,13 +20,13 @@ from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlT
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_shape import literal, quoted
-from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted import shorten, visible
 
 from .held_files import OUTPUT_FILE, Output, address
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .results_view import OUTPUT
+from .shown_values import shown_values
 from .side_file import OpenTable, open_views
 from .sql_errors import said
 
@@ -68,21 +66,19 @@ _LOCK = (
     # Last: nothing can be set any more.
     "SET lock_configuration = true",
 )
-# What assistants write and DuckDB lacks.
+# What assistants write and DuckDB lacks, or reads otherwise than the standard does.
 _MACROS = (
     "CREATE MACRO regexp_like(s, p) AS regexp_matches(s, p)",
     "CREATE MACRO nvl(a, b) AS coalesce(a, b)",
+    "CREATE MACRO json_value(text, path) AS json_extract_string(text, path)",
     """CREATE MACRO width_bucket(x, a, b, n) AS
         greatest(0, least(n + 1, 1 + floor((x - a) * n / (b - a))))::INTEGER""",
 )
 # Every kind of value once, so that what fetching needs is imported.
 _WARM_UP = """SELECT [1], {'a': 1}, DATE '2026-01-01', TIMESTAMPTZ '2026-01-01', 1.5::DECIMAL(9, 2), uuid(),
     INTERVAL 1 DAY, 'x'::BLOB, MAP {'a': 1}, 1::HUGEINT, TIME '10:00', '{"a": 1}'::JSON, NULL, 'a' LIKE 'b'"""
-_NOT_FINITE = re.compile("Infinity|NaN")
 _STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
 _ARITHMETIC = {b"*", b"+", b"-"}
-_TIMES = {"date", "time", "timestamp", "interval"}
-_NESTED = {"list", "struct", "map", "array", "union", "variant"}
 
 
 @dataclass(frozen=True)
@@ -215,7 +211,7 @@ def _exactly(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
 
 
 def _answer(loaded: LoadedTables, found: duckdb.DuckDBPyRelation, request: QueryRequest) -> QueryRows:
-    shown, convert = _shown(found)
+    shown, convert = shown_values(found)
     rows = [
         [change(value) for change, value in zip(convert, values, strict=True)]
         for values in found.limit(request.limit + 1).project(shown).fetchall()
@@ -264,55 +260,6 @@ def _count(
             raise
         return len(rows) + 1, False
     return count, True
-
-
-def _shown(found: duckdb.DuckDBPyRelation) -> tuple[str, list[Callable[[Any], Cell]]]:
-    """The expressions that Python can hold the values of, and for each how a value becomes a cell."""
-    shown: list[str] = []
-    convert: list[Callable[[Any], Cell]] = []
-    for at, kind in enumerate(found.types, start=1):
-        name = str(kind)
-        if kind.id in _NESTED:
-            shown.append(f"to_json(#{at})")
-            convert.append(_of_json)
-        elif name == "JSON":
-            shown.append(f"#{at}")
-            convert.append(_of_json)
-        elif kind.id.partition("_")[0].partition(" ")[0] in _TIMES:
-            shown.append(f"CAST(#{at} AS VARCHAR)")
-            convert.append(_of_time if name.startswith("TIMESTAMP") else cell)
-        elif kind.id in ("uuid", "bit", "enum"):
-            shown.append(f"CAST(#{at} AS VARCHAR)")
-            convert.append(cell)
-        else:
-            shown.append(f"#{at}")
-            convert.append(_of_decimal if kind.id == "decimal" else cell)
-    return ", ".join(shown), convert
-
-
-def _of_json(text: str | None) -> Cell:
-    """JSON of a scalar as that scalar, of anything else as it is, but for numbers that JSON does not have."""
-    if text is None or (text[:1] in "[{" and not _NOT_FINITE.search(text)):
-        return cell(text)
-    try:
-        return cell(from_json(text))
-    except ValueError:
-        return cell(text)
-
-
-def _of_time(text: str | None) -> Cell:
-    """As ISO 8601 has it."""
-    if text is None:
-        return None
-    text = text.replace(" ", "T", 1)
-    return text + ":00" if text[-3:-2] in ("+", "-") and "T" in text else text
-
-
-def _of_decimal(value: Any) -> Cell:
-    """As a number if that has the same digits."""
-    return (
-        float(value) if value is not None and str(float(value)) == f"{value.normalize():f}" else cell(value)
-    )
 
 
 def _page(

@@ -51,6 +51,11 @@ class Field(BaseModel):
     type: str
     is_beside_list: bool = False
 
+    @property
+    def needs_json(self) -> bool:
+        """Whether formats that are text hold its values as JSON alone."""
+        return "JSON" in self.type or ("HUGEINT" in self.type and self.type != "HUGEINT")
+
 
 class JsonProfile(BaseModel):
     """The facts that a view of outputs is made from.

@@ -56,7 +56,7 @@ class OutputFields:
         self.json_places = [
             place
             for place, (field, dtype) in enumerate(zip(fields, self.dtypes, strict=True))
-            if "JSON" in field.type and dtype == pl.String
+            if field.needs_json and dtype == pl.String
         ]
 
     def batches(self) -> Iterator[tuple[pl.Series, list[pl.Series]]]:

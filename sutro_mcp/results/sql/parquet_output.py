@@ -2,6 +2,7 @@
 
 The file is opened before the rights go, and its size has a limit; no SQL from outside can name it to write.
 Types that other readers of Parquet do not have are written as text, wide integers as narrow as they fit.
+Times are ISO 8601 for formats that are text.
 """
 
 import errno
@@ -17,6 +18,7 @@ from sutro_mcp.results.rows.json_shape import literal, quoted
 
 from .duckdb_engine import LoadedTables, answered
 from .held_files import OUTPUT_FILE, Output, address
+from .shown_values import iso_time
 
 MOST_BYTES = 4 << 30
 
@@ -27,7 +29,7 @@ _NESTED = {"struct", "map", "list", "array"}
 _WIDE_INTEGERS = {"hugeint", "uhugeint"}
 _KEPT = {
     *("boolean", "tinyint", "smallint", "integer", "bigint", "float", "double", "decimal", "varchar", "blob"),
-    *("utinyint", "usmallint", "uinteger", "ubigint", "date", "time", "NULL"),
+    *("utinyint", "usmallint", "uinteger", "ubigint", "date", "NULL"),
     *("timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", "timestamp with time zone"),
 }
 
@@ -72,6 +74,8 @@ def _copy(found: duckdb.DuckDBPyRelation, request: WriteRequest, integers: str) 
         elif _holds_json(kind) and request.format != "parquet":
             value = f"CAST(to_json({value}) AS VARCHAR)"
             json_columns.append(name)
+        elif kind.id.startswith(("date", "timestamp")) and request.format != "parquet":
+            value = iso_time(value)
         elif (stored := _stored(kind, integers)) != str(kind):
             value = f"CAST({value} AS {stored})"
         columns.append(f"{value} AS {quoted(name)}")

@@ -9,12 +9,12 @@ extracted only where a query names it.
 A cast is strict: it fails on a value that the profile has not foreseen, and never makes another one of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.rows.columns import OUTPUT, arrangement, carried_names, field_names
+from sutro_mcp.results.rows.columns import OUTPUT, field_names, shown_columns
 from sutro_mcp.results.rows.json_shape import are_members, quoted
 from sutro_mcp.untrusted import visible
 
@@ -66,21 +66,29 @@ def results_view(
     name: str, columns: Sequence[FileColumn], ref: LocalArtifact, profile: JsonProfile, file: str, fixed: str
 ) -> str:
     """SQL that creates the view `name` over the Parquet file at `file`, with the table `fixed` beside it."""
-    shown: list[str] = []
-    arranged = _arranged(columns, ref)
-    carried = carried_names([key for key in arranged if key != _HIDDEN])
-    names = field_names((field.path for field in profile.fields), list(carried))
-    for key, column in arranged.items():
-        if key != _HIDDEN:
-            shown.append(f"{_widened(column)} AS {quoted(visible(carried[key]))}")
-            continue
-        shown += [
-            f"{_extracted(field, profile)} AS {quoted(visible(names[field.path]))}"
-            for field in profile.fields
-        ]
-        shown.append(f"{as_text(column) or _widened(column)} AS {OUTPUT}")
-    rows = _with_objects(numbered(columns, file), as_text(arranged[_HIDDEN]), profile, fixed)
+    output = outputs_of(columns, ref)
+
+    def value(source: Field | FileColumn) -> str:
+        if isinstance(source, Field):
+            return _extracted(source, profile)
+        return (as_text(source) if source == output else None) or _widened(source)
+
+    shown = [f"{value(source)} AS {quoted(name)}" for name, source in view_columns(columns, ref, profile)]
+    rows = _with_objects(numbered(columns, file), as_text(output), profile, fixed)
     return f"CREATE OR REPLACE VIEW {name} AS SELECT file_row_number AS row, {', '.join(shown)} FROM ({rows})"
+
+
+def view_columns(
+    columns: Sequence[FileColumn], ref: LocalArtifact, profile: JsonProfile
+) -> Iterator[tuple[str, Field | FileColumn]]:
+    """The columns of the view after `row`: the name of each, and the field or column that it shows."""
+    arranged = _arranged(columns, ref)
+    carried = [key for key in arranged if key != _HIDDEN]
+    names = field_names((field.path for field in profile.fields), carried)
+    for key, column in arranged.items():
+        if key == _HIDDEN:
+            yield from ((visible(names[field.path]), field) for field in profile.fields)
+        yield (OUTPUT if key == _HIDDEN else visible(key)), column
 
 
 def unpacked_rows(
@@ -95,12 +103,12 @@ def unpacked_rows(
     """SQL for what is in the outputs, row by row in the order of the file.
 
     Columns: the row number, whether there is text and no object, then each field at the top. An object whose
-    keys differ from row to row is a struct of all of them if one can be. With `keep_json` such objects, and
-    lists of them, are JSON.
+    keys differ from row to row is a struct of all of them if one can be. With `keep_json` such objects, lists
+    of them, and those that hold wide integers are JSON.
     """
 
     def value(field: Field) -> str:
-        if keep_json and "JSON" in field.type:
+        if keep_json and field.needs_json:
             return _extracted(field.model_copy(update={"type": "JSON"}), profile)
         inner = [each for each in profile.fields if each.path[:-1] == field.path]
         found = _extracted(field, profile)
@@ -162,13 +170,14 @@ def _extracted(field: Field, profile: JsonProfile) -> str:
 
 def _arranged(columns: Sequence[FileColumn], ref: LocalArtifact) -> dict[str, FileColumn]:
     by_name = {column.stored: column for column in columns}
-    return {name: by_name[stored] for name, stored in arrangement(list(by_name), ref, _HIDDEN).items()}
+    return {name: by_name[stored] for name, stored in shown_columns(list(by_name), ref, _HIDDEN).items()}
 
 
 def _widened(column: FileColumn) -> str:
     """A number in a type in which arithmetic does not overflow soon."""
     name = quoted(_inner(column))
-    return f"{name}::{_WIDER[column.type]}" if column.type in _WIDER else name
+    wider = _WIDER.get(column.type, column.type.replace("DECIMAL(38,0)", "HUGEINT"))
+    return name if wider == column.type else f"{name}::{wider}"
 
 
 def _inner(column: FileColumn) -> str:

@@ -17,12 +17,13 @@ from pydantic import BaseModel, ConfigDict
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.request_models import LocalArtifact, SqlTable
 from sutro_mcp.results.rows.columns import unreadable
+from sutro_mcp.results.rows.json_fields import Path as FieldPath
 from sutro_mcp.results.rows.json_shape import literal
 from sutro_mcp.results.worker.protocol import StoppedError
 
 from .held_files import OUTPUT_FILE, Output, address, hold
-from .json_profile import JsonProfile, make_profile
-from .results_view import FileColumn, as_text, numbered, outputs_of, results_view
+from .json_profile import Field, JsonProfile, make_profile
+from .results_view import FileColumn, as_text, numbered, outputs_of, results_view, view_columns
 
 SETTINGS: dict[str, Any] = {"threads": "2", "memory_limit": "256MB", "temp_directory": ""}
 _FILE = "results"
@@ -88,11 +89,15 @@ def published(path: Path) -> Generator[Path]:
 
 @dataclass(frozen=True)
 class OpenTable:
-    """The profile of a table, its columns with their types, and the SQL that made its view."""
+    """The profile of a table, its columns with their types, and the SQL that made its view.
+
+    `sources`: for each column but `row` the path of its field, or its name in the file.
+    """
 
     about: AboutResults
     columns: list[tuple[str, str]]
     sql: str
+    sources: dict[str, FieldPath | str]
 
 
 def open_views(
@@ -129,7 +134,11 @@ def open_views(
             connection.execute(sql)
             connection.execute(f"SELECT * FROM {name} LIMIT 1").fetchall()
             described = connection.execute(f"DESCRIBE {name}").fetchall()
-            opened[name] = OpenTable(about, [(column, kind) for column, kind, *_ in described], sql)
+            sources = {
+                column: source.path if isinstance(source, Field) else source.stored
+                for column, source in view_columns(about.columns, table.artifact, about.profile)
+            }
+            opened[name] = OpenTable(about, [(column, kind) for column, kind, *_ in described], sql, sources)
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
@@ -154,9 +163,12 @@ def held(ref: LocalArtifact, path: str) -> int:
 def _write(ref: LocalArtifact, parquet: Path) -> None:
     """Results that did not come as Parquet, as Parquet."""
     # Only for these: polars is heavier than all else here.
-    from sutro_mcp.results.rows.artifact_frame import read_artifact
+    import polars as pl
 
-    frame = read_artifact(ref, "outputs")
+    from sutro_mcp.results.rows.artifact_frame import read_artifact, with_plain_integers
+
+    columns = map(with_plain_integers, read_artifact(ref, "outputs"))
+    frame = pl.DataFrame({column.name: column for column in columns})
     with published(parquet) as part:
         frame.write_parquet(part)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from sutro_mcp.results.rows.columns import OUTPUT
 from sutro_mcp.untrusted import quote
 
 _ONLY_TABLES = "SQL can read the tables listed here and nothing else"
@@ -35,11 +36,15 @@ _INSTEAD = {
     "iif": "CASE WHEN … THEN … ELSE … END",
     "initcap": "upper(left(x, 1)) || lower(x[2:])",
     "isnull": "x IS NULL, or coalesce(x, y)",
+    "isnumeric": "TRY_CAST(x AS DOUBLE) IS NOT NULL",
+    "json_extract_scalar": "json_extract_string(x, '$.a')",
     "json_query": "json_extract(x, '$.a')",
     "locate": "strpos(text, part)",
     "parse_date": "strptime(x, '%d.%m.%Y')",
+    "listagg": "string_agg(x, ', ' ORDER BY x)",
     "percentile": "quantile_cont(x, 0.9)",
     "percentile_approx": "quantile_cont(x, 0.9)",
+    "percentile_cont": "quantile_cont(x, 0.9)",
     "regexp_count": "len(regexp_extract_all(x, pattern))",
     "regexp_substr": "regexp_extract(x, pattern)",
     "safe_cast": "TRY_CAST(x AS type)",
@@ -50,9 +55,32 @@ _INSTEAD = {
     "to_date": "CAST(x AS DATE), or strptime(x, '%d.%m.%Y')",
     "to_number": "TRY_CAST(x AS DOUBLE)",
 }
+# Calls that DuckDB has with other arguments.
+_CALLS = {
+    "count": "count(DISTINCT (a, b)) counts pairs",
+    "datediff": "write datediff('day', start, end)",
+    "format": "write format('{:,.2f}', x)",
+}
+# What is written otherwise, for SQL that is no SQL to DuckDB: how it is found, and what to write.
+_SYNTAX = (
+    (r"\bSELECT\s+TOP\b", "write LIMIT 5 at the end instead of TOP 5"),
+    (r"\bSAFE_CAST\b", "write TRY_CAST instead of SAFE_CAST"),
+    (r"\bLIMIT\s+\d+\s*,", "write LIMIT 10 OFFSET 5 instead of LIMIT 5, 10"),
+    (r"\b(?:FROM|JOIN)\s+job-", "the table of the job is called results"),
+    (r"\b(?:REGEXP|RLIKE)\s+'", "write regexp_matches(text, pattern)"),
+    (r"\bSEPARATOR\s+'", "write string_agg(x, ',')"),
+    (r"\bCONTAINS\s+'", "write list_contains(list, x) or contains(text, part)"),
+    (r"\bOVER\s+(?:PARTITION|ORDER)\b", "write OVER (PARTITION BY x ORDER BY y), with brackets"),
+    (r"\bBETWEEN\s+[^\s,]+\s*,", "write BETWEEN a AND b"),
+    (r"\bGROUP\s+BY\b[^()]*\bWHERE\b", "WHERE goes before GROUP BY, and HAVING behind it"),
+    (r"\bCASE\b(?!.*\bEND\b)", "a CASE needs its END"),
+)
+_UNITS = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
 _AS_NUMBER = "TRY_CAST(x AS DOUBLE) makes a number of text"
 _AS_TEXT = "CAST(x AS VARCHAR) makes text of any value"
 _AS_TIME = "CAST(x AS DATE) or CAST(x AS TIMESTAMP) makes a time of text"
+_OF_NUMBER = "to_timestamp(x) makes a time of seconds, strptime(x::VARCHAR, '%Y%m%d') of 20260131"
+_OPERATORS = {"+": "a || b joins text", "-": "CAST(x AS DATE) a date"}
 _LIKE = {"~~": "LIKE", "!~~": "NOT LIKE", "~~*": "ILIKE", "!~~*": "NOT ILIKE"}
 _OF_TEXT = re.compile(
     r"(?:NOT )?I?LIKE|length|lower|upper|trim|substr(?:ing)?|starts_with|replace|regexp_\w+"
@@ -91,6 +119,8 @@ def _no_column(at: "_Mistake") -> str:
     happened = f"there is no column {quote(name)}"
     if name.lower() in _ADDED:
         return f"{happened} ({_ADDED[name.lower()]}=true adds it)"
+    if name.lower() in _UNITS:
+        return f"{happened}; a unit of time goes in single quotes, as in datediff('{name.lower()}', a, b)"
     if near := _near(name, at.columns):
         happened += f"; the nearest names are {', '.join(map(_column, near))}"
     if f'"{name}"' in at.sql:
@@ -110,20 +140,24 @@ def _no_table(at: "_Mistake") -> str:
 
 
 def _no_function(at: "_Mistake") -> str:
-    name, near = at.match[1].lower(), at.match[2]
+    name, *near = (each and each.lower() for each in at.match.groups())
     happened = f"there is no function {quote(name, 80)}"
     if name in _INSTEAD:
         return f"{happened}; use {_INSTEAD[name]}"
-    return f"{happened}; the nearest name is {near}" if near else happened
+    return f"{happened}; the nearest name is {near[0]}" if any(near) else happened
 
 
 def _no_types(at: "_Mistake") -> str:
     name, _, kinds = at.match[1].partition("(")
     name = _LIKE.get(name, name)
     call = f"{name}({kinds}"
+    if name in _CALLS and (name != "datediff" or kinds.count(",") < 2):
+        return f"there is no {quote(call)}; {_CALLS[name]}"
     if _OF_TEXT.fullmatch(name):
         return f"there is no {quote(call)}; {_AS_TEXT}"
     advice = _AS_TIME if _OF_TIMES.search(call) else _AS_NUMBER if "VARCHAR" in call else ""
+    if advice == _AS_NUMBER and name in _OPERATORS:
+        advice += f", {_OPERATORS[name]}"
     return f"there is no {quote(call)}" + (f"; {advice}" if advice else "")
 
 
@@ -138,12 +172,28 @@ def _no_cast(at: "_Mistake") -> str:
     return f"{quote(at.match[0])}; TRY_CAST gives null for what cannot be cast"
 
 
+def _no_such_cast(at: "_Mistake") -> str:
+    source, wanted = at.match.groups()
+    is_time = _OF_TIMES.match(wanted) and not _OF_TIMES.match(source)
+    return f"{source} cannot be cast to {wanted}" + (f"; {_OF_NUMBER}" if is_time else "")
+
+
+def _no_member(at: "_Mistake") -> str:
+    key, of = at.match.groups()
+    happened = f"{quote(of, 80)} has no field {quote(key, 80)}"
+    if of.lower().rpartition(".")[2] == OUTPUT:
+        return f"{happened}, it is text; the fields of JSON outputs are columns of their own"
+    return f"{happened}; of a list of objects, x[1].{key} is that of the first, and unnest(x) gives all"
+
+
 def _syntax(at: "_Mistake") -> str:
+    token = at.match[1].lower()
     happened = f"there is a syntax error at or near {quote(at.match[1], 80)}"
-    if re.search(r"\bSELECT\s+TOP\b", at.sql, re.IGNORECASE):
-        return f"{happened}; write LIMIT 5 at the end instead of TOP 5"
-    if re.search(r"\bSAFE_CAST\b", at.sql, re.IGNORECASE):
-        return f"{happened}; write TRY_CAST instead of SAFE_CAST"
+    if advice := next((say for find, say in _SYNTAX if re.search(find, at.sql, re.I | re.S)), None):
+        return f"{happened}; {advice}"
+    odd = (name for name in at.columns if token in (name.lower(), *name.lower().split(" ")))
+    if name := next(odd, None):
+        return f"{happened}; the name of this column goes in double quotes: {_column(name)}"
     return happened
 
 
@@ -161,6 +211,26 @@ _RULES: list[tuple[str, _Say]] = [
     (
         r"json_extract\w*\((?:VARCHAR|JSON), BOOLEAN\)",
         _plain("an operator after -> takes the key for its own; write (x->>'key') in brackets"),
+    ),
+    (r"Unimplemented type for cast \((\S+) -> (\S+)\)", _no_such_cast),
+    (r"Cannot extract field ['\"](.+?)['\"] from expression ['\"](.+?)['\"] because", _no_member),
+    (
+        r'Ambiguous reference to column name "(.+?)"',
+        lambda at: f"{quote(at.match[1], 80)} is in several tables; write of which, as in results.x",
+    ),
+    (
+        r"can't be cast to the destination type \S+\[\]",
+        _plain("it compares a list with one value; list_contains(list, x) looks into a list"),
+    ),
+    (r"WHERE clause cannot contain aggregates", _plain("WHERE cannot contain aggregates; HAVING can")),
+    (
+        r"Window functions are not supported here",
+        _plain("a window function stands in SELECT or QUALIFY and needs OVER (ORDER BY x)"),
+    ),
+    (r'Unknown ordered aggregate "(\w+)"', _no_function),
+    (
+        r"Table Function with name",
+        _plain("only unnest(list) gives rows there, as in FROM results, unnest(tags) AS t(tag)"),
     ),
     (r"No function matches the given name and argument types '(.+?)'\.", _no_types),
     (r'Could not choose a best candidate function for the function call "(.+?)"\.', _no_types),

@@ -266,7 +266,7 @@ class Column:
             items=self._items.distribution(),
             text_numbers=text_numbers,
             top=[
-                TopValue(value=cell(value), count=item.count, share=round(item.count / self.filled, 4))
+                TopValue(value=cell(value), count=item.count, share=round(item.count / self.filled, 3))
                 for value, item in zip(values, top, strict=True)
             ],
             estimates=estimates or None,

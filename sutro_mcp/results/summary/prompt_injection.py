@@ -90,6 +90,15 @@ _PHRASES = {
     ),
 }
 _PHRASE = "(?i)" + "|".join(f"(?:{phrase})" for phrases in _PHRASES.values() for phrase in phrases)
+# The same verbs in the opposite sense, which are taken out.
+_NEGATED = (
+    rf"(?i)(?:\b(?:not|never|cannot|without|no|não|nunca|nie|niemals)|n['\x{{2019}}]t){_BLANK}(?:to{_BLANK})?"
+    r"(?:ignor|disregard|forget|overrid|olvid|esque|descart|desconsider|vergess|missacht)\w*"
+    r"|(?:不要|别|別|不能|不可|勿)(?:忽略|无视|無視|忘记|忘掉)"
+)
+# Letters that look like others, and characters that are not seen, written or escaped.
+_ODD = r"[\x{ad}\x{200b}-\x{200f}\x{2060}-\x{2064}\x{feff}\x{ff21}-\x{ff5a}]"
+_ODD_ESCAPED = r"\\u(?:00ad|200[b-f]|206[0-4]|feff|ff[2-5])"
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -99,7 +108,7 @@ def _escaped(text: str) -> str:
 
 
 _WRITTEN = {form for noun in (*_NOUNS, *_EASTERN_NOUNS) for form in (noun, _escaped(noun))}
-_NOUN = "(?i)" + "|".join(map(re.escape, sorted(_WRITTEN)))
+_NOUN = "(?i)" + "|".join([*map(re.escape, sorted(_WRITTEN)), _ODD, _ODD_ESCAPED])
 
 
 def addresses_assistants(texts: pl.Series) -> pl.Series:
@@ -112,7 +121,11 @@ def addresses_assistants(texts: pl.Series) -> pl.Series:
     if escaped.any():
         read = [_ESCAPE.sub(_character, text) for text in some.filter(escaped)]
         some = some.scatter(escaped.arg_true(), pl.Series(read, dtype=pl.String))
-    return found.scatter(found.arg_true(), some.str.contains(_PHRASE))
+    odd = some.str.contains(_ODD)
+    if odd.any():
+        plain = some.filter(odd).str.normalize("NFKC").str.replace_all(r"\p{Cf}", "")
+        some = some.scatter(odd.arg_true(), plain)
+    return found.scatter(found.arg_true(), some.str.replace_all(_NEGATED, "").str.contains(_PHRASE))
 
 
 def _character(match: re.Match[str]) -> str:

@@ -42,6 +42,8 @@ def _inner(dtype: Any) -> str | None:
             return "TIMESTAMP_NS" if is_fine else "TIMESTAMP"
         return "TIMESTAMPTZ_NS" if is_fine else "TIMESTAMP WITH TIME ZONE"
     if isinstance(dtype, pl.Decimal):
+        if (dtype.precision, dtype.scale) == (38, 0):
+            return "HUGEINT"
         return f"DECIMAL({dtype.precision},{dtype.scale})"
     if isinstance(dtype, pl.List | pl.Array):
         inner = _inner(dtype.inner)

@@ -13,7 +13,6 @@ import polars as pl
 from sutro_mcp.results.parquet import UnsupportedError
 from sutro_mcp.results.request_models import SUMMARY_CHARS, LocalArtifact, Sample, Summary, SummaryRequest
 from sutro_mcp.results.rows.artifact_frame import times_as_text
-from sutro_mcp.results.rows.columns import carried_names
 from sutro_mcp.results.rows.json_fields import Path, at, unwrap
 from sutro_mcp.results.rows.json_in_text import read_output
 from sutro_mcp.results.rows.json_values import cell
@@ -87,11 +86,7 @@ class Summariser:
         self._row_count = row_count
         self._output = output_column
         self._outputs = Outputs(output_column, budget, json_schema, unpack=unpack_json, carried=carried)
-        in_sql = carried_names(carried)
-        self._carried = {
-            name: Column(visible(name), budget, sql_name=visible(in_sql[name]))
-            for name in carried[: MOST_COLUMNS - 1]
-        }
+        self._carried = {name: Column(visible(name), budget) for name in carried[: MOST_COLUMNS - 1]}
         self._unshown = len(carried) - len(self._carried)
         self._added = dict.fromkeys((output_column, *self._carried), 0)
         self._has_inputs = "inputs" in columns

@@ -21,7 +21,7 @@ _MOST_FORMS = 8
 _LONG_NAME = 60
 _SPACES = " \u00a0\u202f"
 _SEPARATORS = f"'\u2019{_SPACES}"
-_BLANK = f"[{_SPACES}]?"
+_BLANK = r"[ \x{a0}\x{202f}]?"
 _UNIT = r"[A-Z]{0,2}\p{Sc}|[A-Z]{3}"
 _ANY = rf"^[-+]?({_UNIT}|){_BLANK}[-+]?[0-9](?:[0-9.,{_SEPARATORS}]*[0-9])?{_BLANK}(%|{_UNIT}|)$"
 # Read with a comma and with a point they are two numbers.
@@ -32,12 +32,18 @@ _COMMA, _POINT = ",", "."
 def _pattern(before: str, after: str, decimal: str, separators: str) -> str:
     """Numbers of one form, as an expression that polars and DuckDB read alike."""
     whole = "|".join(
-        ("0|[1-9][0-9]*", *(f"[1-9][0-9]{{0,2}}(?:{re.escape(each)}[0-9]{{3}})+" for each in separators))
+        ("0|[1-9][0-9]*", *(f"[1-9][0-9]{{0,2}}(?:{_escaped(each)}[0-9]{{3}})+" for each in separators))
     )
     unit = f"{re.escape(before)}{_BLANK}"
     start = f"(?:[-+]?{unit}|{unit}[-+])" if before else "[-+]?"
     end = f"{_BLANK}{re.escape(after)}" if after else ""
     return rf"{start}(?:{whole})(?:\{decimal}[0-9]+)?{end}"
+
+
+def _escaped(separator: str) -> str:
+    """In an expression; spaces that look like others by their number."""
+    is_visible = separator not in _SPACES or separator == " "
+    return re.escape(separator) if is_visible else rf"\x{{{ord(separator):x}}}"
 
 
 class _Reading:
@@ -151,7 +157,9 @@ def _sql(form: _Form, reading: _Reading, name: str) -> str:
     pattern = _pattern(form.before, form.after, reading.decimal, seen)
     dropped = "".join(dict.fromkeys(f"{seen}+{form.before}{form.after}{''.join(form.seen & set(_SPACES))}"))
     kept, point = (_COMMA, _POINT) if reading.decimal == _COMMA else ("", "")
-    number = f"translate({quoted(name)}, {literal(kept + dropped)}, {literal(point)})"
+    visible, *others = [kept + dropped.translate({ord(each): None for each in _SPACES[1:]}), *_SPACES[1:]]
+    changed = " || ".join([literal(visible), *(f"chr({ord(each)})" for each in others if each in dropped)])
+    number = f"translate({quoted(name)}, {changed}, {literal(point)})"
     is_number = f"regexp_full_match({quoted(name)}, {literal(pattern)})"
     return f"CASE WHEN {is_number} THEN {number}::DOUBLE END"
 

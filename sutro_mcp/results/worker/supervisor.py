@@ -5,6 +5,7 @@ every start-up half a second of CPU; so it lives in processes of its own. A dead
 that met it and nothing to the next.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -41,8 +42,14 @@ class ByteSource(Protocol):
 class Worker:
     """Runs tasks one after another in a child process. Close it with `aclose`."""
 
-    def __init__(self, kind: Kind = "reader", patience: float = 120.0) -> None:
-        """`patience`: how long a task may be silent, in seconds, not counting waits for its bytes."""
+    def __init__(
+        self, kind: Kind = "reader", patience: float = 120.0, *, ends: Counter[str] | None = None
+    ) -> None:
+        """`patience`: how long a task may be silent, in seconds, not counting waits for its bytes.
+
+        `ends` counts why processes ended in the middle of a task: "time" or "crash".
+        """
+        self._ends = Counter[str]() if ends is None else ends
         self.patience = patience
         self._kind: Kind = kind
         self._lock = anyio.Lock()
@@ -74,9 +81,11 @@ class Worker:
                 message = request_for(artifact, request)
                 reply = await self._converse(child, message, reply_with(answer), source, on_rows, prefetch)
             except TimeoutError:
+                self._ends["time"] += 1
                 await self._stop()
                 raise failed(f"it took more than {self.patience:g} seconds") from None
             except BROKEN:
+                self._ends["crash"] += 1
                 # A dying one needs a moment to tell why.
                 end = "could not be started" if child is None else f"stopped ({await child.end(1)})"
                 await self._stop()
@@ -165,12 +174,18 @@ class QueryRunner:
     """
 
     def __init__(
-        self, *, load_seconds: float = 20.0, query_seconds: float = 30.0, lock_suffices: bool = False
+        self,
+        *,
+        load_seconds: float = 20.0,
+        query_seconds: float = 30.0,
+        lock_suffices: bool = False,
+        ends: Counter[str] | None = None,
     ) -> None:
         """The longest that getting ready and running the SQL may take.
 
-        `lock_suffices`: where there is no sandbox, DuckDB's own lock is enough.
+        `lock_suffices`: where there is no sandbox, DuckDB's own lock is enough. `ends`: see `Worker`.
         """
+        self._ends = ends
         self._lock_suffices = lock_suffices
         self._load_seconds = load_seconds
         self._query_seconds = query_seconds
@@ -203,7 +218,7 @@ class QueryRunner:
             lock_alone=not has_sandbox(),
         )
         async with self._lock:
-            worker = Worker("query", self._load_seconds)
+            worker = Worker("query", self._load_seconds, ends=self._ends)
             try:
                 await worker.run(artifact, load, Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sutro_mcp.api import Job, JobProgress, JobStatus, Status
+from sutro_mcp.api.status_poller import PASSING, PollSchedule, StatusPoller
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import DeadlineExceededError, SutroError, counted
 from sutro_mcp.server.answers import RowsDone
 from sutro_mcp.server.protocol.scrubbing import Notify
-
-from .status_poller import PASSING, PollSchedule, StatusPoller
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
@@ -61,6 +60,8 @@ class WaitOutcome:
     """So long a running job has done no row, if it is long."""
     trouble: str | None = None
     """Why the status may be out of date."""
+    is_cut_short: bool = False
+    """Whether the server stops before the time is up."""
 
 
 async def wait(
@@ -68,9 +69,10 @@ async def wait(
     job_id: str,
     timeout_seconds: float,
     notify: Notify,
+    ending: anyio.Event,
     timing: WaitTiming = WaitTiming(),
 ) -> WaitOutcome:
-    """How the job stands when it has ended or the time is up, whichever comes first.
+    """How the job stands when it has ended, the time is up or the server is `ending`, whichever comes first.
 
     Raises whatever keeps the status from being read at first, and later what no waiting mends.
     """
@@ -78,7 +80,7 @@ async def wait(
     with anyio.move_on_after(timeout_seconds):
         waiting = _Wait(client, await client.get_job_status(job_id), timeout_seconds, notify, timing)
         if not waiting.status.is_terminal:
-            await waiting.run()
+            await waiting.run(ending)
     if waiting is None:
         raise DeadlineExceededError(
             f"wait for {job_id}",
@@ -172,17 +174,24 @@ class _Wait:
         # A short wait reads the status a second time as well.
         self._poller.pause = min(timing.poll.first, timeout_seconds / 2)
         self._news = anyio.Event()
+        self._is_cut_short = False
 
     @property
     def status(self) -> Status:
         return self._stands.status
 
-    async def run(self) -> None:
+    async def run(self, ending: anyio.Event) -> None:
         async with background() as tasks:
             tasks.start_soon(self._listen)
             tasks.start_soon(self._notify_host)
+            tasks.start_soon(self._end_with, ending, tasks.cancel_scope)
             await self._read_status()
         await self._notify_once()
+
+    async def _end_with(self, ending: anyio.Event, waiting: anyio.CancelScope) -> None:
+        await ending.wait()
+        self._is_cut_short = not self.status.is_terminal
+        waiting.cancel()
 
     def outcome(self) -> WaitOutcome:
         now, seen = anyio.current_time(), self._progress
@@ -199,6 +208,7 @@ class _Wait:
             ),
             stalled_seconds=int(idle) if idle >= self._timing.stalled else None,
             trouble=self._poller.trouble and self._poller.trouble.happened,
+            is_cut_short=self._is_cut_short,
         )
 
     async def _read_status(self) -> None:

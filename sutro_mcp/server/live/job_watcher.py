@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
 from sutro_mcp.api import Status
+from sutro_mcp.api.status_poller import PASSING, PollSchedule, StatusPoller
 from sutro_mcp.errors import InvalidArgumentError, SutroError
 from sutro_mcp.server.uris import JOB, is_of_results, watchable_job
-
-from .status_poller import PASSING, PollSchedule, StatusPoller
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +32,38 @@ _FIRST_SECONDS = 10.0
 SCHEDULE = PollSchedule(first=2.0, slowest=30.0)
 
 
+class Lead(NamedTuple):
+    """Whether this process is to read the status of a job, and what was last told of it by another."""
+
+    is_mine: bool
+    told: str | None
+
+
+class Leases(Protocol):
+    """Which of several server processes reads a job that all of them watch."""
+
+    async def lead(self, job_id: str) -> Lead: ...
+
+    async def tell(self, job_id: str, status: str) -> None:
+        """Say what was read: a status, or "" for a job that cannot be read."""
+        ...
+
+    async def news(self, job_id: str) -> None:
+        """Wait for a while, or until another process has told something."""
+        ...
+
+    async def release(self, job_id: str) -> None: ...
+
+
 @dataclass
 class _Watched:
     """A job, the status last seen (None: it cannot be read), and how often each URI is watched."""
 
     status: Status | None
+    told: str | None = None
+    """What another process told, at the last look."""
+    checked: str | None = None
+    """What another process told, and this one has read the job since."""
     uris: Counter[str] = field(default_factory=Counter[str])
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
@@ -48,16 +75,34 @@ class _Watched:
 class JobWatcher:
     """Reads watched jobs in tasks of its own, which end with `tasks`.
 
-    `publish` is called with a URI once for each change, however often that URI is watched.
+    `publish` is called with a URI once for each change, however often that URI is watched. `leases` say
+    which process reads, where there are several.
     """
 
-    def __init__(self, tasks: TaskGroup, read: ReadStatus, publish: Publish, schedule: PollSchedule) -> None:
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        read: ReadStatus,
+        publish: Publish,
+        schedule: PollSchedule,
+        leases: Leases | None = None,
+    ) -> None:
+        self._leases = leases
         self._tasks = tasks
         self._read = read
         self._publish = publish
         self._schedule = schedule
         self._jobs: dict[str, _Watched] = {}
         self._arriving: set[str] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job is watched."""
+        return not self._jobs and not self._arriving
+
+    def __len__(self) -> int:
+        """How many jobs are watched."""
+        return len(self._jobs)
 
     async def watch(self, uri: str) -> None:
         """Publish changes from now on, until `unwatch` was called as often as this.
@@ -101,25 +146,58 @@ class JobWatcher:
 
     async def _follow(self, job_id: str, watched: _Watched) -> None:
         poller = StatusPoller(lambda: self._read(job_id), self._schedule)
-        with watched.scope:
-            while not watched.has_ended:
-                try:
-                    status = await poller.next() or watched.status
-                except Exception as error:
-                    # The job is gone, or the key no longer counts. Reading the resource says which.
-                    if watched.status is not None:
-                        is_bug = not isinstance(error, SutroError)
-                        level = logging.ERROR if is_bug else logging.INFO
-                        logger.log(level, "a watched job can no longer be read", exc_info=is_bug)
-                    status = None
-                if status is not watched.status:
-                    watched.status = status
-                    if status is not None:
-                        poller.pause = self._schedule.first
-                    is_end = status is None or watched.has_ended
-                    for uri in list(watched.uris):
-                        if is_end or not is_of_results(uri):
-                            await self._publish(uri)
+        try:
+            with watched.scope:
+                await self._follow_to_the_end(job_id, watched, poller)
+        finally:
+            if self._leases is not None:
+                await self._leases.release(job_id)
+
+    async def _is_mine(self, job_id: str, watched: _Watched, poller: StatusPoller[Status]) -> bool:
+        """Whether to read the job now, after waiting a while for news where another process reads it."""
+        if self._leases is None:
+            return True
+        lead = await self._leases.lead(job_id)
+        if lead.is_mine:
+            return True
+        watched.told = lead.told
+        if lead.told is None or lead.told in (watched.checked, _word(watched.status)):
+            await self._leases.news(job_id)
+            return False
+        # Another process has seen something else: this one believes its own eyes.
+        poller.pause = 0.0
+        return True
+
+    async def _follow_to_the_end(self, job_id: str, watched: _Watched, poller: StatusPoller[Status]) -> None:
+        while not watched.has_ended:
+            if not await self._is_mine(job_id, watched, poller):
+                continue
+            try:
+                status = await poller.next() or watched.status
+            except Exception as error:
+                # The job is gone, or the key no longer counts. Reading the resource says which.
+                if watched.status is not None:
+                    is_bug = not isinstance(error, SutroError)
+                    level = logging.ERROR if is_bug else logging.INFO
+                    logger.log(level, "a watched job can no longer be read", exc_info=is_bug)
+                status = None
+            if poller.trouble is None:
+                watched.checked = watched.told
+            poller.pause = poller.pause or self._schedule.first
+            if status is not watched.status:
+                watched.status = status
+                if self._leases is not None:
+                    await self._leases.tell(job_id, _word(status))
+                if status is not None:
+                    poller.pause = self._schedule.first
+                is_end = status is None or watched.has_ended
+                for uri in list(watched.uris):
+                    if is_end or not is_of_results(uri):
+                        await self._publish(uri)
+
+
+def _word(status: Status | None) -> str:
+    return "" if status is None else status.value
 
 
 def _job_of(uri: str) -> str:

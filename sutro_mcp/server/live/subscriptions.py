@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from mcp import types
+from mcp import MCPError, types
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
 
-from sutro_mcp.errors import SutroError
+from sutro_mcp.errors import SutroError, TemporaryError
 from sutro_mcp.server.context import AppContext
+from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
 from sutro_mcp.server.protocol.mcp_server import RESOURCE_NOT_FOUND, SutroServer, refusal
 from sutro_mcp.server.uris import watchable_job
 
@@ -29,6 +30,25 @@ RequestContext = ServerRequestContext[AppContext, Any]
 
 # A connection that does not take a notification must not keep others from theirs.
 _PATIENCE_SECONDS = 5.0
+# As many as the SDK lets one handler have.
+_MOST_STREAMS = 1024
+
+
+class Subscribers:
+    """The open streams and the subscribed connections of callers with one Sutro key."""
+
+    def __init__(self) -> None:
+        self._bus = InMemorySubscriptionBus()
+        self.stream = ListenHandler(self._bus)
+        self.connections: dict[Connection, _Subscriber] = {}
+
+    async def publish(self, uri: str) -> None:
+        """Tell everyone who watches `uri` that it has changed."""
+        await self._bus.publish(ResourceUpdated(uri))
+        for subscriber in list(self.connections.values()):
+            if uri in subscriber.uris:
+                with anyio.move_on_after(_PATIENCE_SECONDS):
+                    await subscriber.session.send_resource_updated(uri)
 
 
 @dataclass
@@ -49,39 +69,30 @@ class _Subscriber:
             self.forget(uri)
 
 
-class Subscribers:
-    """The open streams and the subscribed connections of one server. `serve` comes before all else."""
+class Subscriptions:
+    """The requests by which clients begin and stop to watch. `serve` comes before all else."""
 
-    def __init__(self) -> None:
-        self.bus = InMemorySubscriptionBus()
-        self._stream = ListenHandler(self.bus)
-        self._connections: dict[Connection, _Subscriber] = {}
-
-    def serve(self, server: SutroServer) -> None:
+    def __init__(self, server: SutroServer, *, singly: bool) -> None:
+        """Without `singly` older clients cannot subscribe: nothing would reach them."""
         self._server = server
+        self._streams = ConcurrencyLimit(running=_MOST_STREAMS, queued=0, each=16)
+        server.limits["subscriptions/listen"] = self._streams
         server.handle("subscriptions/listen", types.SubscriptionsListenRequestParams, self._listen)
-        server.handle("resources/subscribe", types.SubscribeRequestParams, self._subscribe)
-        server.handle("resources/unsubscribe", types.UnsubscribeRequestParams, self._unsubscribe)
-
-    async def publish(self, uri: str) -> None:
-        """Tell everyone who watches `uri` that it has changed."""
-        await self.bus.publish(ResourceUpdated(uri))
-        for subscriber in list(self._connections.values()):
-            if uri in subscriber.uris:
-                with anyio.move_on_after(_PATIENCE_SECONDS):
-                    await subscriber.session.send_resource_updated(uri)
+        if singly:
+            server.handle("resources/subscribe", types.SubscribeRequestParams, self._subscribe)
+            server.handle("resources/unsubscribe", types.UnsubscribeRequestParams, self._unsubscribe)
 
     async def _listen(
         self, ctx: RequestContext, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
         """A stream, until the client ends it. What cannot be watched is missing in its acknowledgement."""
-        watcher = ctx.lifespan_context.watcher
+        app = ctx.lifespan_context
         wanted = dict.fromkeys(params.notifications.resource_subscriptions or [])
         held: set[str] = set()
 
         async def hold(uri: str) -> None:
             try:
-                await self._watch(watcher, uri)
+                await self._watch(app.watcher, uri)
             except SutroError as error:
                 logger.info("a stream does without a resource: %s", error)
             else:
@@ -93,19 +104,24 @@ class Subscribers:
                     tasks.start_soon(hold, uri)
             honoured = {"resource_subscriptions": [uri for uri in wanted if uri in held]}
             notifications = params.notifications.model_copy(update=honoured)
-            return await self._stream(ctx, params.model_copy(update={"notifications": notifications}))
+            stream = app.subscribers.stream
+            async with self._streams.slot("listen"):
+                return await stream(ctx, params.model_copy(update={"notifications": notifications}))
+        except TemporaryError as error:
+            raise MCPError(types.INTERNAL_ERROR, str(error)) from error
         finally:
-            _release(watcher, held)
+            _release(app.watcher, held)
 
     async def _subscribe(
         self, ctx: RequestContext, params: types.SubscribeRequestParams
     ) -> types.EmptyResult:
         watcher = ctx.lifespan_context.watcher
-        connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
-        if connection not in self._connections:
-            self._connections[connection] = _Subscriber(ctx.session, watcher)
-            connection.exit_stack.callback(self._leave, connection)
-        subscriber = self._connections[connection]
+        connections = ctx.lifespan_context.subscribers.connections
+        connection = _connection(ctx)
+        if connection not in connections:
+            connections[connection] = _Subscriber(ctx.session, watcher)
+            connection.exit_stack.callback(lambda: connections.pop(connection).forget_all())
+        subscriber = connections[connection]
         uri = str(params.uri)
         if uri not in subscriber.uris:
             try:
@@ -121,13 +137,9 @@ class Subscribers:
     async def _unsubscribe(
         self, ctx: RequestContext, params: types.UnsubscribeRequestParams
     ) -> types.EmptyResult:
-        connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
-        if subscriber := self._connections.get(connection):
+        if subscriber := ctx.lifespan_context.subscribers.connections.get(_connection(ctx)):
             subscriber.forget(str(params.uri))
         return types.EmptyResult()
-
-    def _leave(self, connection: Connection) -> None:
-        self._connections.pop(connection).forget_all()
 
     async def _watch(self, watcher: JobWatcher, uri: str) -> None:
         """Watch a job. Other resources that are listed stay as they are: there is nothing to watch."""
@@ -135,6 +147,10 @@ class Subscribers:
             resource.uri for resource in await self._server.list_resources()
         }:
             await watcher.watch(uri)
+
+
+def _connection(ctx: RequestContext) -> Connection:
+    return ctx.session._connection  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
 
 
 def _release(watcher: JobWatcher, uris: Iterable[str]) -> None:

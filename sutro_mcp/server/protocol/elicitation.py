@@ -56,7 +56,11 @@ def can_ask(ctx: Ctx) -> bool:
     # A bare {} is what hosts declared before there were modes.
     if elicitation is None or (elicitation.form is None and elicitation.url is not None):
         return False
-    return _is_modern(ctx) or ctx.session.can_send_request
+    if _is_modern(ctx):
+        # Without shared keys the replica that gets the answer could not read what the question remembers.
+        settings = app_of(ctx).settings
+        return not settings.for_a_team or settings.state_keys_file is not None
+    return ctx.session.can_send_request
 
 
 # Until when a question that was not answered with yes could be answered again, and what the answer was. The
@@ -69,7 +73,8 @@ def answered(ctx: Ctx) -> Answer | None:
     responses, question = ctx.input_responses or {}, ctx.request_state
     if not _is_modern(ctx) or question is None or _KEY not in responses:
         return None
-    now = time.monotonic()
+    # Of the day: the question may be another replica's.
+    now = time.time()
     for old in [known for known, (until, _) in _final.items() if until < now]:
         del _final[old]
     if question in _final:
@@ -93,7 +98,7 @@ async def ask(
         "properties": {"confirm": {"type": "boolean", "title": label}},
         "required": ["confirm"],
     }
-    asked = time.monotonic()
+    asked = time.time()
     if _is_modern(ctx):
         form = ElicitRequestFormParams(message=question, requested_schema=schema)
         return InputRequiredResult(
@@ -103,7 +108,7 @@ async def ask(
         with anyio.fail_after(seconds):
             # Over HTTP no writer of ours scrubs a request.
             reply = await ctx.session.elicit_form(scrub(question), schema, ctx.request_id)
-            consent = _read(reply, time.monotonic() - asked, app_of(ctx).fastest_answer)
+            consent = _read(reply, time.time() - asked, app_of(ctx).fastest_answer)
     except TimeoutError:
         consent = Consent.LATE
     except ValidationError:

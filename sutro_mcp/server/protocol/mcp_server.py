@@ -5,11 +5,12 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
 
+import anyio
 from mcp import MCPError, types
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -24,22 +25,32 @@ from pydantic import AnyUrl, BaseModel
 
 from sutro_mcp.errors import CallError, InvalidArgumentError, JobNotFoundError, SutroError
 from sutro_mcp.server.context import AppContext
+from sutro_mcp.server.uris import is_of_summary
 from sutro_mcp.untrusted import shorten, visible
 
 from .concurrency_limit import ConcurrencyLimit
 from .middleware import is_failure
+from .rate_limit import RateLimits
 from .tool_schemas import explain, portable, portable_answer, shown, unknown_argument
+
+if TYPE_CHECKING:
+    # Over stdio they are not loaded.
+    from sutro_mcp.server.operations.audit import Audit
+    from sutro_mcp.server.replicas.job_leases import JobLeases
 
 logger = logging.getLogger(__name__)
 
 Params = TypeVar("Params", bound=BaseModel)
 Result = TypeVar("Result", bound=types.CallToolResult | types.InputRequiredResult)
 Output = Literal["both", "text", "structured"]
+IsHeavy = Callable[[Mapping[str, Any]], bool]
 
 _SHOWN_URI = 200
 # What versions before 2026 say of a resource that is not there; 2026 says INVALID_PARAMS.
 RESOURCE_NOT_FOUND = -32002
 _FIRST_MODERN = "2026"
+# Requests that the SDK answers before it looks for a handler.
+_OPENING = ("initialize", "ping", "server/discover")
 _OWN_FAULT = "failed because of an error in sutro-mcp itself. Its log (stderr) says more."
 
 
@@ -48,9 +59,43 @@ class SutroServer(MCPServer[AppContext]):
 
     output: Output = "both"
     """The channels that answers of tools come in."""
+    leases: "JobLeases | None" = None
+    """Which replica reads a watched job; None where there is no telling."""
+    run_beside: Callable[[], Awaitable[None]] | None = None
+    """Runs while the server is served."""
+    app: AppContext | None = None
+    """What handlers share, while it is served."""
+    audit: "Audit | None" = None
+    """Where it is written who cancelled what; None where nothing is told of that."""
 
     @cached_property
-    def _calls(self) -> ConcurrencyLimit:
+    def ending(self) -> anyio.Event:
+        """Set when the server will stop: calls that wait for news say what they know."""
+        return anyio.Event()
+
+    @cached_property
+    def at_end(self) -> list[Callable[[], None]]:
+        """Called then: each ends something else that waits."""
+        return []
+
+    def end_waits(self) -> None:
+        """End whatever waits, before the transport ends."""
+        self.ending.set()
+        for end in self.at_end:
+            end()
+
+    def serves(self, method: str, tool: object = None) -> bool:
+        """Whether there is such a method and, if one is named, such a tool: both are words of the caller."""
+        if tool is not None and not any(tool == known.name for known in self._tool_manager.list_tools()):
+            return False
+        return method in _OPENING or self._lowlevel_server.get_request_handler(method) is not None
+
+    cancelling: Collection[str] = ()
+    """The names of tools that change something."""
+
+    @cached_property
+    def calls(self) -> ConcurrencyLimit:
+        """The limit of calls at once, but for those in `limits`."""
         return ConcurrencyLimit()
 
     @cached_property
@@ -67,6 +112,18 @@ class SutroServer(MCPServer[AppContext]):
         """Answer a request that the SDK's high-level class has no place for, or answers too simply."""
         self._lowlevel_server.add_request_handler(method, params, handler)
 
+    rates: RateLimits | None = None
+    """How often each caller may call; None where callers are not told apart."""
+
+    @cached_property
+    def heavy(self) -> dict[str, IsHeavy]:
+        """Which calls of a tool count as heavy, by the tool's name."""
+        return {}
+
+    async def _admit(self, doing: str, *, heavy: bool) -> None:
+        if self.rates is not None:
+            await self.rates.admit(doing, ("heavy", "call") if heavy else ("call",))
+
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[AppContext, Any] | None = None
     ) -> types.CallToolResult | types.InputRequiredResult:
@@ -80,8 +137,10 @@ class SutroServer(MCPServer[AppContext]):
         required = cast("list[str]", schemas[name].get("required", []))
         # Hosts send "" or null for an optional argument that was left blank.
         given = {key: value for key, value in arguments.items() if key in required or value not in ("", None)}
-        limit = self.limits.get(name, self._calls)
+        limit = self.limits.get(name, self.calls)
+        is_heavy = name in self.heavy and self.heavy[name](given)
         try:
+            await self._admit(f"call {name}", heavy=is_heavy)
             async with limit.slot(f"call {name}"):
                 return in_channels(self.output, await super().call_tool(name, given, context))
         except BaseException as error:
@@ -99,7 +158,8 @@ class SutroServer(MCPServer[AppContext]):
         not_found = types.INVALID_PARAMS if is_modern else RESOURCE_NOT_FOUND
         try:
             self._check_query(given)
-            async with self._calls.slot("read this resource"):
+            await self._admit("read this resource", heavy=is_of_summary(given))
+            async with self.calls.slot("read this resource"):
                 return await super().read_resource(uri, context)
         except ResourceNotFoundError as error:
             name = shorten(visible(given), _SHOWN_URI)[0]

@@ -1,4 +1,4 @@
-"""Middleware around every request and notification: six functions, the outermost first in `MIDDLEWARE`.
+"""Middleware around every request and notification: seven functions, the outermost first in `MIDDLEWARE`.
 
 The SDK shows clients the text of any exception, lets one that is no `Exception` (a panic in a native library)
 take the connection along, answers any cursor with the first page, promises notices that nobody sends, and
@@ -7,6 +7,7 @@ keeps working for an HTTP client that has hung up.
 
 import logging
 import time
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -16,6 +17,7 @@ from mcp.server.mcpserver import require_client_extension
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, SERVER_INFO_META_KEY
 from pydantic import ValidationError
 
+from sutro_mcp.server.context import acting_for, principal_in
 from sutro_mcp.untrusted import shorten, visible
 
 from .icons import icons
@@ -32,6 +34,14 @@ HTTP_REQUEST = "sutro_mcp.http_request"
 _SHOWN = 60
 _ONE_PAGE = ("tools/list", "prompts/list", "resources/templates/list")
 _ICONS_SINCE = "2025-11-25"
+
+
+async def know_the_caller(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Tell all code below for whom it works: a session's tasks do not inherit that from the request."""
+    if ctx.request is None:
+        return await call_next(ctx)
+    with acting_for(principal_in(ctx.request.scope)):
+        return await call_next(ctx)
 
 
 async def contain_and_scrub(ctx: Request, call_next: CallNext) -> HandlerResult:
@@ -54,7 +64,10 @@ async def contain_and_scrub(ctx: Request, call_next: CallNext) -> HandlerResult:
             code=INTERNAL_ERROR, message="An error in sutro-mcp itself. Its log (stderr) says more."
         ) from None
     finally:
-        logger.debug("%s %s in %.0f ms", _called(ctx), outcome, (time.perf_counter() - began) * 1000)
+        ms = round((time.perf_counter() - began) * 1000)
+        logger.info(
+            "%s %s in %d ms", _called(ctx), outcome, ms, extra={"call": partial(_fields, ctx, outcome, ms)}
+        )
     return scrub_result(result) if isinstance(result, dict) else result
 
 
@@ -104,6 +117,7 @@ async def drop_with_the_client(ctx: Request, call_next: CallNext) -> HandlerResu
 
 
 MIDDLEWARE = (
+    know_the_caller,
     contain_and_scrub,
     refuse_undeclared_tasks,
     show_icons,
@@ -123,6 +137,28 @@ def is_failure(error: BaseException) -> bool:
 
 def _called(ctx: Request) -> str:
     """Method and tool, never the arguments."""
-    name = (ctx.params or {}).get("name") if ctx.method == "tools/call" else None
-    shown = ctx.method if name is None else f"{ctx.method} {name}"
-    return shorten(visible(shown), _SHOWN)[0]
+    tool = _tool(ctx)
+    return _brief(ctx.method if tool is None else f"{ctx.method} {tool}") or ""
+
+
+def _fields(ctx: Request, outcome: str, ms: int) -> dict[str, object]:
+    """The same for a log with fields."""
+    info = ctx.session.client_params and ctx.session.client_params.client_info
+    return {
+        "request_id": _brief(ctx.request_id),
+        "method": _brief(ctx.method),
+        "tool": _brief(_tool(ctx)),
+        "client": _brief(info and info.name),
+        "era": ctx.protocol_version,
+        "outcome": outcome,
+        "ms": ms,
+    }
+
+
+def _tool(ctx: Request) -> object:
+    return (ctx.params or {}).get("name") if ctx.method == "tools/call" else None
+
+
+def _brief(word: object) -> str | None:
+    """A word of a caller's, for a log."""
+    return None if word is None else shorten(visible(str(word)), _SHOWN)[0]

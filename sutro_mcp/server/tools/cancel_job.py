@@ -7,6 +7,7 @@ is not "confirmed", and a lost reply is "unknown" until a status read says more.
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import anyio
 from mcp.types import CallToolResult, InputRequiredResult
 from pydantic import Field
 
@@ -46,6 +47,9 @@ Outcome = Literal["requested", "confirmed", "refused", "unknown"]
 
 _NAME_CHARS = 200
 _ASKED_NAME_CHARS = 80
+_ID_CHARS = 60
+# In the audit log.
+_EVENT = "cancel_job"
 
 # Descriptions under the policies that make the docstring untrue; None: the tool is not served.
 _BY_POLICY = {
@@ -100,7 +104,7 @@ async def cancel_job(
     """
     given = answered(ctx)  # first, so that a no counts whatever happens to the call
     job = await app_of(ctx).client.get_job(job_id)
-    answer = _settled(job) or await _decide(ctx, job, given, confirm=confirm)
+    answer = await _settled(ctx, job) or await _decide(ctx, job, given, confirm=confirm)
     return reply(answer, _text(job_id, answer)) if isinstance(answer, CancelAnswer) else answer
 
 
@@ -110,10 +114,12 @@ async def _decide(
     """Cancel, or find out whether the policy and the person allow it."""
     client, policy = app_of(ctx).client, app_of(ctx).settings.cancel
     if policy == "allow" or (policy == "confirm" and confirm):
-        return await _send(client, job)
+        return await _send(ctx, job, "by policy" if policy == "allow" else "through the assistant")
     if not can_ask(ctx):
+        await _write_down(ctx, job, "refused" if policy == "elicit" else "preview")
         return _no_dialog(job) if policy == "elicit" else _preview(job, await _done(ctx, job))
     if given is None:
+        await _write_down(ctx, job, "asked")
         standing = _standing(job, await _done(ctx, job))
         asked = await ask(ctx, _question(job, standing), "Stop this job", standing)
         if isinstance(asked, InputRequiredResult):
@@ -123,8 +129,9 @@ async def _decide(
             # A person takes a while, and the job went on meanwhile.
             job = await client.get_job(job.job_id)
     if given.consent is not Consent.GIVEN:
+        await _write_down(ctx, job, given.consent.name.lower())
         return _not_given(job, given, may_confirm=policy == "confirm")
-    answer = _settled(job) or await _send(client, job)
+    answer = await _settled(ctx, job) or await _send(ctx, job, "in the host's dialog")
     asked_first = f"The user was asked in the host and agreed. {_shown(given)}"
     return answer.model_copy(update={"message": f"{asked_first} {answer.message}"})
 
@@ -135,15 +142,16 @@ async def _done(ctx: Ctx, job: Job) -> RowsDone | None:
     return await app_of(ctx).running.of(job)
 
 
-def _settled(job: Job) -> CancelAnswer | None:
+async def _settled(ctx: Ctx, job: Job) -> CancelAnswer | None:
     """The answer for a job that must not be asked to stop; None for one that may be."""
-    if job.status.is_terminal:
-        message = f"The job had already ended as {job.status.value}; no request was sent."
-        return _answer(job, "refused", message, _after_the_end(job.status), job.status)
+    if not job.status.is_terminal and job.status is not Status.CANCELLING:
+        return None
+    await _write_down(ctx, job, "not needed")
     if job.status is Status.CANCELLING:
         message = "Cancellation was asked for before; no second request was sent."
         return _answer(job, "requested", message, _FOLLOW, job.status)
-    return None
+    message = f"The job had already ended as {job.status.value}; no request was sent."
+    return _answer(job, "refused", message, _after_the_end(job.status), job.status)
 
 
 def _after_the_end(status: Status) -> str:
@@ -208,7 +216,33 @@ def _no_dialog(job: Job) -> CancelAnswer:
     return _answer(job, "refused", message, f"Tell the user. {_ELSEWHERE}")
 
 
-async def _send(client: "ApiClient", job: Job) -> CancelAnswer:
+async def _write_down(ctx: Ctx, job: Job, outcome: str, **fields: Any) -> None:
+    """Put a line into the audit log. Raises AuditError when it cannot be written."""
+    if audit := app_of(ctx).audit:
+        doing = f"cancel {job.job_id}"
+        await audit.record(doing, _EVENT, outcome, **_of_call(ctx, job), **fields)
+
+
+def _of_call(ctx: Ctx, job: Job) -> dict[str, str]:
+    return {"job_id": job.job_id, "status": job.status.value, "request_id": str(ctx.request_id)[:_ID_CHARS]}
+
+
+async def _send(ctx: Ctx, job: Job, agreed: str) -> CancelAnswer:
+    """Write down that `job` is to be stopped and how the person `agreed`; then ask the deployment once."""
+    await _write_down(ctx, job, "sending", agreed=agreed)
+    outcome, status = "failed", None
+    try:
+        answer = await _sent(app_of(ctx).client, job)
+        outcome, status = answer.outcome, answer.status_after
+    finally:
+        if audit := app_of(ctx).audit:
+            with anyio.CancelScope(shield=True):
+                fields = {**_of_call(ctx, job), "status": status}
+                await audit.record_if_possible(_EVENT, str(outcome), **fields)
+    return answer
+
+
+async def _sent(client: "ApiClient", job: Job) -> CancelAnswer:
     """Ask the deployment once to stop `job`, and read what came of it."""
     try:
         sent: CancelReply | None = await client.cancel_job(job.job_id)

@@ -8,13 +8,13 @@ from pydantic import Field
 from sutro_mcp.errors import counted
 from sutro_mcp.results import CompareRequest, Comparison, ComparisonTable
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.server.answers import ToolAnswer, UntrustedText
+from sutro_mcp.server.answers import Table, ToolAnswer, UntrustedText, grouped
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.results_progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, table
 
 from .params import JobId
-from .tool import reply, tool
+from .tool import always, reply, tool
 
 _OTHER_INPUTS = (
     "Rows with the same number are not about the same input everywhere: compare by inputs, or by a column "
@@ -35,13 +35,13 @@ class CompareAnswer(ToolAnswer):
     unknown_inputs: int | None = None
     hint: str | None = None
     shortened: Annotated[str | None, Field(description="What was left out")] = None
-    runs: Annotated[ComparisonTable, Field(description="Left out: key null, or repeated in a run")]
+    runs: Annotated[Table, Field(description="Left out: key null, or repeated in a run")]
     fields: Annotated[
-        ComparisonTable | None,
+        Table | None,
         Field(description="Rows with a value in any run; lost: only before, gained: only after"),
     ] = None
-    moves: Annotated[ComparisonTable | None, Field(description="Most frequent changes")] = None
-    samples: Annotated[ComparisonTable | None, Field(description="First changed rows")] = None
+    moves: Annotated[Table | None, Field(description="Most frequent changes")] = None
+    samples: Annotated[Table | None, Field(description="First changed rows")] = None
     unchanged: list[UntrustedText] | None = None
     without_values: list[UntrustedText] | None = None
     only_before: Annotated[list[UntrustedText] | None, Field(description="Fields of one run alone")] = None
@@ -63,10 +63,10 @@ class CompareAnswer(ToolAnswer):
             unknown_inputs=unknown,
             hint=_OTHER_INPUTS if by == "row" and other else None,
             shortened=found.shortened,
-            runs=found.runs,
-            fields=found.fields,
-            moves=found.moves,
-            samples=found.samples,
+            runs=Table(**dict(found.runs)),
+            fields=found.fields and Table(**dict(found.fields)),
+            moves=_by_field(found.moves),
+            samples=_by_field(found.samples),
             unchanged=found.unchanged,
             without_values=found.without_values,
             only_before=found.only_before,
@@ -74,7 +74,7 @@ class CompareAnswer(ToolAnswer):
         )
 
 
-@tool("Compare two jobs' results")
+@tool("Compare two jobs' results", is_heavy=always)
 async def compare_job_results(
     ctx: Ctx,
     job_id: Annotated[str, Field(description="The run before", max_length=200)],
@@ -95,10 +95,14 @@ async def compare_job_results(
         ctx, lambda notify: app.results.compare(app.client, before, after, request, on_progress=notify)
     )
     answer = CompareAnswer.of(job_id, other_job_id, request.by, found)
-    return reply(answer, _text(answer))
+    return reply(answer, _text(answer, found))
 
 
-def _text(answer: CompareAnswer) -> str:
+def _by_field(found: ComparisonTable | None) -> Table | None:
+    return found and grouped(found.columns, found.rows, "field")
+
+
+def _text(answer: CompareAnswer, found: Comparison) -> str:
     head = f"{answer.job_id} (before) and {answer.other_job_id} (after): "
     head += (
         f"{counted(answer.compared_rows, 'row')} compared, {answer.changed_rows:,} changed. {_inputs(answer)}"
@@ -112,10 +116,10 @@ def _text(answer: CompareAnswer) -> str:
     for name, shown in (
         (
             "fields that changed (lost: a value only before; gained: only after; difference: after - before)",
-            answer.fields,
+            found.fields,
         ),
-        ("most frequent changes", answer.moves),
-        ("first changed rows", answer.samples),
+        ("most frequent changes", found.moves),
+        ("first changed rows", found.samples),
     ):
         parts += [f"{name}:", table(shown.columns, shown.rows)] if shown else []
     for name, names in (

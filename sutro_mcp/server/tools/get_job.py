@@ -104,7 +104,12 @@ class JobDetails(ProgressAnswer):
             queue_seconds=seconds(job.datetime_created, job.datetime_started),
             run_seconds=seconds(job.datetime_started, job.datetime_completed),
             cost_estimate_usd=job.cost_estimate,
-            not_told=", ".join(name for name, value in expected.items() if value is None) or None,
+            not_told=", ".join(
+                f"{name} (given, but not readable)" if name in job.unreadable else name
+                for name, value in expected.items()
+                if value is None
+            )
+            or None,
             failure=FailureInfo.of(job.failure_reason, job.status),
             sampling_params=params.shown,
             json_schema=schema.shown,

@@ -1,5 +1,6 @@
 """Read what came out of a job."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 from mcp.types import CallToolResult
@@ -49,13 +50,40 @@ _TABLE = {"type": "object", "description": "columns and rows"}
 _SUMMARY: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "expected_rows": {"type": "integer"},
+        "expected_rows": {"type": ["integer", "string"], "description": "If not row_count"},
         "outputs": {"type": "string"},
-        "columns": _TABLE | {"description": "Table. present: rows with the field; estimates: what is about"},
+        "columns": _TABLE
+        | {
+            "description": "Table. present: rows with the field (absent: all); nulls (absent: 0); "
+            "estimates: what is about"
+        },
         "suspicious": _TABLE,
-        "samples": _TABLE,
+        "samples": _TABLE
+        | {"description": "Table. why is absent for the first row and for rows spread evenly"},
     },
 }
+
+
+def _condensed(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary with tables for lists, and without what is usual or follows from the rest."""
+    row_count = summary.pop("row_count")
+    if summary.setdefault("expected_rows", "unknown") == row_count:
+        del summary["expected_rows"]
+    if len(summary["suspicious"]) < 2:
+        del summary["suspicious_rows"]
+    for column in summary["columns"]:
+        column["type"] = _type(column["type"], column.pop("sql_type", None))
+        del column["values"]
+    for name, usual in (("present", row_count), ("nulls", 0)):
+        if all(column[name] == usual for column in summary["columns"]):
+            for column in summary["columns"]:
+                del column[name]
+    for sample in summary["samples"]:
+        # At its end, where a row may lack it.
+        why = sample.pop("why")
+        if why not in ("first", "spread"):
+            sample["why"] = why
+    return tabled(summary)
 
 
 class ResultsAnswer(ToolAnswer):
@@ -77,11 +105,8 @@ class ResultsAnswer(ToolAnswer):
     def structured(self) -> dict[str, Any]:
         """The answer as JSON values, with the lists of a summary as tables."""
         whole = super().structured()
-        if summary := whole.get("summary"):
-            del summary["row_count"]
-            if not summary["suspicious_rows"]:
-                del summary["suspicious_rows"]
-            whole["summary"] = tabled(summary)
+        if self.summary:
+            whole["summary"] = _condensed(whole["summary"])
         return whole
 
     @classmethod
@@ -96,7 +121,11 @@ class ResultsAnswer(ToolAnswer):
         return cls(uri=uri, row_count=summary.row_count, summary=summary)
 
 
-@tool("Get a job's results")
+def _is_summary(arguments: Mapping[str, Any]) -> bool:
+    return arguments.get("view") == "summary" or not arguments.keys() & {"view", "offset", "limit", "columns"}
+
+
+@tool("Get a job's results", is_heavy=_is_summary)
 async def get_job_results(
     ctx: Ctx,
     job_id: JobId,
@@ -207,7 +236,9 @@ def text_of_summary(answer: ResultsAnswer) -> str:
     """The text channel of an answer that holds a summary."""
     summary = cast("Summary", answer.summary)
     head = f"{answer.job_id}: {counted(summary.row_count, 'row')}"
-    if summary.expected_rows is not None:
+    if summary.expected_rows is None:
+        head += " (what the job says is unknown)"
+    else:
         same = summary.expected_rows == summary.row_count
         head += " (the job says the same)" if same else f", but the job says {summary.expected_rows:,}"
     head += f". Outputs: {summary.outputs}."
@@ -264,8 +295,11 @@ def _column(column: ColumnSummary) -> str:
         least = " (counts at least)" if "top" in estimates else ""
         rest = f", {counted(column.more, 'other value')}" if column.more else ""
         words.append(f"of {column.values:,}: {', '.join(values)}{least}{rest}")
-    kind = ", ".join(filter(None, (column.type, column.sql_type)))
-    return indented(f"- {column.name} ({kind}): " + "; ".join(words))
+    return indented(f"- {column.name} ({_type(column.type, column.sql_type)}): " + "; ".join(words))
+
+
+def _type(kind: str, sql: str | None) -> str:
+    return f"{kind}, {sql}" if sql else kind
 
 
 def _text_numbers(found: TextNumbers, values: int) -> str:

@@ -44,15 +44,15 @@ class JobRow(Answer):
 
     job_id: UntrustedText
     name: UntrustedText | None = None
-    status: str
     model: UntrustedText | None = None
     created: str | None = None
     num_rows: int | None = None
     runtime_seconds: int | None = None
     cost_usd: float | None = None
+    status: str | None
     done: int | None = None
-    estimate: float | None = None
     failure: UntrustedText | None = None
+    estimate: float | None = None
 
     @classmethod
     def of(cls, job: Job, progress: RowsDone | None) -> "JobRow":
@@ -60,15 +60,15 @@ class JobRow(Answer):
         return cls(
             job_id=brief(job.job_id, 128),
             name=brief(job.name, NAME_CHARS),
-            status=job.status.value,
             model=brief(job.model, MODEL_CHARS),
             created=minute(job.datetime_created),
             num_rows=job.num_rows,
             runtime_seconds=seconds(job.datetime_started, job.datetime_completed),
             cost_usd=job.job_cost,
+            status=None if job.status is Status.SUCCEEDED else job.status.value,
             done=progress and progress.rows_done,
-            estimate=job.cost_estimate if job.is_cost_estimate else None,
             failure=brief(job.failure_reason.message, FAILURE_CHARS) if job.failure_reason else reason,
+            estimate=job.cost_estimate if job.is_cost_estimate else None,
         )
 
 
@@ -92,7 +92,7 @@ class JobList(ToolAnswer):
             next_cursor=found.next_cursor,
             undated=found.undated or None,
             shortened=_shortened(found.jobs, rows),
-            jobs=Table.of(rows),
+            jobs=_table(rows),
         )
 
 
@@ -127,6 +127,18 @@ async def listed(
     return JobList.of(found, await app.running.rows_done(found.jobs))
 
 
+def _table(rows: list[JobRow]) -> Table:
+    """What most rows would repeat stands in the name of its column: year and month, that a job succeeded."""
+    labels = {"created": "created (UTC)", "status": "status (blank: SUCCEEDED)"} if rows else {}
+    stamps = [row.created for row in rows if row.created]
+    for length, rest in ((8, "dd"), (5, "mm-dd")):
+        if len(stamps) > 1 and len({stamp[:length] for stamp in stamps}) == 1:
+            labels["created"] = f"created ({stamps[0][:length]}{rest} UTC)"
+            rows = [row.model_copy(update={"created": row.created and row.created[length:]}) for row in rows]
+            break
+    return Table.of(rows, labels)
+
+
 def _shortened(jobs: list[Job], rows: list[JobRow]) -> str | None:
     cut = {
         name: any(
@@ -153,7 +165,7 @@ def _text(answer: JobList, sort: Sort) -> str:
         head += f' The rest: repeat the call with the same filters and cursor="{answer.next_cursor}".'
     if not shown:
         return head if answer.next_cursor else head + " None matches."
-    head += " Times are UTC, to the minute; blank is unknown. Run time is without queueing."
+    head += " Times to the minute; blank is unknown. Run time is without queueing."
     if "done" in answer.jobs.columns:
         head += f" done: rows done so far. {NO_COST['not_ended']}"
     if "estimate" in answer.jobs.columns:

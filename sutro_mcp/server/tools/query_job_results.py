@@ -19,7 +19,7 @@ from sutro_mcp.settings import Settings
 from sutro_mcp.untrusted import quote
 
 from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault, as_list
-from .tool import reply, tool
+from .tool import always, reply, tool
 
 _DEFAULT_LIMIT = 50
 _UNLIKE = (
@@ -44,7 +44,7 @@ def _with_dialect(_settings: Settings, docstring: str) -> str:
     return docstring.format(dialect=DIALECT)
 
 
-@tool("Query a job's results with SQL", describe=_with_dialect)
+@tool("Query a job's results with SQL", describe=_with_dialect, is_heavy=always)
 async def query_job_results(
     ctx: Ctx,
     job_id: JobId,

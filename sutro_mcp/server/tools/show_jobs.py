@@ -3,6 +3,7 @@
 Its answers are those of other tools, with the view that they are for: the page can draw them at once.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -38,7 +39,11 @@ def _if_shown(settings: Settings, docstring: str) -> str | None:
     return docstring if settings.shows_views else None
 
 
-@tool("Show jobs", describe=_if_shown, page=JOBS_PAGE)
+def _is_comparison(arguments: Mapping[str, Any]) -> bool:
+    return bool(arguments.get("compare_with"))
+
+
+@tool("Show jobs", is_heavy=_is_comparison, describe=_if_shown, page=JOBS_PAGE)
 async def show_jobs(
     ctx: Ctx,
     job_id: Annotated[

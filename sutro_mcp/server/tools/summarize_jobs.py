@@ -39,6 +39,7 @@ _REASONS: dict[str, str] = {
     "cost_estimate": "cost estimates, which are free",
     "never_ran": "that never ran",
     "not_given": "whose cost Sutro does not give",
+    "unreadable": "whose cost cannot be read",
 }
 
 

@@ -5,7 +5,7 @@ has no try/except: errors of `sutro_mcp.errors` become tool errors in `SutroServ
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnno
 
 from sutro_mcp.server.answers import Answer
 from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
+from sutro_mcp.server.protocol.mcp_server import IsHeavy
 from sutro_mcp.settings import Settings
 
 ToolFunction = Callable[..., Awaitable[CallToolResult | InputRequiredResult]]
@@ -35,6 +36,8 @@ class Tool:
     """On the computer of the server, which is the user's own over stdio only."""
     limit: Limit | None = None
     """Makes the limit of its calls at once; None: they count with those of the other tools."""
+    is_heavy: IsHeavy | None = None
+    """Which calls, by their arguments, cost so much that they have a rate of their own; None: none."""
     describe: Describe = _as_written
     """Makes the description of the settings and the docstring; None: not served."""
     page: str | None = None
@@ -62,12 +65,18 @@ class Tool:
         return self.describe(settings, inspect.getdoc(self.function) or "")
 
 
+def always(_: Mapping[str, Any]) -> bool:
+    """Every call is heavy."""
+    return True
+
+
 def tool(
     title: str,
     *,
     destructive: bool = False,
     writes_files: bool = False,
     limit: Limit | None = None,
+    is_heavy: IsHeavy | None = None,
     describe: Describe = _as_written,
     page: str | None = None,
 ) -> Callable[[ToolFunction], Tool]:
@@ -80,7 +89,7 @@ def tool(
     annotations = ToolAnnotations(
         read_only_hint=not changes, destructive_hint=changes, idempotent_hint=True, open_world_hint=True
     )
-    return lambda function: Tool(function, title, annotations, writes_files, limit, describe, page)
+    return lambda function: Tool(function, title, annotations, writes_files, limit, is_heavy, describe, page)
 
 
 def reply(answer: Answer, text: str) -> CallToolResult:

@@ -10,7 +10,6 @@ from sutro_mcp.errors import counted
 from sutro_mcp.server.answers import (
     FailureInfo,
     ProgressAnswer,
-    RowsDone,
     UntrustedText,
     failure_facts,
     figures_of,
@@ -30,7 +29,7 @@ from .tool import reply, tool
 # With more left than this, a model pays more for waiting on than for coming back.
 _LONG_SECONDS = 600
 # Waits have slots of their own: they take minutes, in which they do next to nothing.
-_own_limit = partial(ConcurrencyLimit, running=256, queued=0)
+_own_limit = partial(ConcurrencyLimit, running=256, queued=0, each=8)
 
 
 class WaitAnswer(ProgressAnswer):
@@ -60,7 +59,8 @@ async def wait_for_job(
     call again, do not resubmit. Stopping the wait does not cancel the job.
     """
     app = app_of(ctx)
-    return reply_to_wait(await wait(app.client, job_id, timeout_seconds, notifier(ctx)), timeout_seconds)
+    outcome = await wait(app.client, job_id, timeout_seconds, notifier(ctx), app.ending)
+    return reply_to_wait(outcome, timeout_seconds)
 
 
 def reply_to_wait(outcome: WaitOutcome, timeout_seconds: int | None = None) -> CallToolResult:
@@ -72,19 +72,21 @@ def reply_to_wait(outcome: WaitOutcome, timeout_seconds: int | None = None) -> C
         notice=notice_for(outcome.trouble, failure),
         done=done,
         status=stands.status.value,
-        timeout_seconds=None if done else timeout_seconds,
+        timeout_seconds=None if done or outcome.is_cut_short else timeout_seconds,
         stalled_seconds=None if done else outcome.stalled_seconds,
         trouble=outcome.trouble,
         failure=failure,
-        next=NEXT[stands.status] if done else _go_on(outcome.progress),
+        next=NEXT[stands.status] if done else _go_on(outcome),
         uri=uri_to_follow(stands.job_id, stands.status),
         **figures_of(None if done else outcome.job, outcome.progress),
     )
     return reply(answer, _text(stands.job_id, answer))
 
 
-def _go_on(progress: RowsDone | None) -> str:
-    left = progress and progress.seconds_left
+def _go_on(outcome: WaitOutcome) -> str:
+    if outcome.is_cut_short:
+        return "The server is being restarted. Call wait_for_job again. Do not resubmit the job."
+    left = outcome.progress and outcome.progress.seconds_left
     if left and left > _LONG_SECONDS:
         about = f"It needs about {left // 60:,} more minutes."
         return f"{about} Tell the user, and call wait_for_job again later. Do not resubmit the job."
@@ -92,8 +94,9 @@ def _go_on(progress: RowsDone | None) -> str:
 
 
 def _text(job_id: str, answer: WaitAnswer) -> str:
-    waited = counted(answer.timeout_seconds or 0, "second")
-    when = " (final)" if answer.done else f" after {waited} of waiting"
+    when = " (final)" if answer.done else ""
+    if answer.timeout_seconds is not None:
+        when = f" after {counted(answer.timeout_seconds, 'second')} of waiting"
     lines = [f"{job_id} is {answer.status}{when}. {answer.next}"]
     if about := answer.progress():
         lines.append(about)

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
 
 _SECONDS = 5.0
+_KEPT_SECONDS = 10.0
 _CLIENT = {"name": "healthz", "version": "1"}
 _META = {
     "io.modelcontextprotocol/protocolVersion": LATEST_PROTOCOL_VERSION,
@@ -22,6 +23,25 @@ _META = {
 }
 _HEADERS = {"mcp-protocol-version": LATEST_PROTOCOL_VERSION, "mcp-method": "tools/list"}
 _OPENING = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": _CLIENT}
+
+
+class Health:
+    """Whether `app` answers; that it does is believed for 10 seconds, as each look costs it two requests."""
+
+    def __init__(self, app: ASGIApp, authority: str) -> None:
+        self._app = app
+        self._authority = authority
+        self._looking = anyio.Lock()
+        self._well_until = float("-inf")
+
+    async def is_well(self) -> bool:
+        """Callers at the same time share one look."""
+        async with self._looking:
+            if anyio.current_time() > self._well_until and await answers_in_both_eras(
+                self._app, self._authority
+            ):
+                self._well_until = anyio.current_time() + _KEPT_SECONDS
+            return anyio.current_time() <= self._well_until
 
 
 async def answers_in_both_eras(app: ASGIApp, authority: str) -> bool:

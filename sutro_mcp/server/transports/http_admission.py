@@ -6,6 +6,7 @@ sessions for half an hour while old ones lie idle.
 """
 
 import logging
+from collections.abc import Callable
 
 import anyio
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
@@ -22,6 +23,8 @@ from .jsonrpc_lines import NO_MESSAGE, Refusal, read_message, refuse
 
 logger = logging.getLogger(__name__)
 
+RefusalOf = Callable[[Scope, JSONRPCRequest], Response | None]
+
 SESSIONS = 500
 # No honest call comes near: the longest argument is a query.
 _BODY_BYTES = 1024 * 1024
@@ -37,8 +40,13 @@ class Admission:
     """An ASGI app that lets whole and lawful requests through to `app`, which serves `sessions`."""
 
     def __init__(
-        self, app: ASGIApp, sessions: StreamableHTTPSessionManager, security: TransportSecuritySettings
+        self,
+        app: ASGIApp,
+        sessions: StreamableHTTPSessionManager,
+        security: TransportSecuritySettings,
     ) -> None:
+        self.refusal_of: RefusalOf | None = None
+        """Decides what a caller may ask for; None lets all callers do all."""
         self._app = app
         self._sessions = sessions
         self._guard = TransportSecurityMiddleware(security)
@@ -83,6 +91,10 @@ class Admission:
         message = read_message(body)
         if message is None or isinstance(message, Refusal):
             return _refusal(400, message or refuse(None, NO_MESSAGE))
+        if self.refusal_of is not None and isinstance(message, JSONRPCRequest):
+            refused = self.refusal_of(request.scope, message)
+            if refused is not None:
+                return refused
         unread = [body]
 
         async def replay() -> Message:

@@ -1,7 +1,8 @@
-"""MCP over Streamable HTTP for hosts on this computer, at `/mcp`; `/healthz` is for monitoring.
+"""MCP over Streamable HTTP at `/mcp`; `/healthz` is for monitoring.
 
-There is no authentication, so only loopback addresses are served, and Host and Origin are checked on each: a
-web page in the user's browser must not reach the server through a name of its own. The SDK's own runner waits
+Without authentication only loopback addresses are served, for hosts on this computer. Host and Origin are
+checked on each address: a web page in the user's browser must not reach the server through a name of its own.
+The SDK's own runner waits
 for open streams without limit (mcp 2.3.0); this one gives them a moment and ends them.
 """
 
@@ -11,19 +12,26 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from hashlib import sha256
+from urllib.parse import urlsplit
 
 import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
 
 from sutro_mcp.asgi_serving import listen, serving
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.server.operations.admin_app import admin_app, metrics_of
 from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate
 from sutro_mcp.settings import Settings
 
-from .health import answers_in_both_eras
+from .anonymous_limit import AnonymousLimit
+from .health import Health, answers_in_both_eras
 from .http_admission import SESSIONS, Admission
 from .http_shutdown import HttpRequests
 
@@ -34,7 +42,7 @@ _EXIT_SECONDS = 3.5
 
 
 def run_http(server: SutroServer, settings: Settings, announce: Callable[[str], None]) -> int:
-    """Serve until a signal arrives; the exit code. `announce` gets the URL when it can be used.
+    """Serve until a signal arrives; the exit code. `announce` gets a sentence with the URL when it works.
 
     Raises ConfigurationError when the address cannot be had.
     """
@@ -48,46 +56,74 @@ class HttpServer:
         self._server = server
         self._announce = announce
         self._stopped = anyio.Event()
-        self._listening = _listen(settings.host, settings.port)
-        host, port = self._listening.getsockname()[:2]
-        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._drained = anyio.Event()
+        self.drains_for = settings.drains_for
+        self._trusted_proxies = settings.trusted_proxies
+        self._digest = sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+        self._listening = _listen(settings.host, settings.port, "")
+        authority = _authority(self._listening)
         self.url = f"http://{authority}/mcp"
-        self._requests = http_app(server, authority)
+        self.admin_url: str | None = None
+        if settings.admin_port is not None:
+            self._admin_listening = _listen(settings.admin_host, settings.admin_port, "ADMIN_")
+            self.admin_url = f"http://{_authority(self._admin_listening)}"
+            self._metrics = metrics_of(server)
+        self._requests = http_app(server, settings, authority)
         # It logs every part of every answer at DEBUG.
         logging.getLogger("sse_starlette").setLevel(logging.INFO)
 
     async def serve(self) -> None:
-        """Answer until `stop`, and then for as long as open requests get to finish: 1.5 seconds."""
-        # Sessions around uvicorn and not inside it: should they break, the process ends, and does not linger
-        # as one that refuses everything.
-        with self._listening:
-            async with (
-                self._server.session_manager.run(),
-                serving(self._requests, self._listening, grace_seconds=round(_EXIT_SECONDS)) as close,
-            ):
-                self._announce(self.url)
-                await self._stopped.wait()
-                close()
-                await self._requests.drain(_GRACE_SECONDS)
+        """Answer until `stop`, and then while it drains and open requests get to finish: 1.5 seconds."""
+        grace = round(_EXIT_SECONDS)
+        if self._server.audit is not None:
+            await self._server.audit.record("serve MCP over HTTP", "start", "started", settings=self._digest)
+        async with AsyncExitStack() as stack:
+            # Sessions around uvicorn and not inside it: should they break, the process ends, and does not
+            # linger as one that refuses everything.
+            await stack.enter_async_context(self._server.session_manager.run())
+            stack.enter_context(self._listening)
+            close = await stack.enter_async_context(
+                serving(
+                    self._requests,
+                    self._listening,
+                    grace_seconds=grace,
+                    trusted_proxies=self._trusted_proxies,
+                )
+            )
+            said = f"Serving MCP at {self.url}. "
+            if self.admin_url is not None:
+                stack.enter_context(self._admin_listening)
+                admin = admin_app(self._requests.is_ready, self._metrics)
+                await stack.enter_async_context(serving(admin, self._admin_listening, grace_seconds=grace))
+                said += f"Probes and metrics are at {self.admin_url}. "
+            self._announce(f"{said}Stop it with Ctrl-C.")
+            await self._stopped.wait()
+            self._requests.is_draining = True
+            with anyio.move_on_after(self.drains_for):
+                await self._drained.wait()
+            close()
+            self._server.end_waits()
+            await self._requests.finish(_GRACE_SECONDS)
 
     def stop(self) -> None:
-        """Take no more connections, let open requests finish, and end those that do not."""
+        """Drain, take no more connections, let open requests finish, and end those that do not.
+
+        Called again, it ends the draining.
+        """
+        if self._stopped.is_set():
+            self._drained.set()
         self._stopped.set()
 
 
-def http_app(server: SutroServer, authority: str) -> HttpRequests:
+def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpRequests:
     """The ASGI app. Its requests need `server.session_manager.run()` around them.
 
     `authority` is the Host under which the server reaches itself.
     """
-    security = TransportSecuritySettings(
-        # Any port: a forwarded one is not ours.
-        allowed_hosts=[authority, *_NAMES, *(f"{name}:*" for name in _NAMES)],
-        allowed_origins=[f"http://{name}:*" for name in _NAMES],
-    )
+    security = _allowed(settings, authority)
 
     async def healthz(_: Request) -> Response:
-        is_well = await answers_in_both_eras(admission, authority)
+        is_well = not requests.is_draining and await answers_in_both_eras(admission, authority)
         return JSONResponse(
             {"status": "ok" if is_well else "unavailable"},
             200 if is_well else 503,
@@ -95,20 +131,56 @@ def http_app(server: SutroServer, authority: str) -> HttpRequests:
         )
 
     server.custom_route("/healthz", methods=["GET"])(healthz)
+    if settings.auth == "oauth":
+        from sutro_mcp.server.access.metadata import serve_metadata
+
+        serve_metadata(server, settings)
     # Streams, not single JSON bodies, which lose progress and do not notice a client that hangs up.
-    app = server.streamable_http_app(transport_security=security, max_sessions=SESSIONS)
+    app = server.streamable_http_app(
+        transport_security=security, max_sessions=SESSIONS, stateless_http=not settings.has_sessions
+    )
     admission = Admission(app, server.session_manager, security)
-    return HttpRequests(admission)
+    requests = HttpRequests(_guarded(admission, server, settings), Health(admission, authority).is_well)
+    return requests
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _guarded(admission: Admission, server: SutroServer, settings: Settings) -> ASGIApp:
+    """`admission` behind what makes sure of its callers, where they are told apart."""
+    if not settings.for_a_team:
+        return admission
+    from sutro_mcp.server.access.guard import Guard
+    from sutro_mcp.server.access.modes import authenticate_by
+
+    guard = Guard(admission, settings, authenticate_by(settings), server.cancelling, server.audit)
+    admission.refusal_of = guard.refusal_of
+    return AnonymousLimit(guard, Rate(*settings.anonymous_rate), LocalRates())
+
+
+def _allowed(settings: Settings, authority: str) -> TransportSecuritySettings:
+    """The Hosts and Origins of requests: loopback, and what the operator says; never what a request says."""
+    public = urlsplit(settings.public_url or "")
+    # Any port: a forwarded one is not ours.
+    names = [*_NAMES, *filter(None, [public.hostname]), *settings.allowed_hosts]
+    origins = [f"{public.scheme}://{public.netloc}"] if public.hostname else []
+    return TransportSecuritySettings(
+        allowed_hosts=[authority, *names, *(f"{name}:*" for name in names)],
+        allowed_origins=[*(f"http://{name}:*" for name in _NAMES), *origins, *settings.allowed_origins],
+    )
+
+
+def _authority(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen(host: str, port: int, which: str) -> socket.socket:
     try:
         return listen("127.0.0.1" if host == "localhost" else host, port)
     except OSError as error:
         raise ConfigurationError(
             f"serve HTTP on {host} port {port}",
             os.strerror(error.errno or 0).lower(),
-            "Choose another with --port or SUTRO_MCP_PORT, or --host or SUTRO_MCP_HOST",
+            f"Choose another with SUTRO_MCP_{which}PORT or SUTRO_MCP_{which}HOST",
         ) from None
 
 
@@ -120,6 +192,9 @@ async def _run(http: HttpServer) -> int:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             code = 128 + await anext(signals)
             http.stop()
+            with anyio.move_on_after(http.drains_for):
+                await anext(signals)  # somebody does not want to wait for that
+                http.stop()
             await anyio.sleep(_EXIT_SECONDS)
             os._exit(code)
 

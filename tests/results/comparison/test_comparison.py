@@ -124,6 +124,11 @@ def only(found: Comparison) -> dict[str, Any]:
         ([1], [1.5], {"type": "BIGINT → DOUBLE", "agree": 0, "mean_difference": 0.5}),
         ([2**62], [2**62 + 1], {"type": "BIGINT", "agree": 0, "mean_difference": 1.0}),
         ([2**70], [1], {"type": "HUGEINT → BIGINT", "agree": 0}),
+        ([2**70], [2**70 + 1], {"type": "HUGEINT", "agree": 0, "mean_difference": 1.0}),
+        ([0, 1, 2], [2**60, 2**60 + 2, 2**60 + 4], {"sd_difference": 1.0}),
+        ([2**80, 1], [2**81 + 1, 2**80 + 2], {"mean_difference": 1.20893e24, "sd_difference": 0.0}),
+        ([-(2**126)], [2**126], {"agree": 0, "mean_difference": 1.70141e38}),
+        ([0.5, 1.0, 1.5], [1e9 + 0.5, 1e9 + 1.5, 1e9 + 2.5], {"sd_difference": 0.5}),
         ([1, 5], ["1", "x"], {"type": "BIGINT → VARCHAR", "agree": 1}),
         ([1, 10**5, 0.1, 2.5], [1, 10**5, 0.1, "n/a"], {"type": "DOUBLE → VARCHAR", "agree": 3}),
         (["007", "1.50"], [7, 1.5], {"type": "VARCHAR → DOUBLE", "agree": 1}),
@@ -150,6 +155,24 @@ def test_values_of_any_type_are_compared(
     )
     found = only(comparison(one, other))
     assert {"field": "f"} | line == {name: found[name] for name in ("field", *line)}
+
+
+def test_integers_that_no_float_holds_are_said_to_be_compared_as_floats(tmp_path: Path) -> None:
+    """Where the other run has fractions in the field: what agrees may not."""
+    before = run(tmp_path, "before", [("", {"n": 2**53 + 1, "m": 1}), ("", {"n": 1, "m": 2})])
+    after = run(tmp_path, "after", [("", {"n": 2**53, "m": 1e300}), ("", {"n": 0.5, "m": 2.5})])
+    assert comparison(before, after).shortened == (
+        "integers beyond 2^53 were compared with fractions, as these, in n"
+    )
+
+
+def test_fields_of_clashing_names_are_compared_with_themselves(tmp_path: Path) -> None:
+    """The one seen first keeps its name, which another one may have had in the other run."""
+    before = run(tmp_path, "before", [("", {"label": "a", "Label": 1})])
+    after = run(tmp_path, "after", [("", {"Label": 1, "label": "b"})])
+    found = comparison(before, after)
+    assert only(found)["field"] == "label"
+    assert (found.unchanged, found.only_before, found.only_after) == (["inference_result.Label"], None, None)
 
 
 def test_nested_objects_are_compared_field_by_field(tmp_path: Path) -> None:
@@ -259,6 +282,15 @@ def test_an_answer_is_small_whatever_is_compared(tmp_path: Path, by: str) -> Non
     found = comparison(run(tmp_path, "before", rows("a")), run(tmp_path, "after", rows("b")), by)
     assert len(json.dumps(found.model_dump(exclude_none=True), ensure_ascii=False)) < 5_500
     assert "not shown" in (found.shortened or "")
+
+
+@pytest.mark.parametrize("by", ["Row", "carried.Row", "id", "CARRIED.ID"])
+def test_rows_are_matched_by_the_column_that_was_named(tmp_path: Path, by: str) -> None:
+    """Not by their number, nor by a column that differs in case: keys stand the other way round after."""
+    keys = ["x", "y"]
+    before = run(tmp_path, "before", [("", "1"), ("", "2")], ID=["i", "i"], id=keys, Row=keys)
+    after = run(tmp_path, "after", [("", "2"), ("", "1")], ID=["i", "i"], id=keys[::-1], Row=keys[::-1])
+    assert comparison(before, after, by).changed_rows == 0
 
 
 def test_text_of_others_is_made_visible(tmp_path: Path) -> None:

@@ -148,13 +148,13 @@ def test_what_a_format_has_no_place_for_becomes_text_and_is_named(exports: Path,
     artifact = parquet(artifacts, {**carried, "outputs": ['{"e": {}, "f": 1}', None]})
     remarks = {form: export(exports, artifact, form=form).remarks for form in FORMATS}
     assert ['"e"' in remarks["parquet"][0], '"bytes", "blobs"' in remarks["jsonl"][0]] == [True, True]
-    assert remarks["csv"][0].endswith('in "bytes", "taken", "blobs", "array", "e".')
+    assert remarks["csv"][0].endswith('in "bytes", "blobs", "array", "e".')
     back = pl.read_parquet(exports / "a.parquet")
     assert (back["e"].to_list(), back["bytes"].to_list()) == (["{}", None], [b"\xff\x00", None])
     line = json.loads((exports / "a.jsonl").read_text().splitlines()[0])
     assert line == {
         "bytes": "/wA=",
-        "taken": "PT90S",
+        "taken": "PT1M30S",
         "blobs": '["/w=="]',
         "array": [1, 2],
         "day": "2026-01-02",
@@ -230,20 +230,37 @@ def test_rows_are_unpacked_as_pages_are_and_the_others_keep_their_text(
 
 
 def test_numbers_and_maps_that_polars_has_no_json_for_are_json(exports: Path, artifacts: Path) -> None:
-    """Decimals are numbers, and keys that are no text become text, as JSON wants it."""
+    """Decimals are numbers, also in lists, and keys that are no text become text, as JSON wants it."""
     table = pl.DataFrame(
         {
             "price": [decimal.Decimal("12.50"), None],
+            "parts": [[decimal.Decimal("0.25"), decimal.Decimal(3)], None],
             "m": [{1: "x"}, None],
-            "outputs": ['{"n": 18446744073709551617}', f'{{"n": {2**127 - 1}}}'],
+            "outputs": [f'{{"n": {2**64 + 1}, "l": [{2**64 + 1}]}}', f'{{"n": {2**127 - 1}, "l": [1]}}'],
         },
-        schema={"price": pl.Decimal(10, 2), "m": pl.Map(pl.Int32, pl.String), "outputs": pl.String},
+        schema={
+            "price": pl.Decimal(10, 2),
+            "parts": pl.List(pl.Decimal(10, 2)),
+            "m": pl.Map(pl.Int32, pl.String),
+            "outputs": pl.String,
+        },
     )
     export(exports, parquet(artifacts, table), "a.jsonl")
     assert (exports / "a.jsonl").read_text().splitlines() == [
-        '{"price":12.50,"m":{"1":"x"},"n":18446744073709551617}',
-        f'{{"price":null,"m":null,"n":{2**127 - 1}}}',
+        f'{{"price":12.50,"parts":[0.25,3],"m":{{"1":"x"}},"n":{2**64 + 1},"l":[{2**64 + 1}]}}',
+        f'{{"price":null,"parts":null,"m":null,"n":{2**127 - 1},"l":[1]}}',
     ]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_times_are_written_as_pages_show_them(exports: Path, artifacts: Path, form: ExportFormat) -> None:
+    """Alone and in lists, with all their digits."""
+    noon = pl.Series(["2026-01-02T12:00:00.000000001"]).str.to_datetime(time_unit="ns")
+    columns = {"at": noon.dt.replace_time_zone("UTC"), "all": noon.reshape((1, 1)).arr.to_list()}
+    export(exports, parquet(artifacts, {**columns, "outputs": ["a"]}), form=form)
+    text = (exports / f"a.{form}").read_text()
+    assert "2026-01-02T12:00:00.000000001+00:00" in text
+    assert text.count("2026-01-02T12:00:00.000000001") == 2
 
 
 def test_an_answer_about_very_many_columns_stays_short(exports: Path, artifacts: Path) -> None:
@@ -387,6 +404,16 @@ def test_a_field_that_is_called_like_another_column_says_where_it_is_from(
         "inference_result.row",
     ]
     assert pl.read_parquet(exports / "a.parquet").rows() == [("x", 1, 2, 3, 4)]
+
+
+def test_columns_of_a_joined_file_keep_their_names(exports: Path, artifacts: Path) -> None:
+    """Those that the job carried are the same columns; only others give way."""
+    pl.DataFrame({"row": ["r"], "ID": ["x"]}).write_parquet(exports / "mine.parquet")
+    artifact = parquet(artifacts, {"row": ["r"], "id": ["i"], "Row": ["R"], "outputs": ["o"]})
+    export(exports, artifact, join_with="mine.parquet")
+    assert pl.read_parquet(exports / "a.parquet").to_dicts() == [
+        {"row": "r", "ID": "x", "carried.id": "i", "carried.Row": "R", "inference_result": "o"}
+    ]
 
 
 def test_the_name_is_looked_at_before_the_work(exports: Path, artifacts: Path) -> None:

@@ -15,7 +15,7 @@ from sutro_mcp.results.request_models import QueryRequest
 from sutro_mcp.results.sql import sql_engine
 from sutro_mcp.results.sql.side_file import prepare
 from tests.results.sql.support import query, query_all, refusal, types
-from tests.results.support import JOB_ID, file, objects, outputs, parquet
+from tests.results.support import JOB_ID, file, objects, outputs, page, parquet
 
 REVIEWS: list[dict[str, Any]] = [
     {"label": "good", "score": 5, "vendor": {"name": "Ada", "at": {"city": "Rome"}}, "tags": ["a", "b"]},
@@ -107,6 +107,21 @@ def test_totals_do_not_wrap(tmp_path: Path) -> None:
     fields = {"outputs": [f'{{"n": {2**62}}}'] * 3, "id": pl.Series([2**31 - 1] * 3, dtype=pl.Int32)}
     page = query(parquet(tmp_path, fields), "SELECT sum(n) AS n, sum(id) AS i FROM results")
     assert page.rows == [[str(3 * 2**62) if 3 * 2**62 >= 2**64 else 3 * 2**62, 3 * (2**31 - 1)]]
+
+
+def test_integers_that_came_as_json_are_integers_at_any_size(tmp_path: Path) -> None:
+    """Parquet has none of more than 64 bits; alone and in lists they are as pages show them."""
+    columns = {"outputs": ["a", "b"], "n": [2**64, 1], "l": [[2**64], [2]], "huge": [2**127 - 1, None]}
+    artifact = file(tmp_path, json.dumps(columns), "json")
+    shown = query(artifact, "SELECT n, l, huge FROM results ORDER BY row").rows
+    assert shown == page(artifact, columns=("n", "l", "huge")).rows
+    assert query(artifact, "SELECT sum(n) = 18446744073709551617 FROM results").rows == [[True]]
+
+
+def test_a_narrow_float_has_no_digits_of_a_wide_one(tmp_path: Path) -> None:
+    """0.1 is 0.1, whatever its size."""
+    found = query(outputs(tmp_path, "a"), "SELECT 0.1::FLOAT, 'nan'::FLOAT, NULL::FLOAT FROM results")
+    assert found.rows == [[0.1, "nan", None]]
 
 
 def test_names_that_are_taken_are_given_way_to(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from sutro_mcp.results.sql.parquet_output import new_output, write_parquet
 from sutro_mcp.results.sql.side_file import prepare
 from tests.results.support import files_of_at_most, objects
 
+from .support import query
+
 
 def written(folder: Path, artifact: LocalArtifact, sql: str, form: ExportFormat = "parquet") -> YieldedRows:
     """The file that the SQL makes, in this process."""
@@ -38,6 +40,7 @@ TYPES: list[tuple[str, Any, Any]] = [
     ("99999999999999999999", pl.Decimal(38, 0), 99999999999999999999),
     (str(2**127 - 1), pl.String, str(2**127 - 1)),
     ("[1::HUGEINT]", pl.List(pl.Int64), [1]),
+    ("TIME '24:00:00'", pl.String, "24:00:00"),
     ("{'a': INTERVAL 1 DAY}", pl.Struct({"a": pl.String}), {"a": "1 day"}),
     ("'a'::ENUM('a')", pl.String, "a"),
     ("MAP {1: 'x'}", pl.Map(pl.Int32, pl.String), {1: "x"}),
@@ -63,6 +66,24 @@ def test_json_stays_json_for_json_lines(tmp_path: Path, artifact: LocalArtifact)
     sql = "SELECT row, o, [o] AS l FROM results WHERE row < 1; -- all of it"
     assert written(tmp_path, artifact, sql, "jsonl").json_columns == ("o", "l")
     assert pl.read_parquet(tmp_path / "output").rows() == [(0, '{"a":1}', '[{"a":1}]')]
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("DATE 'infinity'", "infinity"),
+        ("TIMESTAMP '2026-01-02 12:00:00.5'", "2026-01-02T12:00:00.5"),
+        ("TIMESTAMPTZ '2026-01-02 12:00+05:30'", "2026-01-02T06:30:00+00:00"),
+    ],
+)
+def test_times_are_text_for_formats_that_are_text(
+    tmp_path: Path, artifact: LocalArtifact, sql: str, text: str
+) -> None:
+    """Also those that no other engine has, and as a query shows them."""
+    statement = f"SELECT {sql} AS v FROM results LIMIT 1"  # noqa: S608
+    written(tmp_path, artifact, statement, "csv")
+    assert pl.read_parquet(tmp_path / "output").rows() == [(text,)]
+    assert query(artifact, statement).rows == [[text]]
 
 
 def test_what_would_be_too_large_is_refused(tmp_path: Path, artifact: LocalArtifact) -> None:

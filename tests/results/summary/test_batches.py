@@ -20,7 +20,7 @@ from sutro_mcp.results.worker.protocol import StoppedError
 from tests.results.summary.support import OUTPUT, PROSE, summarise
 from tests.results.support import column, suspicions
 
-PATIENCE = 20
+PATIENCE = 60
 REFUSAL = f"I'm sorry, but I cannot. {PROSE}"
 ENVELOPE = {"content": '{"label": "good"}', "reasoning_content": "so"}
 

@@ -140,7 +140,7 @@ def test_embeddings_are_summarised_by_their_number_of_items(tmp_path: Path) -> N
     answer = summary(outputs(tmp_path, [0.5, 1.0], [0.25], [0.5, 1.0]))
     assert answer.columns[0].type == "list"
     assert answer.columns[0].items == Distribution(min=1, q25=1.5, median=2, q75=2, max=2, mean=1.66667)
-    assert answer.columns[0].top == [TopValue(value="[0.5,1.0]", count=2, share=0.6667)]
+    assert answer.columns[0].top == [TopValue(value="[0.5,1.0]", count=2, share=0.667)]
     assert answer.samples[0] == Sample(row=0, why="first", output="[0.5,1.0]")
 
 
@@ -198,7 +198,7 @@ def test_integers_too_large_for_a_number_are_counted(tmp_path: Path) -> None:
     """JSON sets no limit to them."""
     answer = summary(outputs(tmp_path, f'{{"n": 1{"0" * 400}}}', f'{{"n": 1{"0" * 400}}}', '{"n": 3}'))
     assert column(answer, "n").numbers == Distribution(min=3, q25=3, median=3, q75=3, max=3, mean=3)
-    assert column(answer, "n").top == [TopValue(value=f"1{'0' * 106}… [401 chars]", count=2, share=0.6667)]
+    assert column(answer, "n").top == [TopValue(value=f"1{'0' * 106}… [401 chars]", count=2, share=0.667)]
 
 
 FIELDS: dict[str, tuple[list[Any], str, int]] = {

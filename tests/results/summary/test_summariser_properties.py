@@ -71,7 +71,7 @@ def test_counts_of_objects_are_the_naive_ones(folder: Path, texts: list[str | No
             assert column.distinct == len(counts)
             frequent = [n for _, n in counts.most_common(8) if n > 1]
             assert [top.count for top in column.top] == frequent
-            assert [top.share for top in column.top] == [round(n / counts.total(), 4) for n in frequent]
+            assert [top.share for top in column.top] == [round(n / counts.total(), 3) for n in frequent]
         assert {kind: count for kind, (count, _) in suspicions(answer).items()} == doubts(texts, found)
     assert all(sorted(rows) == rows and len(rows) == min(5, n) for n, rows in suspicions(answer).values())
 

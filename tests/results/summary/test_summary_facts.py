@@ -59,7 +59,7 @@ def test_outputs_that_are_categories_are_text(tmp_path: Path, dtype: pl.DataType
     texts.write_parquet(tmp_path / "texts.parquet")
     artifact = outputs(tmp_path).model_copy(update={"path": str(tmp_path / "texts.parquet")})
     assert summary(artifact) == answer
-    assert answer.columns[0].top == [TopValue(value="spam", count=2, share=0.6667)]
+    assert answer.columns[0].top == [TopValue(value="spam", count=2, share=0.667)]
     objects_alone = pl.DataFrame({"outputs": pl.Series(['{"a": 1}'] * 2, dtype=dtype)})
     objects_alone.write_parquet(tmp_path / "texts.parquet")
     assert [each.name for each in summary(artifact).columns] == ["a"]

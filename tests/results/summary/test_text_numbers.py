@@ -42,6 +42,7 @@ def test_numbers_held_as_text_are_summed_up_as_numbers(
     found = field.text_numbers
     assert found is not None
     assert found.sql is not None
+    assert found.sql.isprintable()
     assert (found.count, found.unit, field.type) == (len(texts) * 10, unit, "text")
     rows = query(artifact, f"SELECT {found.sql} FROM results LIMIT {len(texts)}").rows  # noqa: S608
     assert [row[0] for row in rows] == numbers

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ async def said_by(code: str, *arguments: str, given: bytes = b"") -> str:
 async def sandboxed(ticks: int = 0) -> Path:
     """The query process, once it has no rights and has worked on the SQL for so many ticks."""
     begun: int | None = None
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         while True:
             for process in children("query"):
                 with suppress(OSError):
@@ -253,14 +252,13 @@ async def test_a_bomb_ends_in_words(table: SqlTable, bomb: str) -> None:
     import resource
 
     runner = QueryRunner(query_seconds=2)
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         await run(runner, table, bomb)
         said = ""
     except (errors.WorkerError, errors.InvalidArgumentError) as ended:
         said = ended.happened
     assert not re.search("Traceback|stopped|failed", said), said
-    assert time.monotonic() - started < 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
     assert children("query") == []
 
@@ -335,15 +333,13 @@ async def test_nothing_can_be_opened_or_started_after_the_rights_are_gone(tmp_pa
 
 @reads_proc
 async def test_cancelling_a_query_ends_its_process_at_once(table: SqlTable) -> None:
-    """Within a second, and the runner is free for the next."""
-    runner = QueryRunner(query_seconds=60)
-    cancelled: list[float] = []
-    async with anyio.create_task_group() as calls:
-        calls.start_soon(runner.run, {"results": table}, QueryRequest(sql=FOREVER), QueryRows)
-        await sandboxed()
-        cancelled.append(time.monotonic())
-        calls.cancel_scope.cancel()
-    assert time.monotonic() - cancelled[0] < 1
+    """Not when its time is up, and the runner is free for the next."""
+    runner = QueryRunner(query_seconds=3_600)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(runner.run, {"results": table}, QueryRequest(sql=FOREVER), QueryRows)
+            await sandboxed()
+            calls.cancel_scope.cancel()
     assert children("query") == []
     assert (await run(runner, table, GOOD)).row_count == 2
 

@@ -72,14 +72,14 @@ class KnowsTasks(ClientExtension):
 async def ask(session: ClientSession, method: str, **params: Any) -> dict[str, Any]:
     """The result of a method that the SDK does not know."""
     request = Request[Params, str](method=method, params=Params.model_validate(params))
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         reply = await session.send_request(request, Reply)
     return reply.model_dump(exclude={"_meta"})
 
 
 async def task_of(chat: Talk, **arguments: Any) -> dict[str, Any]:
     """The first reply to a call of the tool."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         result = await chat.client.session.call_tool("wait_for_job", arguments, allow_claimed=True)
     assert isinstance(result, CreatedTask), result
     return result.model_dump(by_alias=True, exclude={"meta"})

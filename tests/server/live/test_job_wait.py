@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from sutro_mcp.api import ApiClient, JobProgress, Status, resolve_connection
+from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
 from sutro_mcp.errors import AuthenticationError, JobNotFoundError, SutroError, UnexpectedReplyError
 from sutro_mcp.server.answers import RowsDone
 from sutro_mcp.server.live.job_wait import Progress, WaitOutcome, WaitTiming, wait
-from sutro_mcp.server.live.status_poller import PollSchedule
 
 pytestmark = pytest.mark.anyio
 
@@ -139,8 +139,8 @@ async def waited(
     transport = transport or Steered(emulator, lines)
     connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
     async with ApiClient(connection, transport=transport) as client:
-        with anyio.fail_after(20):
-            return await wait(client, job_id, seconds, heard, timing)
+        with anyio.fail_after(60):
+            return await wait(client, job_id, seconds, heard, anyio.Event(), timing)
 
 
 def sent(emulator: Emulator, word: str) -> int:

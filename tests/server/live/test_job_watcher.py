@@ -7,9 +7,9 @@ import anyio
 import pytest
 
 from sutro_mcp.api import Status
+from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.errors import ConnectionFailedError, InvalidArgumentError, JobNotFoundError, RateLimitedError
 from sutro_mcp.server.live.job_watcher import JobWatcher
-from sutro_mcp.server.live.status_poller import PollSchedule
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ class Deployment:
 
     async def until(self, *, reads: int = 0, told: int = 0, of: str = "job-1") -> None:
         """Returns when so much has happened."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while self.reads.count(of) < reads or len(self.told) < told:
                 await self._change.wait()
 
@@ -68,7 +68,7 @@ async def watcher(deployment: Deployment) -> AsyncGenerator[JobWatcher]:
 
 async def ended(deployment: Deployment, *uris: str) -> list[str]:
     """The URIs that were told by the time that the watcher has nothing left to do."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             watching = JobWatcher(tasks, deployment.read, deployment.publish, FAST)
             for uri in uris:
@@ -152,7 +152,7 @@ async def test_the_last_to_leave_ends_the_reading() -> None:
 async def test_two_who_come_at_once_share_one_reader() -> None:
     """Both have read before either is entered."""
     deployment = Deployment(job_1=[QUEUED, QUEUED, RUNNING, SUCCEEDED])
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             watching = JobWatcher(tasks, deployment.read, deployment.publish, FAST)
             tasks.start_soon(watching.watch, JOB)

@@ -29,7 +29,7 @@ async def looking(emulator: Emulator, **options: float) -> AsyncGenerator[tuple[
     async with ApiClient(connection, transport=httpx.ASGITransport(app=emulator.app)) as client:
         jobs = await client.list_jobs()
         emulator.requests.clear()
-        yield RunningJobs(lambda: client, **options), jobs
+        yield RunningJobs(lambda: client, **{"patience": 30.0, "kept": 60.0, **options}), jobs
 
 
 def running(count: int = 1) -> Emulator:
@@ -83,8 +83,8 @@ async def test_a_stream_that_says_nothing_costs_only_its_own_figures(fault: Faul
     """And little time; it is not asked again at once."""
     emulator = running(2)
     emulator.faults.add(fault, path="/stream-job-progress/job-0", times=None)
-    async with looking(emulator, patience=0.3, kept=60.0) as (reader, jobs):
-        with anyio.fail_after(10):
+    async with looking(emulator, patience=2.0) as (reader, jobs):
+        with anyio.fail_after(60):
             seen = [set(await reader.rows_done(jobs)) for _ in range(2)]
     assert seen == [{"job-1"}, {"job-1"}]
 
@@ -93,9 +93,12 @@ async def test_a_caller_that_goes_leaves_no_gap_for_the_next() -> None:
     """Jobs that it did not wait for have no figures."""
     emulator = running()
     emulator.faults.add(Fault.slow(30), path=STREAM, times=1)
-    async with looking(emulator, kept=60.0) as (reader, jobs):
-        with anyio.move_on_after(0.05):
-            await reader.of(jobs[0])
+    async with looking(emulator) as (reader, jobs):
+        async with anyio.create_task_group() as callers:
+            callers.start_soon(reader.of, jobs[0])
+            while not emulator.requests:  # noqa: ASYNC110 - the reader tells nobody that it has asked
+                await anyio.sleep(0.01)
+            callers.cancel_scope.cancel()
         seen = await reader.of(jobs[0])
     assert seen is not None
     assert seen.rows_done == 500

@@ -40,7 +40,7 @@ class Counting(httpx.AsyncBaseTransport):
     async def until_read(self, job_id: str, times: int) -> None:
         """Returns when the job was read so often from now on."""
         target = self.seen.count(job_id) + times
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while self.seen.count(job_id) < target:
                 await self._change.wait()
 

@@ -283,7 +283,7 @@ async def test_a_host_that_stops_the_call_while_it_asks_has_nothing_sent(
         await anyio.sleep_forever()
 
     async with talk(emulator, era, person=Person(YES, thinks)) as chat:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as host:
                 host.start_soon(lambda: chat.result("cancel_job", job_id=emulator.find(RUNNING)))
                 await opened.wait()
@@ -338,7 +338,7 @@ async def again(
     chat: Talk, job_id: str, responses: Responses | None = None, state: str | None = None
 ) -> types.CallToolResult | types.InputRequiredResult:
     """A round, as a host makes it that drives the exchange itself."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         return await chat.client.session.call_tool(
             "cancel_job",
             {"job_id": job_id},

@@ -28,7 +28,7 @@ async def test_secrets_and_half_surrogate_pairs_do_not_leave(
     async def hear(progress: float, total: float | None, message: str | None) -> None:
         heard.append(message)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with Client(odd_server(Parking()), mode=era) as client:
             leak = await client.call_tool("leak", {}, progress_callback=hear)
             half = await client.call_tool("half_a_pair", {})

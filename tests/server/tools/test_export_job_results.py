@@ -244,11 +244,11 @@ async def test_an_export_that_is_cancelled_leaves_nothing(emulator: Emulator, ex
         await chat.call("get_job_results", job_id=job_id, view="rows", limit=1)
         async with anyio.create_task_group() as calls:
             calls.start_soon(lambda: chat.result("export_job_results", job_id=job_id, file_name="a.csv"))
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while not names(exports):  # noqa: ASYNC110 - another process makes it
                     await anyio.sleep(0.001)
             calls.cancel_scope.cancel()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while any(name.startswith(".") for name in names(exports)):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         # Whether it was finished by then or not, it is whole or absent, and the next one works.

@@ -78,7 +78,7 @@ row,why,output
 @pytest.mark.parametrize(
     ("outputs", "num_rows", "head"),
     [
-        (["a"] * 10, None, "10 rows. Outputs: text."),
+        (["a"] * 10, None, "10 rows (what the job says is unknown). Outputs: text."),
         (["a"], 1, "1 row (the job says the same). Outputs: text."),
         ([], 0, "0 rows (the job says the same). Outputs: none, there are no rows."),
         ([None, "a"], 2, "2 rows (the job says the same). Outputs: text."),

@@ -17,12 +17,12 @@ async def test_a_list_shows_its_jobs_newest_first_in_both_channels(era: Era) -> 
     """Totals and how to go on come first; what others wrote is fenced."""
     async with talk(three_jobs(), era) as chat:
         assert await chat.text("list_jobs") == snapshot("""\
-3 jobs, newest first. Times are UTC, to the minute; blank is unknown. Run time is without queueing. done: rows done so far. Sutro tells the cost when a job has ended.
+3 jobs, newest first. Times to the minute; blank is unknown. Run time is without queueing. done: rows done so far. Sutro tells the cost when a job has ended.
 <data>
-job_id,name,status,model,created,num_rows,runtime_seconds,cost_usd,done,failure
-job-a,"Labels, first",SUCCEEDED,m,2026-03-01T12:00,2,60,0.000012,,
-job-b,Nightly run,RUNNING,m,2026-03-01T12:00,1200,,,600,
-job-c,,FAILED,m,2026-03-01T12:00,1,50,0,,x
+job_id,name,model,created (2026-03-dd UTC),num_rows,runtime_seconds,cost_usd,status (blank: SUCCEEDED),done,failure
+job-a,"Labels, first",m,01T12:00,2,60,0.000012,,,
+job-b,Nightly run,m,01T12:00,1200,,,RUNNING,600,
+job-c,,m,01T12:00,1,50,0,FAILED,,x
 </data>\
 """)
         text = await chat.text("list_jobs", limit=1, search="nightly")
@@ -90,6 +90,17 @@ async def test_what_sutro_has_not_told_is_not_zero_or_silence() -> None:
         queued = await other.text("get_job", job_id="job-3")
         assert "not told by Sutro: input_tokens, output_tokens" in queued
         assert "progress: Sutro tells the cost when a job has ended." in queued
+
+
+async def test_figures_that_cannot_be_read_are_not_said_to_be_missing() -> None:
+    """No guess at what they may mean either."""
+    emulator = Emulator(seed_jobs=False)
+    emulator.add_job(job_id="job-1", status="SUCCEEDED", outputs=["x"], job_cost="1,25", num_rows="1_000")
+    async with talk(emulator) as other:
+        text = await other.text("get_job", job_id="job-1")
+        assert "cost: Sutro gives a cost that cannot be read." in text
+        assert "not told by Sutro: num_rows (given, but not readable)" in text
+        assert "1 whose cost cannot be read" in await other.text("summarize_jobs")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 async def call(chat: Talk, heard: Heard, **arguments: Any) -> CallToolResult:
     """The tool, as a host calls it that wants progress."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         return await chat.client.call_tool("wait_for_job", arguments, progress_callback=heard)
 
 
@@ -166,7 +166,7 @@ async def test_waits_that_are_stopped_leave_nothing_behind_but_the_job(era: Era,
             await transport.until(opened=number, seconds=20)
             host.cancel_scope.cancel()
         await transport.until(closed=number, seconds=1 if number == 1 else 20)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while asyncio.all_tasks() != before:
                 await anyio.lowlevel.checkpoint()
         assert threading.active_count() == threads

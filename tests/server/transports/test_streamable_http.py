@@ -71,7 +71,7 @@ async def serving(
     http = HttpServer(server, SETTINGS.model_copy(update={"host": host}), lambda _: up.set())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(http.serve)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await up.wait()
         async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
             yield http.url, client
@@ -97,7 +97,7 @@ async def test_what_is_done_for_a_client_that_hangs_up_is_given_up(era: str) -> 
 
                 tasks.start_soon(hang_up)
                 await client.post(url, **request)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await upstream.given_up.wait()
         again = legacy("tools/list", {}, session) if session else modern("tools/list", {})
         assert (await client.post(url, **again)).status_code == 200
@@ -175,7 +175,7 @@ async def test_garbage_is_refused_and_survived() -> None:
 
 async def test_a_server_whose_sessions_are_gone_is_not_well() -> None:
     """Its health route still answers, and says so: every MCP request would fail."""
-    app = http_app(Upstream().server(), "127.0.0.1:1")
+    app = http_app(Upstream().server(), SETTINGS, "127.0.0.1:1")
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:1") as client:
         reply = await client.get("/healthz")
@@ -212,6 +212,9 @@ async def test_work_does_not_begin_for_a_client_that_has_left_already() -> None:
     async def send(_: Message) -> None:
         """Nobody listens."""
 
-    await HttpRequests(app)({"type": "http"}, receive, send)
+    async def is_well() -> bool:
+        return True
+
+    await HttpRequests(app, is_well)({"type": "http"}, receive, send)
     assert begun == []
     assert refusals == ["Request cancelled: the client hung up."]

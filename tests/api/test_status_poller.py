@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from sutro_mcp import errors
+from sutro_mcp.api.status_poller import PollSchedule, StatusPoller
 from sutro_mcp.server.live.job_watcher import SCHEDULE
-from sutro_mcp.server.live.status_poller import PollSchedule, StatusPoller
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,1 @@
+"""`SutroClient`: Sutro from Python, with the results engine of the server."""

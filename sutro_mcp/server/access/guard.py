@@ -1,0 +1,129 @@
+"""The guard in front of MCP over HTTP: it lets known callers through, and tells others how to get in.
+
+It stands outside of everything that reads a body. What a caller may do is decided here as well, before an
+answer begins: only then can HTTP say that a scope is missing.
+"""
+
+import time
+from collections.abc import Collection
+
+import anyio
+from mcp.types import JSONRPCRequest
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sutro_mcp.concurrency import background
+from sutro_mcp.server.context import Principal, principal_in
+from sutro_mcp.server.operations.audit import Audit
+from sutro_mcp.server.protocol.middleware import HTTP_REQUEST
+from sutro_mcp.settings import Settings
+
+from .authentication import Authenticate, Authenticated, Caller, CredentialError
+from .metadata import metadata_url
+
+UNKNOWN = Principal("unknown", "unknown", "local", frozenset())
+"""The caller in a line about somebody who was not let in."""
+_RETRY_SECONDS = 5
+# How long a person who was locked out may go on with what is open.
+_RECHECK_SECONDS = 60.0
+
+
+class Guard:
+    """An ASGI app in front of `app`, for the path /mcp."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        authenticate: Authenticate,
+        cancelling: Collection[str],
+        audit: Audit | None = None,
+        *,
+        recheck_seconds: float = _RECHECK_SECONDS,
+    ) -> None:
+        """`cancelling` are the tools that need more than the right to read; `audit` hears who is refused."""
+        self._audit = audit
+        self._app = app
+        self._cancelling = cancelling
+        self._settings = settings
+        self._authenticate = authenticate
+        self._recheck_seconds = recheck_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/mcp":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            found = await self._authenticate(headers)
+        except CredentialError as error:
+            await self._write_down("caller_refused", error.reason, UNKNOWN, scope)
+            await self._refusal(error)(scope, receive, send)
+            return
+
+        async def send_uncached(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if message["status"] == 403:
+                    await self._write_down("scope_refused", "insufficient_scope", found.principal, scope)
+                kept = [pair for pair in message.get("headers", []) if pair[0].lower() != b"cache-control"]
+                message = {**message, "headers": [*kept, (b"cache-control", b"no-store, no-transform")]}
+            await send(message)
+
+        async with background() as tasks:
+            tasks.start_soon(self._end_with_the_credential, scope, headers, found)
+            await self._app({**scope, "user": Caller(found.principal)}, receive, send_uncached)
+
+    async def _write_down(self, event: str, outcome: str, caller: Principal, scope: Scope) -> None:
+        if self._audit is not None:
+            peer = (scope.get("client") or ("",))[0]
+            await self._audit.record_if_possible(event, outcome, caller=caller, peer=peer)
+
+    async def _end_with_the_credential(self, scope: Scope, headers: Headers, found: Authenticated) -> None:
+        """End a request that is still open when its credential no longer counts."""
+        request = scope[HTTP_REQUEST]
+        while True:
+            left = (found.expires or float("inf")) - time.time()
+            await anyio.sleep(max(min(self._recheck_seconds, left), 0))
+            try:
+                if left <= self._recheck_seconds:
+                    raise CredentialError("expired", "it has expired")
+                await self._authenticate(headers)
+            except CredentialError as error:
+                if error.reason != "unavailable":
+                    break
+        await request.end_early("your credential no longer counts")
+
+    def refusal_of(self, scope: Scope, message: JSONRPCRequest) -> Response | None:
+        """The refusal of `message`, which names the scope that is missing, if one is."""
+        if "user" not in scope:  # the server asks itself how it is
+            return None
+        held = principal_in(scope).scopes
+        cancels = message.method == "tools/call" and (message.params or {}).get("name") in self._cancelling
+        if ("cancel" if cancels else "read") in held:
+            return None
+        wanted = [self._settings.scope_read, *([self._settings.scope_cancel] if cancels else [])]
+        why = f"Your token lacks the scope {wanted[-1]}"
+        body = {"jsonrpc": "2.0", "id": message.id, "error": {"code": -32600, "message": why}}
+        challenge = self._challenge(error="insufficient_scope", scope=" ".join(wanted))
+        return JSONResponse(body, 403, headers={"www-authenticate": challenge, "cache-control": "no-store"})
+
+    def _refusal(self, error: CredentialError) -> Response:
+        body = {"error": "invalid_token" if error.reason != "missing" else "unauthorized"}
+        body["error_description"] = error.why
+        if error.reason == "unavailable":
+            body["error"] = "temporarily_unavailable"
+            return JSONResponse(body, 503, headers={"retry-after": str(_RETRY_SECONDS)})
+        details: dict[str, str] = {}
+        if self._settings.auth == "oauth":
+            details["scope"] = self._settings.scope_read
+        if error.reason != "missing":
+            details |= {"error": "invalid_token", "error_description": error.why}
+        headers = {"www-authenticate": self._challenge(**details), "cache-control": "no-store"}
+        return JSONResponse(body, 401, headers=headers)
+
+    def _challenge(self, **details: str) -> str:
+        if self._settings.auth == "oauth":
+            details["resource_metadata"] = metadata_url(self._settings)
+        parts = {"realm": "sutro-mcp", **details}
+        return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parts.items())

@@ -1,0 +1,147 @@
+"""The file of hashed tokens: a line is the SHA-256 of a token, its owner, scopes, and when it expires.
+
+A token has 256 random bits, so that a fast hash is enough. Nobody can learn a token from the file.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.file_access import read_regular
+from sutro_mcp.untrusted import quote
+
+TOKEN = re.compile(r"smcp_[A-Za-z0-9_-]{43}")
+SCOPES = ("sutro:read", "sutro:cancel")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_MOST_BYTES = 1024 * 1024
+_HEAD = "# Tokens of sutro-mcp: sha256 name scopes expires. Written by `sutro-mcp token`.\n"
+
+
+@dataclass(frozen=True)
+class TokenLine:
+    """A token as the file knows it."""
+
+    digest: str
+    name: str
+    scopes: tuple[str, ...]
+    expires: datetime | None
+
+    @property
+    def token_id(self) -> str:
+        """Eight hexadecimal digits that name the token in lists and logs."""
+        return self.digest[:8]
+
+    def has_expired(self, now: datetime) -> bool:
+        return self.expires is not None and self.expires <= now
+
+    def __str__(self) -> str:
+        expires = self.expires.strftime("%Y-%m-%dT%H:%M:%SZ") if self.expires else "never"
+        return f"{self.digest} {self.name} {','.join(self.scopes)} {expires}"
+
+
+def digest_of(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def parse_tokens(text: str) -> dict[str, TokenLine]:
+    """The tokens by their hash. Raises ValueError, which names the first line that is wrong."""
+    return {line.digest: line for line in _lines(text)}
+
+
+def _lines(text: str) -> Iterator[TokenLine]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            digest, name, scopes, expires = line.split()
+            until = None if expires == "never" else datetime.fromisoformat(expires)
+            token = TokenLine(digest, name, tuple(scopes.split(",")), until)
+        except ValueError:
+            token = None
+        if (
+            token is None
+            or not _HASH.fullmatch(token.digest)
+            or not set(token.scopes) <= set(SCOPES)
+            or (token.expires is not None and token.expires.tzinfo is None)
+        ):
+            raise ValueError(f"line {number} is not: sha256 name scopes expires")
+        yield token
+
+
+def add_token(path: Path, name: str, scopes: Sequence[str], expires: datetime | None) -> str:
+    """Add a token of `name` to the file, which is made if need be; the token, which nothing keeps."""
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            "add a token",
+            f"{quote(name, 100)} is no name",
+            "Use up to 64 letters, digits and . _ @ -, and begin with a letter or digit",
+        )
+    token = f"smcp_{secrets.token_urlsafe(32)}"
+    text = _read(path, "add a token", missing=_HEAD)
+    ordered = tuple(scope for scope in SCOPES if scope in scopes)
+    line = TokenLine(digest_of(token), name, ordered, expires)
+    _write(path, "\n".join((*text.splitlines(), f"{line}\n")), "add a token")
+    return token
+
+
+def revoke_tokens(path: Path, name: str, token_id: str | None = None) -> int:
+    """Take the tokens of `name`, or of them the one `token_id`, out of the file: how many there were."""
+    text = _read(path, "revoke a token")
+    gone = {
+        str(token) for token in list_tokens(path) if token.name == name and token_id in (None, token.token_id)
+    }
+    kept = [line for line in text.splitlines() if " ".join(line.split()) not in gone]
+    if gone:
+        _write(path, "".join(f"{line}\n" for line in kept), "revoke a token")
+    return len(gone)
+
+
+def list_tokens(path: Path) -> list[TokenLine]:
+    """The tokens in the order of the file. Raises ConfigurationError."""
+    try:
+        return list(_lines(_read(path, "list the tokens")))
+    except ValueError as error:
+        raise ConfigurationError("list the tokens", str(error), "Correct or remove the line") from None
+
+
+def _read(path: Path, doing: str, missing: str | None = None) -> str:
+    try:
+        return read_regular(path.resolve(), _MOST_BYTES).decode()
+    except FileNotFoundError:
+        if missing is not None:
+            return missing
+        raise ConfigurationError(doing, f"there is no file {path}", "Say where it is with --file") from None
+    except (OSError, ValueError) as error:
+        why = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(
+            doing, f"{path} cannot be read ({why})", "Choose another with --file"
+        ) from None
+
+
+def _write(path: Path, text: str, doing: str) -> None:
+    """Replace the file whole, so that a server never reads half of it."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except FileExistsError:
+        raise ConfigurationError(
+            doing, f"another command is writing {path}", f"Try again, or remove {new} if none is"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            doing,
+            f"{path} cannot be written ({os.strerror(error.errno or 0).lower()})",
+            "Choose another with --file",
+        ) from None

@@ -1,0 +1,121 @@
+"""An issuer whose keys change, or which does not answer: who is let in meanwhile."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+from starlette.datastructures import Headers
+
+from sutro_mcp.api import fetch_document
+from sutro_mcp.server.access.access_tokens import AccessTokens
+from sutro_mcp.server.access.authentication import CredentialError
+from sutro_mcp.server.access.issuer_keys import IssuerKeys
+
+from .issuer import Issuer, issuing
+from .team import team_settings
+
+pytestmark = pytest.mark.anyio
+
+
+class Door:
+    """Tokens of one issuer, checked at a time that the test says."""
+
+    def __init__(self, issuer: Issuer, jwks_url: str | None = None) -> None:
+        self.now = 0.0
+        self.issuer = issuer
+        keys = IssuerKeys(issuer.url, jwks_url, fetch_document, lambda: self.now)
+        self.tokens = AccessTokens(team_settings(auth="oauth", oidc_issuer=issuer.url, shared_key=True), keys)
+
+    async def lets_in(self, token: str) -> str:
+        """The name of the caller, or why not."""
+        try:
+            found = await self.tokens(Headers({"authorization": f"Bearer {token}"}))
+        except CredentialError as error:
+            return error.reason
+        return found.principal.label
+
+
+@pytest.fixture
+async def issuer() -> AsyncGenerator[Issuer]:
+    """Its keys differ from test to test."""
+    async with issuing() as made:
+        yield made
+
+
+async def test_keys_are_fetched_once_and_kept_for_an_hour(issuer: Issuer) -> None:
+    """However many callers there are."""
+    door = Door(issuer)
+    for door.now in (0.0, 1.0, 3599.0):
+        assert await door.lets_in(issuer.token()) == "alice"
+    assert issuer.fetches == 1
+    door.now = 3601.0
+    assert await door.lets_in(issuer.token()) == "alice"
+    assert issuer.fetches == 2
+
+
+async def test_a_new_key_counts_with_the_first_token_and_a_withdrawn_one_no_more(issuer: Issuer) -> None:
+    """Half a minute after the last look."""
+    door = Door(issuer)
+    assert await door.lets_in(issuer.token()) == "alice"
+    old = issuer.token()
+    issuer.add_ec("e2")
+    del issuer.published["r1"]
+    door.now = 31.0
+    assert await door.lets_in(old) == "alice"
+    assert await door.lets_in(issuer.token("e2", "ES256")) == "alice"
+    assert await door.lets_in(old) == "unknown"
+
+
+async def test_unknown_keys_do_not_make_the_server_ask_more_than_twice_a_minute(issuer: Issuer) -> None:
+    """Anybody can make them up."""
+    door = Door(issuer)
+    for number in range(61):
+        door.now = float(number)
+        assert await door.lets_in(issuer.token(headers={"kid": f"k{number}"})) == "unknown"
+    assert issuer.fetches == 2
+
+
+async def test_known_keys_count_while_the_issuer_is_down(issuer: Issuer) -> None:
+    """For as long as it takes; what is new waits."""
+    door = Door(issuer)
+    assert await door.lets_in(issuer.token()) == "alice"
+    issuer.is_down = True
+    issuer.add_ec("e2")
+    for door.now in (600.0, 3601.0, 7300.0):
+        assert await door.lets_in(issuer.token()) == "alice"
+        assert await door.lets_in(issuer.token("e2", "ES256")) == "unknown"
+    issuer.is_down = False
+    door.now = 7331.0
+    assert await door.lets_in(issuer.token("e2", "ES256")) == "alice"
+
+
+async def test_nobody_is_let_in_before_there_are_keys_and_nobody_is_told_that_the_token_is_bad(
+    issuer: Issuer,
+) -> None:
+    """Hosts throw a token away that was called invalid."""
+    door = Door(issuer)
+    issuer.is_down = True
+    assert not await door.tokens.is_ready()
+    assert await door.lets_in(issuer.token()) == "unavailable"
+    issuer.is_down = False
+    door.now = 31.0
+    assert await door.tokens.is_ready()
+    assert await door.lets_in(issuer.token()) == "alice"
+
+
+@pytest.mark.parametrize(
+    "published", [{}, {"oct": {"kty": "oct", "k": "c2VjcmV0", "kid": "r1"}}, {"r1": {"kty": "?"}}]
+)
+async def test_keys_that_prove_nothing_are_none(issuer: Issuer, published: dict[str, dict[str, str]]) -> None:
+    """A secret in public least of all."""
+    door = Door(issuer)
+    issuer.published = dict(published)
+    assert await door.lets_in(issuer.token()) == "unavailable"
+
+
+async def test_metadata_of_another_issuer_are_not_believed(issuer: Issuer) -> None:
+    """The operator named one, to the letter; the address of the keys can be given instead."""
+    url, issuer.url = issuer.url, "https://elsewhere.example"
+    door = Door(Issuer(url))
+    assert await door.lets_in(issuer.token()) == "unavailable"
+    issuer.url = url
+    assert await Door(issuer, f"{url}/keys").lets_in(issuer.token()) == "alice"

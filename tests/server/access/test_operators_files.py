@@ -1,0 +1,141 @@
+"""The files that an operator writes: tokens, keys that seal, Sutro keys."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from mcp.server.request_state import InvalidRequestState
+from starlette.datastructures import Headers
+
+from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.server.access.authentication import CredentialError
+from sutro_mcp.server.access.header_modes import BearerTokens
+from sutro_mcp.server.access.state_keys import request_state_security
+from sutro_mcp.server.access.sutro_keys import SutroKeys
+from sutro_mcp.server.access.token_file import add_token, digest_of, list_tokens, parse_tokens, revoke_tokens
+from sutro_mcp.server.access.watched_file import WatchedFile
+from sutro_mcp.server.context import Principal
+
+from .team import keys_folder, no_key, team_settings
+
+pytestmark = pytest.mark.anyio
+UNTIL = datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_a_token_is_in_no_file_and_found_by_its_hash(tmp_path: Path) -> None:
+    """The file is its owner's alone; what else stands in it stays."""
+    file = tmp_path / "tokens"
+    first = add_token(file, "alice", ["sutro:read"], UNTIL)
+    file.write_text(file.read_text() + "\n# of the night shift\n")
+    second = add_token(file, "bob", ["sutro:cancel", "sutro:read"], None)
+    text = file.read_text()
+    assert first not in text
+    assert "# of the night shift\n" in text
+    assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
+    assert [str(token) for token in parse_tokens(text).values()] == [
+        f"{digest_of(first)} alice sutro:read 2100-01-02T03:04:05Z",
+        f"{digest_of(second)} bob sutro:read,sutro:cancel never",
+    ]
+
+
+def test_tokens_of_one_name_are_revoked_together_or_singly(tmp_path: Path) -> None:
+    """So that a new one can be handed out before the old one goes."""
+    file = tmp_path / "tokens"
+    for name in ("alice", "alice", "bob", "alice"):
+        add_token(file, name, ["sutro:read"], UNTIL)
+    old = list_tokens(file)[0]
+    assert revoke_tokens(file, "alice", old.token_id) == 1
+    assert revoke_tokens(file, "alice") == 2
+    assert revoke_tokens(file, "alice") == 0
+    assert [token.name for token in list_tokens(file)] == ["bob"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x alice sutro:read never",
+        "alice",
+        f"{'a' * 64} alice sutro:admin never",
+        f"{'a' * 64} a sutro:read 2100-01-01",
+    ],
+)
+async def test_nobody_is_let_in_by_a_file_with_a_line_that_is_wrong(tmp_path: Path, line: str) -> None:
+    """It may be the line that revokes; the log names it."""
+    file = tmp_path / "tokens"
+    token = add_token(file, "alice", ["sutro:read"], UNTIL)
+    file.write_text(f"{file.read_text()}{line}\n")
+    tokens = BearerTokens(file)
+    with pytest.raises(CredentialError) as caught:
+        await tokens(Headers({"authorization": f"Bearer {token}"}))
+    assert caught.value.reason == "unavailable"
+    assert not await tokens.is_ready()
+    with pytest.raises(ConfigurationError, match=r"line 3 is not: sha256 name scopes expires"):
+        list_tokens(file)
+
+
+def test_a_file_is_read_again_when_it_has_changed_and_no_more_than_once_a_second(tmp_path: Path) -> None:
+    """Also through a link that is put elsewhere, as mounted secrets are."""
+    now = 0.0
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    link = tmp_path / "link"
+    link.symlink_to("one")
+    read: list[str] = []
+    file = WatchedFile(link, lambda text: read.append(text) or text, lambda: now)
+    assert (file.value(), file.value()) == ("one", "one")
+    link.unlink()
+    link.symlink_to("two")
+    now = 0.9
+    assert file.value() == "one"
+    now = 1.0
+    assert file.value() == "two"
+    now = 2.0
+    assert file.value() == "two"
+    assert read == ["one", "two"]
+    link.unlink()
+    now = 3.0
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            file.value()
+
+
+def test_keys_that_seal_change_one_replica_after_the_other(tmp_path: Path) -> None:
+    """The first line seals, every line opens; without the file nothing does."""
+    old, new = "o" * 32, "n" * 32
+    (tmp_path / "first").write_text(f"{old}\n")
+    (tmp_path / "second").write_text(f"{new}\n{old}\n")
+    (tmp_path / "third").write_text(f"{new}\n")
+    first, second, third = (
+        request_state_security(tmp_path / name).codec for name in ("first", "second", "third")
+    )
+    assert second.unseal(first.seal(b"x")) == b"x"
+    assert third.unseal(second.seal(b"x")) == b"x"
+    with pytest.raises(InvalidRequestState):
+        third.unseal(first.seal(b"x"))
+    (tmp_path / "short").write_text("short")
+    for name in ("short", "missing"):
+        with pytest.raises(ConfigurationError, match="at least 32 random characters"):
+            request_state_security(tmp_path / name)
+
+
+def principal(label: str, *groups: str) -> Principal:
+    return Principal(label, label, "oauth", frozenset({"read"}), groups)
+
+
+def test_the_key_of_a_person_goes_before_that_of_a_group_and_no_name_reaches_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are the issuer's: they may hold anything."""
+    monkeypatch.setenv("SUTRO_API_URL", "https://sutro.example.com")
+    folder = keys_folder(tmp_path / "keys", alice="sk_alice_0123456789")
+    (folder / "group-night").write_text("sk_night_0123456789")
+    (tmp_path / "stolen").write_text("sk_stolen_0123456789")
+    keys = SutroKeys(team_settings(auth="oauth", oidc_issuer="https://i.example", keys_dir=folder), no_key)
+    assert keys(principal("alice", "night")).key.reveal() == "sk_alice_0123456789"
+    assert keys(principal("carol", "day", "night")).key.reveal() == "sk_night_0123456789"
+    for label in ("night", "../stolen", "x/../../stolen", "group-night", "alice\0", "alice_"):
+        with pytest.raises(ConfigurationError, match="no Sutro key for"):
+            keys(principal(label))
+    (folder / "principal-bob").write_text("two words")
+    with pytest.raises(ConfigurationError, match="not all printable ASCII"):
+        keys(principal("bob"))

@@ -1,0 +1,129 @@
+"""How often a caller may call: so many at once, so many in the long run, and nobody at the cost of another."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sutro_mcp.api import ApiClient, resolve_connection
+from sutro_mcp.emulator import DEMO_KEY, Emulator
+from sutro_mcp.server.build import build_server
+from sutro_mcp.server.context import LOCAL, Principal
+from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate, RateLimits
+from sutro_mcp.server.transports.anonymous_limit import AnonymousLimit
+from sutro_mcp.settings import Settings
+from tests.e2e.http_process import modern, result_of
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    """Goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_the_burst_comes_back_at_the_rate() -> None:
+    """Three at once, then one every 10 seconds; a refused call costs nothing, and nobody waits for another."""
+    clock, rate = Clock(), Rate(per_minute=6, burst=3)
+    rates = LocalRates(clock)
+    assert [await rates.take("a", rate) for _ in range(4)] == [0, 0, 0, 10]
+    assert await rates.take("b", rate) == 0
+    for seconds, expected in ((4, 6), (6, 0), (0, 10), (1_000, 0), (0, 0), (0, 0), (0, 10)):
+        clock.now += seconds
+        assert await rates.take("a", rate) == pytest.approx(expected)
+
+
+@asynccontextmanager
+async def callers(emulator: Emulator, clock: Clock) -> AsyncGenerator[tuple[SutroServer, Any]]:
+    """A server with its callers told apart by a header, and how to call it."""
+    connection = resolve_connection(emulator.api_origin, DEMO_KEY, env={})
+    transport = httpx.ASGITransport(app=emulator.app)
+    server = build_server(Settings(transport="http"), lambda: ApiClient(connection, transport=transport))
+    server.rates = RateLimits({"call": Rate(60, 4), "heavy": Rate(6, 2)}, LocalRates(clock))
+    app = server.streamable_http_app(stateless_http=True, host="127.0.0.1")
+
+    class User:
+        def __init__(self, name: str) -> None:
+            self.principal = Principal(name, name, "bearer", LOCAL.scopes)
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        name = dict(scope["headers"])[b"x-name"].decode()
+        await app({**scope, "user": User(name)}, receive, send)
+
+    async def call(caller: str, method: str, **params: Any) -> str:
+        request = modern(method, params)
+        request["headers"] |= {"x-name": caller}
+        if "uri" in params:
+            request["headers"]["mcp-name"] = params["uri"]
+        reply = await client.post("http://127.0.0.1:8000/mcp", **request)
+        if "error" in reply.json():
+            return str(reply.json()["error"]["message"])
+        result = result_of(reply)
+        return str(result["content"][0]["text"]) if result.get("isError") else "answered"
+
+    async with (
+        server.session_manager.run(),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app=guarded)) as client,
+    ):
+        yield server, call
+
+
+async def test_a_caller_who_calls_too_often_hears_the_seconds_and_others_go_on(emulator: Emulator) -> None:
+    """Tools and resources count alike; SQL and summaries have a rate of their own besides."""
+    job_id = emulator.find("haiku-smoke-test")
+    clock = Clock()
+    status = {"name": "get_job_status", "arguments": {"job_id": job_id}}
+    summary = {"name": "get_job_results", "arguments": {"job_id": job_id, "view": "summary"}}
+    page = {"name": "get_job_results", "arguments": {"job_id": job_id, "limit": 1}}
+    async with callers(emulator, clock) as (server, call):
+        assert [await call("a", "tools/call", **status) for _ in range(3)] == ["answered"] * 3
+        assert await call("a", "resources/read", uri=f"sutro://jobs/{job_id}") == "answered"
+        assert await call("a", "tools/call", **status) == (
+            "Cannot call get_job_status: you may make 60 calls a minute, and 4 of them at once. "
+            "Call again in 1 second."
+        )
+        assert await call("a", "resources/read", uri=f"sutro://jobs/{job_id}") == (
+            "Cannot read this resource: you may make 60 calls a minute, and 4 of them at once. "
+            "Call again in 1 second."
+        )
+        assert await call("a", "tools/list") == "answered"
+        assert [await call("b", "tools/call", **each) for each in (summary, page)] == ["answered"] * 2
+        assert await call("b", "resources/read", uri=f"sutro://jobs/{job_id}/results/summary") == "answered"
+        assert await call("b", "tools/call", **summary) == (
+            "Cannot call get_job_results: you may make 6 calls of this kind a minute, and 2 of them at once. "
+            "Call again in 10 seconds."
+        )
+        assert await call("b", "tools/call", **page) == "answered"
+        clock.now += 10
+        assert await call("b", "tools/call", **summary) == "answered"
+        assert server.rates is not None
+        assert server.rates.refused == {"call": 2, "heavy": 1}
+
+
+def answering(status: int) -> ASGIApp:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"from the app"})
+
+    return app
+
+
+@pytest.mark.parametrize(("status", "expected"), [(401, [401, 401, 429]), (200, [200, 200, 200])])
+async def test_an_address_that_is_refused_too_often_is_told_when_to_come_back(
+    status: int, expected: list[int]
+) -> None:
+    """What is not refused is never limited."""
+    app = AnonymousLimit(answering(status), Rate(6, 2), LocalRates(Clock()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://a") as client:
+        replies = [await client.get("/") for _ in expected]
+    assert [reply.status_code for reply in replies] == expected
+    assert replies[-1].headers.get("retry-after") == ("10" if status == 401 else None)
