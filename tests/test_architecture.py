@@ -33,12 +33,17 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
         {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
-    "library": ({"api", "results", "results_spec"}, {"anyio", "polars", "pandas"}),
+    "expected_results": ({"api", "results"}, set()),
+    "library": (
+        {"api", "results", "results_spec", "expected_results", "concurrency", "errors"},
+        {"anyio", "polars", "pandas"},
+    ),
     "server": (
         {
             "api",
             "results",
             "results_spec",
+            "expected_results",
             "settings",
             "errors",
             "untrusted",
@@ -67,9 +72,12 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "concurrency",
             "console",
             "hosts",
+            "library",
             "redaction",
+            "results",
+            "results_spec",
         },
-        {"anyio"},
+        {"anyio", "rich", "argcomplete"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": ({"library"}, set()),
@@ -90,6 +98,8 @@ OWNERS = {
     "httpx": {"api"},
     "polars": {"results", "emulator", "library"},
     "duckdb": {"results"},
+    "rich": {"cli"},
+    "argcomplete": {"cli"},
 }
 
 
@@ -195,7 +205,7 @@ def test_the_tree_can_be_looked_through() -> None:
     [
         (
             "import sutro_mcp, sutro_mcp.cli.main",
-            ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette"],
+            ["mcp", "httpx", "pydantic", "polars", "anyio", "starlette", "rich"],
         ),
         (
             "import sutro_mcp.server.build, sutro_mcp.server.transports.stdio",
@@ -207,6 +217,7 @@ def test_the_tree_can_be_looked_through() -> None:
         ("import sutro_mcp.results, sutro_mcp.library.sutro_client", ["polars", "duckdb", "pandas", "mcp"]),
         ("from sutro_mcp.emulator import Emulator; Emulator()", ["polars", "httpx", "mcp", "uvicorn"]),
         ("import sutro_mcp.api", ["polars", "mcp"]),
+        ("import sutro_mcp.api.client", ["rich", "pygments", "click"]),
         ("import sutro_mcp.check", ["polars", "duckdb", "mcp"]),
     ],
 )

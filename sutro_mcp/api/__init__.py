@@ -4,8 +4,9 @@ What it says about jobs is here at once. What speaks HTTP comes when first asked
 part of what a server start costs, and its first answer needs none of it.
 """
 
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from .job_ids import is_addressable, job_segment
 from .models import EMPTY_PAGES, CancelReply, Failure, Job, JobProgress, JobStatus, Status
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from .client import ApiClient, ClientPool
     from .credentials import ApiKey, Connection, deployment_url, key_of_caller, resolve_connection
     from .http_client import fetch_document
+
+# Otherwise httpx imports rich, pygments and click for a command line of its own, at twice its own cost.
+cast("dict[str, Any]", sys.modules).setdefault("httpx._main", None)
 
 _LATER = {
     "ApiClient": "client",

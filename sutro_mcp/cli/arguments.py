@@ -1,10 +1,14 @@
 """The arguments of every command. Nothing here is about what a command does, so that `--help` is quick."""
 
 import argparse
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from sutro_mcp.console import say, tell
 from sutro_mcp.hosts.host_configs import HOSTS
+
+
+class UsageError(Exception):
+    """The arguments do not go together."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -72,7 +76,80 @@ def build_parser() -> argparse.ArgumentParser:
     revoke = actions.add_parser("revoke", help="take the tokens of somebody back")
     revoke.add_argument("name", metavar="NAME", help="whose they are")
     revoke.add_argument("--id", help="only this one, by the first column of the list")
+    _add_jobs(commands)
+    _add_results(commands)
+
+    completion = commands.add_parser("completion", help="print what makes a shell complete this command")
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+    completion.set_defaults(run="shell_completion:completion")
     return parser
+
+
+def _add_jobs(commands: Any) -> None:
+    jobs = commands.add_parser("jobs", help="list jobs, newest first")
+    jobs.add_argument("--status", type=str.upper, metavar="WORD", help="only jobs in this status: FAILED, …")
+    jobs.add_argument("--limit", type=positive, default=20, metavar="N", help="at most so many (default 20)")
+    _add_shared(jobs, "job_commands:jobs")
+
+    job = commands.add_parser("job", help="show one job")
+    _add_job_id(job, "any")
+    _add_shared(job, "job_commands:job")
+
+    cancel = commands.add_parser("cancel", help="stop one job, after a question")
+    _add_job_id(cancel, "active")
+    cancel.add_argument("--yes", action="store_true", help="stop it without a question")
+    _add_shared(cancel, "job_commands:cancel")
+
+
+def _add_results(commands: Any) -> None:
+    results = commands.add_parser("results", help="summarise, read, query, compare or export results")
+    _add_job_id(results, "succeeded")
+    instead = results.add_mutually_exclusive_group()
+    instead.add_argument("--rows", action="store_true", help="rows instead of the summary")
+    instead.add_argument("--sql", metavar="SELECT", help="rows of a SELECT over the table results (DuckDB)")
+    instead.add_argument("--export", metavar="FILE", help="write all rows to a .csv, .parquet or .jsonl file")
+    other = instead.add_argument("--compare", metavar="OTHER_ID", help="what changed in this later run")
+    _complete_ids(other, "succeeded")
+    results.add_argument("--offset", type=count, metavar="N", help="the first row (default 0)")
+    results.add_argument("--limit", type=positive, metavar="N", help="at most so many rows (default 20)")
+    results.add_argument("--columns", metavar="A,B", help="only these, or JSON paths like vendor.name")
+    results.add_argument("--by", metavar="COLUMN", help="match runs by this, by row (default) or by inputs")
+    results.add_argument("--inputs", action="store_true", help="with the inputs of the job")
+    results.add_argument("--overwrite", action="store_true", help="let --export replace a file")
+    _add_shared(results, "results_command:results")
+
+
+def _add_job_id(parser: argparse.ArgumentParser, which: str) -> None:
+    _complete_ids(parser.add_argument("job_id", metavar="ID", help="id of the job, as jobs prints it"), which)
+
+
+def _complete_ids(argument: argparse.Action, which: str) -> None:
+    def complete(**_: Any) -> dict[str, str]:
+        from .shell_completion import job_ids
+
+        return job_ids(which)
+
+    cast("Any", argument).completer = complete
+
+
+def _add_shared(parser: argparse.ArgumentParser, run: str) -> None:
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.add_argument("--demo", action="store_true", help="demo jobs: no key, no network")
+    parser.set_defaults(run=run)
+
+
+def count(text: str) -> int:
+    """`text` as a number from 0 on; argparse names this function where it refuses one."""
+    if (number := int(text)) < 0:
+        raise ValueError
+    return number
+
+
+def positive(text: str) -> int:
+    """`text` as a number from 1 on; likewise."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
 
 
 def port(text: str) -> int:

@@ -6,14 +6,11 @@ import os
 import shlex
 import subprocess
 import sys
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
 from sutro_mcp.console import say, tell
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.hosts.host_configs import own_command
-
-if TYPE_CHECKING:
-    from sutro_mcp.api import Connection
 
 # Long enough for a person to see jobs run.
 _VIEWED_SECONDS = 600
@@ -45,7 +42,7 @@ def _view(at: int) -> int:
     from sutro_mcp.demo.view_host import MCPError, host_view
 
     with emulator_process(_VIEWED_SECONDS) as emulator:
-        url, key = _announcement(emulator)
+        url, key = announced(emulator)
         env = {**os.environ, "SUTRO_API_URL": url, "SUTRO_API_KEY": key}
         try:
             with ungrouped():
@@ -97,16 +94,10 @@ def emulator_process(seconds: int = 8) -> "subprocess.Popen[str]":
     )
 
 
-def announced(process: "subprocess.Popen[str]") -> "Connection":
-    """The connection to an emulator. Raises ConfigurationError when it did not start."""
-    from sutro_mcp.api import resolve_connection
-
-    return resolve_connection(*_announcement(process), env={})
-
-
-def _announcement(process: "subprocess.Popen[str]") -> tuple[str, str]:
+def announced(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """URL and key of the emulator, once it serves. Raises ConfigurationError if it does not."""
     line = cast("IO[str]", process.stdout).readline()
     if not line:
         raise ConfigurationError("serve demo jobs", "the emulator did not start", "Its reason stands above")
-    announced = json.loads(line)
-    return announced["url"], announced["key"]
+    said = json.loads(line)
+    return said["url"], said["key"]

@@ -4,6 +4,8 @@ Imports are made where they are needed: `--version` and `--help` answer before a
 emulator never loads in a server that does not serve it.
 """
 
+import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,8 +14,18 @@ from sutro_mcp import console
 from sutro_mcp.console import tell
 from sutro_mcp.errors import SutroError
 
-from .arguments import build_parser
+from .arguments import UsageError, build_parser
 
+# Errors name the tool to call next. Here it is a command.
+_COMMANDS = {
+    "list_jobs": "`sutro-mcp jobs`",
+    "get_job": "`sutro-mcp job`",
+    "get_job_status": "`sutro-mcp job`",
+    "wait_for_job": "`sutro-mcp job`",
+    "get_job_results": "`sutro-mcp results`",
+    "query_job_results": "`sutro-mcp results --sql`",
+    "cancel_job": "`sutro-mcp cancel`",
+}
 _FLAGS = ("-h", "--help", "--version")
 
 
@@ -24,13 +36,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in _FLAGS):
         arguments.insert(0, "serve")
     try:
-        options = build_parser().parse_args(arguments)
+        parser = build_parser()
+        if "_ARGCOMPLETE" in os.environ:
+            from .shell_completion import complete
+
+            complete(parser)
+        options = parser.parse_args(arguments)
         module, _, name = options.run.partition(":")
         return int(getattr(import_module(f"sutro_mcp.cli.{module}"), name)(options))
     except SutroError as error:
-        tell(str(error))
+        tell(_for_people(str(error)))
         return 1
+    except UsageError as error:
+        tell(f"sutro-mcp: {error}")
+        return 2
     except console.OutputLostError as error:
         return console.give_up_stdout(error)
     except KeyboardInterrupt:
         return 130
+
+
+def _for_people(message: str) -> str:
+    return re.sub(r"[a-z]+(?:_[a-z]+)+", lambda tool: _COMMANDS.get(tool[0], tool[0]), message)

@@ -45,13 +45,13 @@ def serve(options: argparse.Namespace) -> int:
         from sutro_mcp.concurrency import ungrouped
         from sutro_mcp.server.build import build_server
 
-        connection = announced(emulator) if emulator else None
+        demo = announced(emulator) if emulator else (None, None)
         key_of = None
         if settings.for_a_team:
             from sutro_mcp.server.access.sutro_keys import SutroKeys
 
-            key_of = SutroKeys(settings, lambda: _connection(connection))
-        server = build_server(settings, lambda: _connect(connection), key_of=key_of)
+            key_of = SutroKeys(settings, lambda: _connection(*demo))
+        server = build_server(settings, lambda: _connect(*demo), key_of=key_of)
         gc.freeze()
         gc.enable()
         if settings.transport == "http":
@@ -97,13 +97,13 @@ def _require_streams() -> None:
         tell("Waiting for an MCP client on stdin; hosts start this themselves (see `sutro-mcp config`).")
 
 
-def _connect(connection: "Connection | None") -> "ApiClient":
+def _connect(url: str | None, key: str | None) -> "ApiClient":
     from sutro_mcp.api import ApiClient
 
-    return ApiClient(_connection(connection))
+    return ApiClient(_connection(url, key))
 
 
-def _connection(connection: "Connection | None") -> "Connection":
+def _connection(url: str | None, key: str | None) -> "Connection":
     from sutro_mcp.api import resolve_connection
 
-    return connection or resolve_connection()
+    return resolve_connection(url, key)

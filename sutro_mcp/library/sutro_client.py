@@ -1,37 +1,289 @@
-"""`SutroClient`: the typed HTTP client with results as frames, for use from Python.
+"""`SutroClient`: Sutro from Python, with the results engine of the server.
 
-It composes `api` and `results`, which know nothing of each other. polars is imported when results are
-first asked for.
+It composes `api` and `results`, which know nothing of each other. polars is imported when a frame is first
+asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from sutro_mcp.api import ApiClient, resolve_connection
-from sutro_mcp.results import LocalArtifact
-from sutro_mcp.results.cache import ArtifactStore
+import anyio
+import anyio.to_thread
+
+from sutro_mcp.api import ApiClient, JobProgress, JobStatus, resolve_connection
+from sutro_mcp.api.status_poller import PASSING, PollSchedule, StatusPoller
+from sutro_mcp.concurrency import background
+from sutro_mcp.errors import ConfigurationError, DeadlineExceededError, SutroError, counted
+from sutro_mcp.expected_results import expected_results
+from sutro_mcp.results import (
+    CompareRequest,
+    Comparison,
+    ExportReport,
+    ExportRequest,
+    LocalArtifact,
+    Page,
+    PageRequest,
+    Summary,
+    SummaryRequest,
+)
+from sutro_mcp.results.cache import CAPACITY
+from sutro_mcp.results.engine import ResultsEngine, results_engine
+from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+    from .blocking_client import BlockingSutroClient
+
+_OUTPUT = "inference_result"
+_POLL = PollSchedule(first=2.0, slowest=10.0)
+# As long as a caller of a library waits.
+_EVER = math.inf
+
 
 class SutroClient(ApiClient):
-    """A client of one Sutro deployment. Use it as an async context manager.
+    """A client of one Sutro deployment. Use it as an async context manager, or see `sync`.
 
     Key and URL are found as the official SDK (0.1.67) finds them: arguments, then `SUTRO_API_KEY` and
     `SUTRO_API_URL`, then `~/.sutro/config.json`. Raises ConfigurationError when they are not a pair.
+
+    Every method raises a `SutroError` and nothing else. `on_progress` is called with the share that is done
+    (0 to 1) and a few words about it.
     """
 
-    def __init__(self, api_key: str | None = None, api_url: str | None = None, **options: Any) -> None:
-        """`options` are those of `ApiClient`: `transport`, `timeout`, `results_timeout`."""
+    def __init__(
+        self,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        *,
+        cache_folder: Path | None = None,
+        cache_max_bytes: int = CAPACITY,
+        sql: Literal["wall", "lock"] = "wall",
+        **options: Any,
+    ) -> None:
+        """Send nothing yet.
+
+        Fetched results are kept in `cache_folder`, at most `cache_max_bytes` of them, for the next client;
+        without it they are removed when this one is closed. `sql` is where queries run: behind a process
+        without rights, which only Linux has, or behind DuckDB's own lock. `options` are those of `ApiClient`:
+        `timeout`, `results_timeout`, `transport`.
+        """
         super().__init__(resolve_connection(api_url, api_key), **options)
-        self._store = ArtifactStore()
+        self._opened = AsyncExitStack()
+        self._engine = partial(
+            results_engine, cache_folder, cache_max_bytes, _EVER, lock_suffices=sql == "lock"
+        )
+        self._results_engine: ResultsEngine | None = None
+
+    @classmethod
+    def sync(
+        cls, api_key: str | None = None, api_url: str | None = None, **options: Any
+    ) -> "BlockingSutroClient":
+        """The same client for programs without `async`, as a context manager; arguments as here."""
+        from .blocking_client import BlockingSutroClient
+
+        return BlockingSutroClient(partial(cls, api_key, api_url, **options))
+
+    async def __aenter__(self) -> Self:
+        self._results_engine = await self._opened.enter_async_context(self._engine())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._opened.__aexit__(kind, error, trace)
+        finally:
+            await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections and remove fetched artifacts."""
-        await super().aclose()
-        self._store.close()
+        """Close connections, end child processes, and remove fetched artifacts that nobody keeps."""
+        self._results_engine = None
+        try:
+            await self._opened.aclose()
+        finally:
+            await super().aclose()
+
+    @property
+    def engine(self) -> ResultsEngine:
+        """The engine of this client. Raises ConfigurationError outside its `async with` block."""
+        if self._results_engine is None:
+            raise ConfigurationError(
+                "read results", "the client is not open", "Use it inside `async with SutroClient() as sutro:`"
+            )
+        return self._results_engine
+
+    async def summarize(
+        self,
+        job_id: str,
+        *,
+        unpack_json: bool = True,
+        output_column: str = _OUTPUT,
+        on_progress: OnProgress | None = None,
+    ) -> Summary:
+        """What came out of a job: counts, values and distributions per field, and rows that deserve a look.
+
+        All rows are read once, in bounded memory. A notebook shows the summary as a table.
+        """
+        request = SummaryRequest(unpack_json=unpack_json, output_column=output_column)
+        expected = partial(expected_results, self, job_id)
+        spec = ResultsSpec(job_id)
+        return await self.engine.summary(self, spec, request, expected=expected, on_progress=on_progress)
+
+    async def page(
+        self,
+        job_id: str,
+        *,
+        offset: int = 0,
+        limit: int = 20,
+        columns: Sequence[str] = (),
+        include_inputs: bool = False,
+        include_cumulative_logprobs: bool = False,
+        unpack_json: bool = True,
+        output_column: str = _OUTPUT,
+        max_cell_chars: int = 50_000,
+        max_chars: int = 5_000_000,
+        on_progress: OnProgress | None = None,
+    ) -> Page:
+        """Rows from `offset` on, as they are shown: at most `limit`, and as many as fit into `max_chars`.
+
+        Only the parts of the file that hold these rows are fetched, where the deployment allows it.
+        `columns` are names, or paths into JSON like `vendor.name`. Texts are fit for a screen: characters
+        that are invisible or reorder others are spelled out. `page.frame()` is a polars frame.
+        """
+        request = PageRequest(
+            offset=offset,
+            limit=limit,
+            columns=tuple(columns),
+            unpack_json=unpack_json,
+            output_column=output_column,
+            max_cell_chars=max_cell_chars,
+            max_chars=max_chars,
+        )
+        spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
+        return await self.engine.page(self, spec, request, on_progress=on_progress)
+
+    async def query(
+        self,
+        job_id: str,
+        sql: str,
+        *,
+        with_jobs: Mapping[str, str] | None = None,
+        include_inputs: bool = False,
+        include_cumulative_logprobs: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> "pl.DataFrame":
+        """All rows of one SELECT (DuckDB) over a job's results, the table `results`.
+
+        `with_jobs` has the ids of more jobs by the names of their tables. Raises InvalidArgumentError for SQL
+        that cannot be run, and ConfigurationError where it is not offered (see `sql`).
+        """
+        with TemporaryDirectory(prefix="sutro-query-") as folder:
+            options = (include_inputs, include_cumulative_logprobs)
+            beside = {name: ResultsSpec(job, *options) for name, job in (with_jobs or {}).items()}
+            request = ExportRequest(folder=Path(folder), file_name="rows.parquet", sql=sql)
+            await self.engine.export(
+                self, ResultsSpec(job_id, *options), request, beside=beside, on_progress=on_progress
+            )
+
+            def read() -> "pl.DataFrame":
+                import polars as pl
+
+                return pl.read_parquet(Path(folder) / "rows.parquet", memory_map=False)
+
+            return await anyio.to_thread.run_sync(read)
+
+    async def compare(
+        self, job_id: str, other_job_id: str, *, by: str = "row", on_progress: OnProgress | None = None
+    ) -> Comparison:
+        """Changes from one run to another over all rows. Every number is exact.
+
+        `by` says which rows belong together: "row" those with the same number, "inputs" those with the same
+        input, else those with the same value in this column.
+        """
+        before, after = (ResultsSpec(job, include_inputs=True) for job in (job_id, other_job_id))
+        request = CompareRequest(by=by)
+        return await self.engine.compare(self, before, after, request, on_progress=on_progress)
+
+    async def export(
+        self,
+        job_id: str,
+        path: Path | str,
+        *,
+        sql: str = "",
+        include_inputs: bool = False,
+        include_cumulative_logprobs: bool = False,
+        unpack_json: bool = True,
+        output_column: str = _OUTPUT,
+        overwrite: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> ExportReport:
+        """Write all rows, or what `sql` yields, to a new file, which appears when it is complete.
+
+        The ending of `path` tells the format: .parquet, .csv or .jsonl. Cells are byte for byte what the
+        model wrote. A folder that other users may write is refused.
+        """
+        path = Path(path)
+        request = ExportRequest(
+            folder=path.absolute().parent,
+            file_name=path.name,
+            sql=sql,
+            unpack_json=unpack_json,
+            output_column=output_column,
+            overwrite=overwrite,
+        )
+        spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
+        return await self.engine.export(self, spec, request, on_progress=on_progress)
+
+    async def wait(
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = None,
+        on_progress: Callable[[JobProgress], None] | None = None,
+    ) -> JobStatus:
+        """The status of a job once it has ended, whether it succeeded or not.
+
+        `on_progress` is called with what the job's stream says meanwhile, if it says anything. Raises
+        DeadlineExceededError when `timeout` seconds have passed; the job goes on then.
+        """
+        stands = await self.get_job_status(job_id)
+        with anyio.move_on_after(timeout):
+            poller = StatusPoller(partial(self.get_job_status, job_id), _POLL)
+            async with background() as tasks:
+                if on_progress and not stands.status.is_terminal:
+                    tasks.start_soon(self._follow, job_id, on_progress, poller)
+                while not stands.status.is_terminal:
+                    stands = await poller.next() or stands
+        if stands.status.is_terminal:
+            return stands
+        raise DeadlineExceededError(
+            f"wait for {job_id}",
+            f"it was {stands.status.value} after {counted(timeout or 0, 'second')}",
+            "Wait again, with more time; do not submit the job anew",
+        )
+
+    async def _follow(
+        self, job_id: str, on_progress: Callable[[JobProgress], None], poller: StatusPoller[JobStatus]
+    ) -> None:
+        """Pass the stream on while it lasts. The status is read when it ends, which is when the job does."""
+        try:
+            async with aclosing(self.stream_job_progress(job_id)) as events:
+                async for event in events:
+                    on_progress(event)
+        except PASSING:
+            pass
+        except SutroError:
+            return
+        poller.hurry()
 
     async def get_job_results(
         self,
@@ -39,7 +291,7 @@ class SutroClient(ApiClient):
         include_inputs: bool = False,
         include_cumulative_logprobs: bool = False,
         with_original_df: "pl.DataFrame | pd.DataFrame | None" = None,
-        output_column: str = "inference_result",
+        output_column: str = _OUTPUT,
         disable_cache: bool = False,
         unpack_json: bool = True,
     ) -> "pl.DataFrame | pd.DataFrame":
@@ -54,10 +306,8 @@ class SutroClient(ApiClient):
         (name conflicts, unequal row counts) and the errors of any request. Parameters as in Sutro's page "Job
         Methods".
         """
-        import anyio.to_thread
-
         spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
-        async with self._store.artifact(self, spec, fresh=disable_cache) as artifact:
+        async with self.engine.store.artifact(self, spec, fresh=disable_cache) as artifact:
             await artifact.fetch([(0, artifact.size)])
             local = LocalArtifact(path=str(artifact.path), format=artifact.format, spec=spec)
 

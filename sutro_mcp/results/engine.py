@@ -61,7 +61,7 @@ class ResultsEngine:
     def __init__(
         self, store: ArtifactStore, group: TaskGroup, patience: float, *, lock_suffices: bool
     ) -> None:
-        self._store = store
+        self.store = store
         self._group = group
         self._flights = SingleFlight(group, patience)
         # A page must not wait for somebody's summary of ten million rows.
@@ -150,7 +150,7 @@ class ResultsEngine:
 
             return await self._read(source, spec, make, notify, fresh=fresh)
 
-        kept = (self._store.path_of(source, spec), request)
+        kept = (self.store.path_of(source, spec), request)
         if kept in self._summaries and not fresh:
             return self._summaries[kept]
         key = (source.cache_identity, spec, request, fresh and token_hex(8))
@@ -212,7 +212,7 @@ class ResultsEngine:
                 try:
                     for name, spec in specs.items():
                         on_bytes = bytes_to(_part(notify, len(tables), len(specs)))
-                        whole = partial(self._store.artifact, source, spec, on_bytes=on_bytes)
+                        whole = partial(self.store.artifact, source, spec, on_bytes=on_bytes)
                         await held.enter_async_context(whole())
                         # Once more: what is wrong with this one says nothing against those before.
                         async with whole() as artifact:
@@ -250,9 +250,10 @@ class ResultsEngine:
         spec: ResultsSpec,
         request: ExportRequest,
         *,
+        beside: Mapping[str, ResultsSpec] | None = None,
         on_progress: OnProgress | None = None,
     ) -> ExportReport:
-        """Write all rows, or what `request.sql` yields, into a new file.
+        """Write all rows, or what `request.sql` yields, into a new file. `beside`: more tables, by name.
 
         Links in the path of the folder are followed once, when it is first named, and never again.
         """
@@ -282,7 +283,8 @@ class ResultsEngine:
         key = (source.cache_identity, spec, request, joined)
         write = partial(self._of_the_whole, key, source, spec, request, make, on_progress)
         if request.sql:
-            write = partial(self._of_tables, source, {"results": spec}, request, make_of_sql, on_progress)
+            specs = {"results": spec, **(beside or {})}
+            write = partial(self._of_tables, source, specs, request, make_of_sql, on_progress)
         report = await write()
         if (stamp(folder / name) or (0, None))[1] != report.bytes:
             # It was written for a caller who had left, and has gone since.
@@ -339,7 +341,7 @@ class ResultsEngine:
 
         async def once() -> T:
             on_bytes = bytes_to(on_progress)
-            async with self._store.artifact(source, spec, fresh=fresh, on_bytes=on_bytes) as artifact:
+            async with self.store.artifact(source, spec, fresh=fresh, on_bytes=on_bytes) as artifact:
                 return await make(artifact)
 
         return await _again_if_changed(once)

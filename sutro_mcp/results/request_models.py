@@ -5,11 +5,14 @@ Text in them has passed `untrusted.visible`. Importing this module must not impo
 """
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sutro_mcp.results_spec import ResultsSpec
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Cell = str | int | float | bool | None
 ExportFormat = Literal["parquet", "csv", "jsonl"]
@@ -64,11 +67,24 @@ class PageRequest(Request):
     max_chars: int = 9_000
 
 
-class Page(_Model):
-    """Rows `offset` to `offset + len(rows) - 1` of `row_count`, in input order."""
+class _Table(_Model):
+    """Rows of cells in the order of `columns`."""
 
     columns: list[str]
     rows: list[list[Cell]]
+
+    def frame(self) -> "pl.DataFrame":
+        """The same as a polars frame. A column with cells of several types becomes text."""
+        import polars as pl
+
+        return pl.DataFrame(
+            self.rows, schema=self.columns, orient="row", strict=False, infer_schema_length=None
+        )
+
+
+class Page(_Table):
+    """Rows `offset` to `offset + len(rows) - 1` of `row_count`, in input order."""
+
     row_count: int
     offset: int
     next_offset: int | None = None
@@ -219,11 +235,8 @@ class CompareRequest(Request):
     by: str = "row"
 
 
-class ComparisonTable(_Model):
-    """Rows of cells in the order of `columns`."""
-
-    columns: list[str]
-    rows: list[list[Cell]]
+class ComparisonTable(_Table):
+    """A part of a comparison."""
 
 
 class Comparison(_Model):

@@ -23,7 +23,7 @@ from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
 from sutro_mcp.server.live.running_jobs import RunningJobs
 from sutro_mcp.server.live.subscriptions import Subscribers, Subscriptions
-from sutro_mcp.server.protocol.mcp_server import SutroServer
+from sutro_mcp.server.protocol.mcp_server import SutroServer, without_rich
 from sutro_mcp.server.protocol.middleware import MIDDLEWARE
 from sutro_mcp.server.protocol.rate_limit import Kind, LocalRates, Rate, RateLimits
 from sutro_mcp.server.resources.completion import serve_completion
@@ -54,6 +54,7 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 }
 
 
+@without_rich()
 def build_server(
     settings: Settings,
     connect: Connect,

@@ -27,14 +27,14 @@ class Connect(Protocol):
 async def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Connect]:
     """Clients without sockets, closed at the end; their files lie in the test's folder."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    async with AsyncExitStack() as stack:
+    with anyio.fail_after(60):
+        async with AsyncExitStack() as stack:
 
-        async def client(emulator: Emulator) -> SutroClient:
-            transport = httpx.ASGITransport(app=emulator.app)
-            made = SutroClient(DEMO_KEY, emulator.api_origin, transport=transport)
-            return await stack.enter_async_context(made)
+            async def client(emulator: Emulator) -> SutroClient:
+                transport = httpx.ASGITransport(app=emulator.app)
+                made = SutroClient(DEMO_KEY, emulator.api_origin, transport=transport)
+                return await stack.enter_async_context(made)
 
-        with anyio.fail_after(60):
             yield client
 
 

@@ -5,7 +5,9 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -52,6 +54,19 @@ _FIRST_MODERN = "2026"
 # Requests that the SDK answers before it looks for a handler.
 _OPENING = ("initialize", "ping", "server/discover")
 _OWN_FAULT = "failed because of an error in sutro-mcp itself. Its log (stderr) says more."
+
+
+@contextmanager
+def without_rich() -> Generator[None]:
+    """Let the SDK, which logs through rich where that is installed, not find it: it takes long to import."""
+    modules = cast("dict[str, Any]", sys.modules)
+    found = {"rich.console": modules["rich.console"]} if "rich.console" in modules else {}
+    modules["rich.console"] = None
+    try:
+        yield
+    finally:
+        del modules["rich.console"]
+        modules.update(found)
 
 
 class SutroServer(MCPServer[AppContext]):

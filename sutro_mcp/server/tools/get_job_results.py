@@ -1,19 +1,19 @@
 """Read what came out of a job."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 from mcp.types import CallToolResult
 from pydantic import Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
-from sutro_mcp.api import Status
 from sutro_mcp.errors import counted
+from sutro_mcp.expected_results import expected_results
 from sutro_mcp.results import (
     Cell,
     ColumnSummary,
     Distribution,
-    ExpectedResults,
     Page,
     PageRequest,
     QualityFlag,
@@ -186,15 +186,6 @@ async def get_job_results(
     return reply(answer, _text_of_page(answer, page))
 
 
-def _is_shallow(value: object, depth: int = 50) -> bool:
-    """Whether JSON is nested less than `depth` deep: deeper nesting breaks readers of JSON."""
-    if isinstance(value, dict):
-        value = list(cast("dict[str, object]", value).values())
-    if not isinstance(value, list):
-        return True
-    return depth > 0 and all(_is_shallow(item, depth - 1) for item in cast("list[object]", value))
-
-
 async def summary_of(
     app: AppContext,
     spec: ResultsSpec,
@@ -204,16 +195,13 @@ async def summary_of(
     on_progress: OnProgress | None = None,
 ) -> ResultsAnswer:
     """The summary, compared with what the job says of its rows and schema."""
-
-    async def expected() -> ExpectedResults:
-        job = await app.client.get_job(spec.job_id)
-        return ExpectedResults(
-            num_rows=job.num_rows if job.status is Status.SUCCEEDED else None,
-            json_schema=job.json_schema if _is_shallow(job.json_schema) else None,
-        )
-
     summary = await app.results.summary(
-        app.client, spec, request, expected=expected, fresh=fresh, on_progress=on_progress
+        app.client,
+        spec,
+        request,
+        expected=partial(expected_results, app.client, spec.job_id),
+        fresh=fresh,
+        on_progress=on_progress,
     )
     return ResultsAnswer.of_summary(spec.job_id, summary)
 

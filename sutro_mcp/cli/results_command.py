@@ -1,0 +1,240 @@
+"""`sutro-mcp results`: the summary of a job's results, its rows, SQL over them, a comparison, or a file."""
+
+import argparse
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+from rich.console import RenderableType
+
+from sutro_mcp.errors import counted
+from sutro_mcp.library.sutro_client import SutroClient
+from sutro_mcp.results import ColumnSummary, Comparison, Distribution, Page, QueryRequest, QueryRows, Summary
+from sutro_mcp.results.single_flight import OnProgress
+from sutro_mcp.results_spec import ResultsSpec
+
+from .arguments import UsageError
+from .deployment import settings_of, with_sutro
+from .rendering import clean, heading, progress_bar, show, show_json, table
+
+T = TypeVar("T")
+
+_ROWS = 20
+# Cells are cut to the width of the terminal anyway.
+_CELL_CHARS = 500
+_MOST_CELL_CHARS = 50_000
+# Options that only some of the answers take.
+_TAKEN_BY = {
+    "offset": ("rows",),
+    "limit": ("rows", "sql"),
+    "columns": ("rows",),
+    "by": ("compare",),
+    "inputs": ("rows", "sql", "export"),
+    "overwrite": ("export",),
+}
+
+
+def results(options: argparse.Namespace) -> int:
+    """Answer in one of the five ways."""
+    return _ANSWERS[_answer(options)](options)
+
+
+def _answer(options: argparse.Namespace) -> str:
+    """The answer that is asked for. Raises UsageError where an option does not go with it."""
+    asked = next((name for name in ("sql", "export", "compare") if getattr(options, name) is not None), None)
+    given = [name for name in _TAKEN_BY if getattr(options, name) not in (None, False)]
+    if asked is None:
+        asked = "rows" if options.rows or {"offset", "limit", "columns"} & set(given) else "summary"
+    for name in given:
+        if asked not in _TAKEN_BY[name]:
+            goes_with = " or ".join(f"--{answer}" for answer in _TAKEN_BY[name])
+            raise UsageError(f"--{name} goes with {goes_with} alone")
+    return asked
+
+
+def _with_results(
+    options: argparse.Namespace, work: Callable[[SutroClient, OnProgress | None], Awaitable[T]]
+) -> T:
+    with progress_bar() as on_progress:
+        return with_sutro(settings_of(options), lambda sutro: work(sutro, on_progress))
+
+
+def _summary(options: argparse.Namespace) -> int:
+    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Summary:
+        return await sutro.summarize(options.job_id, on_progress=on_progress)
+
+    found = _with_results(options, work)
+    if options.json:
+        show_json(found.model_dump(mode="json", exclude_none=True))
+    else:
+        show(*_summary_parts(found))
+    return 0
+
+
+def _summary_parts(found: Summary) -> Iterator[RenderableType]:
+    expected = ""
+    if found.expected_rows is not None and found.expected_rows != found.row_count:
+        expected = f", but the job says {found.expected_rows:,}"
+    yield heading(f"{counted(found.row_count, 'row')}{expected}. Outputs: {clean(found.outputs)}.")
+    yield table(
+        ("column", "type", "values", "nulls", "distinct", "of which"),
+        [
+            (
+                column.name,
+                column.type,
+                f"{column.values:,}",
+                f"{column.nulls:,}",
+                f"{'about ' if 'distinct' in (column.estimates or ()) else ''}{column.distinct:,}",
+                _of_which(column),
+            )
+            for column in found.columns
+        ],
+        whole=("column", "type", "values", "nulls", "distinct"),
+    )
+    if found.suspicious:
+        yield heading(f"\n{counted(found.suspicious_rows, 'row')} deserve a look:")
+        yield table(
+            ("kind", "rows", "the first ones"),
+            [
+                (
+                    flag.kind,
+                    f"{'about ' if flag.estimate else ''}{flag.count:,}",
+                    ", ".join(map(str, flag.rows)),
+                )
+                for flag in found.suspicious
+            ],
+        )
+    if found.samples:
+        yield heading("\nSamples:")
+        yield table(
+            ("row", "why", "output"), [(sample.row, sample.why, sample.output) for sample in found.samples]
+        )
+    if found.shortened:
+        yield f"Shortened: {clean(found.shortened)}."
+
+
+def _of_which(column: ColumnSummary) -> str:
+    """The frequent values of a column, or how its numbers or lengths are distributed."""
+    if column.numbers:
+        return _spread(column.numbers)
+    if column.top:
+        shown = ", ".join(f"{clean(value.value)} {value.share:.1%}" for value in column.top)
+        return f"{shown}, and {column.more:,} more" if column.more else shown
+    if column.lengths:
+        return f"characters: {_spread(column.lengths)}"
+    return f"items: {_spread(column.items)}" if column.items else ""
+
+
+def _spread(of: Distribution) -> str:
+    return f"{of.min:,} to {of.max:,}, median {of.median:,}, mean {of.mean:,}"
+
+
+def _rows(options: argparse.Namespace) -> int:
+    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Page:
+        return await sutro.page(
+            options.job_id,
+            offset=options.offset or 0,
+            limit=options.limit or _ROWS,
+            columns=tuple(options.columns.split(",")) if options.columns else (),
+            include_inputs=options.inputs,
+            max_cell_chars=_MOST_CELL_CHARS if options.json else _CELL_CHARS,
+            on_progress=on_progress,
+        )
+
+    found = _with_results(options, work)
+    if options.json:
+        show_json(found.model_dump(mode="json", exclude_none=True))
+        return 0
+    last = found.offset + len(found.rows) - 1
+    head = f"Rows {found.offset:,} to {last:,} of {found.row_count:,}."
+    head = head if found.rows else f"No row from {found.offset:,} on: there are {found.row_count:,}."
+    if found.next_offset is not None:
+        head += f" The next: --offset {found.next_offset}."
+    numbered = [[found.offset + place, *row] for place, row in enumerate(found.rows)]
+    show(heading(head), table(["row", *found.columns], numbered))
+    return 0
+
+
+def _sql(options: argparse.Namespace) -> int:
+    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> QueryRows:
+        request = QueryRequest(sql=options.sql, limit=options.limit or _ROWS, max_chars=5_000_000)
+        spec = ResultsSpec(options.job_id, options.inputs)
+        return await sutro.engine.query(sutro, {"results": spec}, request, on_progress=on_progress)
+
+    found = _with_results(options, work)
+    if options.json:
+        show_json(found.model_dump(mode="json", exclude_none=True))
+        return 0
+    shown = f", the first {len(found.rows):,} are shown" if len(found.rows) < found.row_count else ""
+    show(heading(f"{counted(found.row_count, 'row')}{shown}."), table(found.columns, found.rows))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Any:
+        return await sutro.export(
+            options.job_id,
+            options.export,
+            include_inputs=options.inputs,
+            overwrite=options.overwrite,
+            on_progress=on_progress,
+        )
+
+    written = _with_results(options, work)
+    if options.json:
+        show_json(written.model_dump(mode="json", exclude_none=True))
+        return 0
+    what = f"{counted(written.rows, 'row')}, {counted(written.bytes, 'byte')} of {written.format}"
+    show(
+        f"Wrote {what}: {clean(written.folder)}/{clean(written.file_name)}",
+        *(clean(remark) for remark in written.remarks),
+    )
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Comparison:
+        return await sutro.compare(
+            options.job_id, options.compare, by=options.by or "row", on_progress=on_progress
+        )
+
+    found = _with_results(options, work)
+    if options.json:
+        show_json(found.model_dump(mode="json", exclude_none=True))
+    else:
+        show(*_comparison_parts(found))
+    return 0
+
+
+def _comparison_parts(found: Comparison) -> Iterator[RenderableType]:
+    head = f"{counted(found.compared_rows, 'row')} compared, {found.changed_rows:,} changed."
+    if found.different_inputs:
+        head += f" Inputs differ in {counted(found.different_inputs, 'row')}."
+    yield heading(head)
+    yield table(found.runs.columns, found.runs.rows)
+    for words, part in (
+        ("Fields that changed", found.fields),
+        ("Most frequent changes", found.moves),
+        ("First changed rows", found.samples),
+    ):
+        if part:
+            yield heading(f"\n{words}:")
+            yield table(part.columns, part.rows)
+    for words, names in (
+        ("Fields that did not change", found.unchanged),
+        ("Fields without a value", found.without_values),
+        ("Fields of the run before alone", found.only_before),
+        ("Fields of the run after alone", found.only_after),
+    ):
+        if names:
+            yield f"{words}: {', '.join(map(clean, names))}"
+    if found.shortened:
+        yield f"Shortened: {clean(found.shortened)}."
+
+
+_ANSWERS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "summary": _summary,
+    "rows": _rows,
+    "sql": _sql,
+    "export": _export,
+    "compare": _compare,
+}
