@@ -124,6 +124,7 @@ class Replica:
     name: str
     folder: Path
     environment: Mapping[str, str]
+    program: tuple[str, ...]
     port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -140,7 +141,7 @@ class Replica:
 
     def start(self) -> None:
         """Start the process; `until_ready` waits for it."""
-        command = [sys.executable, "-m", "sutro_mcp", "serve"]
+        command = [sys.executable, *self.program]
         own = {
             "SUTRO_MCP_TRANSPORT": "http",
             "SUTRO_MCP_PORT": str(self.port),
@@ -193,9 +194,12 @@ Balancer = Callable[[Path, int, list["Replica"]], AbstractContextManager[None]]
 
 
 @contextmanager
-def haproxy(folder: Path, port: int, replicas: list[Replica]) -> Generator[None]:
-    """deploy/haproxy.cfg, with the addresses of this machine."""
-    text = (DEPLOY / "haproxy.cfg").read_text().replace("bind :8080", f"bind 127.0.0.1:{port}")
+def haproxy(folder: Path, port: int, replicas: list[Replica], token: str = "") -> Generator[None]:
+    """deploy/haproxy.cfg, with the addresses of this machine; `token` is added to each request."""
+    bind = f"bind 127.0.0.1:{port}"
+    if token:
+        bind += f'\n  http-request set-header Authorization "Bearer {token}"'
+    text = (DEPLOY / "haproxy.cfg").read_text().replace("bind :8080", bind)
     lines = [line for line in text.splitlines() if not line.startswith("  server ")]
     lines += [f"  server {one.name} 127.0.0.1:{one.port} port {one.admin_port}" for one in replicas]
     (folder / "haproxy.cfg").write_text("\n".join(lines) + "\n")
@@ -264,7 +268,13 @@ class Team:
     sutro: Sutro
     access: Access
     replicas: list[Replica]
-    url: str
+    port: int
+    """Of the balancer."""
+
+    @property
+    def url(self) -> str:
+        """Where callers find it."""
+        return f"http://127.0.0.1:{self.port}/mcp"
 
 
 @asynccontextmanager
@@ -272,11 +282,12 @@ async def team(
     folder: Path,
     *,
     count: int = 2,
-    balancer: Balancer = haproxy,
+    balancer: Balancer | None = haproxy,
     settings: Mapping[str, str] | None = None,
     port: int | None = None,
+    program: tuple[str, ...] = ("-m", "sutro_mcp", "serve"),
 ) -> AsyncGenerator[Team]:
-    """Replicas behind a balancer, ready; gone when the block ends."""
+    """Replicas behind a balancer, if one is given, ready; gone when the block ends."""
     folder.mkdir(parents=True)
     port = port or free_port()
     async with AsyncExitStack() as stack:
@@ -293,11 +304,14 @@ async def team(
             **access.environment,
             **(settings or {}),
         }
-        replicas = [Replica(f"replica-{number}", folder, environment) for number in range(1, count + 1)]
+        replicas = [
+            Replica(f"replica-{number}", folder, environment, program) for number in range(1, count + 1)
+        ]
         for replica in replicas:
             stack.callback(replica.kill)
             replica.start()
         for replica in replicas:
             await replica.until_ready()
-        stack.enter_context(balancer(folder, port, replicas))
-        yield Team(folder, upstream, access, replicas, f"http://127.0.0.1:{port}/mcp")
+        if balancer is not None:
+            stack.enter_context(balancer(folder, port, replicas))
+        yield Team(folder, upstream, access, replicas, port)
