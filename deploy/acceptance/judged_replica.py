@@ -19,7 +19,7 @@ def main() -> int:
     nobody = refusing(ConfigurationError("serve", "nobody is known", "Say who you are"))
     server = build_server(settings, nobody, key_of=SutroKeys(settings, resolve_connection))
     add_fixtures(server)
-    return run_http(server, settings, sys.stderr.write)
+    return run_http(server, settings, lambda _: None)
 
 
 if __name__ == "__main__":
