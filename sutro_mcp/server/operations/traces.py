@@ -1,8 +1,8 @@
 """Traces to an OpenTelemetry collector: spans that the SDK makes of each request, if anybody asks for them.
 
 Where to is said by OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT); without it nothing is loaded.
-A span has methods, tools and error codes, no arguments; the words of an error are left out, as they may quote a
-caller.
+A span has methods, tools and error codes, no arguments; the words of an error are left out: they may quote
+a caller.
 """
 
 from collections.abc import Sequence
