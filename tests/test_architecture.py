@@ -58,7 +58,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         },
     ),
     "emulator": ({"asgi_serving"}, {"starlette", "polars", "anyio"}),
-    "demo": (set(), {"mcp", "anyio"}),
+    "demo": ({"asgi_serving"}, {"mcp", "starlette"}),
     "cli": (
         {
             "untrusted",

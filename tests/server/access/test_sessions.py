@@ -92,7 +92,7 @@ class Door:
         """What a caller gets before the answer ends."""
         settings = team_settings(auth="sutro-key")
         guard = Guard(self.app, settings, self, (), recheck_seconds=0.01)
-        transport = httpx.ASGITransport(app=HttpRequests(guard))
+        transport = httpx.ASGITransport(app=HttpRequests(guard, self.is_ready))
         async with httpx.AsyncClient(transport=transport, base_url="https://mcp.example") as client:
             with anyio.fail_after(30):
                 return (await client.get("/mcp")).text
