@@ -149,9 +149,13 @@ def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpReq
     authenticate = authenticate_by(settings)
     guard = Guard(admission, settings, authenticate, server.cancelling, server.audit)
     admission.refusal_of = guard.refusal_of
+    could_authenticate = False
 
     async def is_well() -> bool:
-        return await health.is_well() and await authenticate.is_ready()
+        """Once callers could be known, an issuer that is down is no reason to turn them away."""
+        nonlocal could_authenticate
+        could_authenticate = could_authenticate or await authenticate.is_ready()
+        return could_authenticate and await health.is_well()
 
     limited = AnonymousLimit(guard, Rate(*settings.anonymous_rate), LocalRates())
     requests = HttpRequests(limited, is_well)
