@@ -72,6 +72,7 @@ EXAMPLES: dict[str, list[tuple[str, dict[str, Any]]]] = {
         )
     ],
     "cancel_job": [("Stop the clause tagging.", {"job_id": "@legal-clause-tagging"})],
+    "show_jobs": [],  # its answers are those of the others; docs/view.md shows it
 }
 
 
