@@ -12,7 +12,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -165,9 +165,16 @@ def settings(text: str) -> str:
 
 
 def _default(value: object) -> str:
-    if value in (None, ()):
-        return ""
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    """The default as a variable would set it; nothing where there is none."""
+    match value:
+        case None | () | "":
+            return ""
+        case bool():
+            return f"`{str(value).lower()}`"
+        case tuple():
+            return f"`{'/'.join(map(str, cast('tuple[object, ...]', value)))}`"
+        case _:
+            return f"`{value}`"
 
 
 def _attribute_docstrings(path: Path, name: str) -> dict[str, str]:

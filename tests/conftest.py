@@ -61,7 +61,7 @@ async def shared_worker() -> AsyncIterator[None]:
     """
     worker = _SharedWorker()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "Worker", lambda: worker)
+        patch.setattr(engine, "Worker", lambda **_: worker)
         yield
     await Worker.aclose(worker)
 
