@@ -85,7 +85,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
     "results": (
-        "byte_ranges < request_models cache single_flight < worker parquet < rows < sql "
+        "byte_ranges summary_view < request_models cache single_flight < worker parquet < rows < sql "
         "< summary export comparison < child engine"
     ),
     "server": (
