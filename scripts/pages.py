@@ -72,6 +72,7 @@ EXAMPLES: dict[str, list[tuple[str, dict[str, Any]]]] = {
         )
     ],
     "cancel_job": [("Stop the clause tagging.", {"job_id": "@legal-clause-tagging"})],
+    "show_jobs": [],  # its answers are those of the others; docs/view.md shows it
 }
 
 
@@ -213,7 +214,7 @@ async def _tool(client: Client, emulator: Emulator, tool: Tool) -> str:
     for name, schema in tool.input_schema["properties"].items():
         shown = f"**`{name}`**" if name in required else f"`{name}`"
         words = " ".join(schema["description"].split()).replace("|", "\\|")
-        lines.append(f"| {shown} | {schema['type']} | {words} |")
+        lines.append(f"| {shown} | {_type(schema)} | {words} |")
     parts = [f"## {tool.name}", (tool.description or "").strip(), "\n".join(lines)]
     for question, arguments in EXAMPLES[tool.name]:
         found = {
@@ -228,6 +229,13 @@ async def _tool(client: Client, emulator: Emulator, tool: Tool) -> str:
         call = f"{tool.name}({', '.join(f'{name}={value!r}' for name, value in found.items())})"
         parts += [f"*{question}*", fence("text", f"{call}\n\n{answer}")]
     return "\n\n".join(parts)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """The type of an argument, or the values that it may have."""
+    of = schema.get("items", schema)
+    values = ", ".join(f"`{value}`" for value in of["enum"]) if "enum" in of else str(of["type"])
+    return f"list of {values}" if of is not schema else values
 
 
 def manifest(text: str, tools: list[Tool]) -> str:

@@ -115,6 +115,8 @@ class Settings(BaseModel):
     output: Annotated[Literal["both", "text", "structured"], BeforeValidator(_lower)] = "both"
     """The channels of an answer: `text` leaves out the structured one and its schemas, `structured` all but
     the first line of the text."""
+    views: Annotated[Literal["on", "off"], BeforeValidator(_lower)] = "on"
+    """Whether `show_jobs` and its page are there for hosts that can show pages."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "WARNING"
     """The least that stderr gets: `DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     export_dir: _Folder = Path("~/sutro-exports")
@@ -217,6 +219,11 @@ class Settings(BaseModel):
         if self.drain_seconds is None:
             return 0.0 if self.admin_port is None else 10.0
         return self.drain_seconds
+
+    @property
+    def shows_views(self) -> bool:
+        """Whether there is a view: a page can draw nothing but the structured channel."""
+        return self.views == "on" and self.output != "text"
 
     @property
     def cache_folder(self) -> Path | None:

@@ -101,7 +101,7 @@ def complete_text_of(result: CallToolResult) -> str:
 
 
 # These are told in other words.
-_IN_WORDS = ("notice", "view", "estimates", "no_cost")
+_IN_WORDS = ("notice", "view", "estimates", "no_cost", "at", "cancel")
 # Columns of tables that the text lays out in another way.
 _LAID_OUT = ("columns", "suspicious", "samples", "moves")
 

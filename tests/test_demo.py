@@ -2,7 +2,7 @@
 
 import pytest
 
-from sutro_mcp.demo import DemoFailedError, converse
+from sutro_mcp.demo.conversation import DemoFailedError, converse
 from sutro_mcp.emulator import Emulator, Fault, Pace
 from sutro_mcp.settings import Settings
 from tests.support import talk

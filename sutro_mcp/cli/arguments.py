@@ -30,10 +30,13 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--read-only", action="store_true", default=None, help="without cancel and export")
     serve.add_argument("--cancel", choices=["off", "confirm", "elicit", "allow"], help="when cancel_job acts")
     serve.add_argument("--export-dir", metavar="DIR", help="folder of export_job_results (~/sutro-exports)")
+    serve.add_argument("--views", choices=["on", "off"], help="the live view, for hosts that can show it")
     serve.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="what stderr gets")
     serve.set_defaults(run="serve_command:serve")
 
     demo = commands.add_parser("demo", help="show the product in under a minute")
+    demo.add_argument("--view", action="store_true", help="serve the live view of jobs for a browser")
+    demo.add_argument("--port", type=port, default=0, help="port of --view (default: a free one)")
     demo.set_defaults(run="demo_commands:demo")
 
     emulate = commands.add_parser("emulate", help="serve the Sutro emulator alone, for other clients")
@@ -46,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="say what is configured and whether it works")
     check.add_argument("--json", action="store_true", help="as one JSON object")
+    check.add_argument("--token", choices=["-"], help="try a caller's token, which is read from stdin (-)")
     check.set_defaults(run="setup_commands:check")
 
     config = commands.add_parser("config", help="print the configuration to paste into a host")

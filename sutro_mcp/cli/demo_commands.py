@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -11,13 +12,19 @@ from sutro_mcp.console import say, tell
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.hosts.host_configs import own_command
 
+# Long enough for a person to see jobs run.
+_VIEWED_SECONDS = 600
 
-def demo(_: argparse.Namespace) -> int:
-    """Let a real client talk to a real server about the demo jobs."""
+
+def demo(options: argparse.Namespace) -> int:
+    """Let a real client talk to a real server about the demo jobs, or serve their view for a browser."""
     import anyio
 
+    if options.view:
+        return _view(options.port)
+
     from sutro_mcp.concurrency import ungrouped
-    from sutro_mcp.demo import DemoFailedError, MCPError, run_demo
+    from sutro_mcp.demo.conversation import DemoFailedError, MCPError, run_demo
 
     try:
         with ungrouped():
@@ -25,6 +32,24 @@ def demo(_: argparse.Namespace) -> int:
     except (DemoFailedError, MCPError, OSError) as error:
         tell(f"The demo failed: {error}")
         return 1
+    return 0
+
+
+def _view(at: int) -> int:
+    import anyio
+
+    from sutro_mcp.concurrency import ungrouped
+    from sutro_mcp.demo.view_host import MCPError, host_view
+
+    with emulator_process(_VIEWED_SECONDS) as emulator:
+        url, key = announced(emulator)
+        env = {**os.environ, "SUTRO_API_URL": url, "SUTRO_API_KEY": key}
+        try:
+            with ungrouped():
+                anyio.run(host_view, say, at, env, anyio.sleep_forever)
+        except (MCPError, OSError) as error:
+            tell(f"The view cannot be served: {error}")
+            return 1
     return 0
 
 
@@ -60,9 +85,10 @@ async def _run_emulator(port: int, seconds: float, until_eof: bool) -> None:
             await anyio.sleep_forever()
 
 
-def emulator_process() -> "subprocess.Popen[str]":
+def emulator_process(seconds: int = 8) -> "subprocess.Popen[str]":
     """An emulator that ends when its stdin does, so it cannot outlive this process."""
-    command = [sys.executable, "-m", "sutro_mcp", "emulate", "--port", "0", "--seconds", "8", "--until-eof"]
+    options = ["--port", "0", "--seconds", str(seconds), "--until-eof"]
+    command = [sys.executable, "-m", "sutro_mcp", "emulate", *options]
     return subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Extension, MCPServer
 
 from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.engine import results_engine
+from sutro_mcp.server.extensions.jobs_view.view import JobsView, show_to_able_hosts
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
 from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
@@ -33,6 +34,7 @@ from sutro_mcp.settings import Settings
 from .context import AppContext, Connect, prepare_client
 from .prompts import add_prompts
 from .tools import CATALOGUE
+from .tools.show_jobs import show_jobs
 
 if TYPE_CHECKING:
     from .operations.audit import Audit  # over stdio it is not loaded
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 # The same for everybody until the next version; the other answers are somebody's, and change.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
+# With views, the list depends on what the host can show.
+_FIXED_FOR_ONE = CacheHint(ttl_ms=3_600_000, scope="private")
 _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "server/discover": _FIXED,
     "tools/list": _FIXED,
@@ -109,8 +113,12 @@ def build_server(
                 tasks.start_soon(server.run_beside)
             yield app
 
-    middleware = [*MIDDLEWARE, prepare_client]
-    sealing = None
+    extensions: list[Extension] = [Tasks(), Skills(skill(settings))]
+    middleware, hints, sealing = [*MIDDLEWARE, prepare_client], _CACHE_HINTS, None
+    if settings.shows_views:
+        extensions.append(JobsView())
+        middleware.append(show_to_able_hosts)
+        hints = _CACHE_HINTS | {"tools/list": _FIXED_FOR_ONE}
     if key_of is not None:
         from .access.state_keys import request_state_security
         from .tenants import serve_tenant
@@ -126,8 +134,8 @@ def build_server(
         website_url="https://sutro.sh",
         lifespan=lifespan,
         log_level=settings.log_level,
-        extensions=[Tasks(), Skills(skill(settings))],
-        cache_hints=_CACHE_HINTS,
+        extensions=extensions,
+        cache_hints=hints,
         middleware=middleware,
         request_state_security=sealing,
     )
@@ -139,10 +147,14 @@ def build_server(
         if settings.redis_url_file:
             _share(server, settings.redis_url_file, rates, settings.replicas)
     server.cancelling = frozenset(tool.name for tool in CATALOGUE if not tool.is_read_only)
-    for tool in CATALOGUE:
+    for tool in (*CATALOGUE, show_jobs):
         if description := tool.description_for(settings):
             server.add_tool(
-                tool.function, title=tool.title, description=description, annotations=tool.annotations
+                tool.function,
+                title=tool.title,
+                description=description,
+                annotations=tool.annotations,
+                meta=tool.meta,
             )
             if tool.limit:
                 server.limits[tool.name] = tool.limit()

@@ -15,6 +15,7 @@ JOB = JOBS + "/{job_id}"
 STATUS = JOB + "/status"
 RESULTS = JOB + "/results"
 SUMMARY = RESULTS + "/summary"
+JOBS_PAGE = "ui://sutro-mcp/jobs.html"
 
 _OF_A_JOB = re.compile(JOBS + r"/([^/?#]+)(?:/(status|results/summary|results))?")
 

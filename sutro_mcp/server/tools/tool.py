@@ -40,6 +40,12 @@ class Tool:
     """Which calls, by their arguments, cost so much that they have a rate of their own; None: none."""
     describe: Describe = _as_written
     """Makes the description of the settings and the docstring; None: not served."""
+    page: str | None = None
+    """URI of the page that a host shows its answers in, if it can; the tool is for such hosts only."""
+
+    @property
+    def meta(self) -> dict[str, Any] | None:
+        return {"ui": {"resourceUri": self.page}} if self.page else None
 
     @property
     def name(self) -> str:
@@ -72,6 +78,7 @@ def tool(
     limit: Limit | None = None,
     is_heavy: IsHeavy | None = None,
     describe: Describe = _as_written,
+    page: str | None = None,
 ) -> Callable[[ToolFunction], Tool]:
     """Declare a tool, which only reads unless it is `destructive` or `writes_files`.
 
@@ -82,7 +89,7 @@ def tool(
     annotations = ToolAnnotations(
         read_only_hint=not changes, destructive_hint=changes, idempotent_hint=True, open_world_hint=True
     )
-    return lambda function: Tool(function, title, annotations, writes_files, limit, is_heavy, describe)
+    return lambda function: Tool(function, title, annotations, writes_files, limit, is_heavy, describe, page)
 
 
 def reply(answer: Answer, text: str) -> CallToolResult:

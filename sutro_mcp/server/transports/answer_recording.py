@@ -10,10 +10,12 @@ import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
+from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
@@ -21,11 +23,16 @@ from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 
 from sutro_mcp.concurrency import background
 
-from .early_answers import Answers
+from .early_answers import Answers, kind_of_client
 
 logger = logging.getLogger(__name__)
 
 _LISTS: Final = ("tools/list", "resources/templates/list", "prompts/list")
+# All that an answer may depend on.
+_CAPABILITIES: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"extensions": {EXTENSION_ID: {"mimeTypes": [APP_MIME_TYPE]}}},
+)
 _CLIENT: Final = {"name": "sutro-mcp", "version": "0"}
 # Of other settings, and of code that is no longer there.
 _KEPT: Final = 100
@@ -56,13 +63,15 @@ async def private_connection(
 
 async def _ask_all(low: Any, state: Any) -> Answers:
     answers: Answers = {"": await _ask(low, state, ("ping",))}
-    for version in HANDSHAKE_PROTOCOL_VERSIONS:
-        opening = {"protocolVersion": version, "capabilities": {}, "clientInfo": _CLIENT}
-        answers[version] = await _ask(low, state, ("initialize", *_LISTS, "ping"), opening)
-    for version in MODERN_PROTOCOL_VERSIONS:
-        names = {"protocolVersion": version, "clientCapabilities": {}, "clientInfo": _CLIENT}
+    for can, version in product(_CAPABILITIES, HANDSHAKE_PROTOCOL_VERSIONS):
+        opening = {"protocolVersion": version, "capabilities": can, "clientInfo": _CLIENT}
+        methods = ("initialize", *_LISTS, "ping")
+        answers[kind_of_client(version, can)] = await _ask(low, state, methods, opening)
+    for can, version in product(_CAPABILITIES, MODERN_PROTOCOL_VERSIONS):
+        names = {"protocolVersion": version, "clientCapabilities": can, "clientInfo": _CLIENT}
         meta = {f"io.modelcontextprotocol/{name}": value for name, value in names.items()}
-        answers[version] = await _ask(low, state, ("server/discover", *_LISTS), each={"_meta": meta})
+        methods = ("server/discover", *_LISTS)
+        answers[kind_of_client(version, can)] = await _ask(low, state, methods, each={"_meta": meta})
     return answers
 
 

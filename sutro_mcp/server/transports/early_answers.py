@@ -24,7 +24,7 @@ from threading import Event, Lock, Thread
 from typing import Any, NoReturn, TypeGuard, cast
 
 Answers = dict[str, dict[str, str]]
-"""By protocol version, or "" before there is one, and by method: the result as JSON."""
+"""By `kind_of_client`, or "" before there is one, and by method: the result as JSON."""
 
 _STDIN, _STDOUT = 0, 1
 _CHUNK = 64 * 1024
@@ -35,6 +35,13 @@ _LEVELS = 50
 _FIRST_LINE_SECONDS = 1.0
 _ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _CLIENT_INFO = ("name", "version", "title", "description", "websiteUrl")
+
+
+def kind_of_client(version: str, capabilities: Mapping[str, Any]) -> str:
+    """What answers depend on: the protocol version, and whether the host shows pages (MCP Apps)."""
+    pages = capabilities.get("extensions", {}).get("io.modelcontextprotocol/ui", {}).get("mimeTypes")
+    shows_pages = isinstance(pages, list) and "text/html;profile=mcp-app" in pages
+    return f"{version} with pages" if shows_pages else version
 
 
 def recording_path(settings: Mapping[str, object], env: Mapping[str, str]) -> Path | None:
@@ -78,8 +85,8 @@ def _read(path: Path | None) -> Answers:
 
 def _is_answers(value: object) -> bool:
     return _is_object(value) and all(
-        _is_object(of_version) and all(isinstance(result, str) for result in of_version.values())
-        for of_version in value.values()
+        _is_object(of_kind) and all(isinstance(result, str) for result in of_kind.values())
+        for of_kind in value.values()
     )
 
 
@@ -179,11 +186,11 @@ class Opening:
     """The start of a conversation, as far as the answers depend on it."""
 
     def __init__(self, answers: Answers) -> None:
-        self._answers = {version: dict(methods) for version, methods in answers.items()}
-        self._modern = {version for version, methods in answers.items() if "server/discover" in methods}
+        self._answers = {kind: dict(methods) for kind, methods in answers.items()}
+        self._modern = {kind for kind, methods in answers.items() if "server/discover" in methods}
         self._ids = set[str]()
         # None before a request has settled anything, "" when one has settled the era of 2025 alone.
-        self._version: str | None = None
+        self._kind: str | None = None
 
     def reply(self, line: bytes) -> tuple[int | str, str] | tuple[()] | None:
         """Id and result; nothing where the server has to answer this line; None where it has to go on."""
@@ -194,8 +201,8 @@ class Opening:
         if not isinstance(method, str) or not _is_object(params):
             return None
         if "id" not in message:
-            opens = method == "notifications/initialized" and not params and self._version
-            return () if opens and self._version not in self._modern else None
+            opens = method == "notifications/initialized" and not params and self._kind
+            return () if opens and self._kind not in self._modern else None
         if not _is_id(request_id) or str(request_id) in self._ids:
             return None
         self._ids.add(str(request_id))
@@ -204,20 +211,20 @@ class Opening:
 
     def _result(self, method: str, params: dict[str, Any]) -> str | None:
         """The recorded result; "" where another request may overtake this one; None where none may."""
-        enveloped = _version_of_envelope(params)
-        if self._version is None and enveloped in self._modern:
+        enveloped = _kind_by_envelope(params)
+        if self._kind is None and enveloped in self._modern:
             if method != "server/discover":  # a probe settles nothing
-                self._version = enveloped
+                self._kind = enveloped
             return self._answers[enveloped].pop(method, None)
         if method == "initialize":
-            self._version = "" if self._version else _version_of_handshake(params)
-            return self._answers.get(self._version or "", {}).pop(method, None)
-        if method == "ping" and self._version is None and _is_bare(params):
-            self._version = ""
-        if self._version is None or (self._version == "" and method != "ping"):
+            self._kind = "" if self._kind else _kind_by_handshake(params)
+            return self._answers.get(self._kind or "", {}).pop(method, None)
+        if method == "ping" and self._kind is None and _is_bare(params):
+            self._kind = ""
+        if self._kind is None or (self._kind == "" and method != "ping"):
             return None
-        is_plain = enveloped == self._version if self._version in self._modern else _is_bare(params)
-        return self._answers[self._version].pop(method, "") if is_plain else ""
+        is_plain = enveloped == self._kind if self._kind in self._modern else _is_bare(params)
+        return self._answers[self._kind].pop(method, "") if is_plain else ""
 
 
 def _plain(line: bytes) -> dict[str, Any] | None:
@@ -247,16 +254,18 @@ def _is_id(value: object) -> TypeGuard[int | str]:
     return type(value) is int and 0 <= value < 2**53
 
 
-def _version_of_handshake(params: dict[str, Any]) -> str | None:
-    """The version that valid parameters of `initialize` ask for."""
+def _kind_by_handshake(params: dict[str, Any]) -> str | None:
+    """The kind of client that sends valid parameters of `initialize`."""
     if params.keys() != {"protocolVersion", "capabilities", "clientInfo"}:
         return None
     version, capabilities, client = params["protocolVersion"], params["capabilities"], params["clientInfo"]
-    return version if isinstance(version, str) and _are_valid(capabilities, client) else None
+    if not isinstance(version, str) or not _are_valid(capabilities, client):
+        return None
+    return kind_of_client(version, capabilities)
 
 
-def _version_of_envelope(params: dict[str, Any]) -> str | None:
-    """The version in valid parameters of a request of 2026 that has no others."""
+def _kind_by_envelope(params: dict[str, Any]) -> str | None:
+    """The kind of client that sends a request of 2026 with valid parameters and no others."""
     meta = params.get("_meta")
     if len(params) != 1 or not _is_object(meta):
         return None
@@ -265,7 +274,7 @@ def _version_of_envelope(params: dict[str, Any]) -> str | None:
     version, capabilities, client = (rest.pop(f"io.modelcontextprotocol/{name}", None) for name in names)
     if not isinstance(version, str) or not _is_bare({"_meta": rest}):
         return None
-    return version if _are_valid(capabilities, client) else None
+    return kind_of_client(version, capabilities) if _are_valid(capabilities, client) else None
 
 
 def _is_bare(params: dict[str, Any]) -> bool:

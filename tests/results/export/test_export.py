@@ -431,6 +431,19 @@ def test_the_name_is_looked_at_before_the_work(exports: Path, artifacts: Path) -
     assert names(exports) == {"a.csv"}
 
 
+def test_a_file_is_found_however_its_accents_are_composed(exports: Path, artifacts: Path) -> None:
+    """To be joined with, to be replaced, and not to stand twice under names that look the same."""
+    there = exports / "a\u0308.csv"
+    there.write_text("id\n1\n")
+    artifact = outputs(artifacts, "x")
+    with pytest.raises(InvalidArgumentError, match="exists"):
+        export(exports, artifact, "\u00e4.csv")
+    report = export(exports, artifact, "\u00e4.csv", join_with="\u00e4.csv", overwrite=True)
+    assert report.file_name == there.name
+    assert there.read_text() == '"id","inference_result"\n1,"x"\n'
+    assert len(names(exports)) == 1
+
+
 def test_a_file_can_be_replaced_by_itself_with_results(exports: Path, artifacts: Path) -> None:
     """It is read before it is replaced."""
     pl.DataFrame({"id": [1]}).write_parquet(exports / "a.parquet")

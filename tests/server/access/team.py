@@ -56,7 +56,7 @@ async def accounts(*keys: str) -> AsyncGenerator[Accounts]:
 def team_settings(**settings: Any) -> Settings:
     """Settings of a server for a team that keeps nothing on the disk."""
     # So many refusals of one address are another matter.
-    often = {"anonymous_rate": (1_000_000, 1_000_000)}
+    often: dict[str, Any] = {"anonymous_rate": (1_000_000, 1_000_000)}
     return Settings(transport="http", public_url=PUBLIC_URL, cache_max_bytes=0, **(often | settings))
 
 

@@ -1,0 +1,1 @@
+"""Shows the product on the emulator's jobs: a conversation in the terminal, or the view in a browser."""
