@@ -12,7 +12,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -166,9 +166,16 @@ def settings(text: str) -> str:
 
 
 def _default(value: object) -> str:
-    if value in (None, ()):
-        return ""
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    """The default as a variable would set it; nothing where there is none."""
+    match value:
+        case None | () | "":
+            return ""
+        case bool():
+            return f"`{str(value).lower()}`"
+        case tuple():
+            return f"`{'/'.join(map(str, cast('tuple[object, ...]', value)))}`"
+        case _:
+            return f"`{value}`"
 
 
 def _attribute_docstrings(path: Path, name: str) -> dict[str, str]:
@@ -207,7 +214,7 @@ async def _tool(client: Client, emulator: Emulator, tool: Tool) -> str:
     for name, schema in tool.input_schema["properties"].items():
         shown = f"**`{name}`**" if name in required else f"`{name}`"
         words = " ".join(schema["description"].split()).replace("|", "\\|")
-        lines.append(f"| {shown} | {schema['type']} | {words} |")
+        lines.append(f"| {shown} | {_type(schema)} | {words} |")
     parts = [f"## {tool.name}", (tool.description or "").strip(), "\n".join(lines)]
     for question, arguments in EXAMPLES[tool.name]:
         found = {
@@ -222,6 +229,13 @@ async def _tool(client: Client, emulator: Emulator, tool: Tool) -> str:
         call = f"{tool.name}({', '.join(f'{name}={value!r}' for name, value in found.items())})"
         parts += [f"*{question}*", fence("text", f"{call}\n\n{answer}")]
     return "\n\n".join(parts)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """The type of an argument, or the values that it may have."""
+    of = schema.get("items", schema)
+    values = ", ".join(f"`{value}`" for value in of["enum"]) if "enum" in of else str(of["type"])
+    return f"list of {values}" if of is not schema else values
 
 
 def manifest(text: str, tools: list[Tool]) -> str:

@@ -34,8 +34,12 @@ _SELF_ADVICE = re.compile(r"; `sutro-mcp check` tests [\w ]+")
 _MOST_FILES = 10_000
 
 
-async def check(env: Mapping[str, str], say: Callable[[str], None] | None) -> dict[str, Any]:
+async def check(
+    env: Mapping[str, str], say: Callable[[str], None] | None, token: str | None = None
+) -> dict[str, Any]:
     """Look at everything in turn: a line to `say` for each finding, and all as facts for a program.
+
+    `token` is one of a caller's, to be tried.
 
     The facts end with `ok` and, where something is wrong, `error`, which has not been said.
     """
@@ -47,13 +51,13 @@ async def check(env: Mapping[str, str], say: Callable[[str], None] | None) -> di
             say(line)
 
     try:
-        await _check(env, found)
+        await _check(env, found, token)
     except SutroError as error:
         return {**facts, "ok": False, "error": _SELF_ADVICE.sub("", str(error))}
     return {**facts, "ok": True}
 
 
-async def _check(env: Mapping[str, str], found: Callable[..., None]) -> None:
+async def _check(env: Mapping[str, str], found: Callable[..., None], token: str | None) -> None:
     ours, python = version("sutro-mcp"), platform.python_version()
     found(f"sutro-mcp {ours} on Python {python}", version=ours, python=python)
     settings = load_settings(env)
@@ -61,6 +65,10 @@ async def _check(env: Mapping[str, str], found: Callable[..., None]) -> None:
     found(f"cancel_job {_POLICIES[policy]} ({policy}).", cancel=policy, read_only=settings.read_only)
     _check_folders(settings, found)
     _check_sql(settings, found)
+    if settings.for_a_team:
+        await _check_team(settings, found, token)
+        if not settings.shared_key:
+            return
     if settings.demo:
         found(
             "SUTRO_MCP_DEMO is set: the emulator is served, which needs no key and no deployment.", demo=True
@@ -85,6 +93,17 @@ async def _check(env: Mapping[str, str], found: Callable[..., None]) -> None:
         "Jobs can be listed." if page.jobs else "Jobs can be listed; there are none yet.",
         has_jobs=bool(page.jobs),
     )
+
+
+async def _check_team(settings: Settings, found: Callable[..., None], token: str | None) -> None:
+    from sutro_mcp.server.team_check import findings  # loads what serves a team
+
+    seen: list[dict[str, str]] = []
+    async for finding in findings(settings, token):
+        seen.append(finding._asdict())
+        found(f"{finding.level}: {finding.text}", team=seen)
+    if failed := [finding["text"] for finding in seen if finding["level"] == "fail"]:
+        raise ConfigurationError("serve a team", failed[0], 'Mend what is marked "fail"')
 
 
 def _check_sql(settings: Settings, found: Callable[..., None]) -> None:

@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="say what is configured and whether it works")
     check.add_argument("--json", action="store_true", help="as one JSON object")
+    check.add_argument("--token", choices=["-"], help="try a caller's token, which is read from stdin (-)")
     check.set_defaults(run="setup_commands:check")
 
     config = commands.add_parser("config", help="print the configuration to paste into a host")

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from contextlib import suppress
 
 from sutro_mcp.console import say, tell
@@ -21,7 +22,8 @@ def check(options: argparse.Namespace) -> int:
 
     guard_process("WARNING")
     with ungrouped():
-        facts = anyio.run(check, os.environ, None if options.json else say)
+        token = sys.stdin.readline().strip() if options.token else None
+        facts = anyio.run(check, os.environ, None if options.json else say, token)
     if options.json:
         say(json.dumps(facts, indent=2))
     elif facts["ok"]:

@@ -80,8 +80,8 @@ async def converse(client: Client, say: Say) -> None:
     """The demo's questions, to a server with the demo's jobs. Raises DemoFailedError."""
     talk = _Conversation(client, say)
     await talk.ask("What is going on with my jobs?", "summarize_jobs", group_by="status")
-    active = await talk.ask("Which ones are active?", "list_jobs", status=["RUNNING", "STARTING", "QUEUED"])
-    running = [job["job_id"] for job in _records(active["jobs"]) if job["status"] == "RUNNING"]
+    active = await talk.ask("Which ones are running?", "list_jobs", status=["RUNNING"])
+    running = [job["job_id"] for job in _records(active["jobs"])]
     if len(running) != 2:  # the demo is written for these
         raise DemoFailedError("there should be two running jobs")
 
@@ -108,12 +108,12 @@ async def converse(client: Client, say: Say) -> None:
             " FROM results GROUP BY folder ORDER BY percent DESC",
         )
         tried = await talk.ask("Which models did I try?", "list_jobs", search="model-comparison")
-        models = {job["model"]: job["job_id"] for job in _records(tried["jobs"])}
+        jobs = {job["name"]: job["job_id"] for job in _records(tried["jobs"])}
         await talk.ask(
             "What changed from Gemma to Qwen?",
             "compare_job_results",
-            job_id=models["gemma-3-12b-it"],
-            other_job_id=models["qwen-3-14b"],
+            job_id=jobs["model-comparison-gemma"],
+            other_job_id=jobs["model-comparison-qwen"],
         )
 
 

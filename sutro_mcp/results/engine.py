@@ -64,9 +64,9 @@ class ResultsEngine:
         self.store = store
         self._group = group
         self._flights = SingleFlight(group, patience)
-        # A page must not wait for somebody's summary of ten million rows.
         self.worker_ends = Counter[str]()
         """Why processes ended in the middle of a task: see `Worker`."""
+        # A page must not wait for somebody's summary of ten million rows.
         self._pages = Worker(ends=self.worker_ends)
         self._long = Worker(ends=self.worker_ends)
         self._queries = QueryRunner(lock_suffices=lock_suffices, ends=self.worker_ends)
@@ -77,11 +77,6 @@ class ResultsEngine:
         # By the file that they were made of, and the request.
         self._summaries = LRU[tuple[Path | None, Request], Summary](_MOST_SUMMARIES)
         self._folders: dict[Path, Path] = {}
-
-    @property
-    def cache_bytes(self) -> int:
-        """The disk that artifacts took when they were last counted."""
-        return self._store.bytes
 
     async def aclose(self) -> None:
         await self._pages.aclose()

@@ -48,7 +48,7 @@ async def contexts(keys: Keys) -> AsyncGenerator[AppContext]:
 
 
 def tenants_of(app: AppContext, keys: Keys, most: int, now: Callable[[], float]) -> Tenants:
-    return Tenants(keys, lambda _: app, lambda _: None, most=most, idle_seconds=60, now=now)
+    return Tenants(keys, lambda _, __: app, lambda _: None, most=most, idle_seconds=60, now=now)
 
 
 async def test_who_shares_a_key_shares_a_context_and_nobody_else_does() -> None:

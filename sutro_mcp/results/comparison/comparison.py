@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.results.name_matching import matching
 from sutro_mcp.results.request_models import Cell, CompareRequest, Comparison, ComparisonTable
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_values import cell
@@ -229,9 +230,9 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _column(by: str, names: Sequence[str]) -> str:
-    """The column that `by` is: as it is shown or was carried, else whatever the case."""
+    """The column that `by` is: as it is shown or was carried, else whatever its case and accents."""
     exact = [name for name in (by, f"carried.{by}") if name in names]
-    return next(iter([*exact, *(name for name in names if name.lower() == by.lower())]), by)
+    return exact[0] if exact else matching(by, names)
 
 
 def _no_column(loaded: LoadedTables, by: str, lacking: Sequence[str]) -> str:

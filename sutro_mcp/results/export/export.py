@@ -41,6 +41,7 @@ def make_export(
     name, form = export_name(request.file_name, request.format)
     with ExitStack() as stack:
         folder = stack.enter_context(open_folder(request.folder))
+        name = folder.entry(name)
         # Said before the work is done; whether it holds is decided when the file gets its name.
         folder.check_free(name, overwrite=request.overwrite)
         original = _original(folder, request.join_with) if request.join_with else None
@@ -83,7 +84,7 @@ def _in_words_of_the_tool(request: ExportRequest) -> Generator[None]:
 def _original(folder: Folder, name: str) -> pl.DataFrame:
     """The file to join with."""
     name, kind = joinable_name(name)
-    with folder.read(name) as file:
+    with folder.read(folder.entry(name)) as file:
         try:
             return _read_csv(file) if kind == "csv" else pl.read_parquet(file)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:

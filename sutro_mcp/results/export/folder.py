@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, SutroError
 from sutro_mcp.file_access import NotRegularFileError, is_writable_by_others, open_regular
+from sutro_mcp.results.name_matching import composed
 from sutro_mcp.untrusted import quote
 
 HAS_DESCRIPTORS = {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd
@@ -42,6 +43,14 @@ class Folder:
         """Without a descriptor, entries are reached by `path`."""
         self._path = path
         self._descriptor = descriptor
+
+    def entry(self, name: str) -> str:
+        """The name of the entry that is meant: people see no difference between ways to compose an accent."""
+        if name.isascii():
+            return name
+        entries = os.listdir(self._path if self._descriptor is None else self._descriptor)  # noqa: PTH208
+        alike = [each for each in entries if composed(each) == composed(name)]
+        return name if name in alike or not alike else alike[0]
 
     def check_free(self, name: str, *, overwrite: bool) -> None:
         """Raises InvalidArgumentError unless `name` is free, or a regular file that may be overwritten."""

@@ -165,8 +165,18 @@ def times_as_text(frame: pl.DataFrame) -> pl.DataFrame:
     Those of Python have microseconds and the years 1 to 9999 only, and read a file to learn about a zone.
     """
     # As literals, since polars would take some names for patterns.
-    columns = {c.name: pl.select(_iso(pl.lit(c), c.dtype)).to_series() for c in frame.iter_columns()}
+    columns = {
+        c.name: pl.select(_iso(pl.lit(c), c.dtype)).to_series() if _holds_times(c.dtype) else c
+        for c in frame.iter_columns()
+    }
     return pl.DataFrame(columns)
+
+
+def _holds_times(dtype: Any) -> bool:
+    """Whether values of this type are times, or have some in them."""
+    if isinstance(dtype, pl.Struct):
+        return any(_holds_times(each.dtype) for each in dtype.fields)
+    return _holds_times(dtype.inner) if isinstance(dtype, pl.List | pl.Array) else dtype.is_temporal()
 
 
 def _iso(values: pl.Expr, dtype: Any) -> pl.Expr:
@@ -175,7 +185,7 @@ def _iso(values: pl.Expr, dtype: Any) -> pl.Expr:
     if isinstance(dtype, pl.Array):
         return values.arr.eval(_iso(pl.element(), dtype.inner))
     if isinstance(dtype, pl.Struct):
-        members = [_iso(values.struct.field(f.name), f.dtype).alias(f.name) for f in dtype.fields]
+        members = [_iso(pl.field(f.name), f.dtype) for f in dtype.fields]
         return values.struct.with_fields(members)
     if not dtype.is_temporal():
         return values

@@ -12,6 +12,7 @@ from typing import Any, cast
 import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError, counted
+from sutro_mcp.results.name_matching import composed
 from sutro_mcp.results.request_models import LocalArtifact, Page, PageRequest
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, visible
@@ -62,11 +63,11 @@ def _needed(names: Sequence[str], request: PageRequest) -> list[str]:
     """The columns that have to be read: all, or those asked for and the outputs, if any other is a field."""
     if not request.columns:
         return list(names)
-    shown = {*names, *map(visible, names)}
-    asked = {*request.columns}
-    if asked - shown:
-        asked.add(request.output_column)
-    return [name for name in names if name in asked or visible(name) in asked]
+    asked = {*map(composed, request.columns)}
+    shown = {name: {composed(name), composed(visible(name))} for name in names}
+    if asked.difference(*shown.values()):
+        asked.add(composed(request.output_column))
+    return [name for name in names if shown[name] & asked]
 
 
 def _records(
@@ -127,9 +128,13 @@ def _choose(
     if not request.columns:
         return names, []
     wanted = list(dict.fromkeys(request.columns))
-    shown = {visible(name): name for name in (*table.names, *names)}
-    known = {*shown, *shown.values(), *fields}
-    missing, is_certain = _nowhere({name for name in wanted if name not in known}, table, request)
+    stored = (*table.names, *names)
+    # As they are written, as they are shown, and with their accents composed otherwise.
+    known = {composed(name): name for name in (*fields, *stored)}
+    known |= {composed(visible(name)): name for name in stored} | {name: name for name in (*fields, *stored)}
+    missing, is_certain = _nowhere(
+        {name for name in wanted if name not in known and composed(name) not in known}, table, request
+    )
     if missing and is_certain:
         first = next(name for name in wanted if name in missing)
         own = request.output_column
@@ -139,9 +144,8 @@ def _choose(
             "the results have no such column or field",
             f"Choose from: {quote(', '.join(choices[:MAX_COLUMNS]), _MAX_LISTED)}",
         )
-    own = {*table.names, *names}
-    chosen = [name if name in own else shown.get(name, name) for name in wanted]
-    return chosen, [name for name in wanted if name in missing]
+    chosen = [known.get(name) or known.get(composed(name), name) for name in wanted]
+    return list(dict.fromkeys(chosen)), [name for name in wanted if name in missing]
 
 
 def _unknown(names: list[str]) -> str:
@@ -184,7 +188,8 @@ def _nowhere(names: set[str], table: Rows, request: PageRequest) -> tuple[set[st
                 shape = tuple(paths(unwrap(found)))
                 if shape not in shapes:
                     shapes.add(shape)
-                    names = names - _askable([unwrap(found)], table.names, request).keys()
+                    here = {*map(composed, _askable([unwrap(found)], table.names, request))}
+                    names = {name for name in names if composed(name) not in here}
                 names = {name for name in names if "." not in name or _value(found, name, {}) is None}
     return names, is_whole
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import duckdb
 
 from sutro_mcp.errors import InvalidArgumentError, counted
+from sutro_mcp.results.name_matching import composed
 from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlTable
 
 # The same budgets as those of a page, kept by the same means.
@@ -167,6 +168,7 @@ def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
     """
     if len(sql) > MAX_SQL:
         raise _refused(loaded, f"the SQL has more than {MAX_SQL:,} characters")
+    sql = _as_columns_are_written(sql, loaded.columns)
     try:
         statements = loaded.connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type not in _STATEMENTS:
@@ -174,6 +176,26 @@ def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
         return _widely(loaded, _without_end(sql), answer)
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
         raise _refused(loaded, said(error, sql, loaded.columns)) from None
+
+
+def _as_columns_are_written(sql: str, columns: Sequence[str]) -> str:
+    """`sql` with names of columns as the results write them: the same accents can be composed in two ways.
+
+    Texts and comments stay as they are.
+    """
+    if sql.isascii():
+        return sql
+    raw, end = sql.encode(), len(sql.encode())
+    # From the last to the first, so that what is replaced moves nothing that is still to come.
+    for start, kind in reversed(duckdb.tokenize(sql)):
+        written = raw[start:end].decode().rstrip()
+        name = written[1:-1].replace('""', '"') if written[0] == '"' else written
+        # DuckDB finds names in any case.
+        alike = [column for column in columns if composed(column.lower()) == composed(name.lower())]
+        if kind == duckdb.token_type.identifier and alike and name.lower() not in map(str.lower, alike):
+            raw = raw[:start] + quoted(alike[0]).encode() + raw[start + len(written.encode()) :]
+        end = start
+    return raw.decode()
 
 
 def _without_end(sql: str) -> str:

@@ -159,7 +159,7 @@ class _Read(Collector):
         if app := server.app:
             ends = app.results.worker_ends
             yield _counted("worker_restarts", "Processes that ended in the middle of a task.", "reason", ends)
-            yield _read("cache_bytes", "Disk that results take.", app.results.cache_bytes)
+            yield _read("cache_bytes", "Disk that results take.", app.results.store.bytes)
             everyone = list(app.everyone())
             yield _read(
                 "watched_jobs", "Jobs whose status is read.", sum(len(each.watcher) for each in everyone)

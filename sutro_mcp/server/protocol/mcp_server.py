@@ -6,7 +6,7 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -76,7 +76,7 @@ class SutroServer(MCPServer[AppContext]):
     """The channels that answers of tools come in."""
     leases: "JobLeases | None" = None
     """Which replica reads a watched job; None where there is no telling."""
-    run_beside: Callable[[], Awaitable[None]] | None = None
+    run_beside: Callable[[], Coroutine[Any, Any, None]] | None = None
     """Runs while the server is served."""
     app: AppContext | None = None
     """What handlers share, while it is served."""

@@ -87,6 +87,17 @@ class RedisLink:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await self._redis.aclose()
 
+    async def look(self) -> tuple[str, float, str]:
+        """Its version, the milliseconds that it takes, and its eviction policy. Raises RedisDownError."""
+        try:
+            server = await self._ask(lambda: self._redis.info("server"))
+            began = time.perf_counter()
+            memory = await self._ask(lambda: self._redis.info("memory"))
+            took = (time.perf_counter() - began) * 1000
+            return str(server["redis_version"]), took, str(memory["maxmemory_policy"])
+        finally:
+            await self._redis.aclose()
+
     async def script(self, text: str, keys: list[str], *arguments: str | int | float) -> Any:
         """The result of a Lua script. Raises RedisDownError."""
         named = [PREFIX + key for key in keys]

@@ -8,9 +8,10 @@ from mcp.server.context import ServerRequestContext
 
 from sutro_mcp.api import Job, Status, is_addressable
 from sutro_mcp.errors import SutroError
+from sutro_mcp.results.name_matching import folded
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import SutroServer
-from sutro_mcp.server.tools.params import StatusWord, folded
+from sutro_mcp.server.tools.params import StatusWord
 from sutro_mcp.untrusted import quote
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Literal
 
 from sutro_mcp.api import EMPTY_PAGES, Job
 from sutro_mcp.errors import InvalidArgumentError, InvalidCursorError, RejectedError, UnexpectedReplyError
+from sutro_mcp.results.name_matching import folded
 from sutro_mcp.server.answers import seconds
 
-from .params import folded, parse_time
+from .params import parse_time
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library

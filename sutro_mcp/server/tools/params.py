@@ -8,7 +8,6 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, cast, get_args
-from unicodedata import normalize
 
 from pydantic import BeforeValidator, Field
 
@@ -82,11 +81,6 @@ Columns = Annotated[
 OffByDefault = Annotated[bool, Field(description="Default false")]
 UnpackJson = Annotated[bool, Field(description="JSON fields as columns (default true)")]
 OutputColumn = Annotated[str, Field(description="Default inference_result", max_length=200)]
-
-
-def folded(text: str | None) -> str:
-    """`text` for comparing: letters in any case, and accents however they are composed."""
-    return normalize("NFC", normalize("NFC", text or "").casefold())
 
 
 def parse_statuses(text: str) -> list[str]:

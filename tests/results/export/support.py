@@ -24,7 +24,7 @@ def export(
     whole, chosen = export_name(name, cast("ExportFormat", form) if form else None)
     request = ExportRequest(folder=folder, file_name=whole, temporary=".part", format=chosen, **options)
     report = make_export(artifact, request, **own)
-    assert report.bytes == (folder / whole).stat().st_size
+    assert report.bytes == (folder / report.file_name).stat().st_size
     assert ".part" not in names(folder)
     return report
 

@@ -23,6 +23,7 @@ from sutro_mcp.untrusted import visible
 from tests.results.export.support import FORMATS, export, frame_of, names
 from tests.results.sql.support import query
 from tests.results.support import file, files_of_at_most, objects, outputs, panicking, parquet
+from tests.tries import some_of
 
 
 def read(path: Path, schema: Any) -> pl.DataFrame:
@@ -104,7 +105,11 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=some_of(100, least=10),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(values=st.lists(st.dictionaries(PLAIN, VALUES, max_size=4), min_size=1, max_size=5))
 def test_unpacked_json_is_what_sql_sees_whatever_its_shape(
     folder: Path, values: list[dict[str, Any]]
@@ -424,6 +429,19 @@ def test_the_name_is_looked_at_before_the_work(exports: Path, artifacts: Path) -
     with pytest.raises(UnexpectedReplyError, match="damaged"):
         export(exports, file(artifacts, b"damaged"), "b.csv")
     assert names(exports) == {"a.csv"}
+
+
+def test_a_file_is_found_however_its_accents_are_composed(exports: Path, artifacts: Path) -> None:
+    """To be joined with, to be replaced, and not to stand twice under names that look the same."""
+    there = exports / "a\u0308.csv"
+    there.write_text("id\n1\n")
+    artifact = outputs(artifacts, "x")
+    with pytest.raises(InvalidArgumentError, match="exists"):
+        export(exports, artifact, "\u00e4.csv")
+    report = export(exports, artifact, "\u00e4.csv", join_with="\u00e4.csv", overwrite=True)
+    assert report.file_name == there.name
+    assert there.read_text() == '"id","inference_result"\n1,"x"\n'
+    assert len(names(exports)) == 1
 
 
 def test_a_file_can_be_replaced_by_itself_with_results(exports: Path, artifacts: Path) -> None:

@@ -281,3 +281,13 @@ def test_a_field_that_reads_like_the_path_of_another_is_not_that_one(tmp_path: P
     own = "inference_result.inference_result"
     assert answer.columns == ["inputs", "inference_result.inputs", own]
     assert answer.rows == [["q", 1, None], ["r", None, '{"inputs":2}']]
+
+
+def test_a_column_is_found_however_its_accents_are_composed(tmp_path: Path) -> None:
+    """A column of the file, a field, and one that only another page has; an exact name comes first."""
+    rows = [{"Ko\u0308ln": 1, "ä": 2, "a\u0308": 3}, {"Gr\u00fc\u00dfe": 4}]
+    artifact = objects(tmp_path, *rows)
+    found = page(artifact, columns=("K\u00f6ln", "a\u0308", "Gru\u0308\u00dfe", "Ko\u0308ln"), limit=1)
+    assert (found.columns, found.rows) == (["Ko\u0308ln", "a\u0308", "Gru\u0308\u00dfe"], [[1, 3, None]])
+    stored = parquet(tmp_path, {"inference_result": ["x"], "sta\u0308dt": ["y"]})
+    assert page(stored, columns=("st\u00e4dt",)).rows == [["y"]]

@@ -338,3 +338,12 @@ def test_columns_that_do_not_fit_are_counted(tmp_path: Path) -> None:
     message = refused.next_step
     assert message.startswith('The columns of results are "row" BIGINT, "k0" BIGINT')
     assert message.endswith(", and 142 more")
+
+
+def test_a_column_is_found_however_its_accents_are_composed(tmp_path: Path) -> None:
+    """In quotes or without, beside texts that stay as they are; an exact name comes first."""
+    found = query(
+        objects(tmp_path, {"Ko\u0308ln": "\u00f6", "ä b": 2, "a\u0308 b": 3}),
+        '-- ö\n  SELECT "K\u00f6ln" = \'o\u0308\', results.k\u00f6ln, "a\u0308 b", "ä b" FROM results',
+    )
+    assert (found.columns[1], found.rows) == ("Ko\u0308ln", [[False, "\u00f6", 3, 2]])

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -20,7 +21,7 @@ from sutro_mcp.server.transports.http_shutdown import HttpRequests
 from tests.e2e.http_process import SESSION, legacy
 from tests.e2e.process import INITIALIZE
 
-from .team import Team, accounts, keys_folder, team, team_settings
+from .team import ERAS, Team, accounts, keys_folder, team, team_settings
 
 pytestmark = pytest.mark.anyio
 KEYS = {"alice": "sk_alice_0123456789", "bob": "sk_bob_0123456789"}
@@ -91,7 +92,7 @@ class Door:
         """What a caller gets before the answer ends."""
         settings = team_settings(auth="sutro-key")
         guard = Guard(self.app, settings, self, (), recheck_seconds=0.01)
-        transport = httpx.ASGITransport(app=HttpRequests(guard))
+        transport = httpx.ASGITransport(app=HttpRequests(guard, self.is_ready))
         async with httpx.AsyncClient(transport=transport, base_url="https://mcp.example") as client:
             with anyio.fail_after(30):
                 return (await client.get("/mcp")).text
@@ -109,3 +110,73 @@ async def test_what_is_open_ends_when_its_credential_expires() -> None:
     door = Door(expires=datetime.now(UTC).timestamp() + 0.005)
     assert await door.get() == "first"
     assert door.asked == 1
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_is_done_without_a_session_is_given_up_when_the_client_hangs_up(
+    era: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sutro sees the connection close."""
+    asked, given_up = anyio.Event(), anyio.Event()
+
+    async def never_answer(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            asked.set()
+            with pytest.raises(anyio.EndOfStream):
+                await stream.receive()
+            given_up.set()
+
+    async with (
+        anyio.create_task_group() as tasks,
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as sutro,
+    ):
+        port = sutro.extra(SocketAttribute.local_port)  # noqa: S610 - no Django
+        tasks.start_soon(sutro.serve, never_answer)
+        monkeypatch.setenv("SUTRO_API_URL", f"http://127.0.0.1:{port}")
+        async with team(team_settings(auth="sutro-key")) as served:
+            with anyio.CancelScope() as calling:
+
+                async def hang_up() -> None:
+                    await asked.wait()
+                    calling.cancel()
+
+                tasks.start_soon(hang_up)
+                request = ERAS[era]("tools/call", {"name": "list_jobs", "arguments": {}})
+                await served.post(request, x_sutro_key=KEYS["alice"])
+            with anyio.fail_after(60):
+                await given_up.wait()
+            tasks.cancel_scope.cancel()
+
+
+async def test_host_and_origin_are_those_of_the_public_url_or_said_by_the_operator() -> None:
+    """Never those of the request, nor of a header that a proxy could have set."""
+    settings = team_settings(
+        auth="sutro-key", allowed_hosts=("other.example",), allowed_origins=("https://app.example",)
+    )
+    good: list[dict[str, str]] = [
+        {"host": "mcp.example"},
+        {"host": "mcp.example:443", "origin": "https://mcp.example"},
+        {"host": "other.example", "origin": "https://app.example"},
+    ]
+    bad: dict[int, list[dict[str, str]]] = {
+        421: [
+            {"host": "evil.example", "origin": "https://evil.example"},
+            {"host": "evil.example", "x-forwarded-host": "mcp.example", "forwarded": "host=mcp.example"},
+            {"host": "mcp.example.evil.example"},
+            {"host": ""},
+        ],
+        403: [
+            {"origin": "https://evil.example"},
+            {"origin": "null"},
+            {"origin": "http://mcp.example"},
+            {"origin": "https://evil.example", "x-forwarded-host": "evil.example"},
+        ],
+    }
+    async with team(settings) as served:
+        request = legacy("tools/list", {})
+        for expected, cases in {200: good, **bad}.items():
+            for case in cases:
+                headers = {**request["headers"], "host": "mcp.example", "x-sutro-key": KEYS["alice"], **case}
+                reply = await served.client.post("/mcp", json=request["json"], headers=headers)
+                assert reply.status_code == expected, case
