@@ -1,5 +1,7 @@
 # sutro-mcp over stdio:
 #   docker run -i --rm -e SUTRO_API_KEY sutro-mcp
+# Over HTTP, to a team, which docs/operating.md explains:
+#   docker run --rm -p 8000:8000 -e SUTRO_MCP_AUTH=… sutro-mcp serve --transport http --host 0.0.0.0
 # Nothing needs to be written outside /cache and /tmp:
 #   docker run -i --rm --read-only --tmpfs /tmp --tmpfs /cache:uid=10001 -e SUTRO_API_KEY sutro-mcp
 #
@@ -42,7 +44,7 @@ LABEL org.opencontainers.image.title="sutro-mcp" \
 # A number, so that an orchestrator can see that it is not root.
 RUN groupadd --system --gid 10001 sutro \
  && useradd --system --uid 10001 --gid 10001 --create-home sutro \
- && install --directory --owner 10001 --group 10001 --mode 0700 /cache
+ && install --directory --owner 10001 --group 10001 --mode 0700 /cache /access
 
 COPY --from=build /opt/sutro-mcp /opt/sutro-mcp
 
@@ -50,6 +52,9 @@ ENV PATH="/opt/sutro-mcp/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     SUTRO_MCP_CACHE_DIR=/cache
+
+# MCP over HTTP; probes and metrics, where SUTRO_MCP_ADMIN_PORT says so.
+EXPOSE 8000 9090
 
 USER 10001:10001
 WORKDIR /tmp

@@ -7,6 +7,7 @@ import httpx
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
+from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.transports.streamable_http import run_http
 from sutro_mcp.settings import Settings
 
@@ -21,13 +22,18 @@ def main() -> int:
     transport = httpx.ASGITransport(app=emulator.app)
     settings = Settings(transport="http", port=0)
     server = build_server(settings, lambda: ApiClient(connection, transport=transport))
+    add_fixtures(server)
+    return run_http(server, settings, _announce)
+
+
+def add_fixtures(server: SutroServer) -> None:
+    """What the suite wants to find, by name."""
     for tool in (*TOOLS, *ROUNDS):
         server.add_tool(tool, structured_output=False)
     add_resources(server)
     add_prompts(server)
     add_prompt(server)
     add_handlers(server)
-    return run_http(server, settings, _announce)
 
 
 def _announce(said: str) -> None:
