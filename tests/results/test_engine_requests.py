@@ -432,9 +432,9 @@ async def test_a_kept_summary_is_that_of_the_rows_a_page_shows(
     """After the artifact was replaced, too."""
     async with sutro(frame, artifacts["one group"]) as large:
         assert (await large.summary()).row_count == ROWS
-        async with large.engine._store.artifact(large.client, ResultsSpec(large.job)) as artifact:  # pyright: ignore[reportPrivateUsage]
+        async with large.engine.store.artifact(large.client, ResultsSpec(large.job)) as artifact:
             artifact.discard()
-        large.engine._store._open.clear()  # pyright: ignore[reportPrivateUsage]
+        large.engine.store._open.clear()  # pyright: ignore[reportPrivateUsage]
         body = io.BytesIO()
         large.frame = frame.head(50)
         large.frame.write_parquet(body)
