@@ -22,21 +22,21 @@ from .batches import Batch
 from .column_profile import Column
 from .detail_levels import MOST_COLUMNS
 from .distinct_sketch import Budget
-from .prompt_injection import addresses_assistants
-from .quality_flags import ADDRESSED, LONG, REFUSAL, REFUSED, Enums, QualityFlags, Repeats, is_refusal
+from .quality_flags import (
+    ADDRESSED,
+    REFUSED,
+    Enums,
+    QualityFlags,
+    Repeats,
+    flagged_as_json,
+    flagged_texts,
+    look_at,
+)
 from .samples import Extremes
 
 _PATHS = 200
-# What Python takes for white space, which a few more characters are than elsewhere.
-_BLANK = r"[\s\x1c-\x1f]"
-_NOTES = {
-    "is_blank": rf"^{_BLANK}*$",
-    "is_like_object": rf"^{_BLANK}*\x{{feff}}?(?:`{{3,}}\w*{_BLANK}*)?\{{",
-    "refuses": REFUSAL,
-}
 # What every JSON object has.
 _BRACE = r'\{\s*["}]'
-_NOTABLE = "|".join(f"(?:{pattern})" for pattern in _NOTES.values())
 
 
 class Outputs:
@@ -73,25 +73,11 @@ class Outputs:
     def add(self, rows: pl.Series, texts: pl.Series) -> None:
         """One batch of texts and the numbers of their rows."""
         self._rows += len(texts)
-        text = pl.col("text")
-        found = pl.DataFrame({"text": texts}).select(
-            length=text.str.len_chars(),
-            is_null=text.is_null(),
-            is_notable=text.str.contains(_NOTABLE).fill_null(value=False),
-        )
-        found = found.hstack(_notes(texts, found["is_notable"]))
-        refused = is_refusal(texts, found["refuses"])
-        addressed = addresses_assistants(texts)
-        marks = pl.DataFrame({"long": found["length"] >= LONG, REFUSED: refused, ADDRESSED: addressed})
-        self.text.add(rows, texts, found["length"], marks)
+        found = look_at(texts)
+        self.text.add(rows, texts, found["length"], found.select("long", REFUSED, ADDRESSED))
         self.extremes.add(rows, found["length"])
-        doubts = {
-            "null output": rows.filter(found["is_null"]),
-            "empty output": rows.filter(found["is_blank"]),
-            REFUSED: rows.filter(refused),
-            ADDRESSED: rows.filter(addressed),
-        }
-        self._as_text.add(doubts)
+        flagged = flagged_texts(rows, found)
+        self._as_text.add(flagged)
         is_filled = ~(found["is_null"] | found["is_blank"])
         self._filled += int(is_filled.sum())
         if self._unpack:
@@ -102,9 +88,7 @@ class Outputs:
             parsed, outside = self._parse(rows.filter(may_hold), texts.filter(may_hold))
             # Of most results all rows are read.
             unread = is_filled & ~rows.is_in(parsed.implode()) if len(parsed) < len(rows) else ~is_filled
-            doubts["JSON cut off or broken"] = rows.filter(unread & like)
-            doubts["not JSON"] = rows.filter(unread & ~like)
-            self._as_objects.add(doubts | outside)
+            self._as_objects.add(flagged | flagged_as_json(rows, found, unread) | outside)
 
     def _parse(self, rows: pl.Series, texts: pl.Series) -> tuple[pl.Series, dict[str, pl.Series]]:
         """The rows that hold an object, and those with a value that the schema does not list."""
@@ -266,12 +250,3 @@ class Outputs:
             return self._as_objects.suspicions(None), self._as_objects.rows
         repeats, more = self._repeats.suspicion()
         return self._as_text.suspicions(repeats), self._as_text.rows + more
-
-
-def _notes(texts: pl.Series, is_notable: pl.Series) -> list[pl.Series]:
-    """Texts that match each of the patterns. Most match none, which `is_notable` has told in one pass."""
-    notable = pl.DataFrame({"text": texts.filter(is_notable)})
-    notes = notable.select(**{name: pl.col("text").str.contains(pattern) for name, pattern in _NOTES.items()})
-    at = is_notable.arg_true()
-    # What is scattered into changes.
-    return [is_notable.clone().scatter(at, note).alias(note.name) for note in notes.iter_columns()]

@@ -12,16 +12,17 @@ from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, Path, at, is_env
 from sutro_mcp.untrusted import visible
 
 from .distinct_sketch import Budget, Sketch
+from .prompt_injection import addresses_assistants
 
 _EXAMPLES = 5
 # Shorter texts repeat for good reasons ("positive", "N/A").
-LONG = 80
+_LONG = 80
 REFUSED = "refusal-like (English phrases)"
 ADDRESSED = "addresses an assistant"
 _REPEATED = "same output as another row"
 _OVERLAPS = 2
 _HEAD = 200
-REFUSAL = (
+_REFUSAL = (
     r"(?i)^\W*(?:"
     r"(?:i['\u{2019}]?m|i am) (?:really |very )?sorry\b"
     r"|sorry, (?:but )?i\b"
@@ -32,9 +33,60 @@ REFUSAL = (
 )
 
 
-def is_refusal(texts: pl.Series, starts: pl.Series) -> pl.Series:
+# What Python takes for white space, which a few more characters are than elsewhere.
+_BLANK = r"[\s\x1c-\x1f]"
+_NOTES = {
+    "is_blank": rf"^{_BLANK}*$",
+    "is_like_object": rf"^{_BLANK}*\x{{feff}}?(?:`{{3,}}\w*{_BLANK}*)?\{{",
+    "refuses": _REFUSAL,
+}
+_NOTABLE = "|".join(f"(?:{pattern})" for pattern in _NOTES.values())
+
+
+def look_at(texts: pl.Series) -> pl.DataFrame:
+    """Of each text its length, and whether it is null, blank, long, like an object, or flagged."""
+    text = pl.col("text")
+    found = pl.DataFrame({"text": texts}).select(
+        length=text.str.len_chars(),
+        is_null=text.is_null(),
+        is_notable=text.str.contains(_NOTABLE).fill_null(value=False),
+    )
+    found = found.hstack(_notes(texts, found["is_notable"]))
+    marks = {REFUSED: _is_refusal(texts, found["refuses"]), ADDRESSED: addresses_assistants(texts)}
+    return found.with_columns(long=pl.col("length") >= _LONG, **marks)
+
+
+def flagged_texts(rows: pl.Series, found: pl.DataFrame) -> dict[str, pl.Series]:
+    """The rows that deserve a look as texts, by kind; `found` is what `look_at` says of them."""
+    return {
+        "null output": rows.filter(found["is_null"]),
+        "empty output": rows.filter(found["is_blank"]),
+        REFUSED: rows.filter(found[REFUSED]),
+        ADDRESSED: rows.filter(found[ADDRESSED]),
+    }
+
+
+def flagged_as_json(rows: pl.Series, found: pl.DataFrame, unread: pl.Series) -> dict[str, pl.Series]:
+    """The rows that deserve a look as JSON, by kind: the `unread` ones hold text but no object."""
+    like = found["is_like_object"]
+    return {
+        "JSON cut off or broken": rows.filter(unread & like),
+        "not JSON": rows.filter(unread & ~like),
+    }
+
+
+def _notes(texts: pl.Series, is_notable: pl.Series) -> list[pl.Series]:
+    """Texts that match each of the patterns. Most match none, which `is_notable` has told in one pass."""
+    notable = pl.DataFrame({"text": texts.filter(is_notable)})
+    notes = notable.select(**{name: pl.col("text").str.contains(pattern) for name, pattern in _NOTES.items()})
+    at = is_notable.arg_true()
+    # What is scattered into changes.
+    return [is_notable.clone().scatter(at, note).alias(note.name) for note in notes.iter_columns()]
+
+
+def _is_refusal(texts: pl.Series, starts: pl.Series) -> pl.Series:
     """Whether a text begins as refusals do, in English; `starts` says which start with such words."""
-    found = texts.filter(starts).str.head(_HEAD).str.contains(REFUSAL)
+    found = texts.filter(starts).str.head(_HEAD).str.contains(_REFUSAL)
     return starts if found.all() else starts.scatter(starts.arg_true(), found)
 
 

@@ -80,13 +80,13 @@ async def compare_job_results(
     job_id: Annotated[str, Field(description="The run before", max_length=200)],
     other_job_id: JobId,
     by: Annotated[
-        str, Field(description='Matches rows: "row" (number, default), "inputs", or a column', max_length=500)
+        str, Field(description="Matches rows: row (number, default), inputs, or a column", max_length=500)
     ] = "row",
 ) -> Annotated[CallToolResult, CompareAnswer]:
     """Say what changed in all rows from job_id to other_job_id, the run after it, both SUCCEEDED.
 
     Per field: share that agrees, most frequent changes, mean difference of numbers; whether inputs were the
-    same; rows that one run lacks. For questions of your own use query_job_results with with_jobs.
+    same; rows that one run lacks. For other questions use query_job_results (with_jobs).
     """
     app = app_of(ctx)
     before, after = (ResultsSpec(job, include_inputs=True) for job in (job_id, other_job_id))

@@ -49,9 +49,7 @@ async def export_job_results(
     join_with: Annotated[
         str, Field(description="CSV or Parquet file in the folder to add the results to", max_length=1000)
     ] = "",
-    sql: Annotated[
-        str, Field(description="As in query_job_results; all that it yields", max_length=10_000)
-    ] = "",
+    sql: Annotated[str, Field(description="As in query_job_results", max_length=10_000)] = "",
     overwrite: Annotated[bool, Field(description="Replace a file (default false)")] = False,
 ) -> Annotated[CallToolResult, ExportAnswer]:
     """Write all results of a SUCCEEDED job, or what sql yields, to a file in the user's export folder.

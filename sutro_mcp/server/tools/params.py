@@ -68,7 +68,7 @@ Unnamed = Annotated[bool, Field(description="Without a name (default false)")]
 After = Annotated[
     str,
     Field(
-        description="From: age like 7d, or ISO time (UTC; a date is its start)",
+        description="From: age like 7d or ISO time (UTC; a date is its start)",
         max_length=40,
     ),
 ]

@@ -100,7 +100,7 @@ async def summarize_jobs(
 ) -> Annotated[CallToolResult, JobsSummary]:
     """Count jobs and add up rows, tokens, cost (USD) and failures, per group and in total.
 
-    For "what did we spend this week"; for single jobs use list_jobs. Says how many jobs have no cost, and
+    For spend over a time; for single jobs use list_jobs. Says how many jobs have no cost, and
     why. Looks at the newest 10,000 jobs that the dates allow.
     """
     wanted, _ = job_filter(status, model, search, created_after, created_before)

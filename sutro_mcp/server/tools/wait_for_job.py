@@ -53,10 +53,10 @@ async def wait_for_job(
         int, Field(description="Default 45; many hosts give up at 60", ge=1, le=300)
     ] = 45,
 ) -> Annotated[CallToolResult, WaitAnswer]:
-    """Wait until a job has ended, then say how it ended; the host sees progress meanwhile.
+    """Wait until a job has ended or the time is up, and say how it ended or how far it is.
 
-    Use it instead of calling get_job_status in a loop. When the time is up it says how far the job is:
-    call again, do not resubmit. Stopping the wait does not cancel the job.
+    Use it instead of get_job_status in a loop. When the time is up, call again: do not resubmit. Stopping
+    the wait does not cancel the job.
     """
     app = app_of(ctx)
     outcome = await wait(app.client, job_id, timeout_seconds, notifier(ctx), app.ending)

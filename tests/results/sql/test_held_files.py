@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sutro_mcp.results.sql.held_files import HeldFiles, address
+from sutro_mcp.results.sql.held_files import HeldFiles, Output, address
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_each_reader_has_a_position_of_its_own(held: HeldFiles) -> None:
     first, second = held.open(address("results")), held.open("results", "rb")
     assert (first.read(3), second.read(1), first.read(), first.read(5)) == (b"012", b"0", b"3456789", b"")
     assert [first.seek(-4, os.SEEK_END), first.seek(1, os.SEEK_CUR), first.tell()] == [6, 7, 7]
-    assert first.read(2) == b"78"
+    assert (first.read(0), first.read(2)) == (b"", b"78")
     assert (first.readable(), first.seekable(), first.writable()) == (True, True, False)
 
 
@@ -34,6 +34,12 @@ def test_its_size_is_told_and_its_path_is_not(held: HeldFiles) -> None:
     assert held.glob("held://*") == []
     assert held.glob(address("results")) == ["held://results"]
     assert held.modified("results") == held.modified(address("results"))
+    assert held.open("results", "r").read() == b"0123456789"
+
+
+def test_files_held_again_are_not_those_held_before() -> None:
+    """fsspec would give an earlier one again, whose descriptors may be closed or of other files by now."""
+    assert HeldFiles({}) is not HeldFiles({})
 
 
 @pytest.mark.parametrize(
@@ -53,3 +59,20 @@ def test_nothing_can_be_written(held: HeldFiles, mode: str) -> None:
     """Not even what is held."""
     with pytest.raises(PermissionError, match="read-only"):
         held.open(address("results"), mode)
+
+
+def test_only_the_output_can_be_written_and_each_attempt_begins_anew(tmp_path: Path) -> None:
+    """DuckDB may try a second time; what it reads stays closed to it."""
+    with (tmp_path / "y").open("wb") as file:
+        output = Output(file.fileno())
+        files = HeldFiles({}, output)
+        assert output.writable()
+        for content in (b"a longer one", b"short"):
+            with files.open(address("output"), "wb") as attempt:
+                attempt.write(content)
+        for name, mode in (("results", "wb"), ("output", "x"), ("output", "r+"), ("a", "wb"), ("x", "wb")):
+            with pytest.raises(PermissionError, match="read-only"):
+                files.open(name, mode)
+        with pytest.raises(FileNotFoundError):
+            files.open("output", "rb")
+    assert (tmp_path / "y").read_bytes() == b"short"

@@ -15,7 +15,8 @@ from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, Pace
 from sutro_mcp.errors import AuthenticationError, JobNotFoundError, SutroError, UnexpectedReplyError
 from sutro_mcp.server.answers import RowsDone
-from sutro_mcp.server.live.job_wait import Progress, WaitOutcome, WaitTiming, wait
+from sutro_mcp.server.live.job_progress import Progress
+from sutro_mcp.server.live.job_wait import WaitOutcome, WaitTiming, wait
 
 pytestmark = pytest.mark.anyio
 
