@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
 
-from scripts.node_tools import NODE, environment
+from scripts.node_tools import NODE
 from tests.e2e.http_process import legacy, modern
 
 from .callers import ask
+from .npm import install
 from .stack import Team, free_port, team
 from .table import Row
 
 _PACKAGE = "oidc-provider@9.13.3"
-_CACHE = Path(__file__).parents[2] / ".cache" / "oidc-provider"
 
 
 class Issuer:
@@ -43,10 +43,11 @@ class Issuer:
         """Start it with these keys, the first of which signs."""
         keys = [_private_jwk(key_id) for key_id in key_ids]
         (self._folder / "keys.json").write_text(json.dumps({"keys": keys}))
-        (_CACHE / "issuer.mjs").write_text(Path(__file__).with_name("issuer.mjs").read_text())
+        program = install(_PACKAGE) / "issuer.mjs"
+        program.write_text(Path(__file__).with_name("issuer.mjs").read_text())
         arguments = (str(self._port), self._audience, str(self._seconds), str(self._folder / "keys.json"))
         with (self._folder / "issuer.log").open("ab") as log:
-            command = [str(NODE / "bin/node"), str(_CACHE / "issuer.mjs"), *arguments]
+            command = [str(NODE / "bin/node"), str(program), *arguments]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         async with httpx.AsyncClient(trust_env=False) as http:
             with anyio.fail_after(60):
@@ -90,12 +91,6 @@ def _private_jwk(key_id: str) -> dict[str, Any]:
 async def _served(folder: Path) -> AsyncGenerator[tuple[Team, Issuer]]:
     """A team in mode oauth, whose replicas have not asked their issuer yet."""
     folder.mkdir(parents=True)
-    if not (_CACHE / "node_modules").exists():
-        _CACHE.mkdir(parents=True, exist_ok=True)
-        npm = [str(NODE / "bin/node"), str(NODE / "lib/node_modules/npm/bin/npm-cli.js")]
-        quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-        command = [*npm, "install", "--prefix", str(_CACHE), *quiet, _PACKAGE]
-        subprocess.run(command, check=True, env=environment())
     port = free_port()
     issuer = Issuer(folder, f"http://127.0.0.1:{port}/mcp")
     settings = {"SUTRO_MCP_AUTH": "oauth", "SUTRO_MCP_OIDC_ISSUER": issuer.url}

@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     token = commands.add_parser("token", help="add, list or revoke tokens of a server for a team")
     token.set_defaults(run="token_command:token")
-    place = argparse.ArgumentParser(add_help=False)
+    place = _Parser(add_help=False)
     place.add_argument("--file", help="the file of tokens (SUTRO_MCP_TOKENS_FILE)")
     actions = token.add_subparsers(dest="action", required=True, metavar="action")
     add = actions.add_parser("add", parents=[place], help="make a token and print it, once")
