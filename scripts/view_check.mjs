@@ -1,8 +1,9 @@
 // The browser's part of scripts/view-check.
+import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-const { address, browser: executablePath, packages, jobs, pictures } = JSON.parse(process.argv[2]);
+const { address, browser: executablePath, packages, jobs, pictures, server } = JSON.parse(process.argv[2]);
 const require = createRequire(`${packages}/`);
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -64,11 +65,45 @@ async function picture(name, theme) {
   await page.close();
 }
 
+/** MCP Inspector as a host that is not ours: it opens the board, and clicks in it reach the server. */
+async function inspect() {
+  const serving = spawn(server[0], [...server.slice(1), "serve", "--transport", "http", "--port", "0"]);
+  const url = await new Promise((done) => serving.stderr.on("data", (data) => { const [found] = /http:\S+\/mcp/.exec(data) || []; if (found) done(found); }));
+  const own = { MCP_INSPECTOR_API_TOKEN: "tok", MCP_AUTO_OPEN_ENABLED: "false", HOST: "127.0.0.1", CLIENT_PORT: "6274" };
+  const inspector = spawn(process.execPath, [`${packages}/.bin/mcp-inspector`, "--web"], { env: { ...process.env, ...own }, stdio: "ignore" });
+  try {
+    const page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
+    const asked = new URLSearchParams({ serverUrl: url, transport: "http", autoConnect: "tok", openApp: "show_jobs", appArgs: "e30", autoOpen: "tok" });
+    for (let tries = 0; ; tries++) {
+      try {
+        await page.goto(`http://127.0.0.1:6274/?${asked}`);
+        break;
+      } catch (error) {
+        if (tries > 60) throw error;
+        await new Promise((done) => setTimeout(done, 500));
+      }
+    }
+    await page.locator('[data-testid="apps-form"][data-app-status="ready"]').waitFor({ timeout: 60_000 });
+    const frame = page.frames().find((each) => each.url() === "about:srcdoc");
+    await frame.locator("[data-key=Failed]").click();
+    await frame.getByText("4 found").waitFor();
+    await frame.locator("button.name").first().click();
+    await frame.getByText("Why it failed").waitFor();
+    console.log("MCP Inspector: opened, filtered, a job opened");
+  } catch (error) {
+    problems.push(`MCP Inspector: ${error.message}`);
+  } finally {
+    inspector.kill();
+    serving.kill();
+  }
+}
+
 try {
   if (pictures) {
     mkdirSync(pictures, { recursive: true });
     for (const name of Object.keys(VIEWS)) for (const theme of ["light", "dark"]) await picture(name, theme);
   } else {
+    await inspect();
     for (const name of Object.keys(VIEWS)) {
       for (const options of [{}, { theme: "dark" }, { colors: "active" }, { width: "320" }]) await judge(name, options);
       console.log(`${name}: light, dark, forced colours, 320 px`);

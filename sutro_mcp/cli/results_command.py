@@ -1,6 +1,7 @@
 """`sutro-mcp results`: the summary of a job's results, its rows, SQL over them, a comparison, or a file."""
 
 import argparse
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from sutro_mcp.results_spec import ResultsSpec
 
 from .arguments import UsageError
 from .deployment import settings_of, with_sutro
+from .distribution_bars import distributions
 from .rendering import clean, heading, progress_bar, show, show_json, table
 
 T = TypeVar("T")
@@ -88,6 +90,8 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
         ],
         whole=("column", "type", "values", "nulls", "distinct"),
     )
+    if sys.stdout.isatty():
+        yield from distributions(found.columns)
     if found.suspicious:
         yield heading(f"\n{counted(found.suspicious_rows, 'row')} deserve a look:")
         yield table(
