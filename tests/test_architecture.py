@@ -85,7 +85,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
     "results": (
-        "byte_ranges name_matching < request_models cache single_flight < worker parquet < rows < sql "
+        "byte_ranges name_matching summary_view < request_models cache single_flight < worker parquet < rows "
+        "< sql "
         "< summary export comparison < child engine"
     ),
     "server": (

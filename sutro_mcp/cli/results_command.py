@@ -8,8 +8,9 @@ from rich.console import RenderableType
 
 from sutro_mcp.errors import counted
 from sutro_mcp.library.sutro_client import SutroClient
-from sutro_mcp.results import ColumnSummary, Comparison, Distribution, Page, QueryRequest, QueryRows, Summary
+from sutro_mcp.results import Comparison, Page, QueryRequest, QueryRows, Summary
 from sutro_mcp.results.single_flight import OnProgress
+from sutro_mcp.results.summary_view import distinct, headline, of_which
 from sutro_mcp.results_spec import ResultsSpec
 
 from .arguments import UsageError
@@ -71,10 +72,7 @@ def _summary(options: argparse.Namespace) -> int:
 
 
 def _summary_parts(found: Summary) -> Iterator[RenderableType]:
-    expected = ""
-    if found.expected_rows is not None and found.expected_rows != found.row_count:
-        expected = f", but the job says {found.expected_rows:,}"
-    yield heading(f"{counted(found.row_count, 'row')}{expected}. Outputs: {clean(found.outputs)}.")
+    yield heading(clean(headline(found)))
     yield table(
         ("column", "type", "values", "nulls", "distinct", "of which"),
         [
@@ -83,8 +81,8 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
                 column.type,
                 f"{column.values:,}",
                 f"{column.nulls:,}",
-                f"{'about ' if 'distinct' in (column.estimates or ()) else ''}{column.distinct:,}",
-                _of_which(column),
+                distinct(column),
+                of_which(column),
             )
             for column in found.columns
         ],
@@ -110,22 +108,6 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
         )
     if found.shortened:
         yield f"Shortened: {clean(found.shortened)}."
-
-
-def _of_which(column: ColumnSummary) -> str:
-    """The frequent values of a column, or how its numbers or lengths are distributed."""
-    if column.numbers:
-        return _spread(column.numbers)
-    if column.top:
-        shown = ", ".join(f"{clean(value.value)} {value.share:.1%}" for value in column.top)
-        return f"{shown}, and {column.more:,} more" if column.more else shown
-    if column.lengths:
-        return f"characters: {_spread(column.lengths)}"
-    return f"items: {_spread(column.items)}" if column.items else ""
-
-
-def _spread(of: Distribution) -> str:
-    return f"{of.min:,} to {of.max:,}, median {of.median:,}, mean {of.mean:,}"
 
 
 def _rows(options: argparse.Namespace) -> int:

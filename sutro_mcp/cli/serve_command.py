@@ -4,6 +4,7 @@ import argparse
 import gc
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,8 @@ def serve(options: argparse.Namespace) -> int:
         gc.freeze()
         gc.enable()
         if settings.transport == "http":
+            if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+                stack.callback(_export_traces())
             from sutro_mcp.server.transports.streamable_http import run_http
 
             return run_http(server, settings, tell if settings.log_format == "text" else _tell_in_log)
@@ -66,6 +69,16 @@ def serve(options: argparse.Namespace) -> int:
         except OSError as error:
             tell(f"stdin or stdout failed: {error.strerror}.")
             return 1
+
+
+def _export_traces() -> Callable[[], None]:
+    """Send traces from now on; what sends the last ones."""
+    try:
+        from sutro_mcp.server.operations.traces import export_traces
+    except ImportError:
+        tell("OTEL_EXPORTER_OTLP_ENDPOINT is set, and there are no traces: install sutro-mcp[telemetry].")
+        return lambda: None
+    return export_traces().shutdown
 
 
 def _log_formatter(name: str) -> "logging.Formatter | None":

@@ -368,3 +368,9 @@ class Summary(_Model):
     suspicious: list[QualityFlag]
     samples: list[Sample]
     shortened: str | None = None
+
+    def _repr_html_(self) -> str:
+        """The summary in a notebook."""
+        from .summary_view import summary_html
+
+        return summary_html(self)

@@ -92,15 +92,17 @@ def build_server(
                 app.watcher = JobWatcher(tasks, app.read_status, app.subscribers.publish, watching, leases)
                 return app
 
-            app = context(connect)
-            closing.push_async_callback(app.aclose)
-            if key_of is not None:
+            if key_of is None:
+                app = context(connect)
+                closing.push_async_callback(app.aclose)
+            else:
                 from sutro_mcp.api import ClientPool  # a server on stdio has one client
 
-                from .tenants import Tenants
+                from .tenants import NOBODY, Tenants
 
                 pool = ClientPool()
                 closing.push_async_callback(pool.aclose)
+                app = context(NOBODY)
                 app.tenants = Tenants(key_of, context, pool.client)
 
             def end_streams() -> None:

@@ -124,6 +124,10 @@ def refusing(error: ConfigurationError) -> Connect:
     return connect
 
 
+NOBODY = refusing(ConfigurationError("use Sutro", "nobody knows who asks", "Report this to the operator"))
+"""What serves a request that came past the guard: should there ever be one, no key is used for it."""
+
+
 async def serve_tenant(ctx: ServerRequestContext[AppContext, Any], call_next: CallNext) -> HandlerResult:
     """Give handlers the context of their caller: a middleware, outside of all that scrub."""
     tenants = ctx.lifespan_context.tenants

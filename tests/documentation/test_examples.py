@@ -66,7 +66,7 @@ def test_each_command_does_its_work(
             command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=200, check=False
         )
         assert done.returncode == 0, f"{page}: {line}: {done.stderr}"
-        assert done.stdout, line
+        assert done.stdout or done.stderr, line
         if line == "uvx sutro-mcp demo":
             assert_said(done.stdout)
 

@@ -1,6 +1,7 @@
 """What deploy/ sets, the server knows and takes. Neither an engine nor a cluster is needed to see that."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+from sutro_mcp.cli.arguments import build_parser
 from sutro_mcp.settings import PREFIX, Settings, load_settings
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -98,3 +100,14 @@ def test_what_compose_sets_makes_a_server_that_starts() -> None:
     }
     settings = load_settings(environment)
     assert (settings.auth, settings.host, settings.shared_key) == ("bearer", "0.0.0.0", True)  # noqa: S104
+
+
+def test_the_commands_of_the_page_are_taken() -> None:
+    """Those about tokens as they stand there; a newcomer needs at most twelve of all."""
+    page = (DEPLOY.parent / "docs/operating.md").read_text("utf-8")
+    begin = page.split("```sh\n")[1].split("```")[0].splitlines()
+    assert len(begin) <= 12
+    commands = re.findall(r"^(?:docker compose run --rm admin|sutro-mcp) (token [^#\n]*)", page, re.MULTILINE)
+    assert len(commands) > 4
+    for command in commands:
+        assert build_parser().parse_args(shlex.split(command)).action in command

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sutro_mcp.api import ApiKey, Connection
+from sutro_mcp.api import ApiClient, ApiKey, Connection
 from sutro_mcp.emulator import DEMO_KEY, Pace, serve
 from sutro_mcp.errors import ConfigurationError, SutroError
 from sutro_mcp.redaction import redact
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.context import AppContext, Principal
-from sutro_mcp.server.tenants import Tenants, refusing
+from sutro_mcp.server.tenants import Tenants
 from sutro_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio
-NOBODY = refusing(ConfigurationError("serve", "nobody is known", "Say who you are"))
 
 
 def principal(name: str) -> Principal:
@@ -41,7 +40,11 @@ class Keys:
 @asynccontextmanager
 async def contexts(keys: Keys) -> AsyncGenerator[AppContext]:
     """The context that a server for a team begins with."""
-    server = build_server(Settings(cache_max_bytes=0), NOBODY, key_of=keys)
+
+    def servers_own() -> ApiClient:
+        raise AssertionError("the server's key was used")
+
+    server = build_server(Settings(cache_max_bytes=0), servers_own, key_of=keys)
     assert server.settings.lifespan
     async with server.settings.lifespan(server) as app:
         yield app
@@ -64,7 +67,7 @@ async def test_who_shares_a_key_shares_a_context_and_nobody_else_does() -> None:
             assert a is b
             assert len({id(a.client), id(c.client), id(a.watcher), id(c.watcher)}) == 4
             assert a.client.cache_identity != c.client.cache_identity
-        with pytest.raises(ConfigurationError, match="nobody is known"):
+        with pytest.raises(ConfigurationError, match="nobody knows who asks"):
             _ = app.client
 
 

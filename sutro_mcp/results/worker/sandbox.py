@@ -25,8 +25,11 @@ _PARENT_POLL_SECONDS = 1.0
 def cap_memory() -> None:
     """Let this process end rather than use up the machine, where the system knows how much it has.
 
-    A file of some kilobytes can unpack into any size.
+    A file of some kilobytes can unpack into any size. Should memory run out all the same, the system ends
+    this process first, and not the server.
     """
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
     with suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -20,7 +20,7 @@ from sutro_mcp.server.protocol.middleware import HTTP_REQUEST
 from sutro_mcp.settings import Settings
 
 from .authentication import Authenticate, Authenticated, Caller, CredentialError
-from .metadata import metadata_url
+from .metadata import metadata_paths, metadata_url
 
 UNKNOWN = Principal("unknown", "unknown", "local", frozenset())
 """The caller in a line about somebody who was not let in."""
@@ -30,7 +30,7 @@ _RECHECK_SECONDS = 60.0
 
 
 class Guard:
-    """An ASGI app in front of `app`, for the path /mcp."""
+    """An ASGI app in front of `app`, which serves nothing but /mcp and what is open to all."""
 
     def __init__(
         self,
@@ -47,12 +47,17 @@ class Guard:
         self._app = app
         self._cancelling = cancelling
         self._settings = settings
+        self._open = {"/healthz", *(metadata_paths(settings) if settings.auth == "oauth" else ())}
         self._authenticate = authenticate
         self._recheck_seconds = recheck_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != "/mcp":
+        if scope["path"] in self._open:
             await self._app(scope, receive, send)
+            return
+        if scope["path"] != "/mcp":
+            # Decided here: what routes a request may find "/mcp" in more than this.
+            await Response(status_code=404)(scope, receive, send)
             return
         headers = Headers(scope=scope)
         try:

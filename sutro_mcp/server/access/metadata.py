@@ -21,8 +21,13 @@ def metadata_url(settings: Settings) -> str:
     return f"{parts.scheme}://{parts.netloc}{_WELL_KNOWN}{parts.path.rstrip('/')}"
 
 
+def metadata_paths(settings: Settings) -> set[str]:
+    """Both places where clients look: with the path of the server, and without."""
+    return {_WELL_KNOWN, urlsplit(metadata_url(settings)).path}
+
+
 def serve_metadata(server: MCPServer[Any], settings: Settings) -> None:
-    """Serve the document at both places where clients look: with the path of the server, and without."""
+    """Serve the document at `metadata_paths`."""
     document = {
         "resource": settings.public_url,
         "authorization_servers": [settings.oidc_issuer],
@@ -34,5 +39,5 @@ def serve_metadata(server: MCPServer[Any], settings: Settings) -> None:
     async def serve(_: Request) -> Response:
         return JSONResponse(document, headers={"cache-control": "public, max-age=3600"})
 
-    for path in dict.fromkeys((_WELL_KNOWN, urlsplit(metadata_url(settings)).path)):
+    for path in metadata_paths(settings):
         server.custom_route(path, methods=["GET"])(serve)

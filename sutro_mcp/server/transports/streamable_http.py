@@ -20,7 +20,6 @@ import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
 
 from sutro_mcp.asgi_serving import listen, serving
 from sutro_mcp.concurrency import background
@@ -140,20 +139,27 @@ def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpReq
         transport_security=security, max_sessions=SESSIONS, stateless_http=not settings.has_sessions
     )
     admission = Admission(app, server.session_manager, security)
-    requests = HttpRequests(_guarded(admission, server, settings), Health(admission, authority).is_well)
-    return requests
-
-
-def _guarded(admission: Admission, server: SutroServer, settings: Settings) -> ASGIApp:
-    """`admission` behind what makes sure of its callers, where they are told apart."""
+    health = Health(admission, authority)
     if not settings.for_a_team:
-        return admission
+        requests = HttpRequests(admission, health.is_well)
+        return requests
     from sutro_mcp.server.access.guard import Guard
     from sutro_mcp.server.access.modes import authenticate_by
 
-    guard = Guard(admission, settings, authenticate_by(settings), server.cancelling, server.audit)
+    authenticate = authenticate_by(settings)
+    guard = Guard(admission, settings, authenticate, server.cancelling, server.audit)
     admission.refusal_of = guard.refusal_of
-    return AnonymousLimit(guard, Rate(*settings.anonymous_rate), LocalRates())
+    could_authenticate = False
+
+    async def is_well() -> bool:
+        """Once callers could be known, an issuer that is down is no reason to turn them away."""
+        nonlocal could_authenticate
+        could_authenticate = could_authenticate or await authenticate.is_ready()
+        return could_authenticate and await health.is_well()
+
+    limited = AnonymousLimit(guard, Rate(*settings.anonymous_rate), LocalRates())
+    requests = HttpRequests(limited, is_well)
+    return requests
 
 
 def _allowed(settings: Settings, authority: str) -> TransportSecuritySettings:

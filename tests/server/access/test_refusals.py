@@ -257,6 +257,19 @@ async def test_a_body_cannot_name_another_tool_than_the_one_that_is_checked(bear
     assert bearer.sutro.requests == before
 
 
+@pytest.mark.parametrize(
+    "path", ["/mcp%0A", "/mcp/", "//mcp", "/MCP", "/mcp;x", "/x/mcp", "/sse", "/", "/messages"]
+)
+async def test_there_is_no_way_around_the_guard(bearer: Deployed, path: str) -> None:
+    """What routes requests may take another path for /mcp."""
+    for headers in ({}, {"authorization": f"Bearer {bearer.token}"}):
+        request = legacy("tools/list", {})
+        reply = await bearer.team.client.post(
+            path, json=request["json"], headers=request["headers"] | headers
+        )
+        assert (reply.status_code, reply.content) == (404, b"")
+
+
 async def test_only_oauth_has_a_document_for_discovery(bearer: Deployed, oauth: Deployed) -> None:
     """Hosts forget the header that they were given as soon as there is one."""
     for path in (

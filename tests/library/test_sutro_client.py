@@ -26,7 +26,8 @@ class Connect(Protocol):
 @pytest.fixture
 async def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Connect]:
     """Clients without sockets, closed at the end; their files lie in the test's folder."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     with anyio.fail_after(60):
         async with AsyncExitStack() as stack:
 
@@ -109,10 +110,10 @@ async def test_nothing_is_left_on_disk(connect: Connect, tmp_path: Path) -> None
     job_id = emulator.add_job(**JOB)
     client = await connect(emulator)
     await client.get_job_results(job_id)
-    while_open = modes(tmp_path)
+    while_open = modes(tmp_path / "temporary")
     await client.aclose()
     assert while_open == [0o700, 0o600, 0o600, 0o600]
-    assert modes(tmp_path) == []
+    assert modes(tmp_path / "temporary") == []
 
 
 def modes(folder: Path) -> list[int]:

@@ -1,0 +1,135 @@
+"""Results from Python as the assistant gets them: the same engine, with frames and files in place of text."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import httpx
+import polars as pl
+import pytest
+from inline_snapshot import snapshot
+
+from sutro_mcp import SutroClient, errors
+from sutro_mcp.api import JobProgress, Status
+from sutro_mcp.emulator import DEMO_KEY, Emulator, Pace
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="SQL needs a process without rights")
+BEFORE = [{"label": "good", "score": 1}, {"label": "bad", "score": 2}, {"label": "<br/>", "score": 3}]
+AFTER = [{"label": "good", "score": 1}, {"label": "good", "score": 2}, {"label": "bad", "score": 5}]
+
+
+@pytest.fixture
+def emulator() -> Emulator:
+    """An account without jobs, in which a job moves with each look at it."""
+    return Emulator(seed_jobs=False, pace=Pace.polls(3))
+
+
+@pytest.fixture
+def before(emulator: Emulator) -> str:
+    """The id of a job with three rows."""
+    return emulator.add_job(inputs=["a", "b", "c"], outputs=[json.dumps(row) for row in BEFORE])
+
+
+@pytest.fixture
+def after(emulator: Emulator) -> str:
+    """The id of the run after it."""
+    return emulator.add_job(inputs=["a", "b", "c"], outputs=[json.dumps(row) for row in AFTER])
+
+
+@pytest.fixture
+async def sutro(emulator: Emulator) -> AsyncIterator[SutroClient]:
+    """A client without sockets."""
+    transport = httpx.ASGITransport(app=emulator.app)
+    with anyio.fail_after(60):
+        async with SutroClient(DEMO_KEY, emulator.api_origin, transport=transport) as client:
+            yield client
+
+
+async def test_a_summary_is_a_record_that_a_notebook_shows(sutro: SutroClient, before: str) -> None:
+    """As a table, in which a model's markup is text."""
+    told: list[float] = []
+    summary = await sutro.summarize(before, on_progress=lambda share, _words: told.append(share))
+    assert (summary.row_count, [column.name for column in summary.columns]) == (3, ["label", "score"])
+    assert told[-1] == 1.0
+    html = summary._repr_html_()  # pyright: ignore[reportPrivateUsage] - the name that notebooks look for
+    assert html == snapshot("""\
+<p><b>3 rows. Outputs: JSON objects.</b></p>
+<table>
+<tr><th>column</th><th>type</th><th>values</th><th>nulls</th><th>distinct</th><th>of which</th></tr>
+<tr><td>label</td><td>text</td><td>3</td><td>0</td><td>3</td><td></td></tr>
+<tr><td>score</td><td>integer</td><td>3</td><td>0</td><td>3</td><td>1 to 3, median 2, mean 2</td></tr>
+</table>
+<table>
+<tr><th>row</th><th>why</th><th>output</th></tr>
+<tr><td>0</td><td>first</td><td>{&quot;label&quot;: &quot;good&quot;, &quot;score&quot;: 1}</td></tr>
+<tr><td>1</td><td>shortest</td><td>{&quot;label&quot;: &quot;bad&quot;, &quot;score&quot;: 2}</td></tr>
+<tr><td>2</td><td>longest</td><td>{&quot;label&quot;: &quot;&lt;br/&gt;&quot;, &quot;score&quot;: 3}</td></tr>
+</table>\
+""")
+
+
+async def test_a_page_is_a_frame(sutro: SutroClient, before: str) -> None:
+    """Of the rows and columns that were asked for."""
+    page = await sutro.page(before, offset=1, limit=1, columns=["score", "label"])
+    assert (page.row_count, page.next_offset) == (3, 2)
+    assert page.frame().equals(pl.DataFrame({"score": [2], "label": ["bad"]}))
+
+
+@linux
+async def test_a_query_yields_all_its_rows(sutro: SutroClient, before: str, after: str) -> None:
+    """However many, exact, and over several jobs."""
+    many = await sutro.query(before, "SELECT n FROM results, range(2000) AS r(n)")
+    assert many.height == 6000
+    sql = "SELECT old.label AS old, results.label AS new FROM results JOIN old USING (row) ORDER BY row"
+    joined = await sutro.query(after, sql, with_jobs={"old": before})
+    assert joined.rows() == [("good", "good"), ("bad", "good"), ("<br/>", "bad")]
+    with pytest.raises(errors.InvalidArgumentError, match="there is no column"):
+        await sutro.query(before, "SELECT nothing FROM results")
+
+
+@linux
+async def test_a_comparison_is_counts_and_frames(sutro: SutroClient, before: str, after: str) -> None:
+    """Each table of it can be worked with."""
+    comparison = await sutro.compare(before, after)
+    assert (comparison.compared_rows, comparison.changed_rows) == (3, 2)
+    assert comparison.moves is not None
+    changed = comparison.moves.frame().filter(pl.col("field") == "score")
+    assert changed.select("before", "after").rows() == [("3", "5")]
+
+
+async def test_an_export_is_the_file_that_was_named(sutro: SutroClient, before: str, tmp_path: Path) -> None:
+    """With the model's own bytes; nothing is replaced unless that is said."""
+    folder = tmp_path / "mine"
+    folder.mkdir(0o700)
+    report = await sutro.export(before, folder / "rows.jsonl")
+    written = [json.loads(line) for line in (folder / report.file_name).read_text("utf-8").splitlines()]
+    assert (report.rows, written) == (3, BEFORE)
+    with pytest.raises(errors.InvalidArgumentError):
+        await sutro.export(before, folder / "rows.jsonl")
+    await sutro.export(before, str(folder / "rows.jsonl"), overwrite=True)
+
+
+async def test_a_wait_ends_with_the_job_and_tells_of_its_rows(
+    sutro: SutroClient, emulator: Emulator, before: str
+) -> None:
+    """Of a job that has ended at once; in time, or with the status that it had."""
+    told: list[JobProgress] = []
+    running = emulator.add_job(status="RUNNING", num_rows=4)
+    ended = await sutro.wait(running, on_progress=told.append)
+    assert ended.status is Status.SUCCEEDED
+    assert any(event.rows_done for event in told)
+    assert (await sutro.wait(before)).status is Status.SUCCEEDED
+    slow = emulator.add_job(status="QUEUED")
+    with pytest.raises(errors.DeadlineExceededError, match="it was"):
+        await sutro.wait(slow, timeout=0)
+
+
+async def test_results_need_an_open_client(emulator: Emulator, before: str) -> None:
+    """Whose block ends the processes that read them."""
+    client = SutroClient(DEMO_KEY, emulator.api_origin)
+    with pytest.raises(errors.ConfigurationError, match="async with"):
+        await client.summarize(before)
