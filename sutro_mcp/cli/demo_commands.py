@@ -41,12 +41,16 @@ def _view(at: int) -> int:
     from sutro_mcp.concurrency import ungrouped
     from sutro_mcp.demo.view_host import MCPError, host_view
 
+    async def look(address: str) -> None:
+        say(f"The view of the demo's jobs: {address}\nStop it with Ctrl-C.")
+        await anyio.sleep_forever()
+
     with emulator_process(_VIEWED_SECONDS) as emulator:
         url, key = announced(emulator)
         env = {**os.environ, "SUTRO_API_URL": url, "SUTRO_API_KEY": key}
         try:
             with ungrouped():
-                anyio.run(host_view, say, at, env, anyio.sleep_forever)
+                anyio.run(host_view, at, env, look)
         except (MCPError, OSError) as error:
             tell(f"The view cannot be served: {error}")
             return 1

@@ -5,7 +5,7 @@ to a real server.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -26,10 +26,10 @@ from sutro_mcp.asgi_serving import listen, serving
 _PAGE = "ui://sutro-mcp/jobs.html"
 
 
-async def host_view(say: Callable[[str], None], port: int, env: Mapping[str, str], stop: Any) -> None:
-    """Serve the host at `port` (0: a free one) until `stop` returns. Raises MCPError and OSError.
+async def host_view(port: int, env: Mapping[str, str], look: Callable[[str], Awaitable[None]]) -> None:
+    """Serve the host at `port` (0: a free one) while `look`, which gets its address, runs.
 
-    `env` is where the server finds its deployment.
+    `env` is where the server finds its deployment. Raises MCPError and OSError.
     """
     server = StdioServerParameters(command=sys.executable, args=["-m", "sutro_mcp", "serve"], env=dict(env))
     shows_pages = advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})
@@ -38,9 +38,7 @@ async def host_view(say: Callable[[str], None], port: int, env: Mapping[str, str
             Client(server, extensions=[shows_pages]) as client,
             serving(host_app(client), listening, grace_seconds=1, log_level="error"),
         ):
-            origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            say(f"The view of the demo's jobs: {origin}/\nStop it with Ctrl-C.")
-            await stop()
+            await look(f"http://127.0.0.1:{listening.getsockname()[1]}/")
 
 
 def host_app(client: Client) -> Starlette:

@@ -49,11 +49,6 @@ class IssuerKeys:
         self._fetched = self._tried = float("-inf")
         self._fetching = anyio.Lock()
 
-    @property
-    def age(self) -> float | None:
-        """Seconds since the keys were fetched; None if they never were."""
-        return self._now() - self._fetched if self._keys else None
-
     async def find(self, key_id: str | None) -> SigningKey | None:
         """The key `key_id`, or for None the only one. Raises SutroError before there are any."""
         began = self._now()
@@ -114,7 +109,7 @@ def _read(found: object) -> dict[str | None, SigningKey]:
             key_id = fields.get("kid")
             try:
                 key = PyJWK.from_dict(fields)
-            except PyJWTError:  # of a kind that the library does not know
+            except (PyJWTError, AttributeError):  # of a kind that the library does not know, or no key at all
                 continue
             # A key of RSA that names no algorithm serves both.
             names = (

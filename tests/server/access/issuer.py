@@ -27,6 +27,8 @@ class Issuer:
     url: str
     keys: dict[str, Any] = field(default_factory=dict[str, Any])
     published: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    keys_url: str | None = None
+    """Where its metadata say that the keys are, if not where they are."""
     fetches: int = 0
     is_down: bool = False
 
@@ -65,7 +67,7 @@ class Issuer:
         return jwt.encode(payload, self.keys[key_id], algorithm, kept)
 
     async def metadata(self, _: Request) -> Response:
-        return self._answer({"issuer": self.url, "jwks_uri": f"{self.url}/keys"})
+        return self._answer({"issuer": self.url, "jwks_uri": self.keys_url or f"{self.url}/keys"})
 
     async def jwks(self, _: Request) -> Response:
         self.fetches += 1

@@ -1,6 +1,7 @@
 """An issuer whose keys change, or which does not answer: who is let in meanwhile."""
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 from starlette.datastructures import Headers
@@ -102,14 +103,31 @@ async def test_nobody_is_let_in_before_there_are_keys_and_nobody_is_told_that_th
     assert await door.lets_in(issuer.token()) == "alice"
 
 
-@pytest.mark.parametrize(
-    "published", [{}, {"oct": {"kty": "oct", "k": "c2VjcmV0", "kid": "r1"}}, {"r1": {"kty": "?"}}]
-)
-async def test_keys_that_prove_nothing_are_none(issuer: Issuer, published: dict[str, dict[str, str]]) -> None:
+NO_KEYS: dict[str, dict[str, Any]] = {
+    "a secret": {"kty": "oct", "k": "c2VjcmV0", "kid": "r1"},
+    "unknown": {"kty": "?", "kid": "r1"},
+    "no number": {"kty": "RSA", "n": 5, "e": "AQAB", "kid": "r1"},
+    "another curve": {"kty": "EC", "crv": "P-384", "x": "AQ", "y": "AQ", "kid": "r1"},
+}
+
+
+@pytest.mark.parametrize("case", [*NO_KEYS, "for encryption", "none"])
+async def test_keys_that_prove_nothing_are_none(issuer: Issuer, case: str) -> None:
     """A secret in public least of all."""
     door = Door(issuer)
-    issuer.published = dict(published)
+    found = {"for encryption": {**issuer.published["r1"], "use": "enc"}, **NO_KEYS}.get(case)
+    issuer.published = {"r1": found} if found else {}
     assert await door.lets_in(issuer.token()) == "unavailable"
+
+
+@pytest.mark.parametrize("url", ["http://keys.invalid/keys", "file:///etc/passwd", "keys"])
+async def test_keys_are_not_fetched_where_somebody_could_change_them_on_the_way(
+    issuer: Issuer, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The metadata are the issuer's, but a plain address is anybody's."""
+    issuer.keys_url = url
+    assert await Door(issuer).lets_in(issuer.token()) == "unavailable"
+    assert "its metadata have no HTTPS address of them" in caplog.text
 
 
 async def test_metadata_of_another_issuer_are_not_believed(issuer: Issuer) -> None:
