@@ -60,8 +60,12 @@ async def shared_worker() -> AsyncIterator[None]:
     For tests that only read: `pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]`.
     """
     worker = _SharedWorker()
+
+    def shared(**_: object) -> Worker:
+        return worker
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "Worker", lambda **_: worker)
+        patch.setattr(engine, "Worker", shared)
         yield
     await Worker.aclose(worker)
 

@@ -116,11 +116,11 @@ def build_server(
             yield app
 
     extensions: list[Extension] = [Tasks(), Skills(skill(settings))]
-    middleware, hints, sealing = [*MIDDLEWARE, prepare_client], _CACHE_HINTS, None
+    middleware, hints, sealing = [*MIDDLEWARE, prepare_client], dict(_CACHE_HINTS), None
     if settings.shows_views:
         extensions.append(JobsView())
         middleware.append(show_to_able_hosts)
-        hints = _CACHE_HINTS | {"tools/list": _FIXED_FOR_ONE}
+        hints["tools/list"] = _FIXED_FOR_ONE
     if key_of is not None:
         from .access.state_keys import request_state_security
         from .tenants import serve_tenant
