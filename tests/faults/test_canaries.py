@@ -207,7 +207,7 @@ async def test_a_process_shows_neither_on_stdout_nor_stderr_nor_to_its_children(
         assert await server.exit_code() == 0
     everything = "".join(shown)
     assert "you sent Authorization: Key [redacted]" in everything
-    assert "DEBUG sutro_mcp.server.protocol.middleware: tools/call get_job done in" in everything
+    assert " sutro_mcp.server.protocol.middleware: tools/call get_job done in" in everything
     for secret in {KEY, SIGNATURE, *_signatures(upstream)}:
         assert secret not in everything
 

@@ -5,7 +5,6 @@ inside a nested value is left out of the comparison: polars, in both its version
 rows have different fields.
 """
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from sutro_mcp import SutroClient
 from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator, serve_in_thread
 from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.library.blocking_client import BlockingSutroClient
 
 from .cases import EVERYTHING, JOBS, JOINED, OPTIONS, PLAIN, RAW, REFUSED, Case, pandas_frame
 from .sdk import Answer, Sdk, SdkProcess
@@ -52,14 +52,13 @@ class Ours:
 
     emulator: Emulator
     job_ids: dict[str, str]
-    client: SutroClient
-    runner: asyncio.Runner
+    client: BlockingSutroClient
 
     def get_job_results(self, job_id: str, case: Case) -> Any:
         """Our library's frame, fetched anew."""
         original = None if case.original is None else build_frame(case.original)
-        return self.runner.run(
-            self.client.get_job_results(job_id, with_original_df=original, disable_cache=True, **case.options)
+        return self.client.get_job_results(
+            job_id, with_original_df=original, disable_cache=True, **case.options
         )
 
 
@@ -79,10 +78,11 @@ def official(sdk_process: SdkProcess, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module", params=ROUTES)
 def ours(request: pytest.FixtureRequest) -> Iterator[Ours]:
     """Our side, once for each route to results."""
-    with serve_in_thread(variant=ROUTES[request.param]) as emulator, asyncio.Runner() as runner:
-        client = SutroClient(api_key=DEMO_KEY, api_url=emulator.api_origin)
-        yield Ours(emulator, add_jobs(emulator), client, runner)
-        runner.run(client.aclose())
+    with (
+        serve_in_thread(variant=ROUTES[request.param]) as emulator,
+        SutroClient.sync(api_key=DEMO_KEY, api_url=emulator.api_origin) as client,
+    ):
+        yield Ours(emulator, add_jobs(emulator), client)
 
 
 @pytest.mark.parametrize("case", [*PLAIN, *OPTIONS], ids=str)
@@ -135,7 +135,7 @@ def test_the_frame_given_is_not_changed(ours: Ours) -> None:
     """The results are added to a copy."""
     frame = build_frame(pandas_frame())
     before = describe_pandas(frame)
-    ours.runner.run(ours.client.get_job_results(ours.job_ids["every column"], with_original_df=frame))
+    ours.client.get_job_results(ours.job_ids["every column"], with_original_df=frame)
     assert describe_pandas(frame) == before
 
 

@@ -351,6 +351,7 @@ def test_the_times_are_those_of_the_readme() -> None:
         ("load_seconds", inspect.Parameter.KEYWORD_ONLY, 20),
         ("query_seconds", inspect.Parameter.KEYWORD_ONLY, 30),
         ("lock_suffices", inspect.Parameter.KEYWORD_ONLY, False),
+        ("ends", inspect.Parameter.KEYWORD_ONLY, None),
     ]
 
 
