@@ -21,7 +21,7 @@ from mcp.types import TextContent, Tool
 
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
-from sutro_mcp.hosts.host_configs import HOSTS, NAME, Launch
+from sutro_mcp.hosts.config_snippets import HOSTS, NAME, Launch
 from sutro_mcp.hosts.placeholders import KEY_PLACEHOLDER
 from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import PREFIX, Settings

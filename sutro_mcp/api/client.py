@@ -11,7 +11,7 @@ import httpx
 from sutro_mcp import errors
 from sutro_mcp.api.artifact.part_file import OnBytes
 from sutro_mcp.api.artifact.ranges import RemoteArtifact
-from sutro_mcp.api.artifact.results_routes import DownloadedFile, Results
+from sutro_mcp.api.artifact.results_download import DownloadedFile, Results
 from sutro_mcp.results_spec import ResultsSpec
 
 from . import routes

@@ -4,7 +4,7 @@ import argparse
 from typing import Any, NoReturn, cast
 
 from sutro_mcp.console import say, tell
-from sutro_mcp.hosts.host_configs import HOSTS
+from sutro_mcp.hosts.config_snippets import HOSTS
 
 
 class UsageError(Exception):

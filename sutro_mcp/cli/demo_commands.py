@@ -10,7 +10,7 @@ from typing import IO, cast
 
 from sutro_mcp.console import say, tell
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.hosts.host_configs import own_command
+from sutro_mcp.hosts.config_snippets import own_command
 
 # Long enough for a person to see jobs run.
 _VIEWED_SECONDS = 600

@@ -13,7 +13,7 @@ from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.untrusted import quote
 
 from .arguments import UsageError
-from .deployment import settings_of, with_sutro
+from .chosen_deployment import settings_of, with_sutro
 from .rendering import clean, facts, show, show_json, table, width
 
 # Jobs that one call looks at for those in a status.

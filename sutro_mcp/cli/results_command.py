@@ -15,7 +15,7 @@ from sutro_mcp.results.summary_view import distinct, headline, of_which
 from sutro_mcp.results_spec import ResultsSpec
 
 from .arguments import UsageError
-from .deployment import settings_of, with_sutro
+from .chosen_deployment import settings_of, with_sutro
 from .distribution_bars import distributions
 from .rendering import clean, heading, progress_bar, show, show_json, table
 

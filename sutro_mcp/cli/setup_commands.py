@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from sutro_mcp.console import say, tell
 from sutro_mcp.errors import SutroError
-from sutro_mcp.hosts.host_configs import HOSTS, Launch, own_command
+from sutro_mcp.hosts.config_snippets import HOSTS, Launch, own_command
 from sutro_mcp.hosts.placeholders import KEY_PLACEHOLDER
 from sutro_mcp.redaction import guard_process
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from sutro_mcp.api import ApiClient, RemoteArtifact
-from sutro_mcp.api.artifact.results_routes import DownloadedFile
+from sutro_mcp.api.artifact.results_download import DownloadedFile
 from sutro_mcp.emulator import ApiVariant, Emulator, Fault, Pace
 from sutro_mcp.errors import SutroError
 from sutro_mcp.results_spec import ResultsSpec

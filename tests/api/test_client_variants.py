@@ -3,7 +3,7 @@
 One row per contradiction: the side that is not the default of the emulator, and what a client then learns
 otherwise. C19, C20, C26 and C27 are about submitting jobs, which this client never does; C14 and C15 are
 about the content of results, which it does not read; C24 is about the SDK's Python; C25 and C28 are in
-`test_status_errors.py` and `test_results_routes.py`.
+`test_status_errors.py` and `test_results_download.py`.
 """
 
 from collections.abc import Awaitable

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from sutro_mcp.emulator import DEMO_KEY, Pace, serve_in_thread
-from sutro_mcp.hosts.host_configs import HOSTS, Launch
+from sutro_mcp.hosts.config_snippets import HOSTS, Launch
 from sutro_mcp.hosts.placeholders import KEY_PLACEHOLDER
 
 ROOT = Path(__file__).resolve().parents[2]

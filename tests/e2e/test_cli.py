@@ -22,7 +22,7 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.check import check
 from sutro_mcp.cli.main import main
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault
-from sutro_mcp.hosts.host_configs import HOSTS
+from sutro_mcp.hosts.config_snippets import HOSTS
 from sutro_mcp.hosts.placeholders import KEY_PLACEHOLDER
 
 from .process import COMMAND

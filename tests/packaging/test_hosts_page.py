@@ -2,7 +2,7 @@
 
 from interop import page
 from interop.environments import HERE, clients
-from sutro_mcp.hosts.host_configs import HOSTS
+from sutro_mcp.hosts.config_snippets import HOSTS
 
 
 def test_the_page_is_what_the_record_says() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sutro_mcp.results import LocalArtifact, Page
 from sutro_mcp.results.request_models import QueryRequest
 from sutro_mcp.results.rows.json_values import cell
-from sutro_mcp.results.sql import sql_engine
+from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.side_file import prepare
 from tests.results.export.support import export
 from tests.results.support import page, parquet, summary
@@ -272,10 +272,10 @@ def _is_wrapped(text: str | None, found: dict[str, Any] | None) -> bool:
 
 def _queried(artifact: LocalArtifact) -> tuple[Page, dict[str, str]]:
     """All that SQL sees, and the types of its columns."""
-    tables = sql_engine.load({"results": prepare(artifact)})
+    tables = lazy_engine.load({"results": prepare(artifact)})
     try:
         everything, described = (
-            sql_engine.run(tables, QueryRequest(sql=sql, limit=1_000, max_chars=10**7))
+            lazy_engine.run(tables, QueryRequest(sql=sql, limit=1_000, max_chars=10**7))
             for sql in ("SELECT * FROM results ORDER BY row", "DESCRIBE results")
         )
     finally:

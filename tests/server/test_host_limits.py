@@ -15,7 +15,7 @@ from mcp.types import SERVER_INFO_META_KEY
 from pydantic import BaseModel
 
 from sutro_mcp.emulator import Emulator
-from sutro_mcp.hosts.host_configs import NAME
+from sutro_mcp.hosts.config_snippets import NAME
 from sutro_mcp.settings import Settings
 from tests.support import Era, talk
 

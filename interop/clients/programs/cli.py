@@ -7,7 +7,7 @@ from pathlib import Path
 
 from task import COMMAND, IS_HTTP, TASK, URL
 
-from sutro_mcp.hosts.host_configs import HOSTS, Launch
+from sutro_mcp.hosts.config_snippets import HOSTS, Launch
 
 HOME = Path.home()
 

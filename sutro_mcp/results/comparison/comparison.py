@@ -22,8 +22,8 @@ from sutro_mcp.results.sql.sql_errors import said
 from sutro_mcp.results.worker.protocol import Channel
 from sutro_mcp.untrusted import quote, shorten, visible
 
-from .compared_fields import INPUTS, ComparedField, ComparedTables, Side, compared_tables
-from .differences import MOST_MOVES, Comparing, Move, Pair
+from .change_figures import MOST_MOVES, Comparing, Move, Pair
+from .comparable_values import INPUTS, ComparedField, ComparedTables, Side, compared_tables
 from .pairing import BATCH_BYTES, Pairing, RowCounts
 
 _FIELDS_CHARS = 1_700

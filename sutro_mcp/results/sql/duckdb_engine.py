@@ -109,7 +109,7 @@ class LoadedTables:
 
 
 def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> LoadedTables:
-    """See `sql_engine.load`. Only with an `output` can `write_parquet` be called."""
+    """See `lazy_engine.load`. Only with an `output` can `write_parquet` be called."""
     connection = duckdb.connect(config=_SETTINGS)
     specs = tuple(table.artifact.spec for table in tables.values())
     _check_names(connection, QueryRequest.doing(*specs), tables)
@@ -157,7 +157,7 @@ def _row_count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def run(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
-    """See `sql_engine.run`."""
+    """See `lazy_engine.run`."""
     return answered(loaded, request.sql, lambda found: _answer(loaded, found, request))
 
 

@@ -20,7 +20,6 @@ from sutro_mcp.results.rows.json_in_text import find_object
 from sutro_mcp.results.rows.json_shape import Place, Shape, literal
 from sutro_mcp.results.rows.json_values import compact, parse_object
 
-from .fixed_rows import FixedKind, FixedRows
 from .json_pattern import Known, plain_rows
 from .json_reading import (
     IS_OBJECT,
@@ -33,6 +32,7 @@ from .json_reading import (
     repeats,
     unwrapped,
 )
+from .repaired_rows import FixedKind, FixedRows
 
 _MOST_FIELDS = 200
 _MOST_LISTS = 20

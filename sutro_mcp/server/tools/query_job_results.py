@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results import Cell, QueryRequest
-from sutro_mcp.results.sql.sql_engine import DIALECT
+from sutro_mcp.results.sql.lazy_engine import DIALECT
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import Ctx, app_of

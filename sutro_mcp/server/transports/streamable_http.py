@@ -143,8 +143,8 @@ def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpReq
     if not settings.for_a_team:
         requests = HttpRequests(admission, health.is_well)
         return requests
+    from sutro_mcp.server.access.authentication_modes import authenticate_by
     from sutro_mcp.server.access.guard import Guard
-    from sutro_mcp.server.access.modes import authenticate_by
 
     authenticate = authenticate_by(settings)
     guard = Guard(admission, settings, authenticate, server.cancelling, server.audit)

@@ -7,7 +7,7 @@ import pytest
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import LocalArtifact, Page
 from sutro_mcp.results.request_models import QueryRequest
-from sutro_mcp.results.sql import sql_engine
+from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.side_file import prepare
 
 
@@ -18,9 +18,9 @@ def query(artifact: LocalArtifact, sql: str, **options: Any) -> Page:
 
 def query_all(artifacts: dict[str, LocalArtifact], sql: str, **options: Any) -> Page:
     """The page that one SELECT over several jobs makes."""
-    tables = sql_engine.load({name: prepare(artifact) for name, artifact in artifacts.items()})
+    tables = lazy_engine.load({name: prepare(artifact) for name, artifact in artifacts.items()})
     try:
-        return sql_engine.run(tables, QueryRequest(sql=sql, **options))
+        return lazy_engine.run(tables, QueryRequest(sql=sql, **options))
     finally:
         tables.close()
 

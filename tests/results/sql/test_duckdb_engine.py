@@ -12,7 +12,7 @@ import pytest
 from sutro_mcp.errors import UnexpectedReplyError
 from sutro_mcp.results import LocalArtifact
 from sutro_mcp.results.request_models import QueryRequest
-from sutro_mcp.results.sql import sql_engine
+from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.side_file import prepare
 from tests.results.sql.support import query, query_all, refusal, types
 from tests.results.support import JOB_ID, file, objects, outputs, page, parquet
@@ -296,13 +296,13 @@ def test_rows_beyond_the_limit_are_counted(tmp_path: Path) -> None:
 
 def test_rows_that_take_too_long_to_count_are_not_counted(reviews: LocalArtifact) -> None:
     """The first of them are there all the same, and the next query works."""
-    tables = replace(sql_engine.load({"results": prepare(reviews)}), count_seconds=0.05)
+    tables = replace(lazy_engine.load({"results": prepare(reviews)}), count_seconds=0.05)
     endless = "SELECT 7 FROM range(1_000_000_000_000) a, range(1000) b WHERE a.range + b.range >= 0"
-    page = sql_engine.run(tables, QueryRequest(sql=endless, limit=2))
+    page = lazy_engine.run(tables, QueryRequest(sql=endless, limit=2))
     assert (page.rows, page.row_count) == ([[7], [7]], 3)
     assert page.shortened is not None
     assert page.shortened.startswith("row_count is a lower bound, there are too many to count")
-    assert sql_engine.run(tables, QueryRequest(sql="SELECT count(*) FROM results")).rows == [[7]]
+    assert lazy_engine.run(tables, QueryRequest(sql="SELECT count(*) FROM results")).rows == [[7]]
     tables.close()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import QueryRequest, SqlTable
-from sutro_mcp.results.sql import sql_engine
+from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.narrow_table import make_narrow
 from sutro_mcp.results.sql.side_file import prepare
 from tests.results.support import objects
@@ -31,9 +31,9 @@ def narrow(tmp_path: Path) -> SqlTable:
 
 def answer(table: SqlTable, sql: str) -> object:
     """The page, or what is wrong with the SQL."""
-    tables = sql_engine.load({"results": table})
+    tables = lazy_engine.load({"results": table})
     try:
-        return sql_engine.run(tables, QueryRequest(sql=sql))
+        return lazy_engine.run(tables, QueryRequest(sql=sql))
     except InvalidArgumentError as error:
         return error.happened, error.next_step
     finally:
@@ -73,9 +73,9 @@ def test_short_columns_are_read_from_it_alone(narrow: SqlTable, tmp_path: Path) 
     (tmp_path / "other").mkdir()
     other = make_narrow(prepare(objects(tmp_path / "other", *({**row, "score": 1} for row in ROWS))))
     mixed = narrow.model_copy(update={"narrow_file": other.narrow_file})
-    tables = sql_engine.load({"results": mixed})
-    assert sql_engine.run(tables, QueryRequest(sql="SELECT sum(score) FROM results")).rows == [[50.0]]
-    told = sql_engine.run(tables, QueryRequest(sql="SELECT sum(score), count(reason) FROM results"))
+    tables = lazy_engine.load({"results": mixed})
+    assert lazy_engine.run(tables, QueryRequest(sql="SELECT sum(score) FROM results")).rows == [[50.0]]
+    told = lazy_engine.run(tables, QueryRequest(sql="SELECT sum(score), count(reason) FROM results"))
     assert told.rows == [[306.25, 50]]
     tables.close()
 

@@ -9,7 +9,7 @@ import pytest
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache.file_on_disk import remove
 from sutro_mcp.results.cache.folders import usage
-from sutro_mcp.results.sql import sql_engine
+from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.narrow_table import make_narrow
 from sutro_mcp.results.sql.output_fields import open_fields
 from sutro_mcp.results.sql.side_file import prepare
@@ -71,7 +71,7 @@ def test_no_file_stays_open_after_the_tables_are_closed(tmp_path: Path) -> None:
             str(link.readlink()) for link in links if link.is_symlink() and folder in str(link.readlink())
         ]
 
-    sql_engine.load({"results": make_narrow(prepare(artifact))}).close()
+    lazy_engine.load({"results": make_narrow(prepare(artifact))}).close()
     with open_fields(artifact, keep_json=True) as fields:
         assert len(list(fields.batches())) == 1
         assert open_files()

@@ -7,7 +7,7 @@ import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import Cell, QueryRequest
-from sutro_mcp.results.sql import sql_engine
+from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.duckdb_engine import LoadedTables
 from sutro_mcp.results.sql.side_file import prepare
 from tests.results.support import outputs
@@ -22,7 +22,7 @@ REVIEW = {
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedTables]:
     """One review."""
     artifact = outputs(tmp_path_factory.mktemp("review"), json.dumps(REVIEW))
-    tables = sql_engine.load({"results": prepare(artifact)})
+    tables = lazy_engine.load({"results": prepare(artifact)})
     yield tables
     tables.close()
 
@@ -64,7 +64,7 @@ def test_a_mistake_names_what_to_write(
     """And that runs."""
     assert advice in _refusal(loaded, f"SELECT {wrong} FROM results")  # noqa: S608
     query = QueryRequest(sql=f"SELECT {right} FROM results")  # noqa: S608
-    assert sql_engine.run(loaded, query).rows == [[value]]
+    assert lazy_engine.run(loaded, query).rows == [[value]]
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_clauses_of_other_dialects_are_told(loaded: LoadedTables, sql: str, advi
 def test_json_value_is_the_value(loaded: LoadedTables) -> None:
     """As the standard has it, and not its JSON."""
     sql = "SELECT json_value(inference_result, '$.label') FROM results"
-    assert sql_engine.run(loaded, QueryRequest(sql=sql)).rows == [["good"]]
+    assert lazy_engine.run(loaded, QueryRequest(sql=sql)).rows == [["good"]]
 
 
 def _refusal(loaded: LoadedTables, sql: str) -> str:
     with pytest.raises(InvalidArgumentError) as refused:
-        sql_engine.run(loaded, QueryRequest(sql=sql))
+        lazy_engine.run(loaded, QueryRequest(sql=sql))
     return refused.value.happened

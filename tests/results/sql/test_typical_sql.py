@@ -10,7 +10,7 @@ import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import QueryRequest
-from sutro_mcp.results.sql import sql_engine
+from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.duckdb_engine import LoadedTables
 from sutro_mcp.results.sql.side_file import prepare
 from tests.results.sql.support import query
@@ -149,7 +149,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedTables]:
         }
         for _ in range(500)
     ]
-    loaded = sql_engine.load({"results": prepare(objects(tmp_path_factory.mktemp("typical"), *rows))})
+    loaded = lazy_engine.load({"results": prepare(objects(tmp_path_factory.mktemp("typical"), *rows))})
     yield loaded
     loaded.close()
 
@@ -157,14 +157,14 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedTables]:
 @pytest.mark.parametrize("sql", TYPICAL)
 def test_typical_sql_works(tables: LoadedTables, sql: str) -> None:
     """Whatever database its writer has in mind."""
-    assert sql_engine.run(tables, QueryRequest(sql=sql)).columns
+    assert lazy_engine.run(tables, QueryRequest(sql=sql)).columns
 
 
 @pytest.mark.parametrize(("sql", "way"), REFUSED)
 def test_what_does_not_work_names_what_does(tables: LoadedTables, sql: str, way: str) -> None:
     """In the first answer."""
     with pytest.raises(InvalidArgumentError) as refused:
-        sql_engine.run(tables, QueryRequest(sql=sql))
+        lazy_engine.run(tables, QueryRequest(sql=sql))
     assert way in refused.value.happened
 
 
@@ -230,5 +230,5 @@ def test_the_same_sql_has_the_same_answer_every_time(tables: LoadedTables) -> No
         "SELECT label FROM results UNION SELECT CAST(n AS TEXT) FROM results",
         "SELECT label, avg(score), sum(score) FROM results GROUP BY label",
     ):
-        pages = [sql_engine.run(tables, QueryRequest(sql=sql)) for _ in range(20)]
+        pages = [lazy_engine.run(tables, QueryRequest(sql=sql)) for _ in range(20)]
         assert all(page == pages[0] for page in pages), sql

@@ -24,7 +24,7 @@ import pytest
 from sutro_mcp import errors
 from sutro_mcp.results import Page, QueryRows
 from sutro_mcp.results.request_models import LoadRequest, QueryRequest, SqlTable
-from sutro_mcp.results.sql import sql_engine
+from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.side_file import prepare
 from sutro_mcp.results.worker.sandbox import check_platform
 from sutro_mcp.results.worker.supervisor import QueryRunner
@@ -213,20 +213,20 @@ async def test_attacks_are_harmless_when_nobody_looks(
 
 def test_attacks_are_answered_in_words(table: SqlTable, target: Target) -> None:
     """Without a path; what is no SELECT is refused, and what is one sees the tables alone."""
-    tables = sql_engine.load({"results": table})
+    tables = lazy_engine.load({"results": table})
     try:
         for attack in ATTACKS:
             try:
-                page = sql_engine.run(tables, QueryRequest(sql=attack.format(**target.names)))
+                page = lazy_engine.run(tables, QueryRequest(sql=attack.format(**target.names)))
                 said = json.dumps([page.columns, page.rows, page.shortened])
             except errors.InvalidArgumentError as refused:
                 said = refused.happened
             if "{canary}" not in attack:
                 assert CANARY not in said, attack
             assert "Traceback" not in said, attack
-            assert str(Path(sql_engine.__file__).parent) not in said, attack
+            assert str(Path(lazy_engine.__file__).parent) not in said, attack
             assert target.names["artifact_folder"] not in said or "{artifact" in attack, attack
-        assert sql_engine.run(tables, QueryRequest(sql=GOOD)).rows == [["a", 500], ["b", 500]]
+        assert lazy_engine.run(tables, QueryRequest(sql=GOOD)).rows == [["a", 500], ["b", 500]]
     finally:
         tables.close()
     assert not target.heard()
@@ -419,9 +419,9 @@ async def test_all_kinds_of_queries_and_values_work_without_rights(
     texts = [json.dumps({"label": "ab"[n % 2], "n": n % 1_000}) for n in range(4_000)]
     artifact = outputs(tmp_path, *texts) if form == "parquet" else file(tmp_path, json.dumps(texts), "json")
     table = prepare(artifact)
-    tables = sql_engine.load({"results": table})
+    tables = lazy_engine.load({"results": table})
     for sql in SEVERAL if form == "parquet" else SEVERAL[:1]:
-        assert await run(runner, table, sql) == sql_engine.run(tables, QueryRequest(sql=sql))
+        assert await run(runner, table, sql) == lazy_engine.run(tables, QueryRequest(sql=sql))
     tables.close()
 
 

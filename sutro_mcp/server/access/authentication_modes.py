@@ -15,7 +15,7 @@ def authenticate_by(settings: Settings) -> Authenticate:
 
         keys = IssuerKeys(settings.oidc_issuer, settings.oidc_jwks_url, fetch_document)
         return AccessTokens(settings, keys)
-    from .header_modes import BearerTokens, OwnKeys
+    from .header_credentials import BearerTokens, OwnKeys
 
     if settings.auth == "bearer" and settings.tokens_file:
         return BearerTokens(settings.tokens_file)

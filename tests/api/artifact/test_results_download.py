@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from sutro_mcp.api.artifact.part_file import OnBytes
-from sutro_mcp.api.artifact.results_routes import DownloadedFile
+from sutro_mcp.api.artifact.results_download import DownloadedFile
 from sutro_mcp.emulator import ApiVariant, Emulator, Fault
 from sutro_mcp.errors import (
     AuthenticationError,
