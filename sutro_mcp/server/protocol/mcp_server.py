@@ -30,10 +30,11 @@ from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.uris import is_of_summary
 from sutro_mcp.untrusted import shorten, visible
 
+from .argument_errors import explain, shown, unknown_argument
 from .concurrency_limit import ConcurrencyLimit
 from .middleware import is_failure
 from .rate_limit import RateLimits
-from .tool_schemas import explain, portable, portable_answer, shown, unknown_argument
+from .tool_schemas import portable, portable_answer
 
 if TYPE_CHECKING:
     # Over stdio they are not loaded.

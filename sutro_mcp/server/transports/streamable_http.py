@@ -1,9 +1,7 @@
 """MCP over Streamable HTTP at `/mcp`; `/healthz` is for monitoring.
 
-Without authentication only loopback addresses are served, for hosts on this computer. Host and Origin are
-checked on each address: a web page in the user's browser must not reach the server through a name of its own.
-The SDK's own runner waits
-for open streams without limit (mcp 2.3.0); this one gives them a moment and ends them.
+Without authentication only loopback addresses are served, for hosts on this computer. The SDK's own runner
+waits for open streams without limit (mcp 2.3.0); this one gives them a moment and ends them.
 """
 
 import logging
@@ -14,10 +12,8 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 import anyio
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -29,12 +25,12 @@ from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate
 from sutro_mcp.settings import Settings
 
+from .allowed_hosts import allowed_hosts
 from .anonymous_limit import AnonymousLimit
 from .health import Health, answers_in_both_eras
 from .http_admission import SESSIONS, Admission
 from .http_shutdown import HttpRequests
 
-_NAMES = ("127.0.0.1", "localhost", "[::1]")
 # Calls may finish in the first; the second is when the process goes, whatever still runs.
 _GRACE_SECONDS = 1.5
 _EXIT_SECONDS = 3.5
@@ -119,7 +115,7 @@ def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpReq
 
     `authority` is the Host under which the server reaches itself.
     """
-    security = _allowed(settings, authority)
+    security = allowed_hosts(settings, authority)
 
     async def healthz(_: Request) -> Response:
         is_well = not requests.is_draining and await answers_in_both_eras(admission, authority)
@@ -160,18 +156,6 @@ def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpReq
     limited = AnonymousLimit(guard, Rate(*settings.anonymous_rate), LocalRates())
     requests = HttpRequests(limited, is_well)
     return requests
-
-
-def _allowed(settings: Settings, authority: str) -> TransportSecuritySettings:
-    """The Hosts and Origins of requests: loopback, and what the operator says; never what a request says."""
-    public = urlsplit(settings.public_url or "")
-    # Any port: a forwarded one is not ours.
-    names = [*_NAMES, *filter(None, [public.hostname]), *settings.allowed_hosts]
-    origins = [f"{public.scheme}://{public.netloc}"] if public.hostname else []
-    return TransportSecuritySettings(
-        allowed_hosts=[authority, *names, *(f"{name}:*" for name in names)],
-        allowed_origins=[*(f"http://{name}:*" for name in _NAMES), *origins, *settings.allowed_origins],
-    )
 
 
 def _authority(listening: socket.socket) -> str:
