@@ -51,6 +51,54 @@ def test_tokens_of_one_name_are_revoked_together_or_singly(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    "expires",
+    [
+        "2100-01-02T03:04:05+00:00",
+        "2100-01-02T03:04:05.000Z",
+        "21000102T030405Z",
+        "2100-01-02T05:04:05+02:00",
+        "2100-01-02T03:04Z",
+    ],
+)
+def test_a_token_is_revoked_however_an_operator_spelled_its_line(tmp_path: Path, expires: str) -> None:
+    """Every spelling that lets a caller in can be taken back, and is counted once for each line."""
+    file = tmp_path / "tokens"
+    file.write_text(f"# ours\n{'a' * 64} \t ana  sutro:read {expires}\n{'b' * 64} bob sutro:read {expires}\n")
+    assert revoke_tokens(file, "ana") == 1
+    assert file.read_text() == f"# ours\n{'b' * 64} bob sutro:read {expires}\n"
+
+
+def test_a_command_on_tokens_reads_nothing_while_another_writes(tmp_path: Path) -> None:
+    """What it had read would bring back what the other revokes. A command that fails keeps none out."""
+    file, other = tmp_path / "tokens", tmp_path / "tokens.new"
+    file.write_bytes(b"\xff")
+    other.touch()
+    busy = r"another command is writing .*tokens\. Try again"
+    with pytest.raises(ConfigurationError, match=busy):
+        add_token(file, "ana", [], None)
+    with pytest.raises(ConfigurationError, match=busy):
+        revoke_tokens(file, "ana")
+    other.unlink()
+    with pytest.raises(ConfigurationError, match=r"Cannot add a token: .* \(it is not text\)"):
+        add_token(file, "ana", [], None)
+    file.write_text("wrong")
+    with pytest.raises(ConfigurationError, match="Cannot revoke a token: line 1 is not"):
+        revoke_tokens(file, "ana")
+    assert not other.exists()
+
+
+def test_a_tokens_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    """Servers that were given the file itself see a revoke too."""
+    file, link = tmp_path / "tokens", tmp_path / "link"
+    link.symlink_to(file)
+    add_token(link, "ana", ["sutro:read"], UNTIL)
+    add_token(link, "bob", ["sutro:read"], UNTIL)
+    assert revoke_tokens(link, "ana") == 1
+    assert link.is_symlink()
+    assert [token.name for token in list_tokens(file)] == ["bob"]
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "x alice sutro:read never",
