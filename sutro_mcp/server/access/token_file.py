@@ -8,10 +8,11 @@ import os
 import re
 import secrets
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from stat import S_IMODE
 from typing import TextIO
 
 from sutro_mcp.errors import ConfigurationError
@@ -139,7 +140,7 @@ def _rewriting(path: Path, doing: str, missing: str | None = None) -> Generator[
     """The text of the file, and a new file that replaces it whole: a server never reads half of it.
 
     The new file is made before the old one is read, and keeps other commands out, so that none of them writes
-    back what this one takes out. A link to the file stays a link.
+    back what this one takes out. A link to the file stays a link, and rights stay as they were.
     """
     path = path.resolve()
     new = path.with_name(f"{path.name}.new")
@@ -149,6 +150,7 @@ def _rewriting(path: Path, doing: str, missing: str | None = None) -> Generator[
             undo.callback(new.unlink)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 yield _read(path, doing, missing), file
+                _keep_rights(path, descriptor)
                 file.flush()
                 os.fsync(descriptor)
             new.replace(path)
@@ -163,3 +165,17 @@ def _rewriting(path: Path, doing: str, missing: str | None = None) -> Generator[
             f"{path} cannot be written ({os.strerror(error.errno or 0).lower()})",
             "Choose another with --file",
         ) from None
+
+
+def _keep_rights(path: Path, descriptor: int) -> None:
+    """Give a new file owner and mode of the old one: a server may run as another user than an operator.
+
+    Raises OSError, if the owner cannot be kept: the server might not be able to read the file any more.
+    """
+    if os.name != "posix":
+        return
+    with suppress(FileNotFoundError):
+        old, new = path.stat(), os.fstat(descriptor)
+        if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, S_IMODE(old.st_mode))

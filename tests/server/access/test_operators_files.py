@@ -1,6 +1,9 @@
 """The files that an operator writes: tokens, keys that seal, Sutro keys."""
 
+import os
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,20 @@ def test_a_tokens_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
     assert [token.name for token in list_tokens(file)] == ["bob"]
 
 
+def test_a_tokens_file_keeps_its_owner_and_mode(tmp_path: Path) -> None:
+    """A server that runs as another user than the operator reads it as before."""
+    file = tmp_path / "tokens"
+    add_token(file, "ana", ["sutro:read"], UNTIL)
+    with suppress(OSError):  # only root gives files away
+        os.chown(file, 1, 1)
+    file.chmod(0o640)
+    before = file.stat()
+    add_token(file, "bob", ["sutro:read"], UNTIL)
+    revoke_tokens(file, "ana")
+    after = file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -145,6 +162,22 @@ def test_a_file_is_read_again_when_it_has_changed_and_no_more_than_once_a_second
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
             file.value()
+
+
+def test_a_file_that_others_may_change_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who writes it decides who is let in."""
+    path = tmp_path / "tokens"
+    path.write_text("")
+    file = WatchedFile(path, parse_tokens, count(0.0, 2.0).__next__)
+    path.chmod(0o644)
+    file.value()
+    assert caplog.messages == []
+    path.chmod(0o666)
+    for _ in range(3):
+        file.value()
+    assert caplog.messages == [f"{path} can be changed by other users: remove their rights (chmod go-w)"]
 
 
 def test_keys_that_seal_change_one_replica_after_the_other(tmp_path: Path) -> None:
