@@ -1,15 +1,22 @@
 """The audit log: a line before anything is cancelled, or nothing is; every way to a cancellation has one."""
 
 import json
+import os
+import resource
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp.client import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult
 
 from sutro_mcp.emulator import Emulator, Fault
+from sutro_mcp.errors import AuditError
+from sutro_mcp.server.operations import audit as audit_log
+from sutro_mcp.server.operations.audit import Audit
 from sutro_mcp.settings import Settings
 from tests.support import Era, Talk, talk
 
@@ -126,3 +133,67 @@ async def test_what_cannot_be_written_down_is_not_done(
         "Tell whoever runs this server; calling again helps only when that is mended."
     )
     assert running.job("job-1").status == "RUNNING"
+
+
+def text(file: Path) -> str:
+    return file.read_text()
+
+
+async def test_a_line_that_does_not_fit_leaves_nothing_of_itself(file: Path) -> None:
+    """The next one would be read as its end."""
+    audit = Audit(file)
+    await audit.record("start", "start", "started")
+    whole = text(file)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, hard))
+    try:
+        with pytest.raises(AuditError, match="Cannot cancel job-1: the audit log cannot be written"):
+            await audit.record("cancel job-1", "cancel_job", "sending")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert text(file) == whole
+
+
+async def test_a_line_that_was_torn_swallows_none_after_it(file: Path) -> None:
+    """The machine may have gone down within it."""
+    await anyio.Path(file).write_text('{"ts": "20')
+    audit = Audit(file)
+    for outcome in ("asked", "sending"):
+        await audit.record("cancel job-1", "cancel_job", outcome)
+    torn, *rest = text(file).splitlines()
+    assert torn == '{"ts": "20'
+    assert [json.loads(line)["outcome"] for line in rest] == ["asked", "sending"]
+
+
+async def test_one_stalled_line_is_waited_for_and_no_more(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody reads the pipe: all lines after the first are refused at once, and no thread stays behind."""
+    os.mkfifo(file, 0o600)
+    reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    filler = os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        while os.write(filler, bytes(4096)):
+            pass
+    except BlockingIOError:
+        os.close(filler)
+    audit = Audit(file)
+    stalled = r"cannot be written \(nothing takes it\)"
+    monkeypatch.setattr(audit_log, "_PATIENCE_SECONDS", 0.05)
+    with pytest.raises(AuditError, match=stalled):
+        await audit.record("cancel job-1", "cancel_job", "sending")
+    monkeypatch.setattr(audit_log, "_PATIENCE_SECONDS", 600)
+    threads = threading.active_count()
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(audit.record_if_possible, "caller_refused", "missing")
+    assert len(caplog.messages) == 50
+    assert threading.active_count() <= threads + 1
+    os.set_blocking(reader, True)
+    while b"\n" not in os.read(reader, 65536):
+        pass
+    with anyio.fail_after(30):
+        while not audit.counts:
+            await audit.record_if_possible("cancel_job", "sending")
+    os.close(reader)
