@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection
 
 import anyio
-from mcp.types import JSONRPCRequest
+from mcp.types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -69,8 +69,6 @@ class Guard:
 
         async def send_uncached(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if message["status"] == 403:
-                    await self._write_down("scope_refused", "insufficient_scope", found.principal, scope)
                 kept = [pair for pair in message.get("headers", []) if pair[0].lower() != b"cache-control"]
                 message = {**message, "headers": [*kept, (b"cache-control", b"no-store, no-transform")]}
             await send(message)
@@ -85,7 +83,7 @@ class Guard:
             await self._audit.record_if_possible(event, outcome, caller=caller, peer=peer)
 
     async def _end_with_the_credential(self, scope: Scope, headers: Headers, found: Authenticated) -> None:
-        """End a request that is still open when its credential no longer counts."""
+        """End a request that is still open when its credential no longer counts as it did."""
         request = scope[HTTP_REQUEST]
         while True:
             left = (found.expires or float("inf")) - time.time()
@@ -93,25 +91,40 @@ class Guard:
             try:
                 if left <= self._recheck_seconds:
                     raise CredentialError("expired", "it has expired")
-                await self._authenticate(headers)
+                again = await self._authenticate(headers)
+                if again.principal != found.principal:
+                    break  # perhaps with other scopes
+                found = again
             except CredentialError as error:
                 if error.reason != "unavailable":
                     break
-        await request.end_early("your credential no longer counts")
+        await request.end_early("your credential no longer counts as it did")
 
-    def refusal_of(self, scope: Scope, message: JSONRPCRequest) -> Response | None:
-        """The refusal of `message`, which names the scope that is missing, if one is."""
+    async def refusal_of(
+        self, scope: Scope, message: JSONRPCRequest | JSONRPCResponse | JSONRPCError
+    ) -> Response | None:
+        """The refusal of `message`, which names the scope that is missing, if one is; it is in the audit log.
+
+        Only who cancels is asked something, so that an answer needs what cancelling needs.
+        """
         if "user" not in scope:  # the server asks itself how it is
             return None
-        held = principal_in(scope).scopes
-        cancels = message.method == "tools/call" and (message.params or {}).get("name") in self._cancelling
-        if ("cancel" if cancels else "read") in held:
+        caller = principal_in(scope)
+        if ("cancel" if (cancels := self._cancels(message)) else "read") in caller.scopes:
             return None
+        await self._write_down("scope_refused", "insufficient_scope", caller, scope)
         wanted = [self._settings.scope_read, *([self._settings.scope_cancel] if cancels else [])]
         why = f"Your token lacks the scope {wanted[-1]}"
-        body = {"jsonrpc": "2.0", "id": message.id, "error": {"code": -32600, "message": why}}
+        request_id = message.id if isinstance(message, JSONRPCRequest) else None
+        body = {"jsonrpc": "2.0", "id": request_id, "error": {"code": -32600, "message": why}}
         challenge = self._challenge(error="insufficient_scope", scope=" ".join(wanted))
         return JSONResponse(body, 403, headers={"www-authenticate": challenge, "cache-control": "no-store"})
+
+    def _cancels(self, message: JSONRPCRequest | JSONRPCResponse | JSONRPCError) -> bool:
+        if not isinstance(message, JSONRPCRequest):
+            return True
+        name = (message.params or {}).get("name")
+        return message.method == "tools/call" and isinstance(name, str) and name in self._cancelling
 
     def _refusal(self, error: CredentialError) -> Response:
         body = {"error": "invalid_token" if error.reason != "missing" else "unauthorized"}

@@ -6,14 +6,14 @@ sessions for half an hour while old ones lie idle.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
-from mcp.types import JSONRPCRequest
+from mcp.types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,7 +23,7 @@ from .jsonrpc_lines import NO_MESSAGE, Refusal, read_message, refuse
 
 logger = logging.getLogger(__name__)
 
-RefusalOf = Callable[[Scope, JSONRPCRequest], Response | None]
+RefusalOf = Callable[[Scope, JSONRPCRequest | JSONRPCResponse | JSONRPCError], Awaitable[Response | None]]
 
 SESSIONS = 500
 # No honest call comes near: the longest argument is a query.
@@ -91,8 +91,8 @@ class Admission:
         message = read_message(body)
         if message is None or isinstance(message, Refusal):
             return _refusal(400, message or refuse(None, NO_MESSAGE))
-        if self.refusal_of is not None and isinstance(message, JSONRPCRequest):
-            refused = self.refusal_of(request.scope, message)
+        if self.refusal_of is not None and not isinstance(message, JSONRPCNotification):
+            refused = await self.refusal_of(request.scope, message)
             if refused is not None:
                 return refused
         unread = [body]

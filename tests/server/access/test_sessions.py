@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -65,13 +65,16 @@ async def test_a_session_exists_for_its_own_caller_alone(
             assert [len(each.requests) for each in sutro.emulators.values()] == [1, 0]
 
 
+READER = Principal("a", "a", "bearer", frozenset({"read"}))
+
+
 @dataclass
 class Door:
     """Knows one caller for as long as it is open; and an app whose answer never ends."""
 
     expires: float | None = None
-    reasons: Iterator[Reason] = field(default_factory=lambda: iter(()))
-    """Why the caller is not let in when asked about again."""
+    later: Iterator[Reason | Principal] = field(default_factory=lambda: iter(()))
+    """The caller when asked about again, or why it is not let in."""
     asked: int = 0
 
     async def is_ready(self) -> bool:
@@ -79,9 +82,10 @@ class Door:
 
     async def __call__(self, _: Headers) -> Authenticated:
         self.asked += 1
-        if self.asked > 1:
-            raise CredentialError(next(self.reasons), "no")
-        return Authenticated(Principal("a", "a", "bearer", frozenset({"read"})), self.expires)
+        found = READER if self.asked == 1 else next(self.later)
+        if not isinstance(found, Principal):
+            raise CredentialError(found, "no")
+        return Authenticated(found, self.expires)
 
     async def app(self, _: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -100,9 +104,16 @@ class Door:
 
 async def test_what_is_open_ends_when_its_caller_is_locked_out() -> None:
     """A stream is not cut while callers cannot be looked up."""
-    door = Door(reasons=iter(("unavailable", "unavailable", "unknown")))
+    door = Door(later=iter(("unavailable", READER, "unavailable", "unknown")))
     assert await door.get() == "first"
-    assert door.asked == 4
+    assert door.asked == 5
+
+
+async def test_what_is_open_ends_when_its_caller_may_do_less() -> None:
+    """A question that waits for an answer ends with it."""
+    door = Door(later=iter((READER, replace(READER, scopes=frozenset()))))
+    assert await door.get() == "first"
+    assert door.asked == 3
 
 
 async def test_what_is_open_ends_when_its_credential_expires() -> None:
