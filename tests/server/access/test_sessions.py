@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -17,6 +18,7 @@ from sutro_mcp.server.access.authentication import Authenticated, CredentialErro
 from sutro_mcp.server.access.guard import Guard
 from sutro_mcp.server.access.token_file import add_token
 from sutro_mcp.server.context import Principal
+from sutro_mcp.server.transports import http_admission
 from sutro_mcp.server.transports.http_shutdown import HttpRequests
 from tests.e2e.http_process import SESSION, legacy
 from tests.e2e.process import INITIALIZE
@@ -63,6 +65,64 @@ async def test_a_session_exists_for_its_own_caller_alone(
             assert [each.requests for each in sutro.emulators.values()] == [[], []]
             assert (await served.post(request, **headers["alice"])).status_code == 200
             assert [len(each.requests) for each in sutro.emulators.values()] == [1, 0]
+
+
+@pytest.mark.parametrize(("name", "limit"), [("SESSIONS", 4), ("_OWN_SESSIONS", 3)])
+async def test_a_caller_makes_room_with_sessions_of_its_own(
+    name: str, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many it opens, others keep theirs, which are idle for longer."""
+    monkeypatch.setattr(http_admission, name, limit)
+    async with sticky("sutro-key", tmp_path) as (served, headers):
+
+        async def initialize(caller: str) -> str:
+            reply = await served.post(legacy("initialize", INITIALIZE), **headers[caller])
+            return reply.headers[SESSION]
+
+        async def is_open(caller: str, session: str) -> bool:
+            request = legacy("tools/list", {}, session)
+            return (await served.post(request, **headers[caller])).status_code == 200
+
+        alices = await initialize("alice")
+        bobs = [await initialize("bob") for _ in range(5)]
+        assert [await is_open("bob", session) for session in bobs] == [False, False, True, True, True]
+        assert await is_open("alice", alices)
+
+
+async def test_a_caller_whose_sessions_all_have_calls_opens_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears why, and another caller opens one."""
+    monkeypatch.setattr(http_admission, "_OWN_SESSIONS", 1)
+    asked = anyio.Event()
+
+    async def never_answer(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            asked.set()
+            await anyio.sleep_forever()
+
+    async with (
+        anyio.create_task_group() as tasks,
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as sutro,
+    ):
+        tasks.start_soon(sutro.serve, never_answer)
+        monkeypatch.setenv("SUTRO_API_URL", f"http://127.0.0.1:{sutro.extra(SocketAttribute.local_port)}")  # noqa: S610
+        async with sticky("sutro-key", tmp_path) as (served, headers):
+            opening = legacy("initialize", INITIALIZE)
+            session = (await served.post(opening, **headers["alice"])).headers[SESSION]
+            call = legacy("tools/call", {"name": "list_jobs", "arguments": {}}, session)
+            tasks.start_soon(partial(served.post, call, **headers["alice"]))
+            with anyio.fail_after(60):
+                await asked.wait()
+            refused = await served.post(opening, **headers["alice"])
+            assert (refused.status_code, refused.json()["id"], refused.headers["retry-after"]) == (
+                429,
+                1,
+                "5",
+            )
+            assert (await served.post(opening, **headers["bob"])).status_code == 200
+            tasks.cancel_scope.cancel()
 
 
 READER = Principal("a", "a", "bearer", frozenset({"read"}))
