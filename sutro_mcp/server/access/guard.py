@@ -4,19 +4,21 @@ It stands outside of everything that reads a body. What a caller may do is decid
 answer begins: only then can HTTP say that a scope is missing.
 """
 
+import math
 import time
 from collections.abc import Collection
 
 import anyio
-from mcp.types import JSONRPCRequest
+from mcp.types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sutro_mcp.concurrency import background
 from sutro_mcp.server.context import Principal, principal_in
 from sutro_mcp.server.operations.audit import Audit
 from sutro_mcp.server.protocol.middleware import HTTP_REQUEST
+from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate
 from sutro_mcp.settings import Settings
 
 from .authentication import Authenticate, Authenticated, Caller, CredentialError
@@ -27,6 +29,8 @@ UNKNOWN = Principal("unknown", "unknown", "local", frozenset())
 _RETRY_SECONDS = 5
 # How long a person who was locked out may go on with what is open.
 _RECHECK_SECONDS = 60.0
+# Lines of the audit log about one caller or address, so that nobody fills the disk.
+_LINES = Rate(10, 10)
 
 
 class Guard:
@@ -41,8 +45,11 @@ class Guard:
         audit: Audit | None = None,
         *,
         recheck_seconds: float = _RECHECK_SECONDS,
+        seen: LocalRates | None = None,
     ) -> None:
-        """`cancelling` are the tools that need more than the right to read; `audit` hears who is refused."""
+        """`cancelling` are the tools that need more than the right to read; `audit` hears who is refused, and
+        `seen` how often.
+        """
         self._audit = audit
         self._app = app
         self._cancelling = cancelling
@@ -50,6 +57,7 @@ class Guard:
         self._open = {"/healthz", *(metadata_paths(settings) if settings.auth == "oauth" else ())}
         self._authenticate = authenticate
         self._recheck_seconds = recheck_seconds
+        self._seen = LocalRates() if seen is None else seen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in self._open:
@@ -63,14 +71,12 @@ class Guard:
         try:
             found = await self._authenticate(headers)
         except CredentialError as error:
-            await self._write_down("caller_refused", error.reason, UNKNOWN, scope)
-            await self._refusal(error)(scope, receive, send)
+            refusal = await self._refuse(error, scope)
+            await refusal(scope, receive, send)
             return
 
         async def send_uncached(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if message["status"] == 403:
-                    await self._write_down("scope_refused", "insufficient_scope", found.principal, scope)
                 kept = [pair for pair in message.get("headers", []) if pair[0].lower() != b"cache-control"]
                 message = {**message, "headers": [*kept, (b"cache-control", b"no-store, no-transform")]}
             await send(message)
@@ -79,13 +85,40 @@ class Guard:
             tasks.start_soon(self._end_with_the_credential, scope, headers, found)
             await self._app({**scope, "user": Caller(found.principal)}, receive, send_uncached)
 
-    async def _write_down(self, event: str, outcome: str, caller: Principal, scope: Scope) -> None:
-        if self._audit is not None:
-            peer = (scope.get("client") or ("",))[0]
+    async def _refuse(self, error: CredentialError, scope: Scope) -> Response:
+        """Refuse a caller and write it down; where its address has had too many, say when to come back.
+
+        Only refusals count, and only they are replaced: behind one address there may be callers whose
+        credentials are good. The address is that of the connection, or what a trusted proxy says it is.
+        """
+        peer = _peer(scope)
+        if error.reason == "unavailable":
+            is_due = self._is_line_due(f"address {peer}")
+            await self._write_down("caller_refused", error.reason, UNKNOWN, peer, is_due=is_due)
+            return self._refusal(error)
+        rate = Rate(*self._settings.anonymous_rate)
+        seconds = math.ceil(self._seen.take_now(f"refusal:{peer}", rate))
+        await self._write_down("caller_refused", error.reason, UNKNOWN, peer, is_due=seconds == 0)
+        if seconds > 0:
+            return PlainTextResponse("Too many refusals.\n", 429, {"Retry-After": str(seconds)})
+        return self._refusal(error)
+
+    def _is_line_due(self, about: str) -> bool:
+        return self._seen.take_now(f"line:{about}", _LINES) == 0
+
+    async def _write_down(
+        self, event: str, outcome: str, caller: Principal, peer: str, *, is_due: bool
+    ) -> None:
+        """Put a line into the audit log where one is due; count the event in any case."""
+        if self._audit is None:
+            return
+        if is_due:
             await self._audit.record_if_possible(event, outcome, caller=caller, peer=peer)
+        else:
+            self._audit.counts[event, outcome] += 1
 
     async def _end_with_the_credential(self, scope: Scope, headers: Headers, found: Authenticated) -> None:
-        """End a request that is still open when its credential no longer counts."""
+        """End a request that is still open when its credential no longer counts as it did."""
         request = scope[HTTP_REQUEST]
         while True:
             left = (found.expires or float("inf")) - time.time()
@@ -93,25 +126,41 @@ class Guard:
             try:
                 if left <= self._recheck_seconds:
                     raise CredentialError("expired", "it has expired")
-                await self._authenticate(headers)
+                again = await self._authenticate(headers)
+                if again.principal != found.principal:
+                    break  # perhaps with other scopes
+                found = again
             except CredentialError as error:
                 if error.reason != "unavailable":
                     break
-        await request.end_early("your credential no longer counts")
+        await request.end_early("your credential no longer counts as it did")
 
-    def refusal_of(self, scope: Scope, message: JSONRPCRequest) -> Response | None:
-        """The refusal of `message`, which names the scope that is missing, if one is."""
+    async def refusal_of(
+        self, scope: Scope, message: JSONRPCRequest | JSONRPCResponse | JSONRPCError
+    ) -> Response | None:
+        """The refusal of `message`, which names the scope that is missing, if one is; it is in the audit log.
+
+        Only who cancels is asked something, so that an answer needs what cancelling needs.
+        """
         if "user" not in scope:  # the server asks itself how it is
             return None
-        held = principal_in(scope).scopes
-        cancels = message.method == "tools/call" and (message.params or {}).get("name") in self._cancelling
-        if ("cancel" if cancels else "read") in held:
+        caller = principal_in(scope)
+        if ("cancel" if (cancels := self._cancels(message)) else "read") in caller.scopes:
             return None
+        is_due = self._is_line_due(caller.id)
+        await self._write_down("scope_refused", "insufficient_scope", caller, _peer(scope), is_due=is_due)
         wanted = [self._settings.scope_read, *([self._settings.scope_cancel] if cancels else [])]
         why = f"Your token lacks the scope {wanted[-1]}"
-        body = {"jsonrpc": "2.0", "id": message.id, "error": {"code": -32600, "message": why}}
+        request_id = message.id if isinstance(message, JSONRPCRequest) else None
+        body = {"jsonrpc": "2.0", "id": request_id, "error": {"code": -32600, "message": why}}
         challenge = self._challenge(error="insufficient_scope", scope=" ".join(wanted))
         return JSONResponse(body, 403, headers={"www-authenticate": challenge, "cache-control": "no-store"})
+
+    def _cancels(self, message: JSONRPCRequest | JSONRPCResponse | JSONRPCError) -> bool:
+        if not isinstance(message, JSONRPCRequest):
+            return True
+        name = (message.params or {}).get("name")
+        return message.method == "tools/call" and isinstance(name, str) and name in self._cancelling
 
     def _refusal(self, error: CredentialError) -> Response:
         body = {"error": "invalid_token" if error.reason != "missing" else "unauthorized"}
@@ -132,3 +181,7 @@ class Guard:
             details["resource_metadata"] = metadata_url(self._settings)
         parts = {"realm": "sutro-mcp", **details}
         return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parts.items())
+
+
+def _peer(scope: Scope) -> str:
+    return (scope.get("client") or ("",))[0]

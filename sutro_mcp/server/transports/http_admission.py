@@ -2,18 +2,19 @@
 
 The SDK (mcp 2.3.0) logs a traceback for a body that ends early, waits for ever for one that does not end,
 repeats what it refuses at any length, answers only the second of two requests with one id, and refuses new
-sessions for half an hour while old ones lie idle.
+sessions for half an hour while old ones lie idle, be they all of one caller.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
+from mcp.server.auth.middleware.bearer_auth import AuthorizationContext, authorization_context
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
-from mcp.types import JSONRPCRequest
+from mcp.types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,10 +24,10 @@ from .jsonrpc_lines import NO_MESSAGE, Refusal, read_message, refuse
 
 logger = logging.getLogger(__name__)
 
-RefusalOf = Callable[[Scope, JSONRPCRequest], Response | None]
+RefusalOf = Callable[[Scope, JSONRPCRequest | JSONRPCResponse | JSONRPCError], Awaitable[Response | None]]
 
 SESSIONS = 500
-# No honest call comes near: the longest argument is a query.
+_OWN_SESSIONS = 16
 _BODY_BYTES = 1024 * 1024
 _BODY_SECONDS = 20.0
 _VERSION_CHARS = 100
@@ -52,7 +53,8 @@ class Admission:
         self._guard = TransportSecurityMiddleware(security)
         # By session and id, which the SDK compares as text.
         self._running: set[tuple[str, str]] = set()
-        self._opening = 0
+        # The owners of sessions that are being opened.
+        self._opening: list[AuthorizationContext | None] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -91,8 +93,8 @@ class Admission:
         message = read_message(body)
         if message is None or isinstance(message, Refusal):
             return _refusal(400, message or refuse(None, NO_MESSAGE))
-        if self.refusal_of is not None and isinstance(message, JSONRPCRequest):
-            refused = self.refusal_of(request.scope, message)
+        if self.refusal_of is not None and not isinstance(message, JSONRPCNotification):
+            refused = await self.refusal_of(request.scope, message)
             if refused is not None:
                 return refused
         unread = [body]
@@ -113,34 +115,57 @@ class Admission:
                 await self._app(request.scope, replay, send)
             finally:
                 self._running.discard(key)
+        elif message.method != "initialize" or self._sessions.stateless:
+            await self._app(request.scope, replay, send)
         else:
-            opens = message.method == "initialize"
-            self._opening += opens
+            owner = _owner(request.scope)
+            self._opening.append(owner)
             try:
-                if opens:
-                    self._make_room()
+                if not self._make_room(owner):
+                    why = (
+                        f"You have {_OWN_SESSIONS} sessions with open calls. Open another when one has ended"
+                    )
+                    return _refusal(429, refuse(message.id, why), {"retry-after": "5"})
                 await self._app(request.scope, replay, send)
             finally:
-                self._opening -= opens
+                self._opening.remove(owner)
         return None
 
-    def _make_room(self) -> None:
-        """Let the sessions that are idle for longest end as if their time were up; never one with a call."""
+    def _make_room(self, owner: AuthorizationContext | None) -> bool:
+        """Let the sessions that are idle for longest end as if their time were up; never one with a call.
+
+        Those of `owner`, who wants another, end first. False where its own would still be too many.
+        """
         sessions = self._sessions._server_instances  # pyright: ignore[reportPrivateUsage] - the SDK has no public way
+        owners = self._sessions._session_owners  # pyright: ignore[reportPrivateUsage] - likewise
         calling = {session for session, _ in self._running}
+        own = {name for name in sessions if owners.get(name) == owner}
         # The SDK gives an idle session a deadline, and takes it back for each request. So those that hold
         # only a stream open come last, the oldest first.
         idle = sorted(
             (
-                (scope.deadline, name, scope)
+                (name not in own, scope.deadline, name, scope)
                 for name, transport in sessions.items()
                 if name not in calling and (scope := transport.idle_scope) is not None
             ),
-            key=lambda session: session[0],
+            key=lambda session: session[:2],
         )
-        for _, name, scope in idle[: max(len(sessions) + self._opening - SESSIONS, 0)]:
+        too_many = len(sessions) + len(self._opening) - SESSIONS
+        if owner is not None:
+            own_too_many = len(own) + self._opening.count(owner) - _OWN_SESSIONS
+            if own_too_many > len(own - calling):
+                return False
+            own_idle = sum(not is_others for is_others, *_ in idle)
+            too_many = max(too_many, min(own_too_many, own_idle))
+        for _, _, name, scope in idle[: max(too_many, 0)]:
             del sessions[name]
             scope.cancel()
+        return True
+
+
+def _owner(scope: Scope) -> AuthorizationContext | None:
+    """The caller as the SDK tells whose a session is; None where callers are not told apart."""
+    return authorization_context(scope["user"]) if "user" in scope else None
 
 
 async def _body(receive: Receive) -> bytes | Response:

@@ -63,6 +63,6 @@ async def _answer(message: types.JSONRPCMessage | Refusal, post: Post, send: Sen
     else:
         refused = await post(message.model_dump_json(by_alias=True, exclude_unset=True).encode(), pass_on)
         rest += bytes(refused.body) if refused is not None else b""
-    if rest and not isinstance(message, types.JSONRPCNotification | types.JSONRPCResponse):
+    if rest and isinstance(message, types.JSONRPCRequest | Refusal):
         event = b"event: message\r\ndata: " + bytes(rest) + b"\r\n\r\n"
         await send({"type": "http.response.body", "body": event, "more_body": True})

@@ -22,11 +22,9 @@ from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.operations.admin_app import admin_app, metrics_of
 from sutro_mcp.server.protocol.mcp_server import SutroServer
-from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate
 from sutro_mcp.settings import Settings
 
 from .allowed_hosts import allowed_hosts
-from .anonymous_limit import AnonymousLimit
 from .health import Health
 from .http_admission import SESSIONS, Admission
 from .http_shutdown import HttpRequests
@@ -153,8 +151,7 @@ def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpReq
         could_authenticate = could_authenticate or await authenticate.is_ready()
         return could_authenticate and await health.is_well()
 
-    limited = AnonymousLimit(guard, Rate(*settings.anonymous_rate), LocalRates())
-    requests = HttpRequests(limited, is_well)
+    requests = HttpRequests(guard, is_well)
     return requests
 
 

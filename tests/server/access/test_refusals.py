@@ -1,5 +1,6 @@
 """Bad credentials, in each mode and both protocol eras: nobody gets in, and Sutro never hears of it."""
 
+import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import jwt
 import pytest
 
 from sutro_mcp.server.access.token_file import add_token
-from tests.e2e.http_process import legacy, result_of
+from tests.e2e.http_process import SESSION, legacy, result_of
+from tests.e2e.process import INITIALIZE
 
 from .issuer import AUDIENCE, Issuer, issuing
 from .team import ERAS, Accounts, Team, accounts, keys_folder, team, team_settings
@@ -51,7 +53,7 @@ async def issuer() -> AsyncGenerator[Issuer]:
 
 
 @asynccontextmanager
-async def deployed(mode: str, issuer: Issuer, folder: Path) -> AsyncGenerator[Deployed]:
+async def deployed(mode: str, issuer: Issuer, folder: Path, **settings: Any) -> AsyncGenerator[Deployed]:
     """A server in `mode`, where Alice has a Sutro key."""
     tokens = folder / "tokens"
     token = add_token(tokens, "alice", ["sutro:read"], datetime.now(UTC) + timedelta(days=1))
@@ -66,7 +68,7 @@ async def deployed(mode: str, issuer: Issuer, folder: Path) -> AsyncGenerator[De
         sutro = await stack.enter_async_context(accounts(SUTRO_KEY))
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SUTRO_API_URL", sutro.url)
-            served = team(team_settings(auth=mode, keys_dir=keys, **found))
+            served = team(team_settings(auth=mode, keys_dir=keys, **found, **settings))
             opened = await stack.enter_async_context(served)
         yield Deployed(opened, sutro, issuer, token, expired, keyless)
 
@@ -235,6 +237,49 @@ async def test_a_scope_that_is_missing_is_named_before_anything_is_done(
     reply = await oauth.team.post(cancel, authorization=f"Bearer {allowed}")
     assert reply.status_code == 200
     assert oauth.sutro.requests > before[1]
+
+
+ANSWER: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "result": {"action": "accept", "content": {"confirm": True}},
+}
+
+
+async def test_an_answer_to_a_question_needs_the_scope_that_asking_took(bearer: Deployed) -> None:
+    """A token that was let in for less since then cannot say yes."""
+    request = {**legacy("", {}), "json": ANSWER}
+    reply = await bearer.team.post(request, authorization=f"Bearer {bearer.token}")
+    assert (reply.status_code, reply.json()["id"]) == (403, None)
+    assert 'scope="sutro:read sutro:cancel"' in reply.headers["www-authenticate"]
+
+
+async def test_a_tools_name_that_is_no_text_is_an_error_of_the_call(bearer: Deployed) -> None:
+    """Whatever JSON it is."""
+    for name in (["cancel_job"], 7):
+        request = legacy("tools/call", {"name": name, "arguments": {}})
+        reply = await bearer.team.post(request, authorization=f"Bearer {bearer.token}")
+        assert (reply.status_code, "-32602" in reply.text) == (200, True)
+
+
+async def test_calls_without_their_scope_are_written_down_one_by_one_and_nothing_else_is(
+    issuer: Issuer, tmp_path: Path
+) -> None:
+    """In a batch as well; an origin that is not ours is another matter."""
+    file = tmp_path / "audit.jsonl"
+    async with deployed("bearer", issuer, tmp_path, sessions="sticky", audit_file=file) as made:
+        alice = {"authorization": f"Bearer {made.token}"}
+        opening = legacy("initialize", {**INITIALIZE, "protocolVersion": "2025-03-26"})
+        session = (await made.team.post(opening, **alice)).headers[SESSION]
+        cancel = legacy("tools/call", CANCEL, session)
+        batch = [{**cancel["json"], "id": 1}, {**cancel["json"], "id": 2}, ANSWER]
+        reply = await made.team.post({**cancel, "json": batch}, **alice)
+        assert reply.text.count("lacks the scope sutro:cancel") == 2
+        assert (await made.team.post({**cancel, "json": [ANSWER]}, **alice)).status_code == 202
+        foreign = await made.team.post(cancel, **alice, origin="https://evil.example")
+        assert foreign.status_code == 403
+    events = [json.loads(line)["event"] for line in file.read_text().splitlines()]
+    assert events == ["scope_refused"] * 4
 
 
 async def test_a_body_cannot_name_another_tool_than_the_one_that_is_checked(bearer: Deployed) -> None:

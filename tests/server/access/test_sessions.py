@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -17,6 +18,7 @@ from sutro_mcp.server.access.authentication import Authenticated, CredentialErro
 from sutro_mcp.server.access.guard import Guard
 from sutro_mcp.server.access.token_file import add_token
 from sutro_mcp.server.context import Principal
+from sutro_mcp.server.transports import http_admission
 from sutro_mcp.server.transports.http_shutdown import HttpRequests
 from tests.e2e.http_process import SESSION, legacy
 from tests.e2e.process import INITIALIZE
@@ -65,13 +67,74 @@ async def test_a_session_exists_for_its_own_caller_alone(
             assert [len(each.requests) for each in sutro.emulators.values()] == [1, 0]
 
 
+@pytest.mark.parametrize(("name", "limit"), [("SESSIONS", 4), ("_OWN_SESSIONS", 3)])
+async def test_a_caller_makes_room_with_sessions_of_its_own(
+    name: str, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many it opens, others keep theirs, which are idle for longer."""
+    monkeypatch.setattr(http_admission, name, limit)
+    async with sticky("sutro-key", tmp_path) as (served, headers):
+
+        async def initialize(caller: str) -> str:
+            reply = await served.post(legacy("initialize", INITIALIZE), **headers[caller])
+            return reply.headers[SESSION]
+
+        async def is_open(caller: str, session: str) -> bool:
+            request = legacy("tools/list", {}, session)
+            return (await served.post(request, **headers[caller])).status_code == 200
+
+        alices = await initialize("alice")
+        bobs = [await initialize("bob") for _ in range(5)]
+        assert [await is_open("bob", session) for session in bobs] == [False, False, True, True, True]
+        assert await is_open("alice", alices)
+
+
+async def test_a_caller_whose_sessions_all_have_calls_opens_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears why, and another caller opens one."""
+    monkeypatch.setattr(http_admission, "_OWN_SESSIONS", 1)
+    asked = anyio.Event()
+
+    async def never_answer(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            asked.set()
+            await anyio.sleep_forever()
+
+    async with (
+        anyio.create_task_group() as tasks,
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as sutro,
+    ):
+        tasks.start_soon(sutro.serve, never_answer)
+        monkeypatch.setenv("SUTRO_API_URL", f"http://127.0.0.1:{sutro.extra(SocketAttribute.local_port)}")  # noqa: S610
+        async with sticky("sutro-key", tmp_path) as (served, headers):
+            opening = legacy("initialize", INITIALIZE)
+            session = (await served.post(opening, **headers["alice"])).headers[SESSION]
+            call = legacy("tools/call", {"name": "list_jobs", "arguments": {}}, session)
+            tasks.start_soon(partial(served.post, call, **headers["alice"]))
+            with anyio.fail_after(60):
+                await asked.wait()
+            refused = await served.post(opening, **headers["alice"])
+            assert (refused.status_code, refused.json()["id"], refused.headers["retry-after"]) == (
+                429,
+                1,
+                "5",
+            )
+            assert (await served.post(opening, **headers["bob"])).status_code == 200
+            tasks.cancel_scope.cancel()
+
+
+READER = Principal("a", "a", "bearer", frozenset({"read"}))
+
+
 @dataclass
 class Door:
     """Knows one caller for as long as it is open; and an app whose answer never ends."""
 
     expires: float | None = None
-    reasons: Iterator[Reason] = field(default_factory=lambda: iter(()))
-    """Why the caller is not let in when asked about again."""
+    later: Iterator[Reason | Principal] = field(default_factory=lambda: iter(()))
+    """The caller when asked about again, or why it is not let in."""
     asked: int = 0
 
     async def is_ready(self) -> bool:
@@ -79,9 +142,10 @@ class Door:
 
     async def __call__(self, _: Headers) -> Authenticated:
         self.asked += 1
-        if self.asked > 1:
-            raise CredentialError(next(self.reasons), "no")
-        return Authenticated(Principal("a", "a", "bearer", frozenset({"read"})), self.expires)
+        found = READER if self.asked == 1 else next(self.later)
+        if not isinstance(found, Principal):
+            raise CredentialError(found, "no")
+        return Authenticated(found, self.expires)
 
     async def app(self, _: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -100,9 +164,16 @@ class Door:
 
 async def test_what_is_open_ends_when_its_caller_is_locked_out() -> None:
     """A stream is not cut while callers cannot be looked up."""
-    door = Door(reasons=iter(("unavailable", "unavailable", "unknown")))
+    door = Door(later=iter(("unavailable", READER, "unavailable", "unknown")))
     assert await door.get() == "first"
-    assert door.asked == 4
+    assert door.asked == 5
+
+
+async def test_what_is_open_ends_when_its_caller_may_do_less() -> None:
+    """A question that waits for an answer ends with it."""
+    door = Door(later=iter((READER, replace(READER, scopes=frozenset()))))
+    assert await door.get() == "first"
+    assert door.asked == 3
 
 
 async def test_what_is_open_ends_when_its_credential_expires() -> None:

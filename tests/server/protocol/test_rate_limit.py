@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
@@ -16,7 +16,6 @@ from sutro_mcp.server.context import LOCAL, Principal, acting_for
 from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate, RateLimits
-from sutro_mcp.server.transports.anonymous_limit import AnonymousLimit
 from sutro_mcp.settings import Settings
 from tests.e2e.http_process import modern, result_of
 from tests.e2e.process import ENVELOPE
@@ -173,23 +172,3 @@ async def test_a_stream_too_many_reads_no_job(emulator: Emulator) -> None:
         asked = await call("a", "subscriptions/listen", **ASKING["subscriptions/listen"])
         assert "too many calls are running and waiting" in asked
         assert emulator.requests == []
-
-
-def answering(status: int) -> ASGIApp:
-    async def app(_: Scope, __: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": b"from the app"})
-
-    return app
-
-
-@pytest.mark.parametrize(("status", "expected"), [(401, [401, 401, 429]), (200, [200, 200, 200])])
-async def test_an_address_that_is_refused_too_often_is_told_when_to_come_back(
-    status: int, expected: list[int]
-) -> None:
-    """What is not refused is never limited."""
-    app = AnonymousLimit(answering(status), Rate(6, 2), LocalRates(Clock()))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://a") as client:
-        replies = [await client.get("/") for _ in expected]
-    assert [reply.status_code for reply in replies] == expected
-    assert replies[-1].headers.get("retry-after") == ("10" if status == 401 else None)
