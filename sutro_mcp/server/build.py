@@ -86,7 +86,7 @@ def build_server(
             def context(connect: Connect, identity: str = "") -> AppContext:
                 app = AppContext(settings, results, connect, fastest_answer)
                 app.running = RunningJobs(lambda: app.client)
-                app.audit, app.ending = server.audit, server.ending
+                app.audit, app.ending, app.admitted = server.audit, server.ending, server.admitted
                 app.subscribers = Subscribers()
                 leases = None if server.leases is None else server.leases.of(identity)
                 app.watcher = JobWatcher(tasks, app.read_status, app.subscribers.publish, watching, leases)

@@ -1,7 +1,7 @@
 """Objects that every handler can reach."""
 
 from collections.abc import Callable, Generator, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -97,6 +97,8 @@ class AppContext:
     audit: "Audit | None" = None
     ending: anyio.Event = field(default_factory=anyio.Event, repr=False)
     """Set when the server will stop: what waits says what it knows."""
+    admitted: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
+    """As `SutroServer` says."""
     _client: "ApiClient | ConfigurationError | None" = field(default=None, repr=False)
     _connecting: anyio.Lock = field(default_factory=anyio.Lock, repr=False)
 

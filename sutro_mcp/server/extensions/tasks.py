@@ -63,7 +63,8 @@ class Tasks(Extension):
         if job_id is None or not self._is_declared(ctx):
             return await call_next(ctx)
         try:
-            stands = await ctx.lifespan_context.client.get_job_status(job_id)
+            async with ctx.lifespan_context.admitted(f"call {wait_for_job.name}"):
+                stands = await ctx.lifespan_context.client.get_job_status(job_id)
         except SutroError:
             return await call_next(ctx)
         if stands.status.is_terminal:
@@ -104,7 +105,8 @@ class Tasks(Extension):
         if match is None:
             raise MCPError(types.INVALID_PARAMS, "Cannot find this task: wait_for_job makes no such task id.")
         try:
-            return int(match[1]), await ctx.lifespan_context.client.get_job_status(match[2])
+            async with ctx.lifespan_context.admitted("look at this task"):
+                return int(match[1]), await ctx.lifespan_context.client.get_job_status(match[2])
         except SutroError as error:
             code = types.INVALID_PARAMS if isinstance(error, CallError) else types.INTERNAL_ERROR
             raise MCPError(code=code, message=str(error)) from error

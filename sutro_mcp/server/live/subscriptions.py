@@ -32,6 +32,8 @@ RequestContext = ServerRequestContext[AppContext, Any]
 _PATIENCE_SECONDS = 5.0
 # As many as the SDK lets one handler have.
 _MOST_STREAMS = 1024
+# Each may cost a request at once, and more for as long as the stream is open.
+_MOST_URIS = 50
 
 
 class Subscribers:
@@ -85,9 +87,12 @@ class Subscriptions:
     async def _listen(
         self, ctx: RequestContext, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        """A stream, until the client ends it. What cannot be watched is missing in its acknowledgement."""
+        """A stream, until the client ends it. What cannot be watched is missing in its acknowledgement.
+
+        So is what comes after the first 50 resources.
+        """
         app = ctx.lifespan_context
-        wanted = dict.fromkeys(params.notifications.resource_subscriptions or [])
+        wanted = list(dict.fromkeys(params.notifications.resource_subscriptions or []))[:_MOST_URIS]
         held: set[str] = set()
 
         async def hold(uri: str) -> None:
@@ -99,13 +104,13 @@ class Subscriptions:
                 held.add(uri)
 
         try:
-            async with anyio.create_task_group() as tasks:
-                for uri in wanted:
-                    tasks.start_soon(hold, uri)
-            honoured = {"resource_subscriptions": [uri for uri in wanted if uri in held]}
-            notifications = params.notifications.model_copy(update=honoured)
-            stream = app.subscribers.stream
             async with self._streams.slot("listen"):
+                async with app.admitted("listen"), anyio.create_task_group() as tasks:
+                    for uri in wanted:
+                        tasks.start_soon(hold, uri)
+                honoured = {"resource_subscriptions": [uri for uri in wanted if uri in held]}
+                notifications = params.notifications.model_copy(update=honoured)
+                stream = app.subscribers.stream
                 return await stream(ctx, params.model_copy(update={"notifications": notifications}))
         except TemporaryError as error:
             raise MCPError(types.INTERNAL_ERROR, str(error)) from error
@@ -125,7 +130,8 @@ class Subscriptions:
         uri = str(params.uri)
         if uri not in subscriber.uris:
             try:
-                await self._watch(watcher, uri)
+                async with ctx.lifespan_context.admitted("subscribe to this resource"):
+                    await self._watch(watcher, uri)
             except SutroError as error:
                 raise refusal(error, uri, RESOURCE_NOT_FOUND) from error
             if uri in subscriber.uris:

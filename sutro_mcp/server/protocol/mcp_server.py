@@ -6,8 +6,17 @@ pydantic's raw text for bad ones, repeats any URI as it came, and masks every ex
 
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Generator,
+    Iterable,
+    Mapping,
+)
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -139,6 +148,19 @@ class SutroServer(MCPServer[AppContext]):
     async def _admit(self, doing: str, *, heavy: bool) -> None:
         if self.rates is not None:
             await self.rates.admit(doing, ("heavy", "call") if heavy else ("call",))
+
+    @asynccontextmanager
+    async def admitted(self, doing: str) -> AsyncGenerator[None]:
+        """Count what asks Sutro without being a call as one, where callers are told apart, and hold a slot.
+
+        Raises TemporaryError when the caller has to come back later.
+        """
+        if self.rates is None:
+            yield
+            return
+        await self._admit(doing, heavy=False)
+        async with self.calls.slot(doing):
+            yield
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[AppContext, Any] | None = None

@@ -39,11 +39,11 @@ def serve_completion(server: SutroServer) -> None:
         argument, value = params.argument.name, params.argument.value
         if argument == "job_id":
             try:
-                return types.CompleteResult(
-                    completion=await _job_ids(ctx.lifespan_context.client, value, "results" in about)
-                )
+                async with ctx.lifespan_context.admitted("complete this id"):
+                    found = await _job_ids(ctx.lifespan_context.client, value, "results" in about)
             except SutroError as error:
                 raise MCPError(types.INTERNAL_ERROR, str(error)) from error
+            return types.CompleteResult(completion=found)
         return types.CompleteResult(completion=_of(_words(argument, value)))
 
     server.handle("completion/complete", types.CompleteRequestParams, complete)

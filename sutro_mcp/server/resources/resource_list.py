@@ -57,7 +57,8 @@ def serve_listing(server: SutroServer, seconds: float = 10.0) -> None:
 
 async def _jobs(app: AppContext, cursor: str, seconds: float) -> Found:
     with anyio.move_on_after(seconds):
-        return await find_jobs(app.client, JobFilter(), _PAGE_JOBS, cursor, "resources/list")
+        async with app.admitted("list jobs"):
+            return await find_jobs(app.client, JobFilter(), _PAGE_JOBS, cursor, "resources/list")
     raise DeadlineExceededError(
         "list jobs", f"the deployment took longer than {seconds:g} seconds", "List the resources again"
     )

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
 
 _SECONDS = 5.0
-_KEPT_SECONDS = 10.0
+KEPT_SECONDS = 10.0
 _CLIENT = {"name": "healthz", "version": "1"}
 _META = {
     "io.modelcontextprotocol/protocolVersion": LATEST_PROTOCOL_VERSION,
@@ -37,11 +37,12 @@ class Health:
     async def is_well(self) -> bool:
         """Callers at the same time share one look."""
         async with self._looking:
-            if anyio.current_time() > self._well_until and await answers_in_both_eras(
-                self._app, self._authority
-            ):
-                self._well_until = anyio.current_time() + _KEPT_SECONDS
-            return anyio.current_time() <= self._well_until
+            if anyio.current_time() < self._well_until:
+                return True
+            is_well = await answers_in_both_eras(self._app, self._authority)
+            if is_well:
+                self._well_until = anyio.current_time() + KEPT_SECONDS
+            return is_well
 
 
 async def answers_in_both_eras(app: ASGIApp, authority: str) -> bool:

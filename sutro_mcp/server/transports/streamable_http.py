@@ -25,7 +25,7 @@ from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.settings import Settings
 
 from .allowed_hosts import allowed_hosts
-from .health import Health, answers_in_both_eras
+from .health import Health
 from .http_admission import SESSIONS, Admission
 from .http_shutdown import HttpRequests
 
@@ -116,7 +116,7 @@ def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpReq
     security = allowed_hosts(settings, authority)
 
     async def healthz(_: Request) -> Response:
-        is_well = not requests.is_draining and await answers_in_both_eras(admission, authority)
+        is_well = not requests.is_draining and await health.is_well()
         return JSONResponse(
             {"status": "ok" if is_well else "unavailable"},
             200 if is_well else 503,

@@ -166,6 +166,19 @@ async def test_what_cannot_be_watched_is_refused(era: Era, uri: str, code: int, 
         assert (caught.value.code, caught.value.data) == (code, {"uri": uri})
 
 
+async def test_a_stream_has_the_first_fifty_resources() -> None:
+    """The rest is missing in its acknowledgement, and is not read."""
+    emulator, updates = Emulator(seed_jobs=False), Updates()
+    uris = [f"sutro://jobs/{emulator.add_job(status='QUEUED')}" for _ in range(51)]
+    transport = Counting(emulator)
+    async with (
+        talk(emulator, transport=transport, updates=updates) as chat,
+        updates.watching(chat.client, *uris) as agreed,
+    ):
+        assert agreed == uris[:50]
+        assert uris[50].rpartition("/")[2] not in transport.seen
+
+
 async def test_a_wrong_key_is_no_fault_of_the_uri(emulator: Emulator) -> None:
     """Another code, and the setting to mend."""
     updates = Updates()

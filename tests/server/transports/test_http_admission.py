@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
-from sutro_mcp.server.transports import http_admission, streamable_http
+from sutro_mcp.server.transports import health, http_admission, streamable_http
 from tests.e2e.http_process import SESSION, legacy, modern
 from tests.e2e.process import INITIALIZE
 
@@ -94,6 +94,8 @@ async def test_the_session_that_is_idle_for_longest_makes_room_and_one_with_a_ca
     """A stream that is only open is no call. Where all call, a new client is told that the server is full."""
     for module in (http_admission, streamable_http):
         monkeypatch.setattr(module, "SESSIONS", 3)
+    # Each check looks.
+    monkeypatch.setattr(health, "KEPT_SECONDS", 0.0)
     upstream = Upstream()
     async with (
         serving(upstream.server()) as (url, client),

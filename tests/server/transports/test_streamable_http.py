@@ -3,6 +3,7 @@
 Upstream is a transport handler that never answers: the emulator cannot say when a request to it was given up.
 """
 
+import logging
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -23,9 +24,11 @@ from starlette.types import Message, Receive, Scope, Send
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY
 from sutro_mcp.server.build import build_server
+from sutro_mcp.server.protocol import middleware
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.middleware import drop_with_the_client
 from sutro_mcp.server.tools import CATALOGUE
+from sutro_mcp.server.transports import health
 from sutro_mcp.server.transports.http_shutdown import HttpRequests
 from sutro_mcp.server.transports.streamable_http import HttpServer, http_app
 from sutro_mcp.settings import Settings
@@ -180,6 +183,18 @@ async def test_a_server_whose_sessions_are_gone_is_not_well() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:1") as client:
         reply = await client.get("/healthz")
     assert (reply.status_code, reply.json()) == (503, {"status": "unavailable"})
+
+
+async def test_asking_often_whether_a_server_is_well_costs_one_look(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may ask, and each look is two MCP requests."""
+    monkeypatch.setattr(health, "KEPT_SECONDS", 3600.0)
+    async with serving(Upstream().server()) as (url, client):
+        with caplog.at_level(logging.INFO, middleware.logger.name):
+            replies = [await client.get(url.removesuffix("/mcp") + "/healthz") for _ in range(3)]
+    assert [reply.json() for reply in replies] == [{"status": "ok"}] * 3
+    assert sum(line.startswith("tools/list ") for line in caplog.messages) == 1
 
 
 async def test_work_does_not_begin_for_a_client_that_has_left_already() -> None:
