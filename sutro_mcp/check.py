@@ -13,7 +13,7 @@ from typing import Any
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.errors import AuthenticationError, ConfigurationError, SutroError
 from sutro_mcp.results.cache import cache_folder
-from sutro_mcp.results.export.folder import check_folder
+from sutro_mcp.results.export.folder_files import check_folder
 from sutro_mcp.results.worker.sandbox import has_sandbox
 from sutro_mcp.settings import Settings, load_settings
 

@@ -1,6 +1,7 @@
 """`sutro-mcp jobs`, `job` and `cancel`: find jobs, show one, stop one."""
 
 import argparse
+import signal
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -112,8 +113,9 @@ def cancel(options: argparse.Namespace) -> int:
     async def stop(sutro: SutroClient) -> dict[str, Any]:
         before = await sutro.get_job(options.job_id)
         if (settled := _settled(before.status)) is None and not options.yes:
-            if not _agrees(before):
-                return _outcome(before, "refused", "Nothing was sent.")
+            if (answer := _answer(before)) != "yes":
+                outcome = "interrupted" if answer is None else "refused"
+                return _outcome(before, outcome, "Nothing was sent.")
             # A person takes a while, and the job went on meanwhile.
             before = await sutro.get_job(options.job_id)
             settled = _settled(before.status)
@@ -133,7 +135,7 @@ def cancel(options: argparse.Namespace) -> int:
         show_json(outcome)
     else:
         show(f"{clean(outcome['job_id'])}: {outcome['message']}")
-    return 1 if outcome["outcome"] == "refused" else 0
+    return {"refused": 1, "interrupted": 130}.get(outcome["outcome"], 0)
 
 
 def _settled(status: Status) -> tuple[str, str] | None:
@@ -147,14 +149,22 @@ def _settled(status: Status) -> tuple[str, str] | None:
     return None
 
 
-def _agrees(found: Job) -> bool:
-    """Whether the person at the terminal types yes."""
+def _answer(found: Job) -> str | None:
+    """The words that the person at the terminal types; None for Ctrl-C."""
     name = f"{quote(found.name, 80)} ({clean(found.job_id)})" if found.name else clean(found.job_id)
     rows = counted(found.num_rows, "row") if found.num_rows is not None else "an unknown number of rows"
-    tell(f"{name} is {found.status.value}, with {rows}.")
-    tell(f"Stopping it cannot be undone: {_LOST}.")
-    tell('Type "yes" to stop it:')
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    # asyncio answers a signal once its loop goes on, which it does not while a line is read.
+    of_the_loop = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        tell(f"{name} is {found.status.value}, with {rows}.")
+        tell(f"Stopping it cannot be undone: {_LOST}.")
+        tell('Type "yes" to stop it:')
+        return sys.stdin.readline().strip().lower()
+    except KeyboardInterrupt:
+        tell("")
+        return None
+    finally:
+        signal.signal(signal.SIGINT, of_the_loop)
 
 
 def _outcome(found: Job, outcome: str, message: str) -> dict[str, Any]:

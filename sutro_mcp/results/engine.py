@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from sutro_mcp.concurrency import LRU, background, task_group
 from sutro_mcp.errors import ArtifactChangedError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
-from sutro_mcp.results.export.folder import discard, real_path, stamp
+from sutro_mcp.results.export.folder_files import discard, real_path, stamp
 from sutro_mcp.results.worker.supervisor import OnRows, QueryRunner, Worker
 from sutro_mcp.results_spec import ResultsSpec
 

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 import yaml
 from inline_snapshot import snapshot
@@ -494,3 +496,24 @@ def test_a_demo_whose_server_does_not_start_says_so(
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     assert main(["demo"]) == 1
     assert "The demo failed: " in capsys.readouterr().err
+
+
+def test_the_view_is_served_to_browsers_of_this_computer() -> None:
+    """A page, the view in it, and the tools that it may call; not under the name of another site."""
+    command = [*COMMAND, "demo", "--view", "--port", "0"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        httpx.Client(trust_env=False, timeout=60) as browser,
+    ):
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        try:
+            assert "<title>sutro-mcp" in browser.get(address).text
+            assert "<title>Sutro jobs" in browser.get(f"{address}view").json()["html"]
+            for ask in ({"name": "show_jobs"}, {"name": "show_jobs", "arguments": {"job_id": "job-1"}}):
+                assert "content" in browser.post(f"{address}call", json=ask).json()["result"]
+            assert browser.get(address, headers={"host": "evil.example"}).status_code == 400
+        finally:
+            process.send_signal(signal.SIGINT)
+        _, noise = process.communicate(timeout=60)
+    assert (process.returncode, noise) == (130, "")

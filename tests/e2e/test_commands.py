@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from .process import COMMAND, INITIALIZE
 
 pytestmark = pytest.mark.smoke
 
+DEMO_RUNNING = "job-55e46faa-e69f-489c-acf3-d7b9b0dbe69c"
 HOSTILE = "\x1b]0;owned\x07\x1b[31mred\u202egnp\x9b2J\nsutro-mcp: done"
 
 
@@ -47,13 +49,23 @@ def loaded(env: Mapping[str, str], *arguments: str) -> Any:
     return json.loads(shown(env, *arguments, "--json"))
 
 
-def on_terminal(env: Mapping[str, str], typed: str, *arguments: str) -> tuple[int, str]:
-    """The exit code, and all that a terminal of 100 columns gets while somebody types."""
+def on_terminal(
+    env: Mapping[str, str], typed: str, *arguments: str, interrupted_at: str = ""
+) -> tuple[int, str]:
+    """The exit code, and all that a terminal of 100 columns gets while somebody types.
+
+    Once `interrupted_at` is shown, Ctrl-C is pressed: the command and its children get SIGINT.
+    """
     pty = pytest.importorskip("pty")
     mine, theirs = pty.openpty()
     terminal = {**env, "TERM": "xterm-256color", "COLUMNS": "100"}
     with subprocess.Popen(
-        [*COMMAND, *arguments], env=terminal, stdin=theirs, stdout=theirs, stderr=theirs
+        [*COMMAND, *arguments],
+        env=terminal,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
     ) as process:
         os.close(theirs)
         os.write(mine, typed.encode())
@@ -61,6 +73,9 @@ def on_terminal(env: Mapping[str, str], typed: str, *arguments: str) -> tuple[in
         try:
             while part := os.read(mine, 65536):
                 got += part
+                if interrupted_at and interrupted_at in got.decode(errors="ignore"):
+                    os.killpg(process.pid, signal.SIGINT)
+                    interrupted_at = ""
         except OSError:
             pass  # as Linux says that nobody holds the other side
         os.close(mine)
@@ -249,6 +264,8 @@ def test_a_person_is_asked_before_a_job_is_stopped(sutro: Emulator, sutro_env: d
         "",
         snapshot("sutro-mcp: there is no terminal to ask on: pass --yes to cancel without a question\n"),
     )
+    code, text = on_terminal(sutro_env, "y\n", "cancel", job)
+    assert (code, "Nothing was sent." in text) == (1, True)
     code, text = on_terminal(sutro_env, "no\n", "cancel", job)
     assert code == 1
     assert text.replace(job, "JOB").replace("\r", "") == snapshot("""\
@@ -277,6 +294,16 @@ JOB: Nothing was sent.
             'Cannot cancel "JOB": SUTRO_MCP_READ_ONLY or SUTRO_MCP_CANCEL forbids it. '
             "Unset them if jobs may be cancelled from here.\n"
         ),
+    )
+
+
+def test_ctrl_c_at_the_question_ends_the_command() -> None:
+    """At once and in words, also where an emulator runs beside it."""
+    question = 'Type "yes" to stop it:'
+    code, text = on_terminal(os.environ, "", "cancel", "--demo", DEMO_RUNNING, interrupted_at=question)
+    assert (code, text.partition(question)[2].split()) == (
+        130,
+        [f"{DEMO_RUNNING}:", "Nothing", "was", "sent."],
     )
 
 

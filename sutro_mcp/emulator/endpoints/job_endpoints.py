@@ -11,7 +11,8 @@ from sutro_mcp.emulator.account import QUOTAS, Account
 from sutro_mcp.emulator.api_errors import ApiError
 from sutro_mcp.emulator.wire_format import job_object, json_response, status_body
 
-from .request_parsing import integer, route
+from .guarded_route import route
+from .request_parsing import integer
 
 
 def job_routes(account: Account) -> list[BaseRoute]:

@@ -1,34 +1,13 @@
-"""Reads requests: the key, query values, a JSON body. Refusals are the contract's (§3, §8)."""
+"""Reads requests: query values, a JSON body. Refusals are the contract's (§3, §8)."""
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from sutro_mcp.emulator.account import Account
-from sutro_mcp.emulator.api_errors import GONE, ApiError, invalid
-
-Endpoint = Callable[[Request], Awaitable[Response]]
+from sutro_mcp.emulator.api_errors import ApiError, invalid
 
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
-
-
-def route(account: Account, path: str, endpoint: Endpoint, *methods: str) -> Route:
-    """A route behind the API key, answering exactly these methods."""
-
-    async def guarded(request: Request) -> Response:
-        if account.variant.central_gone:
-            raise ApiError(410, GONE)
-        if request.headers.get("authorization") != f"Key {account.api_key}":
-            raise ApiError(401, "Invalid or missing API key. Send it as 'Authorization: Key <api-key>'.")
-        return await endpoint(request)
-
-    guarded_route = Route(path, guarded, methods=methods)
-    guarded_route.methods = set(methods)  # starlette adds HEAD to GET, and a HEAD must not cancel a job
-    return guarded_route
 
 
 def integer(request: Request, name: str, low: int, high: int) -> int | None:

@@ -14,7 +14,8 @@ from sutro_mcp.emulator.object_store.artifact_files import Artifacts, Options
 from sutro_mcp.emulator.object_store.store import BUCKET, Store, key_of
 from sutro_mcp.emulator.wire_format import json_response
 
-from .request_parsing import boolean, flag, integer, json_object, route
+from .guarded_route import route
+from .request_parsing import boolean, flag, integer, json_object
 
 _DEFAULT_LIFETIME = 3600
 _LONGEST_LIFETIME = 604_800

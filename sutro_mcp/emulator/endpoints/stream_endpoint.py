@@ -16,7 +16,7 @@ from sutro_mcp.emulator.account import Account
 from sutro_mcp.emulator.jobs import TERMINAL, Job
 from sutro_mcp.emulator.wire_format import json_bytes
 
-from .request_parsing import route
+from .guarded_route import route
 
 
 def stream_routes(account: Account) -> list[BaseRoute]:

@@ -18,7 +18,8 @@ from sutro_mcp.emulator.jobs import QUEUED
 from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
 from sutro_mcp.emulator.wire_format import json_response
 
-from .request_parsing import flag, json_object, route
+from .guarded_route import route
+from .request_parsing import flag, json_object
 
 _DRY_RUN_NAMES = ("cost_estimate", "dryrun", "dry_run")  # C20
 

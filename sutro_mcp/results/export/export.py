@@ -18,7 +18,7 @@ from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, shorten, visible
 
 from .file_names import export_name, joinable_name
-from .folder import Folder, open_folder
+from .folder_files import Folder, open_folder
 from .formats import Written
 from .frames import open_frame
 

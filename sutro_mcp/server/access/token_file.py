@@ -7,10 +7,13 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from stat import S_IMODE
+from typing import TextIO
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.file_access import read_regular
@@ -52,12 +55,14 @@ def digest_of(token: str) -> str:
 
 def parse_tokens(text: str) -> dict[str, TokenLine]:
     """The tokens by their hash. Raises ValueError, which names the first line that is wrong."""
-    return {line.digest: line for line in _lines(text)}
+    return {token.digest: token for _, token in _lines(text) if token}
 
 
-def _lines(text: str) -> Iterator[TokenLine]:
+def _lines(text: str) -> Iterator[tuple[str, TokenLine | None]]:
+    """Each line, and the token in it: comments and blank lines have none."""
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
+            yield line, None
             continue
         try:
             digest, name, scopes, expires = line.split()
@@ -72,7 +77,7 @@ def _lines(text: str) -> Iterator[TokenLine]:
             or (token.expires is not None and token.expires.tzinfo is None)
         ):
             raise ValueError(f"line {number} is not: sha256 name scopes expires")
-        yield token
+        yield line, token
 
 
 def add_token(path: Path, name: str, scopes: Sequence[str], expires: datetime | None) -> str:
@@ -84,31 +89,36 @@ def add_token(path: Path, name: str, scopes: Sequence[str], expires: datetime | 
             "Use up to 64 letters, digits and . _ @ -, and begin with a letter or digit",
         )
     token = f"smcp_{secrets.token_urlsafe(32)}"
-    text = _read(path, "add a token", missing=_HEAD)
     ordered = tuple(scope for scope in SCOPES if scope in scopes)
     line = TokenLine(digest_of(token), name, ordered, expires)
-    _write(path, "\n".join((*text.splitlines(), f"{line}\n")), "add a token")
+    with _rewriting(path, "add a token", missing=_HEAD) as (old, new):
+        new.write("\n".join((*old.splitlines(), f"{line}\n")))
     return token
 
 
 def revoke_tokens(path: Path, name: str, token_id: str | None = None) -> int:
-    """Take the tokens of `name`, or of them the one `token_id`, out of the file: how many there were."""
-    text = _read(path, "revoke a token")
-    gone = {
-        str(token) for token in list_tokens(path) if token.name == name and token_id in (None, token.token_id)
-    }
-    kept = [line for line in text.splitlines() if " ".join(line.split()) not in gone]
-    if gone:
-        _write(path, "".join(f"{line}\n" for line in kept), "revoke a token")
-    return len(gone)
+    """Take the tokens of `name`, or of them the one `token_id`, out of the file: how many lines went."""
+    gone = 0
+    with _rewriting(path, "revoke a token") as (old, new):
+        for line, token in _checked_lines(old, "revoke a token"):
+            if token and token.name == name and token_id in (None, token.token_id):
+                gone += 1
+            else:
+                new.write(f"{line}\n")
+    return gone
 
 
 def list_tokens(path: Path) -> list[TokenLine]:
     """The tokens in the order of the file. Raises ConfigurationError."""
+    doing = "list the tokens"
+    return [token for _, token in _checked_lines(_read(path, doing), doing) if token]
+
+
+def _checked_lines(text: str, doing: str) -> list[tuple[str, TokenLine | None]]:
     try:
-        return list(_lines(_read(path, "list the tokens")))
+        return list(_lines(text))
     except ValueError as error:
-        raise ConfigurationError("list the tokens", str(error), "Correct or remove the line") from None
+        raise ConfigurationError(doing, str(error), "Correct or remove the line") from None
 
 
 def _read(path: Path, doing: str, missing: str | None = None) -> str:
@@ -125,16 +135,26 @@ def _read(path: Path, doing: str, missing: str | None = None) -> str:
         ) from None
 
 
-def _write(path: Path, text: str, doing: str) -> None:
-    """Replace the file whole, so that a server never reads half of it."""
+@contextmanager
+def _rewriting(path: Path, doing: str, missing: str | None = None) -> Generator[tuple[str, TextIO]]:
+    """The text of the file, and a new file that replaces it whole: a server never reads half of it.
+
+    The new file is made before the old one is read, and keeps other commands out, so that none of them writes
+    back what this one takes out. A link to the file stays a link, and rights stay as they were.
+    """
+    path = path.resolve()
     new = path.with_name(f"{path.name}.new")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        with ExitStack() as undo:
+            undo.callback(new.unlink)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                yield _read(path, doing, missing), file
+                _keep_rights(path, descriptor)
+                file.flush()
+                os.fsync(descriptor)
+            new.replace(path)
+            undo.pop_all()
     except FileExistsError:
         raise ConfigurationError(
             doing, f"another command is writing {path}", f"Try again, or remove {new} if none is"
@@ -145,3 +165,17 @@ def _write(path: Path, text: str, doing: str) -> None:
             f"{path} cannot be written ({os.strerror(error.errno or 0).lower()})",
             "Choose another with --file",
         ) from None
+
+
+def _keep_rights(path: Path, descriptor: int) -> None:
+    """Give a new file owner and mode of the old one: a server may run as another user than an operator.
+
+    Raises OSError, if the owner cannot be kept: the server might not be able to read the file any more.
+    """
+    if os.name != "posix":
+        return
+    with suppress(FileNotFoundError):
+        old, new = path.stat(), os.fstat(descriptor)
+        if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, S_IMODE(old.st_mode))

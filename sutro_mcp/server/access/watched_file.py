@@ -1,13 +1,15 @@
 """Small files that an operator changes while the server runs."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from sutro_mcp.file_access import read_regular
+from sutro_mcp.file_access import is_writable_by_others, read_regular
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MOST_BYTES = 1024 * 1024
@@ -24,6 +26,7 @@ class WatchedFile(Generic[T]):
         self._parse = parse
         self._now = now
         self._looked = float("-inf")
+        self._warned = False
         self._known: tuple[tuple[int, ...], T] | None = None
 
     def value(self) -> T:
@@ -31,6 +34,11 @@ class WatchedFile(Generic[T]):
         if self._known is None or self._now() - self._looked >= _LOOK_SECONDS:
             known, self._known = self._known, None
             found = self._path.stat()
+            if is_writable_by_others(found) and not self._warned:
+                self._warned = True
+                logger.warning(
+                    "%s can be changed by other users: remove their rights (chmod go-w)", self._path
+                )
             stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
             if known is None or known[0] != stamp:
                 known = stamp, self._parse(read_regular(self._path.resolve(), _MOST_BYTES).decode())

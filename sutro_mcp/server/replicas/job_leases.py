@@ -18,10 +18,10 @@ _TOLD_MS = 3_600_000
 # So long a change whose news was lost may go unnoticed, and a job unread whose replica died with its lease.
 _LOOK_SECONDS = 5.0
 
-# The holder's lease is made longer; one that nobody holds is taken.
+# The holder's lease is made longer; one that nobody holds, or that no replica can have made, is taken.
 _LEAD = """
-local holder = redis.call('GET', KEYS[1])
-if not holder or holder == ARGV[1] then
+local holder, left = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
+if holder == ARGV[1] or left < 0 or left > tonumber(ARGV[2]) then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   holder = ARGV[1]
 end

@@ -24,6 +24,9 @@ from sutro_mcp.redaction import protect
 
 logger = logging.getLogger(__name__)
 
+# The last is what anyone with access to Redis can have the client raise, by values of the wrong form.
+_FAILURES = (RedisError, OSError, ValueError)
+
 PREFIX = "smcp:1:"
 _CHANNEL = f"{PREFIX}ev"
 _CONNECT_SECONDS = 0.5
@@ -56,6 +59,7 @@ class RedisLink:
             url,
             protocol=2,
             decode_responses=True,
+            encoding_errors="replace",
             socket_connect_timeout=_CONNECT_SECONDS,
             socket_timeout=_CONNECT_SECONDS,
             health_check_interval=15,
@@ -112,7 +116,7 @@ class RedisLink:
             raise RedisDownError
         try:
             answer = await ask()
-        except (RedisError, OSError) as error:
+        except _FAILURES as error:
             self._fail(error)
             raise RedisDownError from error
         self.is_up = True
@@ -134,7 +138,7 @@ class RedisLink:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=10)
                         if message is not None:
                             self._take(str(message["data"]))
-            except (RedisError, OSError) as error:
+            except _FAILURES as error:
                 self._fail(error)
             await anyio.sleep(self._pause_seconds)
 

@@ -6,16 +6,19 @@ from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate
 
 from .redis_link import RedisDownError, RedisLink
 
-# In milliseconds of Redis's own clock.
+# In milliseconds of Redis's own clock. Nobody can have paid for more than a full burst: what stands there may
+# be forged, so it is written anew, with an end, also when the call is refused.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local paid = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)
+local paid = tonumber(redis.call('GET', KEYS[1]) or now)
+if not paid or paid ~= paid then paid = now end
+paid = math.min(math.max(paid, now), now + ARGV[1] + ARGV[2])
 local early = paid - now - ARGV[2]
-if early > 0.001 then return string.format('%.3f', early) end
-paid = paid + ARGV[1]
+local is_early = early > 0.001
+if not is_early then paid = paid + ARGV[1] end
 redis.call('SET', KEYS[1], string.format('%.3f', paid), 'PX', math.ceil(paid - now))
-return '0'
+return is_early and string.format('%.3f', early) or '0'
 """
 
 

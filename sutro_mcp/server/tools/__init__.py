@@ -7,9 +7,9 @@ from .get_job import get_job
 from .get_job_results import get_job_results
 from .get_job_status import get_job_status
 from .list_jobs import list_jobs
+from .offered_tool import Tool
 from .query_job_results import query_job_results
 from .summarize_jobs import summarize_jobs
-from .tool import Tool
 from .wait_for_job import wait_for_job
 
 CATALOGUE: tuple[Tool, ...] = (

@@ -37,8 +37,8 @@ from sutro_mcp.server.uris import uri_to_follow
 from sutro_mcp.settings import Settings
 from sutro_mcp.untrusted import quote
 
+from .offered_tool import reply, tool
 from .params import JobId
-from .tool import reply, tool
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library

@@ -13,8 +13,8 @@ from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.results_progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, table
 
+from .offered_tool import always, reply, tool
 from .params import JobId
-from .tool import always, reply, tool
 
 _OTHER_INPUTS = (
     "Rows with the same number are not about the same input everywhere: compare by inputs, or by a column "

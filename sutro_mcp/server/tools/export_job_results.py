@@ -13,8 +13,8 @@ from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.results_progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, table
 
+from .offered_tool import reply, tool
 from .params import JobId, OffByDefault, OutputColumn, UnpackJson
-from .tool import reply, tool
 
 # Not a value to pass: a schema that listed it, or null, is refused by some hosts.
 _BY_ENDING = cast("ExportFormat", "")

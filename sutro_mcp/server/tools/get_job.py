@@ -28,8 +28,8 @@ from sutro_mcp.server.text_format import facts, fenced, word
 from sutro_mcp.server.uris import JobUris
 from sutro_mcp.untrusted import visible
 
+from .offered_tool import reply, tool
 from .params import JobId
-from .tool import reply, tool
 
 # Characters of JSON text: the default answer stays under 10,000 in all, a full one under 60,000.
 _TEXT_CHARS = 600

@@ -30,8 +30,8 @@ from sutro_mcp.server.live.results_progress import with_progress
 from sutro_mcp.server.text_format import facts, fenced, indented, table, word
 from sutro_mcp.server.uris import SUMMARY, page_uri
 
+from .offered_tool import reply, tool
 from .params import DEFAULT_CHARS, MOST_CHARS, Columns, JobId, OffByDefault, OutputColumn, UnpackJson
-from .tool import reply, tool
 
 _DEFAULT_LIMIT = 20
 _DEFAULT_CELL = 500

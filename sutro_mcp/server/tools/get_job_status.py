@@ -23,8 +23,8 @@ from sutro_mcp.server.live.running_jobs import MOVING
 from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 
+from .offered_tool import reply, tool
 from .params import JobId
-from .tool import reply, tool
 
 # What deployments say of every job: it tells a reader nothing.
 _BOILERPLATE = re.compile(r"Job status with job_id \S+ retrieved\.?$")

@@ -28,8 +28,8 @@ from sutro_mcp.server.text_format import fenced, records
 from sutro_mcp.untrusted import visible
 
 from .job_search import Found, JobFilter, Sort, find_jobs, job_filter, undated_jobs
+from .offered_tool import reply, tool
 from .params import After, Before, Model, Search, Statuses, Unnamed
-from .tool import reply, tool
 
 _ORDER = {
     "created": "newest first",

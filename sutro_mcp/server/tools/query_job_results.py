@@ -18,8 +18,8 @@ from sutro_mcp.server.text_format import fenced, table
 from sutro_mcp.settings import Settings
 from sutro_mcp.untrusted import quote
 
+from .offered_tool import always, reply, tool
 from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault, as_list
-from .tool import always, reply, tool
 
 _DEFAULT_LIMIT = 50
 _UNLIKE = (

@@ -20,7 +20,7 @@ from .cancel_job import cancel_job
 from .compare_job_results import compare_job_results
 from .get_job import get_job
 from .list_jobs import list_jobs
-from .tool import tool
+from .offered_tool import tool
 
 _SAME_AS = {"board": list_jobs, "job": get_job, "comparison": compare_job_results}
 

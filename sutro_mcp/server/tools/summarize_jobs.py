@@ -25,8 +25,8 @@ from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.text_format import fenced, records
 
 from .job_search import PAST_RUN, job_filter, undated_jobs
+from .offered_tool import reply, tool
 from .params import After, Before, Model, Search, Statuses
-from .tool import reply, tool
 
 T = TypeVar("T", int, float)
 GroupBy = Literal["status", "model", "day", "priority"]

@@ -23,8 +23,8 @@ from sutro_mcp.server.text_format import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 
 from .get_job_status import NEXT
+from .offered_tool import reply, tool
 from .params import JobId
-from .tool import reply, tool
 
 # With more left than this, a model pays more for waiting on than for coming back.
 _LONG_SECONDS = 600

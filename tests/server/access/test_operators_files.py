@@ -1,6 +1,9 @@
 """The files that an operator writes: tokens, keys that seal, Sutro keys."""
 
+import os
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,68 @@ def test_tokens_of_one_name_are_revoked_together_or_singly(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    "expires",
+    [
+        "2100-01-02T03:04:05+00:00",
+        "2100-01-02T03:04:05.000Z",
+        "21000102T030405Z",
+        "2100-01-02T05:04:05+02:00",
+        "2100-01-02T03:04Z",
+    ],
+)
+def test_a_token_is_revoked_however_an_operator_spelled_its_line(tmp_path: Path, expires: str) -> None:
+    """Every spelling that lets a caller in can be taken back, and is counted once for each line."""
+    file = tmp_path / "tokens"
+    file.write_text(f"# ours\n{'a' * 64} \t ana  sutro:read {expires}\n{'b' * 64} bob sutro:read {expires}\n")
+    assert revoke_tokens(file, "ana") == 1
+    assert file.read_text() == f"# ours\n{'b' * 64} bob sutro:read {expires}\n"
+
+
+def test_a_command_on_tokens_reads_nothing_while_another_writes(tmp_path: Path) -> None:
+    """What it had read would bring back what the other revokes. A command that fails keeps none out."""
+    file, other = tmp_path / "tokens", tmp_path / "tokens.new"
+    file.write_bytes(b"\xff")
+    other.touch()
+    busy = r"another command is writing .*tokens\. Try again"
+    with pytest.raises(ConfigurationError, match=busy):
+        add_token(file, "ana", [], None)
+    with pytest.raises(ConfigurationError, match=busy):
+        revoke_tokens(file, "ana")
+    other.unlink()
+    with pytest.raises(ConfigurationError, match=r"Cannot add a token: .* \(it is not text\)"):
+        add_token(file, "ana", [], None)
+    file.write_text("wrong")
+    with pytest.raises(ConfigurationError, match="Cannot revoke a token: line 1 is not"):
+        revoke_tokens(file, "ana")
+    assert not other.exists()
+
+
+def test_a_tokens_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    """Servers that were given the file itself see a revoke too."""
+    file, link = tmp_path / "tokens", tmp_path / "link"
+    link.symlink_to(file)
+    add_token(link, "ana", ["sutro:read"], UNTIL)
+    add_token(link, "bob", ["sutro:read"], UNTIL)
+    assert revoke_tokens(link, "ana") == 1
+    assert link.is_symlink()
+    assert [token.name for token in list_tokens(file)] == ["bob"]
+
+
+def test_a_tokens_file_keeps_its_owner_and_mode(tmp_path: Path) -> None:
+    """A server that runs as another user than the operator reads it as before."""
+    file = tmp_path / "tokens"
+    add_token(file, "ana", ["sutro:read"], UNTIL)
+    with suppress(OSError):  # only root gives files away
+        os.chown(file, 1, 1)
+    file.chmod(0o640)
+    before = file.stat()
+    add_token(file, "bob", ["sutro:read"], UNTIL)
+    revoke_tokens(file, "ana")
+    after = file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "x alice sutro:read never",
@@ -97,6 +162,22 @@ def test_a_file_is_read_again_when_it_has_changed_and_no_more_than_once_a_second
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
             file.value()
+
+
+def test_a_file_that_others_may_change_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who writes it decides who is let in."""
+    path = tmp_path / "tokens"
+    path.write_text("")
+    file = WatchedFile(path, parse_tokens, count(0.0, 2.0).__next__)
+    path.chmod(0o644)
+    file.value()
+    assert caplog.messages == []
+    path.chmod(0o666)
+    for _ in range(3):
+        file.value()
+    assert caplog.messages == [f"{path} can be changed by other users: remove their rights (chmod go-w)"]
 
 
 def test_keys_that_seal_change_one_replica_after_the_other(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sutro_mcp.api import Status
 from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.concurrency import background
-from sutro_mcp.server.live.job_watcher import JobWatcher
+from sutro_mcp.server.live.job_watcher import JobWatcher, Lead
 from sutro_mcp.server.protocol.rate_limit import Rate
 from sutro_mcp.server.replicas.job_leases import JobLeases
 from sutro_mcp.server.replicas.redis_link import RedisLink
@@ -150,6 +150,66 @@ async def test_a_caller_has_one_rate_on_all_replicas(redis_server: RedisServer) 
         waits = [await each.take("call:c", rate) for _ in range(3)]
         assert waits[:2] == [0, 0]
         assert waits[2] > 0
+
+
+@asynccontextmanager
+async def links(url: str, number: int) -> AsyncGenerator[list[RedisLink]]:
+    """Links of replicas that watch nothing."""
+    async with background() as tasks:
+        made = [RedisLink(url) for _ in range(number)]
+        for link in made:
+            tasks.start_soon(link.run)
+        yield made
+
+
+async def forge(link: RedisLink, kind: str, value: str) -> None:
+    """Set the one lease (l), status (s) or rate (r) to what Lua reads as a string, with or without an end."""
+    script = f"""
+        local key = redis.call('KEYS', 'smcp:1:[lr]:*')[1]
+        redis.call('SET', string.gsub(key, '^smcp:1:.', 'smcp:1:{kind}'), {value})
+    """
+    await link.script(script, [])
+
+
+@pytest.mark.parametrize("forged", ["inf", "9e15", "-inf", "nan", "junk", r"\255"])
+async def test_forged_rate_state_keeps_no_caller_out(redis_server: RedisServer, forged: str) -> None:
+    """At worst a caller waits as after a full burst, and the state ends by itself."""
+    rate = Rate(per_minute=2, burst=4)
+    async with redis_server.running(), links(redis_server.url, 1) as (link,):
+        rates = SharedRates(link, replicas=2)
+        await rates.take("call:a", rate)
+        await forge(link, "r", f"'{forged}'")
+        assert await rates.take("call:a", rate) <= 30
+        assert 0 < await link.script("return redis.call('PTTL', redis.call('KEYS', '*')[1])", []) <= 150_000
+
+
+async def test_bytes_that_are_no_text_end_no_replica(redis_server: RedisServer) -> None:
+    """Whether they are published or stand where a status is told; all still hear the end."""
+    world = World()
+    async with redis_server.running(), replicas(world, redis_server.url, ["a", "a"]) as made:
+        await world.until(lambda: sum(replica.reads for replica in made) > 6)
+        link = made[0].link
+        before = [replica.reads for replica in made]
+        await forge(link, "s", r"'\255'")
+        with anyio.fail_after(30):
+            hearers = 0
+            while hearers < 2:
+                hearers = await link.script(r"return redis.call('PUBLISH', 'smcp:1:ev', '\255')", [])
+                await anyio.sleep(0.01)
+        await world.until(lambda: all(replica.reads > n for replica, n in zip(made, before, strict=True)))
+        world.status = Status.SUCCEEDED
+        await world.until(lambda: all(replica.heard for replica in made))
+
+
+@pytest.mark.parametrize("forged", ["'evil'", "'evil', 'PX', 900000"])
+async def test_a_forged_lease_silences_no_job(redis_server: RedisServer, forged: str) -> None:
+    """One that does not end, or later than any that a replica takes."""
+    async with redis_server.running(), links(redis_server.url, 2) as made:
+        first, second = (JobLeases(link).of("a") for link in made)
+        assert await first.lead("job-1") == Lead(True, None)
+        assert await second.lead("job-1") == Lead(False, None)
+        await forge(made[0], "l", forged)
+        assert await second.lead("job-1") == Lead(True, None)
 
 
 async def test_there_is_no_secret_in_redis(redis_server: RedisServer) -> None:

@@ -9,7 +9,7 @@ import pytest
 from mcp import Client
 
 from sutro_mcp.server.tools import CATALOGUE
-from sutro_mcp.server.tools.tool import Tool
+from sutro_mcp.server.tools.offered_tool import Tool
 from sutro_mcp.settings import Settings
 from tests.support import Era, Talk, server_for
 
