@@ -88,7 +88,8 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
             )
             for column in found.columns
         ],
-        whole=("column", "type", "values", "nulls", "distinct"),
+        whole=("type", "values", "nulls", "distinct"),
+        wrapped=("of which",),
     )
     if sys.stdout.isatty():
         yield from distributions(found.columns)
@@ -104,6 +105,7 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
                 )
                 for flag in found.suspicious
             ],
+            wrapped=("the first ones",),
         )
     if found.samples:
         yield heading("\nSamples:")
