@@ -34,6 +34,7 @@ from sutro_mcp.results import (
 )
 from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.engine import ResultsEngine, results_engine
+from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
 
@@ -229,9 +230,9 @@ class SutroClient(ApiClient):
         """Write all rows, or what `sql` yields, to a new file, which appears when it is complete.
 
         The ending of `path` tells the format: .parquet, .csv or .jsonl. Cells are byte for byte what the
-        model wrote. A folder that other users may write is refused.
+        model wrote. Raises InvalidArgumentError for another ending, and for a folder that others may write.
         """
-        path = Path(path)
+        path = chosen_file(path)
         request = ExportRequest(
             folder=path.absolute().parent,
             file_name=path.name,

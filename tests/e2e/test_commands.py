@@ -329,6 +329,7 @@ def test_colours_are_for_a_terminal_that_wants_them(sutro: Emulator, sutro_env: 
         ("results", "job-1", "--sql", "SELECT 1", "--by", "id"),
         ("results", "job-1", "--compare", "job-2", "--inputs"),
         ("results", "job-1", "--limit", "0"),
+        ("results", "job-1", "--export", "rows.xlsx"),
         ("results",),
         ("jobs", "--status", "GONE"),
         ("completion", "tcsh"),

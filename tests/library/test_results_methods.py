@@ -113,6 +113,19 @@ async def test_an_export_is_the_file_that_was_named(sutro: SutroClient, before: 
     await sutro.export(before, str(folder / "rows.jsonl"), overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.csv/", "folder.csv"])
+async def test_an_export_has_the_name_that_was_asked_for(
+    sutro: SutroClient, before: str, tmp_path: Path, name: str
+) -> None:
+    """Or there is none: no ending is added, and a folder is no file."""
+    folder = tmp_path / "mine"
+    (folder / "folder.csv").mkdir(0o700, parents=True)
+    folder.chmod(0o700)
+    with pytest.raises(errors.InvalidArgumentError, match=r"Name a file"):
+        await sutro.export(before, f"{folder}/{name}")
+    assert [path.name for path in folder.iterdir()] == ["folder.csv"]
+
+
 async def test_a_wait_ends_with_the_job_and_tells_of_its_rows(
     sutro: SutroClient, emulator: Emulator, before: str
 ) -> None:
