@@ -141,6 +141,25 @@ async def test_a_wait_ends_with_the_job_and_tells_of_its_rows(
         await sutro.wait(slow, timeout=0)
 
 
+async def test_an_argument_out_of_range_is_an_error_of_ours(sutro: SutroClient, before: str) -> None:
+    """Which names it."""
+    for arguments in ({"offset": -1}, {"limit": 0}):
+        with pytest.raises(errors.InvalidArgumentError, match=next(iter(arguments))):
+            await sutro.page(before, **arguments)
+    with pytest.raises(errors.InvalidArgumentError, match="timeout is -1"):
+        await sutro.wait(before, timeout=-1)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ValueError])
+async def test_what_ends_the_block_comes_out_as_itself(emulator: Emulator, kind: type[BaseException]) -> None:
+    """Not in a group of a task group's making."""
+    with pytest.raises(kind):
+        async with SutroClient(DEMO_KEY, emulator.api_origin):
+            raise kind
+    with pytest.raises(kind), SutroClient.sync(DEMO_KEY, emulator.api_origin):
+        raise kind
+
+
 async def test_results_need_an_open_client(emulator: Emulator, before: str) -> None:
     """Whose block ends the processes that read them."""
     client = SutroClient(DEMO_KEY, emulator.api_origin)
