@@ -20,7 +20,7 @@ from .rendering import clean, facts, show, show_json, table, width
 # Jobs that one call looks at for those in a status.
 _MOST_LOOKED_AT = 2_000
 _COLUMNS = ("job_id", "status", "name", "rows", "created (UTC)", "cost (USD)")
-# Characters that all columns need. With less, `job` shows the rest.
+# Characters that whole ids leave enough of to the other columns.
 _WIDE = 110
 _LOST = "a cancelled job has no results, and rows that are done may still be billed"
 
@@ -38,14 +38,16 @@ def jobs(options: argparse.Namespace) -> int:
     if options.json:
         show_json([_record(job) for job in found])
     elif found:
-        columns = _COLUMNS if width() >= _WIDE else _COLUMNS[:3]
-        show(table(columns, [_row(job)[: len(columns)] for job in found], whole=("job_id", "status")))
+        whole = ("status", "created (UTC)", *(("job_id",) if width() >= _WIDE else ()))
+        show(table(_COLUMNS, [_row(job) for job in found], whole=whole))
+        if width() < _WIDE:
+            tell("An id that ends in … is whole in a wider terminal, and with --json.")
     else:
         tell(f"No job{f' is {options.status}' if options.status else ''}.")
     if looked_at == _MOST_LOOKED_AT:
         tell(f"Only the newest {looked_at:,} jobs were looked at.")
     elif has_more:
-        tell(f"There are more: --limit {options.limit * 2} shows as many.")
+        tell(f"There are more: use --limit {options.limit * 2}.")
     return 0
 
 

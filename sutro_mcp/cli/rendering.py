@@ -8,11 +8,13 @@ import json
 import os
 import re
 import sys
+from bisect import bisect_right
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -27,6 +29,8 @@ from sutro_mcp.untrusted import visible
 _WIDTH = 160
 # A column that has less room is not read but guessed.
 _NARROWEST = 12
+# Blanks between columns.
+_GAP = 2
 _NUMBER = re.compile(r"(?:about )?-?[\d,]+(?:\.\d+)?(?:e[+-]?\d+)?")
 _STYLES = {
     "SUCCEEDED": "green",
@@ -80,29 +84,50 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Table:
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    whole: Sequence[str] = (),
+    wrapped: Sequence[str] = (),
 ) -> RenderableType:
     """Rows under their names, each on one line; below one another where they would have too little room.
 
-    The columns named in `whole` are never cut.
+    Numbers and the columns named in `whole` are never cut, those in `wrapped` take several lines; where other
+    text is cut, "…" says so.
     """
     rows = list(rows)
-    if len(columns) * _NARROWEST > width():
-        return _records(columns, rows)
-    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    naturals, leasts, numeric = list[int](), list[int](), list[bool]()
     for place, name in enumerate(columns):
         texts = [clean(row[place]) for row in rows if place < len(row)]
+        numeric.append(all(map(_NUMBER.fullmatch, filter(None, texts))))
+        naturals.append(max(map(cell_len, (clean(name), *texts))))
+        shrinks = not numeric[-1] and name not in whole
+        leasts.append(min(naturals[-1], _NARROWEST) if shrinks else naturals[-1])
+    room = width() - _GAP * (len(columns) - 1)
+    if sum(leasts) > room:
+        return _records(columns, rows)
+    shown = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    widths = _widths(naturals, leasts, room)
+    for name, cells, is_number in zip(columns, widths, numeric, strict=True):
+        justify = "right" if is_number else "left"
         shown.add_column(
-            Text(clean(name)),
-            no_wrap=True,
-            overflow="ellipsis",
-            justify="right" if all(map(_NUMBER.fullmatch, filter(None, texts))) else "left",
-            min_width=max(map(len, texts), default=0) if name in whole else None,
+            Text(clean(name)), no_wrap=name not in wrapped, overflow="ellipsis", justify=justify, width=cells
         )
     for row in rows:
         cells = [*row, *[None] * (len(columns) - len(row))]
         shown.add_row(*map(_cell, cells))
     return shown
+
+
+def _widths(naturals: Sequence[int], leasts: Sequence[int], room: int) -> list[int]:
+    """`room` for columns: what they need, and where that is too much an equal width for those that shrink."""
+
+    def at_most(limit: int) -> list[int]:
+        return [max(least, min(natural, limit)) for natural, least in zip(naturals, leasts, strict=True)]
+
+    limits = range(_NARROWEST, max(naturals, default=0) + 1)
+    fitting = bisect_right(limits, room, key=lambda limit: sum(at_most(limit)))
+    return at_most(limits[fitting - 1] if fitting else _NARROWEST)
 
 
 def _records(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> RenderableType:

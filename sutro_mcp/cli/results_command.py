@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from rich.console import RenderableType
 
-from sutro_mcp.errors import counted
+from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.results import Comparison, Page, QueryRequest, QueryRows, Summary
+from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results.summary_view import distinct, headline, of_which
 from sutro_mcp.results_spec import ResultsSpec
@@ -88,7 +89,8 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
             )
             for column in found.columns
         ],
-        whole=("column", "type", "values", "nulls", "distinct"),
+        whole=("type", "values", "nulls", "distinct"),
+        wrapped=("of which",),
     )
     if sys.stdout.isatty():
         yield from distributions(found.columns)
@@ -104,6 +106,7 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
                 )
                 for flag in found.suspicious
             ],
+            wrapped=("the first ones",),
         )
     if found.samples:
         yield heading("\nSamples:")
@@ -156,6 +159,11 @@ def _sql(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    try:
+        chosen_file(options.export)
+    except InvalidArgumentError as error:
+        raise UsageError(str(error)) from error
+
     async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Any:
         return await sutro.export(
             options.job_id,

@@ -19,7 +19,13 @@ import anyio.to_thread
 from sutro_mcp.api import ApiClient, JobProgress, JobStatus, resolve_connection
 from sutro_mcp.api.status_poller import PASSING, PollSchedule, StatusPoller
 from sutro_mcp.concurrency import background
-from sutro_mcp.errors import ConfigurationError, DeadlineExceededError, SutroError, counted
+from sutro_mcp.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    SutroError,
+    counted,
+)
 from sutro_mcp.expected_results import expected_results
 from sutro_mcp.results import (
     CompareRequest,
@@ -34,6 +40,7 @@ from sutro_mcp.results import (
 )
 from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.engine import ResultsEngine, results_engine
+from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
 
@@ -99,10 +106,8 @@ class SutroClient(ApiClient):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            await self._opened.__aexit__(kind, error, trace)
-        finally:
-            await self.aclose()
+        # A task group that is told of an error gives it back in a group.
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close connections, end child processes, and remove fetched artifacts that nobody keeps."""
@@ -133,7 +138,7 @@ class SutroClient(ApiClient):
 
         All rows are read once, in bounded memory. A notebook shows the summary as a table.
         """
-        request = SummaryRequest(unpack_json=unpack_json, output_column=output_column)
+        request = SummaryRequest.of(unpack_json=unpack_json, output_column=output_column)
         expected = partial(expected_results, self, job_id)
         spec = ResultsSpec(job_id)
         return await self.engine.summary(self, spec, request, expected=expected, on_progress=on_progress)
@@ -159,7 +164,7 @@ class SutroClient(ApiClient):
         `columns` are names, or paths into JSON like `vendor.name`. Texts are fit for a screen: characters
         that are invisible or reorder others are spelled out. `page.frame()` is a polars frame.
         """
-        request = PageRequest(
+        request = PageRequest.of(
             offset=offset,
             limit=limit,
             columns=tuple(columns),
@@ -189,7 +194,7 @@ class SutroClient(ApiClient):
         with TemporaryDirectory(prefix="sutro-query-") as folder:
             options = (include_inputs, include_cumulative_logprobs)
             beside = {name: ResultsSpec(job, *options) for name, job in (with_jobs or {}).items()}
-            request = ExportRequest(folder=Path(folder), file_name="rows.parquet", sql=sql)
+            request = ExportRequest.of(folder=Path(folder), file_name="rows.parquet", sql=sql)
             await self.engine.export(
                 self, ResultsSpec(job_id, *options), request, beside=beside, on_progress=on_progress
             )
@@ -210,7 +215,7 @@ class SutroClient(ApiClient):
         input, else those with the same value in this column.
         """
         before, after = (ResultsSpec(job, include_inputs=True) for job in (job_id, other_job_id))
-        request = CompareRequest(by=by)
+        request = CompareRequest.of(by=by)
         return await self.engine.compare(self, before, after, request, on_progress=on_progress)
 
     async def export(
@@ -229,10 +234,10 @@ class SutroClient(ApiClient):
         """Write all rows, or what `sql` yields, to a new file, which appears when it is complete.
 
         The ending of `path` tells the format: .parquet, .csv or .jsonl. Cells are byte for byte what the
-        model wrote. A folder that other users may write is refused.
+        model wrote. Raises InvalidArgumentError for another ending, and for a folder that others may write.
         """
-        path = Path(path)
-        request = ExportRequest(
+        path = chosen_file(path)
+        request = ExportRequest.of(
             folder=path.absolute().parent,
             file_name=path.name,
             sql=sql,
@@ -253,8 +258,15 @@ class SutroClient(ApiClient):
         """The status of a job once it has ended, whether it succeeded or not.
 
         `on_progress` is called with what the job's stream says meanwhile, if it says anything. Raises
-        DeadlineExceededError when `timeout` seconds have passed; the job goes on then.
+        DeadlineExceededError when `timeout` seconds have passed; the job goes on then. Raises
+        InvalidArgumentError for a `timeout` below 0.
         """
+        if timeout is not None and not timeout >= 0:
+            raise InvalidArgumentError(
+                f"wait for {job_id}",
+                f"timeout is {timeout}",
+                "Pass seconds from 0 on, or None to wait as long as it takes",
+            )
         stands = await self.get_job_status(job_id)
         with anyio.move_on_after(timeout):
             poller = StatusPoller(partial(self.get_job_status, job_id), _POLL)

@@ -5,10 +5,11 @@ Text in them has passed `untrusted.visible`. Importing this module must not impo
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results_spec import ResultsSpec
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ class Request(_Model):
     advice: ClassVar[str] = (
         "Nothing was lost: try a smaller page or fewer columns; if it stays, the results may be damaged"
     )
+
+    @classmethod
+    def of(cls, **fields: Any) -> Self:
+        """A request of a caller's arguments. Raises InvalidArgumentError where one does not fit."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = ".".join(map(str, first["loc"]))
+            raise InvalidArgumentError(
+                f"{cls.aim} a job", f"{name}: {first['msg'].lower()}", f"Pass another {name}"
+            ) from None
 
     @classmethod
     def doing(cls, *specs: ResultsSpec) -> str:

@@ -113,6 +113,19 @@ async def test_an_export_is_the_file_that_was_named(sutro: SutroClient, before: 
     await sutro.export(before, str(folder / "rows.jsonl"), overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.csv/", "folder.csv"])
+async def test_an_export_has_the_name_that_was_asked_for(
+    sutro: SutroClient, before: str, tmp_path: Path, name: str
+) -> None:
+    """Or there is none: no ending is added, and a folder is no file."""
+    folder = tmp_path / "mine"
+    (folder / "folder.csv").mkdir(0o700, parents=True)
+    folder.chmod(0o700)
+    with pytest.raises(errors.InvalidArgumentError, match=r"Name a file"):
+        await sutro.export(before, f"{folder}/{name}")
+    assert [path.name for path in folder.iterdir()] == ["folder.csv"]
+
+
 async def test_a_wait_ends_with_the_job_and_tells_of_its_rows(
     sutro: SutroClient, emulator: Emulator, before: str
 ) -> None:
@@ -126,6 +139,25 @@ async def test_a_wait_ends_with_the_job_and_tells_of_its_rows(
     slow = emulator.add_job(status="QUEUED")
     with pytest.raises(errors.DeadlineExceededError, match="it was"):
         await sutro.wait(slow, timeout=0)
+
+
+async def test_an_argument_out_of_range_is_an_error_of_ours(sutro: SutroClient, before: str) -> None:
+    """Which names it."""
+    for arguments in ({"offset": -1}, {"limit": 0}):
+        with pytest.raises(errors.InvalidArgumentError, match=next(iter(arguments))):
+            await sutro.page(before, **arguments)
+    with pytest.raises(errors.InvalidArgumentError, match="timeout is -1"):
+        await sutro.wait(before, timeout=-1)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ValueError])
+async def test_what_ends_the_block_comes_out_as_itself(emulator: Emulator, kind: type[BaseException]) -> None:
+    """Not in a group of a task group's making."""
+    with pytest.raises(kind):
+        async with SutroClient(DEMO_KEY, emulator.api_origin):
+            raise kind
+    with pytest.raises(kind), SutroClient.sync(DEMO_KEY, emulator.api_origin):
+        raise kind
 
 
 async def test_results_need_an_open_client(emulator: Emulator, before: str) -> None:

@@ -6,6 +6,7 @@ Importing this module must not import polars: the server looks at names before a
 import os
 import re
 import unicodedata
+from pathlib import Path
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import ExportFormat
@@ -28,6 +29,22 @@ def export_name(name: str, wanted: ExportFormat | None) -> tuple[str, ExportForm
     _check(name)
     whole = name if _ending(name) == f".{chosen}" else f"{name}.{chosen}"
     return _check(whole), chosen
+
+
+def chosen_file(path: Path | str) -> Path:
+    """A file that somebody names by its path. Raises InvalidArgumentError where no file can have it.
+
+    Another format than the ending says would be written under another name than was asked for.
+    """
+    text = os.fspath(path)
+    problem = None
+    if text.endswith(("/", os.sep)) or Path(text).is_dir():
+        problem = "it is a folder"
+    elif _ending(text) not in _ENDINGS:
+        problem = "its name does not end in .parquet, .csv or .jsonl, which tells the format"
+    if problem:
+        raise InvalidArgumentError(f"write to {quote(text, 200)}", problem, "Name a file, like results.csv")
+    return Path(text)
 
 
 def joinable_name(name: str) -> tuple[str, ExportFormat]:
