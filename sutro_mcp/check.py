@@ -35,11 +35,14 @@ _MOST_FILES = 10_000
 
 
 async def check(
-    env: Mapping[str, str], say: Callable[[str], None] | None, token: str | None = None
+    env: Mapping[str, str],
+    say: Callable[[str], None] | None,
+    token: str | None = None,
+    demo: bool | None = None,
 ) -> dict[str, Any]:
     """Look at everything in turn: a line to `say` for each finding, and all as facts for a program.
 
-    `token` is one of a caller's, to be tried.
+    `token` is one of a caller's, to be tried. `demo` chooses the demo, as that of `serve` does.
 
     The facts end with `ok` and, where something is wrong, `error`, which has not been said.
     """
@@ -51,16 +54,18 @@ async def check(
             say(line)
 
     try:
-        await _check(env, found, token)
+        await _check(env, found, token, demo)
     except SutroError as error:
         return {**facts, "ok": False, "error": _SELF_ADVICE.sub("", str(error))}
     return {**facts, "ok": True}
 
 
-async def _check(env: Mapping[str, str], found: Callable[..., None], token: str | None) -> None:
+async def _check(
+    env: Mapping[str, str], found: Callable[..., None], token: str | None, demo: bool | None
+) -> None:
     ours, python = version("sutro-mcp"), platform.python_version()
     found(f"sutro-mcp {ours} on Python {python}", version=ours, python=python)
-    settings = load_settings(env)
+    settings = load_settings(env, demo=demo)
     policy = "off" if settings.read_only else settings.cancel
     found(f"cancel_job {_POLICIES[policy]} ({policy}).", cancel=policy, read_only=settings.read_only)
     _check_folders(settings, found)
@@ -70,9 +75,7 @@ async def _check(env: Mapping[str, str], found: Callable[..., None], token: str 
         if not settings.shared_key:
             return
     if settings.demo:
-        found(
-            "SUTRO_MCP_DEMO is set: the emulator is served, which needs no key and no deployment.", demo=True
-        )
+        found("The demo is chosen: the emulator is served, which needs no key and no deployment.", demo=True)
         return
     connection = resolve_connection()
     url, source = connection.origin, connection.url_source

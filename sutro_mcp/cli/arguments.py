@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="say what is configured and whether it works")
     check.add_argument("--json", action="store_true", help="as one JSON object")
+    check.add_argument("--demo", action="store_true", help="what serve --demo would have")
     check.add_argument("--token", choices=["-"], help="try a caller's token, which is read from stdin (-)")
     check.set_defaults(run="setup_commands:check")
 
@@ -89,7 +90,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_jobs(commands: Any) -> None:
     jobs = commands.add_parser("jobs", help="list jobs, newest first")
-    jobs.add_argument("--status", type=str.upper, metavar="WORD", help="only jobs in this status: FAILED, …")
+    jobs.add_argument(
+        "--status",
+        action="append",
+        type=str.upper,
+        metavar="WORD",
+        help="only jobs in this status: FAILED, …; may be given again for one more",
+    )
     jobs.add_argument("--limit", type=positive, default=20, metavar="N", help="at most so many (default 20)")
     _add_shared(jobs, "job_commands:jobs")
 

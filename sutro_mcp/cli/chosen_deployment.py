@@ -1,6 +1,7 @@
 """The deployment that a command for people works with: the configured one, or the demo."""
 
 import argparse
+import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -22,8 +23,15 @@ T = TypeVar("T")
 def settings_of(options: argparse.Namespace) -> Settings:
     """The settings that the server would have in this environment. Raises ConfigurationError."""
     settings = load_settings(os.environ, demo=options.demo or None)
-    guard_process(settings.log_level)
+    guard_command(settings.log_level)
     return settings
+
+
+def guard_command(level: str) -> None:
+    """Guard this process, and tell a person of a retry only where they ask for more than warnings."""
+    guard_process(level)
+    if level == "WARNING":
+        logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
 def with_sutro(settings: Settings, work: Callable[[SutroClient], Awaitable[T]]) -> T:

@@ -27,12 +27,14 @@ _LOST = "a cancelled job has no results, and rows that are done may still be bil
 
 def jobs(options: argparse.Namespace) -> int:
     """List jobs."""
-    if options.status and options.status not in Status.__members__:
-        raise UsageError(f"{quote(options.status, 40)} is no status: use one of {', '.join(Status)}")
+    wanted: list[str] = options.status or []
+    for status in wanted:
+        if status not in Status.__members__:
+            raise UsageError(f"{quote(status, 40)} is no status: use one of {', '.join(Status)}")
 
     async def find(sutro: SutroClient) -> tuple[list[Job], int, bool]:
         async with aclosing(sutro.iter_jobs()) as every:
-            return await _find(every, options.status, options.limit)
+            return await _find(every, wanted, options.limit)
 
     found, looked_at, has_more = with_sutro(settings_of(options), find)
     if options.json:
@@ -43,7 +45,7 @@ def jobs(options: argparse.Namespace) -> int:
         if width() < _WIDE:
             tell("An id that ends in … is whole in a wider terminal, and with --json.")
     else:
-        tell(f"No job{f' is {options.status}' if options.status else ''}.")
+        tell(f"No job is {' or '.join(wanted)}." if wanted else "No job.")
     if looked_at == _MOST_LOOKED_AT:
         tell(f"Only the newest {looked_at:,} jobs were looked at.")
     elif has_more:
@@ -51,12 +53,12 @@ def jobs(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _find(every: AsyncGenerator[Job], status: str | None, limit: int) -> tuple[list[Job], int, bool]:
+async def _find(every: AsyncGenerator[Job], wanted: Sequence[str], limit: int) -> tuple[list[Job], int, bool]:
     """Jobs that are wanted, the number of those that were looked at, and whether there is one more."""
     found: list[Job] = []
     looked_at = 0
     async for job in every:
-        if status is None or job.status == status:
+        if not wanted or job.status in wanted:
             if len(found) == limit:
                 return found, looked_at, True
             found.append(job)

@@ -10,7 +10,6 @@ from sutro_mcp.console import say, tell
 from sutro_mcp.errors import SutroError
 from sutro_mcp.hosts.config_snippets import HOSTS, Launch, own_command
 from sutro_mcp.hosts.placeholders import KEY_PLACEHOLDER
-from sutro_mcp.redaction import guard_process
 
 
 def check(options: argparse.Namespace) -> int:
@@ -20,10 +19,12 @@ def check(options: argparse.Namespace) -> int:
     from sutro_mcp.check import check
     from sutro_mcp.concurrency import ungrouped
 
-    guard_process("WARNING")
+    from .chosen_deployment import guard_command
+
+    guard_command("WARNING")
     with ungrouped():
         token = sys.stdin.readline().strip() if options.token else None
-        facts = anyio.run(check, os.environ, None if options.json else say, token)
+        facts = anyio.run(check, os.environ, None if options.json else say, token, options.demo or None)
     if options.json:
         say(json.dumps(facts, indent=2))
     elif facts["ok"]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from sutro_mcp.emulator import Emulator
+from sutro_mcp.emulator import Emulator, Fault
 
 from .process import COMMAND, INITIALIZE
 
@@ -115,6 +115,8 @@ There are more: use --limit 4.
 """)
     listed = loaded(sutro_env, "jobs", "--status", "failed", "--limit", "9")
     assert {job["status"] for job in listed} == {"FAILED"}
+    of_two = loaded(sutro_env, "jobs", "--status", "failed", "--status", "running")
+    assert {job["status"] for job in of_two} == {"FAILED", "RUNNING"}
 
 
 def test_one_job_is_shown_with_its_failure(sutro: Emulator, sutro_env: dict[str, str]) -> None:
@@ -355,8 +357,15 @@ def test_a_failure_is_exit_code_1_and_names_the_command_to_try(
     )
 
 
+def test_a_retry_that_helps_is_not_told(sutro: Emulator, sutro_env: dict[str, str]) -> None:
+    """The line of a log is for those who run a server."""
+    sutro.faults.add(Fault.html(502))
+    assert loaded(sutro_env, "jobs", "--limit", "99")
+
+
 def test_demo_jobs_need_no_key() -> None:
     """The same list, from an emulator that ends with the command."""
+    assert loaded(os.environ, "check", "--demo")["demo"] is True
     assert loaded(os.environ, "jobs", "--demo", "--limit", "99")[0]["name"] == "legal-clause-tagging"
 
 
