@@ -76,7 +76,7 @@ class WrongDeploymentError(SettingsError):
 
 
 class AuditError(SettingsError):
-    """What has to be written down before it is done cannot be written down."""
+    """A line of the audit log, without which nothing is done, cannot be written."""
 
 
 class TemporaryError(SutroError):

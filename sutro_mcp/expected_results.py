@@ -1,4 +1,4 @@
-"""What a job says of its results, for a summary that checks it: between `api` and `results`."""
+"""Facts that a job tells of its results, for a summary that checks them: between `api` and `results`."""
 
 from typing import TYPE_CHECKING, cast
 

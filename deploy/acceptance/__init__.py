@@ -1,1 +1,1 @@
-"""What `scripts/team-check` runs: replicas, balancer, Redis and issuer on loopback, and callers."""
+"""Parts of `scripts/team-check`: replicas, balancer, Redis and issuer on loopback, and callers."""

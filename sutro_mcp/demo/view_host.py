@@ -42,7 +42,7 @@ async def host_view(port: int, env: Mapping[str, str], look: Callable[[str], Awa
 
 
 def host_app(client: Client) -> Starlette:
-    """What the browser talks to: the host's page, the view, and the tools."""
+    """The app that the browser talks to: the host's page, the view, and the tools."""
 
     async def show_host(_: Request) -> Response:
         return HTMLResponse(files("sutro_mcp.demo").joinpath("host.html").read_text("utf-8"))

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
@@ -103,16 +102,11 @@ class SutroClient(ApiClient):
         self._results_engine = await self._opened.enter_async_context(self._engine())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # A task group that is told of an error gives it back in a group.
-        await self.aclose()
-
     async def aclose(self) -> None:
         """Close connections, end child processes, and remove fetched artifacts that nobody keeps."""
         self._results_engine = None
         try:
+            # Not told of an error: a task group would give it back in a group.
             await self._opened.aclose()
         finally:
             await super().aclose()
@@ -134,7 +128,7 @@ class SutroClient(ApiClient):
         output_column: str = _OUTPUT,
         on_progress: OnProgress | None = None,
     ) -> Summary:
-        """What came out of a job: counts, values and distributions per field, and rows that deserve a look.
+        """Count the rows of a job, the values of each field with their distribution, and rows to look at.
 
         All rows are read once, in bounded memory. A notebook shows the summary as a table.
         """

@@ -1,1 +1,1 @@
-"""Who calls over HTTP, what they may do, and with which Sutro key."""
+"""Callers over HTTP: their credentials, their scopes, and their Sutro keys."""

@@ -6,7 +6,7 @@ from .authentication import Authenticate
 
 
 def authenticate_by(settings: Settings) -> Authenticate:
-    """What `settings.auth` says, which is not `none`."""
+    """The authentication that `settings.auth`, which is not `none`, asks for."""
     if settings.auth == "oauth" and settings.oidc_issuer:
         from sutro_mcp.api import fetch_document
 

@@ -1,4 +1,4 @@
-"""Which Sutro key serves a caller: the one that was brought, the person's, a group's, or the server's."""
+"""The Sutro key that serves a caller: the one that was brought, the person's, a group's, or the server's."""
 
 import os
 import string

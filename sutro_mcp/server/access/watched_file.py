@@ -17,7 +17,7 @@ _LOOK_SECONDS = 1.0
 
 
 class WatchedFile(Generic[T]):
-    """What a file says, read again soon after it has changed. It may be a link: mounted secrets are."""
+    """The content of a file, read again soon after it has changed. It may be a link: mounted secrets are."""
 
     def __init__(
         self, path: Path, parse: Callable[[str], T], now: Callable[[], float] = time.monotonic

@@ -40,7 +40,7 @@ class Lead(NamedTuple):
 
 
 class Leases(Protocol):
-    """Which of several server processes reads a job that all of them watch."""
+    """Decides which of several server processes reads a job that all of them watch."""
 
     async def lead(self, job_id: str) -> Lead: ...
 
@@ -61,9 +61,9 @@ class _Watched:
 
     status: Status | None
     told: str | None = None
-    """What another process told, at the last look."""
+    """The status that another process told, at the last look."""
     checked: str | None = None
-    """What another process told, and this one has read the job since."""
+    """The status that another process told, and this one has read the job since."""
     uris: Counter[str] = field(default_factory=Counter[str])
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 

@@ -1,1 +1,1 @@
-"""What an operator watches an HTTP server by. A server over stdio imports none of it."""
+"""Means by which an operator watches an HTTP server. A server over stdio imports none of it."""
