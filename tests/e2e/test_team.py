@@ -90,6 +90,7 @@ async def replicas(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[R
         yield Replicas(processes, sutro, tokens, folder / "tokens")
 
 
+@pytest.mark.timeout(1800)
 async def test_each_tenant_sees_its_own_jobs_and_no_answer_goes_astray(replicas: Replicas) -> None:
     """All at once, with the same ids of requests and jobs, on both replicas, while some callers hang up."""
     others = {name: [canary_of(other) for other in TENANTS if other != name] for name in TENANTS}

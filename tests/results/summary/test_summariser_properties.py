@@ -127,6 +127,7 @@ HOSTILE: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("values", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("with_schema", [True, False], ids=["schema", "no schema"])
 def test_a_summary_of_any_shape_is_short(
