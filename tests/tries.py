@@ -1,6 +1,7 @@
 """How much of a long proof this run makes (`--tries`), and from which seed (`--seed`)."""
 
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
@@ -32,9 +33,9 @@ def sampled(items: Sequence[pytest.Item]) -> list[pytest.Item]:
 
 
 def _is_twin(item: pytest.Item) -> bool:
-    """Whether a tool's test is left to the other protocol era: half of them are made in each."""
+    """Whether the test of a tool or resource is left to the other era: half of them are made in each."""
     eras = ("2026-era", "2025-era")
     era = next((each for each in eras if each in item.name), None)
-    if era is None or share == 1 or "server/tools/" not in item.nodeid:
+    if era is None or share == 1 or not re.search("server/(tools|resources)/", item.nodeid):
         return False
     return crc32(item.nodeid.replace(era, "").encode()) % 2 != eras.index(era)
