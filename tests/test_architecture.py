@@ -87,7 +87,7 @@ ORDER = {
     "results": (
         "byte_ranges name_matching summary_view < request_models cache single_flight < worker parquet < rows "
         "< sql "
-        "< summary export comparison < child engine"
+        "< summary export comparison < worker_main engine"
     ),
     "server": (
         "answers context < text_format uris tenants < protocol < operations < access < live "

@@ -187,7 +187,7 @@ def _share(server: SutroServer, file: Path, rates: Mapping[Kind, Rate], replicas
             "share work with other replicas", "the library is missing", "Install sutro-mcp[redis]"
         ) from None
     from .replicas.job_leases import JobLeases
-    from .replicas.shared_rates import SharedRates
+    from .replicas.shared_rate_limit import SharedRates
 
     link = RedisLink.from_file(file)
     server.leases, server.run_beside = JobLeases(link), link.run

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sutro_mcp.emulator.fake_outputs import Row, embedding
+from sutro_mcp.emulator.fake_models import Row, embedding
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 

@@ -23,7 +23,7 @@ from sutro_mcp.results.worker.protocol import Channel
 from sutro_mcp.untrusted import quote, shorten, visible
 
 from .change_figures import MOST_MOVES, Comparing, Move, Pair
-from .comparable_values import INPUTS, ComparedField, ComparedTables, Side, compared_tables
+from .compared_fields import INPUTS, ComparedField, ComparedTables, Side, compared_tables
 from .pairing import BATCH_BYTES, Pairing, RowCounts
 
 _FIELDS_CHARS = 1_700

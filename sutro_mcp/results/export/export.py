@@ -17,10 +17,10 @@ from sutro_mcp.results.rows.typed_frame import DifferentHeightError
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 from sutro_mcp.untrusted import quote, shorten, visible
 
+from .export_rows import open_frame
 from .file_names import export_name, joinable_name
 from .folder_files import Folder, open_folder
 from .formats import Written
-from .frames import open_frame
 
 _MAX_COLUMNS = 50
 _MAX_NAME = 100

@@ -21,7 +21,7 @@ from sutro_mcp.results.rows.artifact_frame import times_as_text
 from sutro_mcp.results.rows.json_values import compact
 from sutro_mcp.untrusted import quote, shorten, visible
 
-from .frames import Frame
+from .export_rows import Frame
 
 _MAX_NAMES = 5
 _MAX_GROUP_ROWS = 122_880  # what polars chooses

@@ -12,7 +12,7 @@ from .footer import Chunk
 from .page_headers import Page, PageWalker, Read
 from .page_index import MAX_INDEX_SIZE, Place, dictionary_at, header_at, read_index
 from .parquet_errors import DamagedError
-from .request_rounds import Lookup
+from .request_coalescing import Lookup
 
 HEAD = 896 << 10
 """Bytes at the start of a file that are worth having at once with its end: first rows of first columns."""

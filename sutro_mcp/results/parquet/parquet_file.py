@@ -9,7 +9,7 @@ from .footer import Chunk, Footer, Group, read_footer
 from .null_counts import second_kind, with_null_count
 from .page_search import FlatChunk, opening_ranges
 from .parquet_errors import DamagedError, UnsupportedError
-from .request_rounds import Bytes, Lookup, RequestRounds
+from .request_coalescing import Bytes, Lookup, RequestRounds
 from .row_slices import MAX_SLICE_ROWS, RowSlice, Slicer
 from .schema import Column
 from .thrift_fields import ENCRYPTED_MAGIC, MAGIC

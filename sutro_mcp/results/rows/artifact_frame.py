@@ -14,10 +14,10 @@ from pydantic_core import to_json
 
 from sutro_mcp.results.parquet import DamagedError, HostileError, UnsupportedError, open_parquet
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.worker.file_bytes import FileBytes
+from sutro_mcp.results.worker.artifact_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 
-from .columns import Naming, arrangement, unreadable
+from .column_roles import Naming, arrangement, unreadable
 from .json_values import KINDS, parse_json
 
 _SCALARS = {

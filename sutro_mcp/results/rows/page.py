@@ -19,7 +19,7 @@ from sutro_mcp.untrusted import quote, visible
 
 from .artifact_frame import times_as_text
 from .char_budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, fit
-from .columns import field_names
+from .column_roles import field_names
 from .json_fields import Path, at, paths, unwrap
 from .json_in_text import read_output
 from .json_values import cell, parse_object

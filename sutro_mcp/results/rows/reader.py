@@ -21,11 +21,11 @@ from sutro_mcp.results.parquet import (
     open_parquet,
 )
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.worker.file_bytes import FileBytes
+from sutro_mcp.results.worker.artifact_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import Channel, StoppedError
 
 from .artifact_frame import read_artifact, with_plain_text
-from .columns import Naming, shown_columns, unreadable
+from .column_roles import Naming, shown_columns, unreadable
 
 # Files whose footer and pages are remembered from one task to the next.
 _MOST_FILES = 8

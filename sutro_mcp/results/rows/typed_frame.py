@@ -19,7 +19,7 @@ from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
 
 from .artifact_frame import read_artifact
-from .columns import diagnostics
+from .column_roles import diagnostics
 from .reader import FrameRows, Rows
 
 if TYPE_CHECKING:

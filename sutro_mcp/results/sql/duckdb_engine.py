@@ -26,9 +26,9 @@ from sutro_mcp.untrusted import shorten, visible
 
 from .held_files import OUTPUT_FILE, Output, address
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
+from .profile_file import OpenTable, open_views
 from .results_view import OUTPUT
 from .shown_values import shown_values
-from .side_file import OpenTable, open_views
 from .sql_errors import said
 
 T = TypeVar("T")

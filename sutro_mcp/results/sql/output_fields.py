@@ -16,8 +16,8 @@ from sutro_mcp.results.request_models import LocalArtifact
 
 from .held_files import address
 from .json_profile import JsonProfile
+from .profile_file import SETTINGS, open_views, prepare
 from .results_view import unpacked_rows
-from .side_file import SETTINGS, open_views, prepare
 
 _TABLE = "results"
 _IN_ORDER = {

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.rows.columns import OUTPUT, field_names, shown_columns
+from sutro_mcp.results.rows.column_roles import OUTPUT, field_names, shown_columns
 from sutro_mcp.results.rows.json_shape import are_members, quoted
 from sutro_mcp.untrusted import visible
 

@@ -22,10 +22,10 @@ from sutro_mcp.untrusted import visible
 
 from .batches import one_ahead
 from .column_profile import Column
-from .detail_levels import MOST_COLUMNS, fit_summary
 from .distinct_sketch import Budget
 from .output_profile import Outputs
 from .samples import choose
+from .summary_budget import MOST_COLUMNS, fit_summary
 
 # What is made of a batch may be several times its size.
 _MOST_ROWS = 262_144

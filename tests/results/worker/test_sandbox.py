@@ -25,7 +25,7 @@ from sutro_mcp import errors
 from sutro_mcp.results import Page, QueryRows
 from sutro_mcp.results.request_models import LoadRequest, QueryRequest, SqlTable
 from sutro_mcp.results.sql import lazy_engine
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.worker.sandbox import check_platform
 from sutro_mcp.results.worker.supervisor import QueryRunner
 from tests.results.support import children, file, objects, outputs, reads_proc

@@ -16,7 +16,7 @@ from sutro_mcp.server.live.job_watcher import JobWatcher, Lead
 from sutro_mcp.server.protocol.rate_limit import Rate
 from sutro_mcp.server.replicas.job_leases import JobLeases
 from sutro_mcp.server.replicas.redis_link import RedisLink
-from sutro_mcp.server.replicas.shared_rates import SharedRates
+from sutro_mcp.server.replicas.shared_rate_limit import SharedRates
 
 from .conftest import RedisServer
 

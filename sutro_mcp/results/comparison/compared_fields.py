@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from sutro_mcp.results.rows.json_shape import quoted
 from sutro_mcp.results.sql.narrow_table import Column
+from sutro_mcp.results.sql.profile_file import OpenTable
 from sutro_mcp.results.sql.results_view import OUTPUT
-from sutro_mcp.results.sql.side_file import OpenTable
 
 INPUTS = "inputs"
 _INTEGERS = ("BIGINT", "HUGEINT")

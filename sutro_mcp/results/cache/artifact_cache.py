@@ -18,9 +18,9 @@ import anyio
 from sutro_mcp import errors
 from sutro_mcp.results_spec import ResultsSpec
 
-from .file_on_disk import Entry, read_state, remove
-from .filling import CachedArtifact, Format, OnBytes, RemoteArtifact
-from .folders import KEPT_SECONDS, claim, is_ours, remove_folder, sweep, temporary_folder, usage
+from .artifact_fetching import CachedArtifact, Format, OnBytes, RemoteArtifact
+from .cache_folders import KEPT_SECONDS, claim, is_ours, remove_folder, sweep, temporary_folder, usage
+from .sparse_file import Entry, read_state, remove
 
 CAPACITY = 5 * 1024**3
 # Files that are open between two calls.

@@ -38,13 +38,13 @@ def reader_tasks() -> Tasks:
 
     def prepare(artifact: LocalArtifact, _request: PrepareRequest, _channel: Channel) -> SqlTable:
         # Most readers are never asked for this, and can do without DuckDB.
-        from .sql.side_file import prepare
+        from .sql.profile_file import prepare
 
         return prepare(artifact)
 
     def narrow(artifact: LocalArtifact, _request: NarrowRequest, _channel: Channel) -> SqlTable:
         from .sql.narrow_table import make_narrow
-        from .sql.side_file import prepare
+        from .sql.profile_file import prepare
 
         return make_narrow(prepare(artifact))
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from sutro_mcp.errors import counted
 from sutro_mcp.results.request_models import ExportRequest, LocalArtifact, YieldedRows
-from sutro_mcp.results.rows.columns import field_names
+from sutro_mcp.results.rows.column_roles import field_names
 from sutro_mcp.results.rows.reader import Rows, open_rows
 from sutro_mcp.results.rows.typed_frame import TypedFrame
 from sutro_mcp.results.sql.output_fields import OutputFields, open_fields

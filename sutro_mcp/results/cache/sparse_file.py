@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sutro_mcp.errors import ArtifactChangedError, ConfigurationError
 from sutro_mcp.file_access import open_regular, read_regular
 from sutro_mcp.results.byte_ranges import ByteRange, ByteRanges
-from sutro_mcp.results.cache.folders import beside, is_ours
+from sutro_mcp.results.cache.cache_folders import beside, is_ours
 
 # A piece is believed or dropped as a whole.
 PIECE = 4 * 1024 * 1024

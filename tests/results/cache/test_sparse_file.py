@@ -8,7 +8,7 @@ import pytest
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.byte_ranges import ByteRange
-from sutro_mcp.results.cache.file_on_disk import PIECE, Entry, Writer, list_of, read_state
+from sutro_mcp.results.cache.sparse_file import PIECE, Entry, Writer, list_of, read_state
 from tests.results.support import files_of_at_most
 
 SIZE = 3 * PIECE

@@ -12,7 +12,7 @@ from sutro_mcp import errors
 from sutro_mcp.concurrency import task_group
 from sutro_mcp.results.byte_ranges import ByteRange, ByteRanges, merged
 
-from .file_on_disk import Entry, Writer
+from .sparse_file import Entry, Writer
 
 OnBytes = Callable[[int, int | None], None]
 Format = Literal["parquet", "json", "csv"]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from sutro_mcp.results import LocalArtifact, Page, child
-from sutro_mcp.results.child import Tasks, query_tasks, reader_tasks, serve
+from sutro_mcp.results import LocalArtifact, Page, worker_main
 from sutro_mcp.results.request_models import LoadRequest, PageRequest, QueryRequest, Request, SummaryRequest
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.worker.protocol import Pipe, framed, request_for
+from sutro_mcp.results.worker_main import Tasks, query_tasks, reader_tasks, serve
 from tests.results.support import objects, outputs
 
 
@@ -99,10 +99,10 @@ def test_what_a_library_prints_does_not_reach_the_pipe(
     request = request_for(outputs(tmp_path, "a"), Request())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Noisy(framed(request))))
     monkeypatch.setattr(sys, "argv", ["child", kind])
-    monkeypatch.delitem(sys.modules, child.__name__)
+    monkeypatch.delitem(sys.modules, worker_main.__name__)
     stdout = os.dup(1)
     try:
-        runpy.run_module(child.__name__, run_name="__main__")
+        runpy.run_module(worker_main.__name__, run_name="__main__")
     finally:
         os.dup2(stdout, 1)
         os.close(stdout)
@@ -131,7 +131,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def apply_limits(*_limits: int) -> None:
         calls.append("limited")
 
-    monkeypatch.setattr(child, "apply_limits", apply_limits)
+    monkeypatch.setattr(worker_main, "apply_limits", apply_limits)
     return calls
 
 

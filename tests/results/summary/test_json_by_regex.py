@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sutro_mcp.results.summary.alike_objects import AlikeObjects
+from sutro_mcp.results.summary.json_by_regex import AlikeObjects
 from tests.results.summary.support import summarise
 from tests.tries import some_of
 

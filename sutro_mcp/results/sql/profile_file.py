@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.request_models import LocalArtifact, SqlTable
-from sutro_mcp.results.rows.columns import unreadable
+from sutro_mcp.results.rows.column_roles import unreadable
 from sutro_mcp.results.rows.json_fields import Path as FieldPath
 from sutro_mcp.results.rows.json_shape import literal
 from sutro_mcp.results.worker.protocol import StoppedError
