@@ -264,7 +264,7 @@ class ResultsEngine:
         async def make_of_sql(tables: Mapping[str, SqlTable], notify: OnProgress) -> ExportReport:
             table = tables["results"]
             # A name that is known to be nobody's when this process ends before it removes the file.
-            path = Path(f"{table.side_file}.{token_hex(4)}.part")
+            path = Path(f"{table.profile_file}.{token_hex(4)}.part")
             asked = WriteRequest(sql=request.sql, path=str(path), format=form)
             try:
                 yielded = await self._sql_exports.run(tables, asked, YieldedRows, output=str(path))

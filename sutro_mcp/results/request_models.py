@@ -163,7 +163,7 @@ class SqlTable(_Model):
 
     artifact: LocalArtifact
     parquet: str
-    side_file: str
+    profile_file: str
     narrow_file: str | None = None
 
 

@@ -187,11 +187,11 @@ def _share(server: SutroServer, file: Path, rates: Mapping[Kind, Rate], replicas
             "share work with other replicas", "the library is missing", "Install sutro-mcp[redis]"
         ) from None
     from .replicas.job_leases import JobLeases
-    from .replicas.shared_rate_limit import SharedRates
+    from .replicas.shared_rate_limit import SharedRateLimit
 
     link = RedisLink.from_file(file)
     server.leases, server.run_beside = JobLeases(link), link.run
-    server.rates = RateLimits(rates, SharedRates(link, replicas))
+    server.rates = RateLimits(rates, SharedRateLimit(link, replicas))
 
 
 def instructions(settings: Settings) -> str:

@@ -28,7 +28,7 @@ _NAME = "sutro-mcp-results"
 _MARKER = "CACHEDIR.TAG"
 _MARK = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by sutro-mcp.\n"
 # Names are random, after the digest of what an artifact is found by. Beside an artifact lie the Parquet file,
-# the side file and the narrow file that SQL makes of it.
+# the profile file and the narrow file that SQL makes of it.
 _OUR_FILE = re.compile(
     r"(?:[0-9a-f]{32}-)?[0-9a-f]{16}\.(?:list|new|part|(?:data|parquet|json|csv\.zip)"
     r"(?:\.(?:parquet|[0-9]+(?:\.[0-9a-z]+)+\.sql(?:\.narrow)?)(?:\.[0-9a-f]{8}\.part(?:\.wal)?)?)?)"

@@ -9,7 +9,7 @@ from .footer import Chunk, Footer, Group, read_footer
 from .null_counts import second_kind, with_null_count
 from .page_search import FlatChunk, opening_ranges
 from .parquet_errors import DamagedError, UnsupportedError
-from .request_coalescing import Bytes, Lookup, RequestRounds
+from .request_coalescing import Bytes, CoalescedRequests, Lookup
 from .row_slices import MAX_SLICE_ROWS, RowSlice, Slicer
 from .schema import Column
 from .thrift_fields import ENCRYPTED_MAGIC, MAGIC
@@ -28,7 +28,7 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     size = source.size
     if size < len(MAGIC) + _FRAME:
         raise DamagedError("the file is too short")
-    rounds = RequestRounds(source)
+    rounds = CoalescedRequests(source)
     rounds.fetch(opening_ranges(size))
     frame = source.read(size - _FRAME, size)
     if frame[4:] == ENCRYPTED_MAGIC:
@@ -51,7 +51,7 @@ class ParquetFile:
     column has.
     """
 
-    def __init__(self, rounds: RequestRounds, footer: Footer) -> None:
+    def __init__(self, rounds: CoalescedRequests, footer: Footer) -> None:
         self._rounds = rounds
         self._footer = footer
         self._columns = {column.name: column for column in footer.columns}

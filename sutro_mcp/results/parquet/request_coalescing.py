@@ -30,7 +30,7 @@ class Bytes(Protocol):
         ...
 
 
-class RequestRounds:
+class CoalescedRequests:
     """The source of a file's bytes, and which of them were wanted already."""
 
     def __init__(self, source: Bytes) -> None:

@@ -32,7 +32,7 @@ Column = tuple[str, str]
 
 def make_narrow(table: SqlTable) -> SqlTable:
     """The table with its `narrow_file`, which is made unless it is there or nothing is short."""
-    path = narrow_file(Path(table.side_file))
+    path = narrow_file(Path(table.profile_file))
     if not path.exists():
         with (
             published(path) as part,

@@ -39,7 +39,7 @@ class AboutResults(BaseModel):
 
 
 def prepare(ref: LocalArtifact) -> SqlTable:
-    """The artifact as a Parquet file, and the side file, which is made unless it is there.
+    """The artifact as a Parquet file, and the profile file, which is made unless it is there.
 
     Raises UnexpectedReplyError when the artifact cannot be read, StoppedError when it is there no longer.
     """
@@ -56,7 +56,7 @@ def prepare(ref: LocalArtifact) -> SqlTable:
     return SqlTable(
         artifact=ref,
         parquet=str(parquet),
-        side_file=str(side),
+        profile_file=str(side),
         narrow_file=str(narrow) if narrow.exists() else None,
     )
 
@@ -114,7 +114,7 @@ def open_views(
     """
     files: dict[str, int] = {}
     for name, table in tables.items():
-        paths = {name: table.parquet, f"{name}_side": table.side_file, f"{name}_narrow": table.narrow_file}
+        paths = {name: table.parquet, f"{name}_side": table.profile_file, f"{name}_narrow": table.narrow_file}
         for file, path in paths.items():
             if path is not None:
                 files[file] = held(table.artifact, path)

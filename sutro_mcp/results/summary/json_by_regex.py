@@ -79,7 +79,7 @@ class _Invalid:
     """The kind of what is no JSON."""
 
 
-class AlikeObjects:
+class ObjectsByRegex:
     """The ways in which a job's objects are written, learnt from the objects themselves.
 
     Objects with another one at one of the paths `not_objects` are left to the parser.

@@ -20,7 +20,7 @@ from sutro_mcp.untrusted import visible
 from .batches import Batch
 from .column_profile import Column
 from .distinct_sketch import Budget
-from .json_by_regex import LOOKED_AT, AlikeObjects, Values, parse_values
+from .json_by_regex import LOOKED_AT, ObjectsByRegex, Values, parse_values
 from .quality_flags import (
     ADDRESSED,
     REFUSED,
@@ -68,7 +68,7 @@ class Outputs:
         self._paths: dict[Path, None] = {}
         self._more = False
         self.fields: dict[Path, Column] = {}
-        self._alike = AlikeObjects(self._enums.paths)
+        self._alike = ObjectsByRegex(self._enums.paths)
 
     def add(self, rows: pl.Series, texts: pl.Series) -> None:
         """One batch of texts and the numbers of their rows."""

@@ -22,7 +22,7 @@ return is_early and string.format('%.3f', early) or '0'
 """
 
 
-class SharedRates:
+class SharedRateLimit:
     """Counts calls in Redis, and one in `replicas` of them here while that is down."""
 
     def __init__(self, link: RedisLink, replicas: int) -> None:

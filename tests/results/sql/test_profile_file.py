@@ -21,9 +21,9 @@ def test_it_is_made_once(tmp_path: Path) -> None:
     """And found by whoever prepares the artifact again."""
     artifact = objects(tmp_path, {"a": 1})
     table = prepare(artifact)
-    written = Path(table.side_file).stat()
+    written = Path(table.profile_file).stat()
     assert prepare(artifact) == table
-    assert Path(table.side_file).stat() == written
+    assert Path(table.profile_file).stat() == written
 
 
 def test_it_goes_with_the_artifact_and_counts_with_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sutro_mcp.results.summary.json_by_regex import AlikeObjects
+from sutro_mcp.results.summary.json_by_regex import ObjectsByRegex
 from tests.results.summary.support import summarise
 from tests.tries import some_of
 
@@ -84,7 +84,7 @@ def test_many_alike_are_counted_as_a_few_are(rows: list[Any], inside: bool, sche
 def test_objects_of_many_names_are_found_part_by_part() -> None:
     """One expression for all of them would be slow."""
     made = [{f"name {at}": f"value {at} of {row}, é" for at in range(60)} | {"n": row} for row in range(20)]
-    alike = AlikeObjects()
+    alike = ObjectsByRegex()
     assert alike.learn(made)
     ((places, fields),) = alike.take_apart(pl.Series(map(json.dumps, made)))
     assert places.to_list() == list(range(20))
@@ -106,12 +106,12 @@ def test_objects_of_many_names_are_found_part_by_part() -> None:
 )
 def test_some_objects_are_always_parsed(found: dict[str, Any]) -> None:
     """However many are written so."""
-    assert not AlikeObjects().learn([found] * 64)
+    assert not ObjectsByRegex().learn([found] * 64)
 
 
 def test_a_way_in_which_few_objects_are_written_is_given_up() -> None:
     """It would be tried on every row."""
-    alike = AlikeObjects()
+    alike = ObjectsByRegex()
     assert alike.learn([{"a": 1}] * 8)
     others = pl.Series(['{"b": 1}'] * 5_000)
     assert list(alike.take_apart(others)) == []

@@ -294,7 +294,7 @@ async def test_the_process_has_no_secret_and_no_rights(
     assert int(limits["Max cpu time"][1]) < 80
     assert int(limits["Max address space"][1]) < 4 * 1024**3
     # The ends of its two pipes, and what it may read.
-    assert opened == {"/dev/null", "pipe", table.parquet, table.side_file}
+    assert opened == {"/dev/null", "pipe", table.parquet, table.profile_file}
 
 
 DENIED = """
@@ -432,7 +432,7 @@ async def test_tables_that_cannot_be_loaded_are_an_error(
     broken = tmp_path / "side"
     broken.write_text("no database")
     with pytest.raises(errors.SutroError, match="damaged or not Parquet"):
-        await run(runner, table.model_copy(update={"side_file": str(broken)}), GOOD)
+        await run(runner, table.model_copy(update={"profile_file": str(broken)}), GOOD)
     with pytest.raises(errors.WorkerError, match=r"it took more than 0\.05 seconds\. Use get_job_results"):
         await run(QueryRunner(load_seconds=0.05), table, GOOD)
 
