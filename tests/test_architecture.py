@@ -85,13 +85,13 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
     "results": (
-        "byte_ranges name_matching summary_view < request_models cache single_flight < worker parquet < rows "
-        "< sql "
-        "< summary export comparison < worker_main engine"
+        "byte_ranges name_matching summary_rendering < request_models cache single_flight < worker parquet "
+        "< rows < sql "
+        "< summary export comparison < worker_main results_engine"
     ),
     "server": (
-        "answers context < text_format uris tenants < protocol < operations < access < live "
-        "< replicas transports < tools < resources extensions prompts < build team_check"
+        "answers context < text_answers uris tenants < protocol < operations < access < live "
+        "< replicas transports < tools < resources extensions prompts < build operator_check"
     ),
 }
 OWNERS = {

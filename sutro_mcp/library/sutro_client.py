@@ -38,8 +38,8 @@ from sutro_mcp.results import (
     SummaryRequest,
 )
 from sutro_mcp.results.cache import CAPACITY
-from sutro_mcp.results.engine import ResultsEngine, results_engine
 from sutro_mcp.results.export.file_names import chosen_file
+from sutro_mcp.results.results_engine import ResultsEngine, results_engine
 from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
 
@@ -318,7 +318,7 @@ class SutroClient(ApiClient):
             local = LocalArtifact(path=str(artifact.path), format=artifact.format, spec=spec)
 
             def read() -> "pl.DataFrame | pd.DataFrame":
-                from sutro_mcp.results.rows.typed_frame import build_frame
+                from sutro_mcp.results.rows.results_frame import build_frame
 
                 return build_frame(
                     local,

@@ -62,7 +62,7 @@ def query_tasks() -> Tasks:
     from .comparison.comparison import compare
     from .request_models import CompareRequest, Comparison, QueryRequest, QueryRows, WriteRequest, YieldedRows
     from .sql.duckdb_engine import LoadedTables, load, run
-    from .sql.parquet_output import MOST_BYTES, new_output, write_parquet
+    from .sql.select_to_parquet import MOST_BYTES, new_output, write_parquet
 
     loaded: list[LoadedTables] = []
 

@@ -16,7 +16,7 @@ from sutro_mcp.api.status_poller import PollSchedule
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache import CAPACITY
-from sutro_mcp.results.engine import results_engine
+from sutro_mcp.results.results_engine import results_engine
 from sutro_mcp.server.extensions.jobs_view.view import JobsView, show_to_able_hosts
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
@@ -122,7 +122,7 @@ def build_server(
         middleware.append(show_to_able_hosts)
         hints["tools/list"] = _FIXED_FOR_ONE
     if key_of is not None:
-        from .access.state_keys import request_state_security
+        from .access.request_state_keys import request_state_security
         from .tenants import serve_tenant
 
         middleware.insert(0, serve_tenant)

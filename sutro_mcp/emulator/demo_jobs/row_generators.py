@@ -1,4 +1,4 @@
-"""Creates the demo's rows: an input and its output, from a kind's words in `vocabulary.toml`."""
+"""Creates the demo's rows: an input and its output, from a kind's words in `row_contents.toml`."""
 
 import json
 import tomllib
@@ -13,7 +13,7 @@ from sutro_mcp.emulator.seeded_random import SeededRandom
 
 @cache
 def _vocabulary() -> Mapping[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text("utf-8"))
+    return tomllib.loads(Path(__file__).with_name("row_contents.toml").read_text("utf-8"))
 
 
 def churn(rng: SeededRandom, row: int) -> Row:

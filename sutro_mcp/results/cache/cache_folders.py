@@ -18,7 +18,7 @@ from stat import S_ISDIR, S_ISREG
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.file_access import is_writable_by_others, open_regular, read_regular
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 logger = logging.getLogger(__name__)
 

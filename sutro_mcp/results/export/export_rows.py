@@ -11,10 +11,10 @@ from sutro_mcp.errors import counted
 from sutro_mcp.results.request_models import ExportRequest, LocalArtifact, YieldedRows
 from sutro_mcp.results.rows.column_roles import field_names
 from sutro_mcp.results.rows.reader import Rows, open_rows
-from sutro_mcp.results.rows.typed_frame import TypedFrame
-from sutro_mcp.results.sql.output_fields import OutputFields, open_fields
+from sutro_mcp.results.rows.results_frame import TypedFrame
+from sutro_mcp.results.sql.json_columns import OutputFields, open_fields
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 
 class Frame(Protocol):

@@ -17,8 +17,8 @@ from sutro_mcp.results.request_models import LocalArtifact
 from sutro_mcp.results.worker.artifact_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 
+from .cells import KINDS, parse_json
 from .column_roles import Naming, arrangement, unreadable
-from .json_values import KINDS, parse_json
 
 _SCALARS = {
     "null": pl.Null,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sutro_mcp.errors import InvalidArgumentError, UnexpectedReplyError
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.untrusted import quote, visible
+from sutro_mcp.untrusted_text import quote, visible
 
 from .json_fields import Path
 

@@ -154,7 +154,7 @@ class ParquetRows:
             file = self._opened.file
             self._opened.source.prefetch(file.spans(tuple(shown)))
             try:
-                for each in file.row_slices(tuple(shown)):
+                for each in file.slice_files(tuple(shown)):
                     yield shown[each.name], each.first_row, decode(each)
             except DamagedError as error:
                 raise UnsupportedError(*error.args) from error
@@ -172,7 +172,7 @@ class ParquetRows:
         self._opened.source.fetch(file.spans([stored]))
         with _readable(self._ref):
             try:
-                return iter([decode(each) for each in file.row_slices([stored])]), True
+                return iter([decode(each) for each in file.slice_files([stored])]), True
             except _LEFT_TO_FULL_READERS:
                 return self.whole().searched(name)
 

@@ -22,7 +22,7 @@ from sutro_mcp.results.rows.json_shape import literal
 from sutro_mcp.results.worker.protocol import StoppedError
 
 from .held_files import OUTPUT_FILE, Output, address, hold
-from .json_profile import Field, JsonProfile, make_profile
+from .json_field_types import Field, JsonProfile, make_profile
 from .results_view import FileColumn, as_text, numbered, outputs_of, results_view, view_columns
 
 SETTINGS: dict[str, Any] = {"threads": "2", "memory_limit": "256MB", "temp_directory": ""}

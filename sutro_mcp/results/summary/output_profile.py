@@ -15,7 +15,7 @@ from sutro_mcp.errors import counted
 from sutro_mcp.results.request_models import QualityFlag, Wrapping
 from sutro_mcp.results.rows.column_roles import OUTPUT, field_names
 from sutro_mcp.results.rows.json_fields import Field, Path, paths, read_outputs, spread
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 
 from .batches import Batch
 from .column_profile import Column

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sutro_mcp.results.request_models import Cell, ColumnSummary, QualityFlag, Sample, Summary
-from sutro_mcp.untrusted import shorten
+from sutro_mcp.untrusted_text import shorten
 
 # Columns and fields beyond these are never shown.
 MOST_COLUMNS = 40

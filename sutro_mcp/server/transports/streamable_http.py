@@ -27,7 +27,7 @@ from sutro_mcp.settings import Settings
 from .allowed_hosts import allowed_hosts
 from .health import Health
 from .http_admission import SESSIONS, Admission
-from .http_shutdown import HttpRequests
+from .open_requests import HttpRequests
 
 # Calls may finish in the first; the second is when the process goes, whatever still runs.
 _GRACE_SECONDS = 1.5

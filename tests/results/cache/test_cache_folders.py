@@ -15,8 +15,8 @@ from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache import kept_folder
 from sutro_mcp.results.cache.cache_folders import cache_folder, claim, remove_folder, sweep, temporary_folder
 from sutro_mcp.results.cache.sparse_file import remove
-from sutro_mcp.results.engine import results_engine
 from sutro_mcp.results.request_models import PageRequest
+from sutro_mcp.results.results_engine import results_engine
 from sutro_mcp.results_spec import ResultsSpec
 
 WEEK = 7 * 24 * 3600

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from sutro_mcp.results.parquet import open_parquet, opening_ranges
-from sutro_mcp.results.parquet.page_search import TAIL
+from sutro_mcp.results.parquet.page_ranges import TAIL
 
 from .support import Remote, arrow_file, at_most, cut, local, polars_file, same
 

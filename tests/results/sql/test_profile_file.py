@@ -10,8 +10,8 @@ from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache.cache_folders import usage
 from sutro_mcp.results.cache.sparse_file import remove
 from sutro_mcp.results.sql import lazy_engine
+from sutro_mcp.results.sql.json_columns import open_fields
 from sutro_mcp.results.sql.narrow_table import make_narrow
-from sutro_mcp.results.sql.output_fields import open_fields
 from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.worker.protocol import StoppedError
 from tests.results.support import files_of_at_most, objects, outputs

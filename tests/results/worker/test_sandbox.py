@@ -142,7 +142,7 @@ UNSEEN = """
 import json, sys
 from sutro_mcp.results.request_models import LoadRequest
 from sutro_mcp.results.sql.duckdb_engine import load
-from sutro_mcp.results.sql.parquet_output import new_output
+from sutro_mcp.results.sql.select_to_parquet import new_output
 from sutro_mcp.results.worker.sandbox import apply_limits
 asked = json.load(sys.stdin)
 request = LoadRequest.model_validate(asked["load"])

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.access.authentication import CredentialError
 from sutro_mcp.server.access.header_credentials import BearerTokens
-from sutro_mcp.server.access.state_keys import request_state_security
+from sutro_mcp.server.access.request_state_keys import request_state_security
 from sutro_mcp.server.access.sutro_keys import SutroKeys
 from sutro_mcp.server.access.token_file import add_token, digest_of, list_tokens, parse_tokens, revoke_tokens
 from sutro_mcp.server.access.watched_file import WatchedFile

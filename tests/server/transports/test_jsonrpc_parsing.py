@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from mcp.types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
-from sutro_mcp.server.transports.jsonrpc_lines import MAX_LINE, Oversized, Refusal, lines, read_message
+from sutro_mcp.server.transports.jsonrpc_parsing import MAX_LINE, Oversized, Refusal, lines, read_message
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import pytest
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import ExpectedResults, PageRequest, SummaryRequest
 from sutro_mcp.results.cache import OnBytes
-from sutro_mcp.results.engine import results_engine
+from sutro_mcp.results.results_engine import results_engine
 from sutro_mcp.results_spec import ResultsSpec
 
 pytestmark = pytest.mark.anyio

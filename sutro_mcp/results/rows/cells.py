@@ -12,7 +12,7 @@ from typing import Any, cast
 from pydantic_core import from_json, to_json
 
 from sutro_mcp.results.request_models import Cell
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The names of the types that a value of JSON has in Python.

@@ -18,7 +18,7 @@ from sutro_mcp.results.rows.json_shape import literal, quoted
 
 from .duckdb_engine import LoadedTables, answered
 from .held_files import OUTPUT_FILE, Output, address
-from .shown_values import iso_time
+from .sql_cells import iso_time
 
 MOST_BYTES = 4 << 30
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sutro_mcp.results.sql.json_pattern import plain_rows
-from sutro_mcp.results.sql.json_profile import JsonProfile, make_profile
+from sutro_mcp.results.sql.json_field_types import JsonProfile, make_profile
+from sutro_mcp.results.sql.structure_regex import plain_rows
 from tests.results.test_same_reading import OUTPUTS
 from tests.tries import some_of
 

@@ -11,7 +11,7 @@ import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import LocalArtifact
-from sutro_mcp.results.rows.typed_frame import build_frame
+from sutro_mcp.results.rows.results_frame import build_frame
 from tests.results.support import file, outputs, parquet
 
 

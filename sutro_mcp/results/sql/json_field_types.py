@@ -15,13 +15,12 @@ from typing import Any, NamedTuple, cast
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
+from sutro_mcp.results.rows.cells import compact, parse_object
 from sutro_mcp.results.rows.json_fields import DEPTH, Path, is_envelope, unwrap
 from sutro_mcp.results.rows.json_in_text import find_object
 from sutro_mcp.results.rows.json_shape import Place, Shape, literal
-from sutro_mcp.results.rows.json_values import compact, parse_object
 
-from .json_pattern import Known, plain_rows
-from .json_reading import (
+from .json_extraction import (
     IS_OBJECT,
     NAMES,
     VERDICT,
@@ -33,6 +32,7 @@ from .json_reading import (
     unwrapped,
 )
 from .repaired_rows import FixedKind, FixedRows
+from .structure_regex import Known, plain_rows
 
 _MOST_FIELDS = 200
 _MOST_LISTS = 20

@@ -15,7 +15,7 @@ from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import LocalArtifact
 
 from .held_files import address
-from .json_profile import JsonProfile
+from .json_field_types import JsonProfile
 from .profile_file import SETTINGS, open_views, prepare
 from .results_view import unpacked_rows
 

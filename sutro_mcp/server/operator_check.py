@@ -17,7 +17,7 @@ from sutro_mcp.settings import Settings
 from .access.authentication import CredentialError
 from .access.authentication_modes import authenticate_by
 from .access.issuer_keys import IssuerKeys
-from .access.state_keys import request_state_security
+from .access.request_state_keys import request_state_security
 from .access.sutro_keys import SutroKeys
 from .access.token_file import TokenLine, parse_tokens
 from .context import Principal

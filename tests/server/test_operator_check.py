@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sutro_mcp.server.access.token_file import add_token
-from sutro_mcp.server.team_check import findings
+from sutro_mcp.server.operator_check import findings
 from sutro_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -168,7 +168,7 @@ def test_the_slices_together_are_every_column(name: str, budget: int) -> None:
     data = FILES[name]()
     whole = pl.read_parquet(data)
     file = open_parquet(local(data))
-    slices = list(file.row_slices(file.names, budget))
+    slices = list(file.slice_files(file.names, budget))
     for column in file.names:
         assert same(decode([each for each in slices if each.name == column]), whole[column]), column
 
@@ -176,7 +176,7 @@ def test_the_slices_together_are_every_column(name: str, budget: int) -> None:
 def test_slices_come_in_the_order_of_the_file_and_are_as_small_as_asked() -> None:
     """So that they can be taken while the file arrives, and decoded in little memory."""
     file = open_parquet(local(wide_file(row_group_size=1500, use_dictionary=False)))
-    slices = list(file.row_slices(["more", "words"], 200_000))
+    slices = list(file.slice_files(["more", "words"], 200_000))
     places = [(each.first_row // 1500, each.name == "more", each.first_row) for each in slices]
     assert places == sorted(places)
     assert max(len(each.parquet) for each in slices) < 300_000
@@ -187,10 +187,10 @@ def test_a_slice_has_no_more_rows_than_a_reader_should_hold() -> None:
     """Rows of one value take next to no bytes in the file and many when decoded."""
     frame = pl.DataFrame({"same": ["x" * 100] * 1_000_000})
     file = open_parquet(local(arrow_file(frame, data_page_size=1024)))
-    slices = list(file.row_slices(["same"]))
+    slices = list(file.slice_files(["same"]))
     assert max(each.row_count for each in slices) * 100 <= 8 << 20
     empty = open_parquet(local(arrow_file(frame.select(same=pl.lit(None, pl.String)), data_page_size=64)))
-    assert max(each.row_count for each in empty.row_slices(["same"])) <= 262_144
+    assert max(each.row_count for each in empty.slice_files(["same"])) <= 262_144
 
 
 def test_a_slice_is_a_file_for_any_reader() -> None:
@@ -199,7 +199,7 @@ def test_a_slice_is_a_file_for_any_reader() -> None:
     file = open_parquet(local(data))
     whole = plain().to_pandas()
     for name in ("text", "nullable", "double", "int"):
-        slices = [pd.read_parquet(io.BytesIO(each.parquet)) for each in file.row_slices([name], 1 << 12)]
+        slices = [pd.read_parquet(io.BytesIO(each.parquet)) for each in file.slice_files([name], 1 << 12)]
         assert len(slices) > 4
         assert pd.concat(slices, ignore_index=True)[name].equals(whole[name])
 
@@ -210,7 +210,7 @@ def test_files_without_rows_have_columns_and_no_slices() -> None:
         file = open_parquet(Remote(data))
         assert (file.row_count, file.names) == (0, tuple(plain().columns))
         assert file.rows(["text", "list"], 0, 10) == {"text": [], "list": []}
-        assert list(file.row_slices(file.names)) == []
+        assert list(file.slice_files(file.names)) == []
         assert file.spans(file.names) == []
         assert file.uncompressed(file.names) == 0
 
@@ -241,7 +241,7 @@ def test_spans_and_size_are_those_of_the_columns_asked_for() -> None:
     remote = Remote(data, rounds=[])
     opened = open_parquet(remote)
     remote.fetch(spans)
-    assert sum(each.row_count for each in opened.row_slices(["words", "more"])) == 2 * ROWS
+    assert sum(each.row_count for each in opened.slice_files(["words", "more"])) == 2 * ROWS
     assert file.spans(file.names) == [(4, max(stop for _, stop in file.spans(file.names)))]
     words, both = file.uncompressed(["words"]), file.uncompressed(["words", "id"])
     assert ROWS * 700 < words < both < ROWS * 720 + 40_000

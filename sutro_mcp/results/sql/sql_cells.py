@@ -8,14 +8,14 @@ import duckdb
 from pydantic_core import from_json
 
 from sutro_mcp.results.request_models import Cell
-from sutro_mcp.results.rows.json_values import cell
+from sutro_mcp.results.rows.cells import cell
 
 _NOT_FINITE = re.compile("Infinity|NaN")
 _NESTED = {"list", "struct", "map", "array", "union", "variant"}
 _TEXTUAL = ("date", "time", "interval", "uuid", "bit", "enum")
 
 
-def shown_values(found: duckdb.DuckDBPyRelation) -> tuple[str, list[Callable[[Any], Cell]]]:
+def sql_cells(found: duckdb.DuckDBPyRelation) -> tuple[str, list[Callable[[Any], Cell]]]:
     """The expressions that Python can hold the values of, and for each how a value becomes a cell."""
     shown: list[str] = []
     convert: list[Callable[[Any], Cell]] = []

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from secrets import token_hex
 from typing import Any
 
-from sutro_mcp.untrusted import NOTICE
+from sutro_mcp.untrusted_text import NOTICE
 
 from .answers import Table, money
 

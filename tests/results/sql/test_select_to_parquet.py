@@ -10,8 +10,8 @@ from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import LocalArtifact
 from sutro_mcp.results.request_models import ExportFormat, WriteRequest, YieldedRows
 from sutro_mcp.results.sql.duckdb_engine import load
-from sutro_mcp.results.sql.parquet_output import new_output, write_parquet
 from sutro_mcp.results.sql.profile_file import prepare
+from sutro_mcp.results.sql.select_to_parquet import new_output, write_parquet
 from tests.results.support import files_of_at_most, objects
 
 from .support import query
