@@ -2,7 +2,7 @@
 
 The stream may be missing, silent, broken or wrong (all rows done, and then the job fails), so the status is
 polled as well, and read at once when the stream shows all rows or ends. A wait that is cancelled leaves its
-job alone: nothing but reads is sent.
+job alone: nothing but reads is sent. How long a call may wait is an argument of `tools/wait_for_job`.
 """
 
 from contextlib import aclosing, suppress
