@@ -20,17 +20,17 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "concurrency": (set(), {"anyio"}),
     # A record that both `api` and `results` need, which know nothing of each other.
     "results_spec": (set(), set()),
-    "settings": ({"errors", "hosts", "untrusted"}, {"pydantic"}),
+    "settings": ({"errors", "hosts", "untrusted_text"}, {"pydantic"}),
     "hosts": (set(), set()),
     "asgi_serving": (set(), {"uvicorn", "h11"}),
     "console": ({"redaction"}, set()),
     "check": ({"api", "results", "server", "settings", "errors"}, set()),
     "api": (
-        {"errors", "file_access", "hosts", "untrusted", "redaction", "results_spec"},
+        {"errors", "file_access", "hosts", "untrusted_text", "redaction", "results_spec"},
         {"httpx", "pydantic", "anyio", "stamina"},
     ),
     "results": (
-        {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
+        {"errors", "file_access", "untrusted_text", "concurrency", "results_spec"},
         {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
     "expected_results": ({"api", "results"}, set()),
@@ -46,7 +46,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "expected_results",
             "settings",
             "errors",
-            "untrusted",
+            "untrusted_text",
             "redaction",
             "concurrency",
             "asgi_serving",
@@ -61,7 +61,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "demo": ({"asgi_serving"}, {"mcp", "starlette"}),
     "cli": (
         {
-            "untrusted",
+            "untrusted_text",
             "api",
             "server",
             "settings",

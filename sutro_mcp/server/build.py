@@ -12,7 +12,7 @@ from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import Extension, MCPServer
 
-from sutro_mcp.api.status_poller import PollSchedule
+from sutro_mcp.api.status_poller import WATCHED, PollSchedule
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache import CAPACITY
@@ -20,7 +20,7 @@ from sutro_mcp.results.results_engine import results_engine
 from sutro_mcp.server.extensions.jobs_view.view import JobsView, show_to_able_hosts
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
-from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
+from sutro_mcp.server.live.job_watcher import JobWatcher
 from sutro_mcp.server.live.running_jobs import RunningJobs
 from sutro_mcp.server.live.subscriptions import Subscribers, Subscriptions
 from sutro_mcp.server.protocol.mcp_server import SutroServer, without_rich
@@ -60,7 +60,7 @@ def build_server(
     connect: Connect,
     *,
     key_of: "KeyOf | None" = None,
-    watching: PollSchedule = SCHEDULE,
+    watching: PollSchedule = WATCHED,
     fastest_answer: float = 0.5,
 ) -> SutroServer:
     """A server that calls `connect` for its API client when a request first needs it.
