@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "sutro_mcp"
 
 # Package or module -> (imports of ours, third party). Anything from the standard library is free.
 TABLE: dict[str, tuple[set[str], set[str]]] = {
-    "untrusted": (set(), set()),
+    "untrusted_text": (set(), set()),
     "redaction": (set(), set()),
     "errors": (set(), set()),
     "file_access": (set(), set()),
