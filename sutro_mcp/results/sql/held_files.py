@@ -137,7 +137,7 @@ class _Reader(io.RawIOBase):
         at = self.tell()
         with _ONE_AT_A_TIME:
             os.lseek(self._descriptor, at, os.SEEK_SET)
-            found = os.read(self._descriptor, size if size >= 0 else self._size - at)
+            found = os.read(self._descriptor, size if size >= 0 else self._size)
         self._position.at = at + len(found)
         return found
 
