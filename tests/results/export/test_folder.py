@@ -4,9 +4,11 @@ import errno
 import os
 import stat
 import sys
-import threading
-import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -265,51 +267,51 @@ def test_a_folder_replaced_by_a_link_while_writing_leads_nowhere(tmp_path: Path,
     assert ("a.csv" in names(moved)) is descriptors
 
 
-def test_swapping_entries_and_the_folder_during_many_writes_leads_nowhere(tmp_path: Path) -> None:
-    """For two seconds: 0 files outside, whatever fails inside."""
-    exports, aside, outer = tmp_path / "exports", tmp_path / "aside", tmp_path / "outside"
-    outer.mkdir()
-    (outer / "a.csv").write_text("untouched")
-    exports.mkdir()
-    stop = threading.Event()
-    swaps = 0
+def swapping(
+    call: Callable[..., Any], is_reached: Callable[[], bool], place: Path, target: Path
+) -> Callable[..., Any]:
+    """`call`, before which a link to `target` takes the place of what is there, if it is time."""
 
-    def swap() -> None:
-        nonlocal swaps
-        while not stop.is_set():
-            for name in ("a.csv", TEMPORARY):
-                for target in (outer / "a.csv", outer / "made.csv"):
-                    try:
-                        (exports / name).unlink(missing_ok=True)
-                        (exports / name).symlink_to(target)
-                        (exports / name).unlink()
-                    except OSError:
-                        pass
-            exports.rename(aside)
-            exports.symlink_to(outer)
-            exports.unlink()
-            aside.rename(exports)
-            swaps += 1
+    def swap_first(*given: Any, **named: Any) -> Any:
+        if is_reached():
+            if os.path.lexists(place):
+                place.rename(place.with_name("aside"))
+            place.symlink_to(target)
+        return call(*given, **named)
 
-    thread = threading.Thread(target=swap)
-    thread.start()
-    done, refused, until = 0, 0, time.monotonic() + 2
-    try:
-        while time.monotonic() < until:
-            try:
-                with open_folder(exports, create=False) as folder:
-                    write(folder, "a.csv", overwrite=bool(done % 2))
-                done += 1
-            except SutroError:
-                refused += 1
-    finally:
-        stop.set()
-        thread.join()
-    assert names(outer) == {"a.csv"}
-    assert (outer / "a.csv").read_text() == "untouched"
-    assert swaps > 10
-    assert done + refused > 100
-    assert refused > 0
+    return swap_first
+
+
+SYSTEM_CALLS = ("open", "stat", "fstat", "mkdir", "link", "replace", "unlink", "fsync")
+
+
+@pytest.mark.parametrize("overwrite", [False, True], ids=["keep", "overwrite"])
+@pytest.mark.parametrize("swapped", ["a.csv", TEMPORARY, "the folder"])
+@pytest.mark.parametrize("target", ["a.csv", "made.csv", ""], ids=["file", "dangling", "folder"])
+def test_a_link_that_appears_at_any_moment_of_an_export_leads_nowhere(
+    tmp_path: Path, swapped: str, target: str, overwrite: bool
+) -> None:
+    """Just before each call to the system in turn, until there are no more."""
+    for moment in count():
+        outer, exports = tmp_path / f"{moment}" / "outside", tmp_path / f"{moment}" / "exports"
+        for folder in (outer, exports):
+            folder.mkdir(parents=True)
+        (outer / "a.csv").write_text("untouched")
+        place = exports if swapped == "the folder" else exports / swapped
+        calls = count()
+
+        def is_reached(calls: Iterator[int] = calls, moment: int = moment) -> bool:
+            return next(calls) == moment
+
+        with pytest.MonkeyPatch.context() as patch, suppress(SutroError):
+            for name in SYSTEM_CALLS:
+                patch.setattr(os, name, swapping(getattr(os, name), is_reached, place, outer / target))
+            with open_folder(exports, create=False) as folder:
+                write(folder, "a.csv", overwrite=overwrite)
+        assert (names(outer), (outer / "a.csv").read_text()) == ({"a.csv"}, "untouched")
+        if next(calls) <= moment:
+            assert (exports / "a.csv").read_text() == "new"
+            break
 
 
 def test_a_name_taken_while_writing_is_not_replaced(exports: Path, descriptors: bool) -> None:

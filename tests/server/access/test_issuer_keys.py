@@ -133,7 +133,7 @@ async def test_what_a_key_may_sign_is_said_where_it_is_published(issuer: Issuer)
         ([rsa | {"alg": "RS256"}], ["RS256", "of no key"]),
         ([rsa | {"alg": "PS256", "use": "sig"}], ["PS256"]),
         ([rsa | {"alg": "RS512"}, rsa | {"kid": 5}, rsa | {"use": "enc"}, ec], ["ES256"]),
-        ([rsa, ec], ["RS256", "PS256", "ES256"]),
+        ([NO_KEYS["unknown"], rsa, ec], ["RS256", "PS256", "ES256"]),
     ):
         issuer.published = {str(place): key for place, key in enumerate(published)}
         door = Door(issuer)
@@ -171,7 +171,16 @@ async def test_the_metadata_say_once_where_the_keys_are(issuer: Issuer, looked_a
 
 
 @pytest.mark.parametrize(
-    "url", ["http://keys.example/", "http://127.0.0.1/keys", "file:///etc/passwd", "keys", 5, None]
+    "url",
+    [
+        "http://keys.example/",
+        "http://127.0.0.1/keys",
+        "wss://keys.example/",
+        "file:///etc/passwd",
+        "keys",
+        5,
+        None,
+    ],
 )
 async def test_keys_are_not_fetched_where_somebody_could_change_them_on_the_way(
     url: object, caplog: pytest.LogCaptureFixture
@@ -184,13 +193,23 @@ async def test_keys_are_not_fetched_where_somebody_could_change_them_on_the_way(
     assert "its metadata have no HTTPS address of them" in caplog.text
 
 
+@pytest.mark.parametrize("url", ["http://keys.example/", "ws://127.0.0.1/keys"])
 async def test_an_issuer_on_this_machine_may_be_without_tls_but_not_its_keys_elsewhere(
-    issuer: Issuer, caplog: pytest.LogCaptureFixture
+    issuer: Issuer, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As when an operator tries things out."""
-    issuer.keys_url = "http://keys.example/"
+    issuer.keys_url = url
     assert await Door(issuer).lets_in(issuer.token()) == "unavailable"
     assert "its metadata have no HTTPS address of them" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["https://login.example/", "https://login.example/b/"])
+async def test_metadata_of_another_issuer_lead_to_no_keys(name: str) -> None:
+    """Of a shorter name or another one."""
+    documents = Documents(OPENID, "https://keys.example/", name)
+    with pytest.raises(UnexpectedReplyError, match="they could not be fetched"):
+        await documents.issuer_keys.find("e1")
+    assert documents.asked == [OPENID]
 
 
 async def test_metadata_of_another_issuer_are_not_believed(issuer: Issuer) -> None:
