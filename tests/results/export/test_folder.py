@@ -95,6 +95,7 @@ def outside(folder: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("overwrite", [False, True], ids=["keep", "overwrite"])
 @pytest.mark.parametrize("name", [*HOSTILE, *HARMLESS, *ODD, *IN_THE_WAY], ids=ascii)
 def test_every_name_stays_inside_or_is_refused(
