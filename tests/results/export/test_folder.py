@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
-from sutro_mcp.results.export.folder_files import Folder, discard, open_folder
+from sutro_mcp.results.export.folder_files import Folder, check_folder, discard, open_folder
 from sutro_mcp.results.request_models import ExportFormat
 from sutro_mcp.untrusted import visible
 from tests.results.support import files_of_at_most
@@ -207,6 +208,51 @@ def test_a_file_is_read(exports: Path, descriptors: bool) -> None:
         os.truncate(exports / "there.csv", 50 * 2**30)
         with pytest.raises(InvalidArgumentError, match="larger than 4 GiB"):
             folder.read("there.csv")
+
+
+def test_the_entry_that_is_meant_is_found_however_its_accents_are_composed(
+    exports: Path, descriptors: bool
+) -> None:
+    """The very name goes before one that looks the same; one that is new stays as it is."""
+    composed, parts = "R\u00e9sum\u00e9.csv", "Re\u0301sume\u0301.csv"
+    with open_folder(exports, descriptors=descriptors) as folder:
+        found = [folder.entry(composed)]
+        (exports / parts).touch()
+        found += [
+            folder.entry(composed),
+            folder.entry(parts),
+            folder.entry("there.csv"),
+            folder.entry("A.csv"),
+        ]
+        (exports / composed).touch()
+        found += [folder.entry(composed), folder.entry(parts)]
+    assert found == [composed, parts, parts, "there.csv", "A.csv", composed, parts]
+
+
+def test_a_folder_that_could_be_made_is_in_order_and_is_not_made(tmp_path: Path, victim: Path) -> None:
+    """One that is a file, or in one, is not."""
+    for path in (tmp_path, tmp_path / "new", tmp_path / "new" / "exports"):
+        check_folder(path)
+    assert names(tmp_path) == {"victim.csv"}
+    for path in (victim, victim / "exports"):
+        with pytest.raises(SettingsError, match="not a folder"):
+            check_folder(path)
+
+
+def test_a_refusal_quotes_the_start_of_a_long_name(exports: Path) -> None:
+    """Whatever asked for it."""
+    name = "x" * 149
+    (exports / name).touch()
+    with open_folder(exports) as folder:
+        for ask in (
+            lambda: folder.check_free(name, overwrite=False),
+            lambda: folder.read(f"{name[1:]}y"),
+            lambda: export_name(f"*{name[1:]}", "csv"),
+            lambda: joinable_name(name),
+        ):
+            with pytest.raises(InvalidArgumentError) as caught:
+                ask()
+            assert re.search(r"[*x]x{46}… \[149 chars\]", str(caught.value))
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
