@@ -6,14 +6,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from mcp.server.request_state import InvalidRequestState
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from sutro_mcp.api import ApiKey, Connection
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.server.access.authentication import CredentialError
+from sutro_mcp.server.access.authentication import Caller, CredentialError
 from sutro_mcp.server.access.header_credentials import BearerTokens, OwnKeys
 from sutro_mcp.server.access.state_keys import request_state_security
 from sutro_mcp.server.access.sutro_keys import SutroKeys
@@ -297,6 +300,21 @@ def test_nothing_is_opened_while_the_file_of_keys_cannot_be_used(
         path.write_text(content)
     with pytest.raises(InvalidRequestState, match="no keys: "):
         codec.unseal(sealed)
+
+
+def test_what_is_sealed_is_opened_for_the_same_caller_and_program_alone(tmp_path: Path) -> None:
+    """A yes of Bob's is no answer to what Alice was asked, on any replica."""
+    path = tmp_path / "keys"
+    path.write_text("k" * 32)
+    bind: Any = request_state_security(path).bind_principal
+
+    def bound(name: str, client: str) -> str:
+        caller = Caller(Principal(name, name, "oauth", frozenset({"cancel"}), client_id=client))
+        return bind(SimpleNamespace(request=Request({"type": "http", "user": caller})))
+
+    names = [bound("alice", "one"), bound("alice", "two"), bound("bob", "one"), bound("alice", "one")]
+    assert names == ["one alice", "two alice", "one bob", "one alice"]
+    assert bind(SimpleNamespace(request=None)) is None
 
 
 def principal(label: str, *groups: str) -> Principal:
