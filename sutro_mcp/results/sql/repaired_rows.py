@@ -11,8 +11,9 @@ import duckdb
 FixedKind = Literal["none", "few", "many"]
 
 _BATCH = 1_000
-# A hash table of so many objects is small beside the memory that a query has.
-MOST_JOINED = 20_000
+# A hash table of so many objects, of so many bytes together, is small beside the memory that a query has.
+MOST_JOINED = 50_000
+_MOST_BYTES = 16 * 1024 * 1024
 
 
 class FixedRows:
@@ -29,9 +30,10 @@ class FixedRows:
             "CREATE OR REPLACE TABLE fixed (row BIGINT, json VARCHAR, content VARCHAR, is_fixed BOOLEAN)"
         )
 
-    def expect(self, most: int) -> None:
-        """How many rows may come at most."""
-        self._is_complete = most > MOST_JOINED
+    def expect(self, rows: int, size: int) -> bool:
+        """Whether so many rows, of so many bytes, are few. No more than these may come."""
+        self._is_complete = rows > MOST_JOINED or size > _MOST_BYTES
+        return not self._is_complete
 
     def add(self, row: int, json: str | None, content: str | None) -> None:
         """The object in a row, and the object in its content; None for none. Rows come in order."""
