@@ -146,7 +146,7 @@ class _Profiling:
             # As many structures as rows, or nearly so.
             self._single_out(f"SELECT row FROM ({self._source})")
             outer, inner, rows = replace(nothing, others=1), nothing, texts
-        is_certain = self._expect(rows)
+        is_certain = self._count() <= MOST_JOINED
         root, content, envelopes = self._merge(outer, inner, rows, is_certain=is_certain)
         for shape, settled in ((root, outer), (content, inner)):
             for place in settled.uneven:
@@ -291,13 +291,6 @@ class _Profiling:
     def _unsingled(self) -> str:
         return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
 
-    def _expect(self, texts: str) -> bool:
-        """Whether the rows that are singled out, whose texts `texts` has, are few enough to be joined."""
-        if not self._count():
-            return True
-        size = f"SELECT coalesce(sum(strlen(text)), 0) FROM ({texts}) WHERE row IN (SELECT row FROM singled)"
-        return self._fixed.expect(self._count(), self._one(size)[0])
-
     def _merge(
         self, outer: _Settled, inner: _Settled, texts: str, *, is_certain: bool
     ) -> tuple[Shape, Shape, set[bool]]:
@@ -308,6 +301,7 @@ class _Profiling:
         """
         root, content = Shape(), Shape()
         envelopes: set[bool] = set()
+        self._fixed.expect(self._count())
         by_structure = ((group.row, root, group.structure) for group in outer.groups)
         inside = ((group.row, content, group.structure) for group in inner.groups)
         singled = self._singled_rows(texts, is_wrapped=outer.texts.is_wrapped)
