@@ -4,7 +4,7 @@ A few are joined by their number. Many would not fit into memory so: then the ta
 of the results, and the view reads the two side by side.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 import duckdb
 
@@ -82,7 +82,10 @@ class FixedRows:
     def _make_complete(self) -> None:
         """Write what is there once more, with a line for every row."""
         rest, self._batch = self._batch, []
-        written = self._connection.execute("SELECT row, json, content FROM fixed ORDER BY row").fetchall()
+        written = cast(
+            "list[tuple[int, str | None, str | None]]",
+            self._connection.execute("SELECT row, json, content FROM fixed ORDER BY row").fetchall(),
+        )
         self._connection.execute("TRUNCATE fixed")
         self._is_complete, self._count, self._next = True, 0, 0
         for row in [*written, *rest]:
