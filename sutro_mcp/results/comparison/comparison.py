@@ -45,8 +45,7 @@ def compare(
 
     Raises InvalidArgumentError for a column that a run lacks.
     """
-    for statement in loaded.wide:
-        loaded.connection.execute(statement)
+    loaded.use_artifacts(" ".join(loaded.columns))
     before, after = loaded.opened["before"], loaded.opened["after"]
     by = _column(request.by, [name for name, _ in before.columns])
     try:

@@ -31,7 +31,7 @@ from .json_extraction import (
     repeats,
     unwrapped,
 )
-from .repaired_rows import FixedKind, FixedRows
+from .repaired_rows import MOST_JOINED, FixedKind, FixedRows
 from .structure_regex import Known, plain_rows
 
 _MOST_FIELDS = 200
@@ -60,7 +60,8 @@ class Field(BaseModel):
 class JsonProfile(BaseModel):
     """The facts that a view of outputs is made from.
 
-    `all_objects`: every output is null or an object that DuckDB reads as it is. `envelope`: which objects are
+    `all_objects`: every output is null or an object that DuckDB reads as it is; `is_certain`: but for rows in
+    `fixed`, and `is_content_certain`: so is every content that may have fields. `envelope`: which objects are
     reasoning envelopes, whose content may be JSON in a string. `fixed`: how many rows stand in `fixed`.
     `is_wrapped`: some outputs, and `is_content_wrapped`: some contents are in a fence or after thoughts.
     """
@@ -70,6 +71,8 @@ class JsonProfile(BaseModel):
     fields: tuple[Field, ...] = ()
     more_fields: bool = False
     all_objects: bool = False
+    is_certain: bool = False
+    is_content_certain: bool = False
     envelope: Envelope = "none"
     fixed: FixedKind = "none"
     is_wrapped: bool = False
@@ -143,7 +146,8 @@ class _Profiling:
             # As many structures as rows, or nearly so.
             self._single_out(f"SELECT row FROM ({self._source})")
             outer, inner, rows = replace(nothing, others=1), nothing, texts
-        root, content, envelopes = self._merge(outer, inner, rows)
+        is_certain = self._count() <= MOST_JOINED
+        root, content, envelopes = self._merge(outer, inner, rows, is_certain=is_certain)
         for shape, settled in ((root, outer), (content, inner)):
             for place in settled.uneven:
                 shape.at(place).is_even = False
@@ -152,6 +156,8 @@ class _Profiling:
             fields=tuple(fields[:_MOST_FIELDS]),
             more_fields=len(fields) > _MOST_FIELDS or root.is_crowded,
             all_objects=not outer.others and not self._count(),
+            is_certain=is_certain and not outer.others,
+            is_content_certain=is_certain and not inner.others,
             envelope=_envelope(envelopes),
             fixed=self._fixed.finish(self._rows),
             is_wrapped=outer.texts.is_wrapped,
@@ -168,6 +174,8 @@ class _Profiling:
         while True:
             found = _Settled(texts)
             odd: list[int] = []
+            verdicts: set[str] = set()
+            # Objects first.
             for verdict, structure, names, count, first, last in self._shapes(texts.rest):
                 if verdict == "object":
                     # Of an empty object it says "JSON".
@@ -175,12 +183,15 @@ class _Profiling:
                     found.groups.append(_Group(parsed, names, first))
                 elif verdict == "wrapped" and not texts.is_wrapped:
                     return self._survey(unwrapped(texts.every, "text"), texts.name, is_wrapped=True)
-                elif verdict in ("odd", "wrapped"):
-                    odd += first, last
-                elif verdict == "other":
+                elif verdict == "other" and (count > MOST_JOINED or not (found.groups or texts.plain)):
                     found.others = count
+                elif verdict is not None:
+                    # A few that are no objects are named, so that nothing has to tell them from the others.
+                    odd += first, last
+                    verdicts.add(verdict)
             if odd:
-                where = f"row BETWEEN {min(odd)} AND {max(odd)} AND {VERDICT} IN ('odd', 'wrapped')"
+                some = ", ".join(map(literal, sorted(verdicts)))
+                where = f"row BETWEEN {min(odd)} AND {max(odd)} AND {VERDICT} IN ({some})"
                 self._single_out(f"SELECT row FROM ({texts.rest}) WHERE {where}{self._unsingled()}")
             if not self._single_out_repeated_names(texts.rest, found):
                 found.groups += (_Group(structure, 0, row) for structure, row in texts.plain)
@@ -195,7 +206,7 @@ class _Profiling:
                 SELECT row, verdict, CASE WHEN verdict = 'object' THEN json_structure(text)::VARCHAR END
                     AS structure, CASE WHEN verdict = 'object' THEN {NAMES} END AS names
                 FROM (SELECT row, text, {verdict} AS verdict FROM ({texts}))
-            ) GROUP BY ALL ORDER BY min(row)
+            ) GROUP BY ALL ORDER BY verdict, min(row)
             """
         ).fetchall()
 
@@ -280,10 +291,13 @@ class _Profiling:
     def _unsingled(self) -> str:
         return " AND row NOT IN (SELECT row FROM singled)" if self._count() else ""
 
-    def _merge(self, outer: _Settled, inner: _Settled, texts: str) -> tuple[Shape, Shape, set[bool]]:
+    def _merge(
+        self, outer: _Settled, inner: _Settled, texts: str, *, is_certain: bool
+    ) -> tuple[Shape, Shape, set[bool]]:
         """The shapes of outputs and of contents, and whether objects are envelopes.
 
-        `texts` has all rows that are singled out, as they are.
+        `texts` has all rows that are singled out, as they are. `is_certain`: those of them in which DuckDB
+        reads no object all have to be in `fixed`.
         """
         root, content = Shape(), Shape()
         envelopes: set[bool] = set()
@@ -311,9 +325,8 @@ class _Profiling:
                 inner_value = unwrap(value).get("content")
                 if isinstance(inner_value, dict):
                     content.add_value(inner_value)
-            if is_read == (value is None) or (
-                inside and value and (is_envelope(value) or repeats(inside[0]))
-            ):
+            is_other = inside and value and (is_envelope(value) or repeats(inside[0]))
+            if is_other or is_read == (value is None) or (is_certain and not is_read):
                 inner_text = compact(cast("Any", inner_value)) if isinstance(inner_value, dict) else None
                 self._fixed.add(row, None if value is None else compact(value), inner_text)
         return root, content, envelopes

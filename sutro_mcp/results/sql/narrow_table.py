@@ -39,8 +39,9 @@ def make_narrow(table: SqlTable) -> SqlTable:
             ExitStack() as files,
             closing(duckdb.connect(part, config=_SETTINGS)) as connection,
         ):
-            open_views(connection, {"source": table}, files)
+            opened = open_views(connection, {"source": table}, files)
             short = ", ".join(map(quoted, _short(connection)))
+            connection.execute(opened["source"].view(short))
             connection.execute(f"CREATE TABLE narrow AS SELECT {short} FROM source")
             connection.execute("DROP VIEW source")
             connection.execute("CHECKPOINT")

@@ -4,9 +4,10 @@ Runs in the worker, which may open files and hears no SQL from outside.
 """
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, cast
@@ -89,14 +90,15 @@ def published(path: Path) -> Generator[Path]:
 
 @dataclass(frozen=True)
 class OpenTable:
-    """The profile of a table, its columns with their types, and the SQL that made its view.
+    """The profile of a table, and its columns with their types.
 
-    `sources`: for each column but `row` the path of its field, or its name in the file.
+    `view` makes the SQL of its view that is fastest for some SQL: see `results_view`. `sources`: for each
+    column but `row` the path of its field, or its name in the file.
     """
 
     about: AboutResults
     columns: list[tuple[str, str]]
-    sql: str
+    view: Callable[[str], str]
     sources: dict[str, FieldPath | str]
 
 
@@ -130,15 +132,16 @@ def open_views(
             (text,) = cast("tuple[str]", connection.execute(f"SELECT json FROM {name}_side.about").fetchone())
             about = AboutResults.model_validate_json(text)
             fixed = f"{name}_side.fixed"
-            sql = results_view(name, about.columns, table.artifact, about.profile, address(name), fixed)
-            connection.execute(sql)
+            facts = (about.columns, table.artifact, about.profile, address(name), fixed)
+            view = partial(results_view, name, *facts)
+            connection.execute(view(""))
             connection.execute(f"SELECT * FROM {name} LIMIT 1").fetchall()
             described = connection.execute(f"DESCRIBE {name}").fetchall()
             sources = {
                 column: source.path if isinstance(source, Field) else source.stored
                 for column, source in view_columns(about.columns, table.artifact, about.profile)
             }
-            opened[name] = OpenTable(about, [(column, kind) for column, kind, *_ in described], sql, sources)
+            opened[name] = OpenTable(about, [(column, kind) for column, kind, *_ in described], view, sources)
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:

@@ -147,11 +147,14 @@ def test_data_for_keys_makes_two_hundred_columns_and_no_more(tmp_path: Path) -> 
     assert page.shortened == "some JSON fields are no columns (they are in inference_result)"
 
 
-@pytest.mark.parametrize("odd", [3, 20_500], ids=["few", "many"])
-def test_rows_that_are_read_singly_stay_in_their_places(tmp_path: Path, odd: int) -> None:
-    """However many they are, and whatever stands between and behind them."""
+@pytest.mark.parametrize(
+    ("odd", "length"), [(3, 1), (50_500, 1), (3_500, 6_000)], ids=["few", "many", "long"]
+)
+def test_rows_that_are_read_singly_stay_in_their_places(tmp_path: Path, odd: int, length: int) -> None:
+    """However many and long they are, and whatever stands between and behind them."""
     texts = [f'{{"a": {n}}}' for n in range(2 * odd + 500)]
-    texts[1 : 2 * odd : 2] = [f'{{"a": "x", "a": {n}}}' for n in range(1, 2 * odd, 2)]
+    long = "x" * length
+    texts[1 : 2 * odd : 2] = [f'{{"a": "x", "b": "{long}", "a": {n}}}' for n in range(1, 2 * odd, 2)]
     texts[5] = '{"a": NaN}'
     artifact = outputs(tmp_path, *texts)
     wrong = "SELECT count(*) FROM results WHERE a <> row OR (a IS NULL) <> (row = 5)"
