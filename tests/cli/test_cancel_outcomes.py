@@ -7,6 +7,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from sutro_mcp.api import Status
+from sutro_mcp.cli import chosen_deployment
 from sutro_mcp.cli.main import main
 from sutro_mcp.emulator import DEMO_KEY, Emulator, Fault, serve_in_thread
 
@@ -19,6 +20,8 @@ def sutro(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     with serve_in_thread(seed_jobs=False) as emulator:
         monkeypatch.setenv("SUTRO_API_URL", emulator.api_origin)
         monkeypatch.setenv("SUTRO_API_KEY", DEMO_KEY)
+        # It would change this process for good.
+        monkeypatch.setattr(chosen_deployment, "guard_command", str)
         yield emulator
 
 
