@@ -6,6 +6,7 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 import yaml
@@ -84,7 +85,8 @@ def _rows(folder: Path) -> Iterator[Row]:
 def _as_typescript(manifests: str) -> str:
     """A program that has the compiler look for unknown fields, and throws at a value that is not allowed."""
     lines: list[str] = []
-    for number, one in enumerate(filter(None, yaml.safe_load_all(manifests))):
+    found: list[Any] = [one for one in yaml.safe_load_all(manifests) if one]
+    for number, one in enumerate(found):
         version, kind = one["apiVersion"], one["kind"]
         module = f"{_PACKAGES.get(version, 'kubernetes-models')}/{version}/{kind}"
         lines += [
