@@ -22,7 +22,7 @@ from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate
 from sutro_mcp.settings import Settings
 
 from .authentication import Authenticate, Authenticated, Caller, CredentialError
-from .metadata import metadata_paths, metadata_url
+from .protected_resource_metadata import metadata_paths, metadata_url
 
 UNKNOWN = Principal("unknown", "unknown", "local", frozenset())
 """The caller in a line about somebody who was not let in."""

@@ -17,7 +17,7 @@ from typing import TextIO
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.file_access import read_regular
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 TOKEN = re.compile(r"smcp_[A-Za-z0-9_-]{43}")
 SCOPES = ("sutro:read", "sutro:cancel")

@@ -14,7 +14,7 @@ from mcp.types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCResponse
 
 from sutro_mcp.redaction import redact, redact_line
 from sutro_mcp.server.context import Ctx
-from sutro_mcp.untrusted import shorten
+from sutro_mcp.untrusted_text import shorten
 
 Notify = Callable[[float, float | None, str], Awaitable[None]]
 """`progress`, `total` and `message` of MCP."""

@@ -17,7 +17,7 @@ from sutro_mcp.errors import InvalidArgumentError, SettingsError, SutroError
 from sutro_mcp.results.export.file_names import chosen_file, export_name, joinable_name
 from sutro_mcp.results.export.folder_files import Folder, check_folder, discard, open_folder
 from sutro_mcp.results.request_models import ExportFormat
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 from tests.results.support import files_of_at_most
 
 TEMPORARY = ".sutro-export-0.part"

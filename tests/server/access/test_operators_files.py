@@ -18,7 +18,7 @@ from sutro_mcp.api import ApiKey, Connection
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.access.authentication import Caller, CredentialError
 from sutro_mcp.server.access.header_credentials import BearerTokens, OwnKeys
-from sutro_mcp.server.access.state_keys import request_state_security
+from sutro_mcp.server.access.request_state_keys import request_state_security
 from sutro_mcp.server.access.sutro_keys import SutroKeys
 from sutro_mcp.server.access.token_file import (
     TOKEN,

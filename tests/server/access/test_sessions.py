@@ -19,7 +19,7 @@ from sutro_mcp.server.access.guard import Guard
 from sutro_mcp.server.access.token_file import add_token
 from sutro_mcp.server.context import Principal
 from sutro_mcp.server.transports import http_admission
-from sutro_mcp.server.transports.http_shutdown import HttpRequests
+from sutro_mcp.server.transports.open_requests import HttpRequests
 from tests.e2e.http_process import SESSION, legacy
 from tests.e2e.process import INITIALIZE
 
