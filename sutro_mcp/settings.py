@@ -42,7 +42,7 @@ def _upper(value: Any) -> Any:
 def _is_fixed(folder: Path) -> Path:
     """The same folder wherever the server is started."""
     if not _home(folder).is_absolute() or folder.parent == folder:
-        raise ValueError("it must be an absolute path to a folder, or begin with ~/")
+        raise ValueError("it must be an absolute path below /, or begin with ~/")
     return folder
 
 

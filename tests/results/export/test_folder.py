@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, SutroError
-from sutro_mcp.results.export.file_names import export_name, joinable_name
+from sutro_mcp.results.export.file_names import chosen_file, export_name, joinable_name
 from sutro_mcp.results.export.folder_files import Folder, check_folder, discard, open_folder
 from sutro_mcp.results.request_models import ExportFormat
 from sutro_mcp.untrusted_text import visible
@@ -157,6 +157,22 @@ def test_only_csv_and_parquet_can_be_joined_with() -> None:
     for name in ("a.jsonl", "a.txt", "a"):
         with pytest.raises(InvalidArgumentError, match="Put a CSV or Parquet file"):
             joinable_name(name)
+
+
+def test_a_file_that_is_named_by_its_path_has_an_ending_that_tells_the_format(tmp_path: Path) -> None:
+    """A folder is none, whatever its name."""
+    (tmp_path / "folder.csv").mkdir()
+    for good in (tmp_path / "a.csv", tmp_path / "A.JSONL", "a/b.parquet"):
+        assert chosen_file(good) == Path(good)
+    for bad, problem in (
+        (f"{tmp_path}/folder.csv", "it is a folder"),
+        ("new.csv/", "it is a folder"),
+        ("a.txt", r"its name does not end in \.parquet, \.csv or \.jsonl"),
+        ("x" * 201, r"x{186}… \[201 chars\]\": its name does not end"),
+        ("x" * 200, r"x{200}\": its name does not end"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=problem):
+            chosen_file(bad)
 
 
 def test_a_regular_file_is_replaced_only_when_asked_for(exports: Path, descriptors: bool) -> None:

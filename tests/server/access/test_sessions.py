@@ -92,7 +92,7 @@ async def test_a_caller_makes_room_with_sessions_of_its_own(
 async def test_a_caller_whose_sessions_all_have_calls_opens_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It hears why, and another caller opens one."""
+    """It hears why. Another caller opens one, and does not hear what runs in a session that it only knows."""
     monkeypatch.setattr(http_admission, "_OWN_SESSIONS", 1)
     asked = anyio.Event()
 
@@ -122,6 +122,7 @@ async def test_a_caller_whose_sessions_all_have_calls_opens_no_other(
                 "5",
             )
             assert (await served.post(opening, **headers["bob"])).status_code == 200
+            assert (await served.post(call, **headers["bob"])).status_code == 404
             tasks.cancel_scope.cancel()
 
 
