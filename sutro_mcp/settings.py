@@ -24,7 +24,7 @@ from pydantic import (
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.hosts.placeholders import is_unset, unfilled
-from sutro_mcp.untrusted import quote, visible
+from sutro_mcp.untrusted_text import quote, visible
 
 PREFIX = "SUTRO_MCP_"
 # A key in the wrong variable: how Sutro's begin, or as long and even as any.

@@ -8,7 +8,7 @@ import anyio
 import httpx
 from mcp import Client, MCPError, types
 
-from sutro_mcp.emulator.jobs import Job
+from sutro_mcp.emulator.stored_job import Job
 from tests.e2e.http_process import SESSION, legacy, modern, result_of
 from tests.e2e.process import INITIALIZE
 

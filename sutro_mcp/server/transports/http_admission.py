@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .http_batches import answer_batch, batch_of
-from .jsonrpc_lines import NO_MESSAGE, Refusal, read_message, refuse
+from .jsonrpc_parsing import NO_MESSAGE, Refusal, read_message, refuse
 
 logger = logging.getLogger(__name__)
 
