@@ -3,12 +3,17 @@
 import argparse
 from typing import Any, NoReturn, cast
 
-from sutro_mcp.console import say, tell
+from sutro_mcp.console import say
 from sutro_mcp.hosts.config_snippets import HOSTS
 
 
 class UsageError(Exception):
-    """The arguments do not go together."""
+    """The arguments do not fit. `usage` is what would."""
+
+    def __init__(self, message: str, command: str = "sutro-mcp", usage: str = "") -> None:
+        super().__init__(message)
+        self.command = command
+        self.usage = usage
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve MCP over stdio (the default) or HTTP")
     serve.add_argument("--transport", choices=["stdio", "http"], help="stdio (default), or Streamable HTTP")
     serve.add_argument("--host", help="where http listens (default 127.0.0.1; others need SUTRO_MCP_AUTH)")
-    serve.add_argument("--port", help="where http listens (default 8000); 0 takes a free one")
+    serve.add_argument("--port", type=port, help="where http listens (default 8000); 0 takes a free one")
     serve.add_argument(
         "--demo", action="store_true", default=None, help="serve demo jobs: no key, no network"
     )
@@ -93,7 +98,6 @@ def _add_jobs(commands: Any) -> None:
     jobs.add_argument(
         "--status",
         action="append",
-        type=str.upper,
         metavar="WORD",
         help="only jobs in this status: FAILED, …; may be given again for one more",
     )
@@ -179,11 +183,10 @@ def http_url(text: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Notices, unlike argparse, when it cannot write."""
+    """Raises UsageError, and notices, unlike argparse, when it cannot write."""
 
     def error(self, message: str) -> NoReturn:
-        tell(f"{self.format_usage()}{self.prog}: {message}")
-        raise SystemExit(2)
+        raise UsageError(message, self.prog, self.format_usage())
 
     def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - stdout is all that is asked for
         say(self.format_help().rstrip())

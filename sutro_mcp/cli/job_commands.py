@@ -9,7 +9,7 @@ from typing import Any
 
 from sutro_mcp.api import Job, Status
 from sutro_mcp.console import tell
-from sutro_mcp.errors import ConfigurationError, counted
+from sutro_mcp.errors import CallError, ConfigurationError, counted
 from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.untrusted import quote
 
@@ -25,12 +25,14 @@ _WIDE = 110
 _LOST = "a cancelled job has no results, and rows that are done may still be billed"
 
 
+class NotCancelledError(CallError):
+    """The job goes on, or has ended otherwise."""
+
+
 def jobs(options: argparse.Namespace) -> int:
     """List jobs."""
-    wanted: list[str] = options.status or []
-    for status in wanted:
-        if status not in Status.__members__:
-            raise UsageError(f"{quote(status, 40)} is no status: use one of {', '.join(Status)}")
+    words: list[str] = options.status or []
+    wanted = [_status(word) for word in words]
 
     async def find(sutro: SutroClient) -> tuple[list[Job], int, bool]:
         async with aclosing(sutro.iter_jobs()) as every:
@@ -116,45 +118,49 @@ def cancel(options: argparse.Namespace) -> int:
 
     async def stop(sutro: SutroClient) -> dict[str, Any]:
         before = await sutro.get_job(options.job_id)
-        if (settled := _settled(before.status)) is None and not options.yes:
-            if (answer := _answer(before)) != "yes":
-                outcome = "interrupted" if answer is None else "refused"
-                return _outcome(before, outcome, "Nothing was sent.")
+        if (done := _stopped_before(before)) is None and not options.yes:
+            if _answer(before) != "yes":
+                raise _not_cancelled(before, "the answer was not yes")
             # A person takes a while, and the job went on meanwhile.
             before = await sutro.get_job(options.job_id)
-            settled = _settled(before.status)
-        if settled:
-            return _outcome(before, *settled)
+            done = _stopped_before(before)
+        if done:
+            return done
         reply = await sutro.cancel_job(options.job_id)
-        after = (await sutro.get_job_status(options.job_id)).status
         if not reply.accepted:
-            message = f"Sutro refused: {quote(reply.message or 'it gave no reason')}."
-            return _outcome(before, "refused", message) | {"status_after": after.value}
-        done = after is Status.CANCELLED
-        message = "It is cancelled." if done else f"Cancellation is requested; the job is {after.value}."
-        return _outcome(before, "confirmed" if done else "requested", message) | {"status_after": after.value}
+            reason = quote(reply.message) if reply.message else "it gave no reason"
+            raise _not_cancelled(before, f"Sutro refused ({reason})", "`sutro-mcp job ID` says how it stands")
+        after = (await sutro.get_job_status(options.job_id)).status
+        is_done = after is Status.CANCELLED
+        message = "It is cancelled." if is_done else f"Cancellation is requested; the job is {after.value}."
+        outcome = _outcome(before, "confirmed" if is_done else "requested", message)
+        return outcome | {"status_after": after.value}
 
     outcome = with_sutro(settings, stop)
     if options.json:
         show_json(outcome)
     else:
         show(f"{clean(outcome['job_id'])}: {outcome['message']}")
-    return {"refused": 1, "interrupted": 130}.get(outcome["outcome"], 0)
+    return 0
 
 
-def _settled(status: Status) -> tuple[str, str] | None:
-    """The outcome for a job that must not be asked to stop; None for one that may be."""
-    if status is Status.CANCELLED:
-        return "confirmed", "It was cancelled before; nothing was sent."
-    if status is Status.CANCELLING:
-        return "requested", "Cancellation was requested before; nothing was sent."
-    if status.is_terminal:
-        return "refused", f"It had already ended as {status.value}; nothing was sent."
+def _stopped_before(found: Job) -> dict[str, Any] | None:
+    """The outcome for a job that need not be asked to stop. Raises NotCancelledError where it has ended."""
+    if found.status is Status.CANCELLED:
+        return _outcome(found, "confirmed", "It was cancelled before; nothing was sent.")
+    if found.status is Status.CANCELLING:
+        return _outcome(found, "requested", "Cancellation was requested before; nothing was sent.")
+    if found.status.is_terminal:
+        raise _not_cancelled(found, f"it has already ended as {found.status.value}")
     return None
 
 
-def _answer(found: Job) -> str | None:
-    """The words that the person at the terminal types; None for Ctrl-C."""
+def _not_cancelled(found: Job, happened: str, then: str = "Nothing was sent") -> NotCancelledError:
+    return NotCancelledError(f"cancel {clean(found.job_id)}", happened, then)
+
+
+def _answer(found: Job) -> str:
+    """The words that the person at the terminal types. Raises KeyboardInterrupt for Ctrl-C."""
     name = f"{quote(found.name, 80)} ({clean(found.job_id)})" if found.name else clean(found.job_id)
     rows = counted(found.num_rows, "row") if found.num_rows is not None else "an unknown number of rows"
     # asyncio answers a signal once its loop goes on, which it does not while a line is read.
@@ -165,8 +171,8 @@ def _answer(found: Job) -> str | None:
         tell('Type "yes" to stop it:')
         return sys.stdin.readline().strip().lower()
     except KeyboardInterrupt:
-        tell("")
-        return None
+        tell(f"\n{clean(found.job_id)}: Nothing was sent.")
+        raise
     finally:
         signal.signal(signal.SIGINT, of_the_loop)
 
@@ -209,3 +215,10 @@ def _money(amount: float | None) -> str | None:
 
 def _moment(moment: Any) -> str | None:
     return moment and moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _status(word: str) -> Status:
+    status = Status.read(word)
+    if status is Status.UNKNOWN and word.upper() != status:
+        raise UsageError(f"{quote(word, 40)} is no status: use one of {', '.join(Status)}", "sutro-mcp jobs")
+    return status

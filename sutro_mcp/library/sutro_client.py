@@ -43,6 +43,8 @@ from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
 
+from .error_words import speaks_to_programs
+
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
@@ -55,6 +57,7 @@ _POLL = PollSchedule(first=2.0, slowest=10.0)
 _EVER = math.inf
 
 
+@speaks_to_programs
 class SutroClient(ApiClient):
     """A client of one Sutro deployment. Use it as an async context manager, or see `sync`.
 

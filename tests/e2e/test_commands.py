@@ -238,7 +238,10 @@ def test_results_are_exported_where_the_user_says(
     assert (folder / "rows.csv").read_text("utf-8").startswith('"label","score"')
     again = run(sutro_env, *export)
     assert (again.returncode, again.stdout) == (1, "")
-    assert "overwrite" in again.stderr
+    assert again.stderr.replace(str(folder), "FOLDER") == snapshot(
+        'Cannot write "rows.csv": a file of that name exists. '
+        "Choose another name, or use --overwrite to replace it.\n"
+    )
     assert run(sutro_env, *export, "--overwrite").returncode == 0
 
 
@@ -282,7 +285,7 @@ no
 "\\u{1B}]0;owned\\u{7}\\u{1B}[31mred\\u{202E}gnp\\u{9B}2J sutro-mcp: done" (JOB) is RUNNING, with 8 rows.
 Stopping it cannot be undone: a cancelled job has no results, and rows that are done may still be billed.
 Type "yes" to stop it:
-JOB: Nothing was sent.
+Cannot cancel JOB: the answer was not yes. Nothing was sent.
 """)
     assert not any(request.method == "POST" or "cancel" in request.path for request in sutro.requests)
     code, text = on_terminal(sutro_env, "yes\n", "cancel", job)
@@ -292,9 +295,10 @@ JOB: Nothing was sent.
     assert loaded(sutro_env, "cancel", other, "--yes")["outcome"] in ("requested", "confirmed")
     ended = sutro.add_job(status="FAILED")
     done = run(sutro_env, "cancel", ended, "--yes")
-    assert (done.returncode, done.stdout.replace(ended, "JOB")) == (
+    assert (done.returncode, done.stdout, done.stderr.replace(ended, "JOB")) == (
         1,
-        snapshot("JOB: It had already ended as FAILED; nothing was sent.\n"),
+        "",
+        snapshot("Cannot cancel JOB: it has already ended as FAILED. Nothing was sent.\n"),
     )
     forbidden = run(sutro_env, "cancel", other, "--yes", SUTRO_MCP_READ_ONLY="1")
     assert (forbidden.returncode, forbidden.stderr.replace(other, "JOB")) == (
@@ -335,6 +339,9 @@ def test_colours_are_for_a_terminal_that_wants_them(sutro: Emulator, sutro_env: 
         ("results",),
         ("jobs", "--status", "GONE"),
         ("completion", "tcsh"),
+        ("serve", "--port", "x"),
+        ("token", "list"),
+        ("token", "add", "ann", "--file", "tokens.json", "--expires", "soon"),
     ],
 )
 def test_a_mistake_in_the_arguments_is_exit_code_2(arguments: tuple[str, ...]) -> None:
@@ -342,6 +349,9 @@ def test_a_mistake_in_the_arguments_is_exit_code_2(arguments: tuple[str, ...]) -
     done = run(os.environ, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert "sutro-mcp" in done.stderr
+    for_a_program = run(os.environ, *arguments, "--json")
+    assert for_a_program.returncode == 2
+    assert json.loads(for_a_program.stdout)["error"]["kind"] == "usage"
 
 
 def test_a_failure_is_exit_code_1_and_names_the_command_to_try(
@@ -353,7 +363,19 @@ def test_a_failure_is_exit_code_1_and_names_the_command_to_try(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.replace(running, "JOB") == snapshot(
         "Cannot read the results of JOB: the job has not finished, its status is RUNNING (3 rows). "
-        "Call `sutro-mcp job` to follow it.\n"
+        "Run `sutro-mcp wait ID` to follow it.\n"
+    )
+    done = run(sutro_env, "results", running, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout.replace(running, "JOB")) == snapshot(
+        {
+            "error": {
+                "message": "Cannot read the results of JOB: "
+                "the job has not finished, its status is RUNNING (3 rows).",
+                "hint": "Run `sutro-mcp wait ID` to follow it.",
+                "kind": "results_not_ready",
+            }
+        }
     )
 
 
