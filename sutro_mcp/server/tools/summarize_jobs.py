@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sutro_mcp.api import Job, Status
 from sutro_mcp.errors import counted
+from sutro_mcp.job_list.job_search import PAST_RUN, job_filter, undated_jobs
 from sutro_mcp.server.answers import (
     MODEL_CHARS,
     Answer,
@@ -24,7 +25,6 @@ from sutro_mcp.server.answers import (
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.text_format import fenced, records
 
-from .job_search import PAST_RUN, job_filter, undated_jobs
 from .offered_tool import reply, tool
 from .params import After, Before, Model, Search, Statuses
 
