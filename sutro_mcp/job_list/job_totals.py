@@ -1,7 +1,7 @@
 """Jobs counted, and their rows, tokens and cost added up, as far as they report them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -64,7 +64,7 @@ class JobTotals:
     undated: int
     oldest: datetime | None
     newest: datetime | None
-    no_cost: Mapping[str, int]
+    no_cost: dict[str, int]
 
 
 async def add_up(client: "ApiClient", wanted: JobFilter, group_by: GroupBy) -> JobTotals:
@@ -96,7 +96,7 @@ async def add_up(client: "ApiClient", wanted: JobFilter, group_by: GroupBy) -> J
         undated=undated,
         oldest=times[0] if times else None,
         newest=times[-1] if times else None,
-        no_cost=Counter[str](reason for job in jobs if (reason := lacks_cost(job))),
+        no_cost=dict(Counter[str](reason for job in jobs if (reason := lacks_cost(job)))),
     )
 
 

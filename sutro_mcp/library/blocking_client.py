@@ -108,6 +108,8 @@ class BlockingSutroClient:
     list_jobs = _blocking(SutroClient.list_jobs)
     list_jobs_page = _blocking(SutroClient.list_jobs_page)
     iter_jobs = _iterated(SutroClient.iter_jobs)
+    find_jobs = _blocking(SutroClient.find_jobs)
+    summarize_jobs = _blocking(SutroClient.summarize_jobs)
     get_job = _blocking(SutroClient.get_job)
     get_job_status = _blocking(SutroClient.get_job_status)
     cancel_job = _blocking(SutroClient.cancel_job)

@@ -26,6 +26,8 @@ from sutro_mcp.errors import (
     counted,
 )
 from sutro_mcp.expected_results import expected_results
+from sutro_mcp.job_list.job_search import Found, Sort, find_jobs, job_filter
+from sutro_mcp.job_list.job_totals import GroupBy, JobTotals, add_up
 from sutro_mcp.results import (
     CompareRequest,
     Comparison,
@@ -122,6 +124,43 @@ class SutroClient(ApiClient):
                 "read results", "the client is not open", "Use it inside `async with SutroClient() as sutro:`"
             )
         return self._results_engine
+
+    async def find_jobs(
+        self,
+        *,
+        status: Sequence[str] = (),
+        model: str = "",
+        search: str = "",
+        created_after: str = "",
+        created_before: str = "",
+        sort: Sort = "created",
+        limit: int = 20,
+    ) -> Found:
+        """At most `limit` jobs, the newest first, or by `sort` the longest, dearest or largest.
+
+        `search` is a text in name, description or id; times are ISO times (UTC) or ages like "7d". The newest
+        2,000 jobs are looked at, `looked_at` says how many; `total` pass in all, if that is known. Raises
+        InvalidArgumentError for a time that is none.
+        """
+        wanted, binding = job_filter(status, model, search, created_after, created_before)
+        return await find_jobs(self, wanted, limit, "", binding, sort)
+
+    async def summarize_jobs(
+        self,
+        group_by: GroupBy = "status",
+        *,
+        status: Sequence[str] = (),
+        model: str = "",
+        search: str = "",
+        created_after: str = "",
+        created_before: str = "",
+    ) -> JobTotals:
+        """Jobs counted, and rows, tokens, cost (USD) and failures added up, per group and in total.
+
+        Filters are those of `find_jobs`. The newest 10,000 jobs that the dates allow are looked at.
+        """
+        wanted, _ = job_filter(status, model, search, created_after, created_before)
+        return await add_up(self, wanted, group_by)
 
     async def summarize(
         self,

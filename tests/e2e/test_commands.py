@@ -119,6 +119,45 @@ There are more: use --limit 4.
     assert {job["status"] for job in of_two} == {"FAILED", "RUNNING"}
 
 
+def test_jobs_are_searched_sorted_and_added_up(sutro_env: dict[str, str]) -> None:
+    """As the tools do it, by the same code."""
+    found = loaded(sutro_env, "jobs", "--search", "EMAIL", "--sort", "cost", "--created-after", "60d")
+    assert len(found) > 5
+    assert all("email" in f"{job['name']} {job.get('description')}".lower() for job in found)
+    costs = [job.get("job_cost", -1.0) for job in found]
+    assert costs == sorted(costs, reverse=True)
+    asked = ("--model", "gpt-oss-20b", "--status", "succeeded", "--status", "failed")
+    assert shown(sutro_env, "totals", *asked).partition("\n")[2] == snapshot("""\
+status     jobs  failed   rows  input tokens  output tokens  cost (USD)  without cost
+SUCCEEDED     7       0  1,153        71,606         30,890    0.007807
+FAILED        1       1     25             0              0           0
+total         8       1  1,178        71,606         30,890    0.007807
+""")
+    totals = loaded(sutro_env, "totals", "--by", "model", "--search", "email")
+    assert totals["total"]["jobs"] == len(loaded(sutro_env, "jobs", "--search", "email", "--limit", "99"))
+    none = run(sutro_env, "jobs", "--search", "no such job")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "No job is like that.\n")
+
+
+def test_a_wait_ends_with_the_job_and_tells_how(sutro: Emulator, sutro_env: dict[str, str]) -> None:
+    """By its exit code: a script goes on only after a success."""
+    waited = {
+        name: run(sutro_env, "wait", sutro.find(name)) for name in ("contract-summaries", "haiku-smoke-test")
+    }
+    assert {name: done.returncode for name, done in waited.items()} == {
+        "contract-summaries": 1,
+        "haiku-smoke-test": 0,
+    }
+    failed = sutro.find("contract-summaries")
+    assert waited["contract-summaries"].stdout.replace(failed, "JOB") == snapshot(
+        'JOB is FAILED: "Worker lost while processing rows; the retry limit was reached."\n'
+    )
+    assert loaded(sutro_env, "wait", sutro.find("haiku-smoke-test"))["status"] == "SUCCEEDED"
+    running = sutro.add_job(status="RUNNING", num_rows=8)
+    done = run(sutro_env, "wait", running, "--timeout", "0", "--json")
+    assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (1, "deadline_exceeded")
+
+
 def test_one_job_is_shown_with_its_failure(sutro: Emulator, sutro_env: dict[str, str]) -> None:
     """Everything that is known of it."""
     text = shown(sutro_env, "job", sutro.find("contract-summaries"))
@@ -217,6 +256,12 @@ row  field  before  after
   1  label  bad     good
   2  score  3       5
 """)
+    joined = "SELECT count(*) AS same FROM results JOIN old USING (row) WHERE results.label = old.label"
+    assert shown(sutro_env, "results", second, "--sql", joined, "--with-job", f"old={first}") == snapshot("""\
+1 row.
+same
+   2
+""")
     refused = run(sutro_env, "results", first, "--sql", "SELECT nothing")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.replace(first, "JOB") == snapshot(
@@ -243,6 +288,10 @@ def test_results_are_exported_where_the_user_says(
         "Choose another name, or use --overwrite to replace it.\n"
     )
     assert run(sutro_env, *export, "--overwrite").returncode == 0
+    if sys.platform == "linux":
+        sql = "SELECT score AS points FROM results WHERE label = 'bad'"
+        assert run(sutro_env, *export, "--sql", sql, "--overwrite").returncode == 0
+        assert (folder / "rows.csv").read_text("utf-8").split() == ['"points"', "2", "3"]
 
 
 def test_text_of_others_never_reaches_the_terminal_raw(sutro: Emulator, sutro_env: dict[str, str]) -> None:
@@ -336,8 +385,12 @@ def test_colours_are_for_a_terminal_that_wants_them(sutro: Emulator, sutro_env: 
         ("results", "job-1", "--compare", "job-2", "--inputs"),
         ("results", "job-1", "--limit", "0"),
         ("results", "job-1", "--export", "rows.xlsx"),
+        ("results", "job-1", "--no-unpack-json", "--sql", "SELECT 1", "--export", "rows.csv"),
+        ("results", "job-1", "--sql", "SELECT 1", "--with-job", "results=job-2"),
         ("results",),
-        ("jobs", "--status", "GONE"),
+        ("wait", "job-1", "--timeout", "nan"),
+        ("jobs", "--created-after", "yesterday"),
+        ("totals", "--status", "GONE"),
         ("completion", "tcsh"),
         ("serve", "--port", "x"),
         ("token", "list"),

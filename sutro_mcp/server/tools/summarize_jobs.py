@@ -49,7 +49,7 @@ class JobGroup(Answer):
     @classmethod
     def of(cls, sums: JobSums) -> "JobGroup":
         told = {"group": brief(sums.group, MODEL_CHARS), "no_cost": sums.no_cost or None}
-        return cls(**vars(sums) | told)
+        return cls.model_validate(vars(sums) | told)
 
 
 class JobsSummary(ToolAnswer):
@@ -92,7 +92,7 @@ async def summarize_jobs(
         undated=found.undated or None,
         oldest=minute(found.oldest),
         newest=minute(found.newest),
-        no_cost=dict(found.no_cost) or None,
+        no_cost=found.no_cost or None,
         # Its jobs without a cost are told by reason.
         total=JobGroup.of(found.total).model_copy(update={"no_cost": None}),
         groups=Table.of([JobGroup.of(sums) for sums in found.groups[:_MOST_GROUPS]]),
