@@ -171,10 +171,10 @@ def _add_job_id(parser: argparse.ArgumentParser, which: str) -> None:
 
 
 def _complete_ids(argument: argparse.Action, which: str) -> None:
-    def complete(**_: Any) -> dict[str, str]:
+    def complete(parsed_args: argparse.Namespace, **_: Any) -> dict[str, str]:
         from .shell_completion import job_ids
 
-        return job_ids(which)
+        return job_ids(which, demo=parsed_args.demo)
 
     cast("Any", argument).completer = complete
 

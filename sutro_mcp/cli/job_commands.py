@@ -55,7 +55,7 @@ def jobs(options: argparse.Namespace) -> int:
 def filters(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `find_jobs` that were given. Raises UsageError for a status or a time that is none."""
     words: list[str] = options.status or []
-    given = {
+    given: dict[str, Any] = {
         "status": [_status(word) for word in words],
         "model": options.model,
         "search": options.search,
