@@ -13,7 +13,7 @@ from sutro_mcp.errors import InvalidArgumentError, SutroError, counted
 from sutro_mcp.job_list.job_search import LOOK_LIMIT, Found, job_filter, undated_jobs
 from sutro_mcp.library.error_words import for_a_terminal
 from sutro_mcp.library.sutro_client import SutroClient
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro

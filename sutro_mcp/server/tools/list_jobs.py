@@ -25,8 +25,8 @@ from sutro_mcp.server.answers import (
     seconds,
 )
 from sutro_mcp.server.context import AppContext, Ctx, app_of
-from sutro_mcp.server.text_format import fenced, records
-from sutro_mcp.untrusted import visible
+from sutro_mcp.server.text_answers import fenced, records
+from sutro_mcp.untrusted_text import visible
 
 from .offered_tool import reply, tool
 from .params import After, Before, Model, Search, Statuses, Unnamed

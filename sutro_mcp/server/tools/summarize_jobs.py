@@ -19,7 +19,7 @@ from sutro_mcp.server.answers import (
     notice_for,
 )
 from sutro_mcp.server.context import Ctx, app_of
-from sutro_mcp.server.text_format import fenced, records
+from sutro_mcp.server.text_answers import fenced, records
 
 from .offered_tool import reply, tool
 from .params import After, Before, Model, Search, Statuses
