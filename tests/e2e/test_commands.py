@@ -200,6 +200,12 @@ row  why       output
     assert loaded(sutro_env, "results", two_runs[0])["row_count"] == 3
 
 
+def test_truth_values_are_spelt_as_in_json(sutro: Emulator, sutro_env: dict[str, str]) -> None:
+    """In a summary as in rows."""
+    job = sutro.add_job(outputs=['{"ok": true}', '{"ok": false}'] * 2)
+    assert "true 50.0%" in shown(sutro_env, "results", job)
+
+
 def test_rows_come_as_a_table_or_below_one_another(
     sutro_env: dict[str, str], two_runs: tuple[str, str]
 ) -> None:
