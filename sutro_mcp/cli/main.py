@@ -40,7 +40,12 @@ def _run(arguments: Sequence[str]) -> int:
             from .shell_completion import complete
 
             complete(parser)
-        options = parser.parse_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            command = f"{parser.prog} {arguments[0]}"
+            raise UsageError(
+                f"it takes no {' '.join(unknown)}; `{command} --help` lists what it takes", command
+            )
         module, _, name = options.run.partition(":")
         return int(getattr(import_module(f"sutro_mcp.cli.{module}"), name)(options))
     except SutroError as error:

@@ -13,7 +13,7 @@ from sutro_mcp.library.error_words import for_a_terminal
 from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.results import Comparison, Page, QueryRequest, QueryRows, Summary
 from sutro_mcp.results.export.file_names import chosen_file
-from sutro_mcp.results.single_flight import OnProgress
+from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.results.summary_rendering import distinct, headline, of_which
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted_text import quote
@@ -91,14 +91,14 @@ def _unpacking(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _with_results(
-    options: argparse.Namespace, work: Callable[[SutroClient, OnProgress | None], Awaitable[T]]
+    options: argparse.Namespace, work: Callable[[SutroClient, ProgressCallback | None], Awaitable[T]]
 ) -> T:
     with progress_bar() as on_progress:
         return with_sutro(settings_of(options), lambda sutro: work(sutro, on_progress))
 
 
 def _summary(options: argparse.Namespace) -> int:
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Summary:
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Summary:
         return await sutro.summarize(options.job_id, **_unpacking(options), on_progress=on_progress)
 
     found = _with_results(options, work)
@@ -153,7 +153,7 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
 
 
 def _rows(options: argparse.Namespace) -> int:
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Page:
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Page:
         return await sutro.page(
             options.job_id,
             offset=options.offset or 0,
@@ -186,7 +186,7 @@ def _sql(options: argparse.Namespace) -> int:
         **dict(_beside(options)),
     }
 
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> QueryRows:
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> QueryRows:
         request = QueryRequest(sql=options.sql, limit=options.limit or _ROWS, max_chars=5_000_000)
         return await sutro.engine.query(sutro, specs, request, on_progress=on_progress)
 
@@ -205,7 +205,7 @@ def _export(options: argparse.Namespace) -> int:
     except InvalidArgumentError as error:
         raise UsageError(for_a_terminal(str(error)), _COMMAND) from error
 
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Any:
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Any:
         return await sutro.export(
             options.job_id,
             options.export,
@@ -230,7 +230,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Comparison:
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Comparison:
         return await sutro.compare(
             options.job_id, options.compare, by=options.by or "row", on_progress=on_progress
         )

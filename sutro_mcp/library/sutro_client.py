@@ -42,7 +42,7 @@ from sutro_mcp.results import (
 from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.results_engine import ResultsEngine, results_engine
-from sutro_mcp.results.single_flight import OnProgress
+from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.results_spec import ResultsSpec
 
 from .error_words import speaks_to_programs
@@ -167,7 +167,7 @@ class SutroClient(ApiClient):
         *,
         unpack_json: bool = True,
         output_column: str = _OUTPUT,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Summary:
         """Count the rows of a job, the values of each field with their distribution, and rows to look at.
 
@@ -191,7 +191,7 @@ class SutroClient(ApiClient):
         output_column: str = _OUTPUT,
         max_cell_chars: int = 50_000,
         max_chars: int = 5_000_000,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Page:
         """Rows from `offset` on, as they are shown: at most `limit`, and as many as fit into `max_chars`.
 
@@ -219,7 +219,7 @@ class SutroClient(ApiClient):
         with_jobs: Mapping[str, str] | None = None,
         include_inputs: bool = False,
         include_cumulative_logprobs: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> "pl.DataFrame":
         """All rows of one SELECT (DuckDB) over a job's results, the table `results`.
 
@@ -242,7 +242,7 @@ class SutroClient(ApiClient):
             return await anyio.to_thread.run_sync(read)
 
     async def compare(
-        self, job_id: str, other_job_id: str, *, by: str = "row", on_progress: OnProgress | None = None
+        self, job_id: str, other_job_id: str, *, by: str = "row", on_progress: ProgressCallback | None = None
     ) -> Comparison:
         """Changes from one run to another over all rows. Every number is exact.
 
@@ -264,7 +264,7 @@ class SutroClient(ApiClient):
         unpack_json: bool = True,
         output_column: str = _OUTPUT,
         overwrite: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> ExportReport:
         """Write all rows, or what `sql` yields, to a new file, which appears when it is complete.
 
