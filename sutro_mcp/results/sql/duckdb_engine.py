@@ -22,13 +22,13 @@ from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlT
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_shape import literal, quoted
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.untrusted import shorten, visible
+from sutro_mcp.untrusted_text import shorten, visible
 
 from .held_files import OUTPUT_FILE, Output, address
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
+from .profile_file import OpenTable, open_views
 from .results_view import OUTPUT
-from .shown_values import shown_values
-from .side_file import OpenTable, open_views
+from .sql_cells import sql_cells
 from .sql_errors import said
 
 T = TypeVar("T")
@@ -236,7 +236,7 @@ def _exactly(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
 
 
 def _answer(loaded: LoadedTables, found: duckdb.DuckDBPyRelation, request: QueryRequest) -> QueryRows:
-    shown, convert = shown_values(found)
+    shown, convert = sql_cells(found)
     rows = [
         [change(value) for change, value in zip(convert, values, strict=True)]
         for values in found.limit(request.limit + 1).project(shown).fetchall()

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.rows.columns import OUTPUT, field_names, shown_columns
+from sutro_mcp.results.rows.column_roles import OUTPUT, field_names, shown_columns
 from sutro_mcp.results.rows.json_fields import Path
 from sutro_mcp.results.rows.json_shape import are_members, quoted
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 
-from .json_profile import Field, JsonProfile
-from .json_reading import as_object, content_of, pointer, unwrapped
+from .json_extraction import as_object, content_of, pointer, unwrapped
+from .json_field_types import Field, JsonProfile
 
 # Stands for the output column while its neighbours are named: a customer's column may have its name.
 _HIDDEN = f"\0{OUTPUT}"
