@@ -14,7 +14,8 @@ from sutro_mcp.errors import ArtifactChangedError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder_files import discard, real_path, stamp
 from sutro_mcp.results.worker.memory_shares import MemoryShares, memory_shares
-from sutro_mcp.results.worker.supervisor import OnRows, Processes
+from sutro_mcp.results.worker.server_processes import Processes
+from sutro_mcp.results.worker.supervisor import OnRows
 from sutro_mcp.results_spec import ResultsSpec
 
 from .cache import CAPACITY, ArtifactSource, ArtifactStore, CachedArtifact, kept_folder

@@ -8,7 +8,6 @@ that met it and nothing to the next.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Protocol
 
 import anyio
@@ -24,13 +23,10 @@ from sutro_mcp.results.request_models import (
     SqlTable,
 )
 
-from .memory_shares import MIB, MemoryShares
+from .memory_shares import MIB
 from .process import BROKEN, Child, Kind
 from .protocol import Answer, Reply, reply_with, request_for
 from .sandbox import check_platform, has_sandbox
-
-# What a SELECT for an export may take.
-_EXPORT_SECONDS = 120.0
 
 OnRows = Callable[[int, int], None]
 
@@ -248,23 +244,3 @@ class QueryRunner:
                 return await worker.run(artifact, request, answer, on_rows=on_rows)
             finally:
                 await worker.aclose()
-
-
-class Processes:
-    """The processes of one server, as many as there is memory for.
-
-    Where it suffices, a page need not wait for somebody's summary of ten million rows, nor a question for
-    somebody's export.
-    """
-
-    def __init__(self, memory: MemoryShares, *, lock_suffices: bool = False) -> None:
-        self.ends = Counter[str]()
-        turns = anyio.Lock() if memory.one_by_one else None
-        worker = partial(Worker, ends=self.ends, share=memory.reader)
-        self.pages = worker()
-        self.long = self.pages if memory.one_by_one else worker()
-        runner = partial(
-            QueryRunner, lock_suffices=lock_suffices, ends=self.ends, share=memory.query, turns=turns
-        )
-        self.queries = runner()
-        self.sql_exports = runner(query_seconds=_EXPORT_SECONDS)

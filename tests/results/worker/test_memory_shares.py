@@ -13,7 +13,7 @@ from sutro_mcp.results import Page, Summary
 from sutro_mcp.results.request_models import PageRequest, QueryRequest, QueryRows, SummaryRequest
 from sutro_mcp.results.sql.side_file import prepare
 from sutro_mcp.results.worker.memory_shares import MIB, MemoryShares, memory_shares
-from sutro_mcp.results.worker.supervisor import Processes
+from sutro_mcp.results.worker.server_processes import Processes
 from tests.results.support import objects
 
 NONE = "9223372036854771712"
@@ -83,20 +83,16 @@ def test_check_says_the_shares_and_refuses_too_small_a_container(tmp_path: Path)
     env = {"SUTRO_MCP_DEMO": "true", "SUTRO_MCP_EXPORT_DIR": str(tmp_path / "exports")}
     facts = anyio.run(check, env, said.append, None, None, root)
     assert facts["ok"]
-    assert [line for line in said if line.startswith("Memory")] == snapshot(
-        [
-            "Memory: of the 512 MiB that this container may use, one process that reads results gets 245, and"
-            " one for SQL 122."
-        ]
+    assert next(line for line in said if line.startswith("Memory")) == snapshot(
+        "Memory: of the 512 MiB that this container may use, one process that reads results gets 245, and one"
+        " for SQL 122."
     )
     (root / "sys/fs/cgroup/memory.max").write_text(str(256 * MIB))
     facts = anyio.run(check, env, None, None, None, root)
-    assert (facts["ok"], facts["error"]) == snapshot(
-        (
-            False,
-            "Cannot read results in this container: it may use 256 MiB of memory, and 384 are the least. "
-            "Raise its memory limit, to 512 MiB for a person and 2 GiB for a team.",
-        )
+    assert not facts["ok"]
+    assert facts["error"] == snapshot(
+        "Cannot read results in this container: it may use 256 MiB of memory, and 384 are the least. "
+        "Raise its memory limit, to 512 MiB for a person and 2 GiB for a team."
     )
     with pytest.raises(ConfigurationError):
         memory_shares(root)
