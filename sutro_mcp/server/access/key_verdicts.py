@@ -25,9 +25,11 @@ _REFUSED_SECONDS = 30.0
 
 @dataclass
 class _Known:
-    """A key: the address that brought it, until it is accepted; and until when it is refused."""
+    """A key: the address that brought it first, and what Sutro said of it since."""
 
-    peer: str | None
+    peer: str
+    is_accepted: bool = False
+    refusals: int = 0
     refused_until: float = -math.inf
 
 
@@ -52,7 +54,7 @@ class KeyVerdicts:
         """Let a key be tried; the seconds to wait where its address has brought too many new ones."""
         digest = _digest(key)
         known = self._known.get(digest)
-        if known is not None and known.refused_until == -math.inf:
+        if known is not None and (known.is_accepted or not known.refusals):
             self._known.move_to_end(digest)
             return 0
         seconds = math.ceil(self._seen.take_now(_new(peer), self._rate))
@@ -65,14 +67,15 @@ class KeyVerdicts:
         if known is None:
             return
         if status == 401:
-            if known.peer is None:
-                # It was accepted before: the fault may be Sutro's, until that says so again.
-                known.peer = ""
-            else:
+            known.refusals += 1
+            # Of a key that was accepted, the first one may be a fault of Sutro's.
+            if known.refusals > known.is_accepted:
                 known.refused_until = self._now() + _REFUSED_SECONDS
-        elif status is not None and status < 300 and known.peer is not None:
-            self._seen.give_back(_new(known.peer), self._rate)
-            self._known[_digest(key)] = _Known(None)
+        elif status is not None and status < 300:
+            known.refusals = 0
+            if not known.is_accepted:
+                known.is_accepted = True
+                self._seen.give_back(_new(known.peer), self._rate)
 
 
 def _digest(key: ApiKey) -> bytes:
