@@ -12,7 +12,7 @@ from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.results import Comparison, Page, QueryRequest, QueryRows, Summary
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import OnProgress
-from sutro_mcp.results.summary_view import distinct, headline, of_which
+from sutro_mcp.results.summary_rendering import distinct, headline, of_which
 from sutro_mcp.results_spec import ResultsSpec
 
 from .arguments import UsageError

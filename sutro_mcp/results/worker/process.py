@@ -34,7 +34,7 @@ Kind = Literal["reader", "query"]
 
 
 class Child:
-    """One process of `sutro_mcp.results.child`, and the conversation with it."""
+    """One process of `sutro_mcp.results.worker_main`, and the conversation with it."""
 
     def __init__(self, process: Process, *, leads_group: bool) -> None:
         self._process = process
@@ -51,7 +51,7 @@ class Child:
         is_query = kind == "query"
         arguments = [kind] if share is None else [kind, str(share)]
         process = await anyio.open_process(
-            [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.child", *arguments],
+            [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.worker_main", *arguments],
             stdin=PIPE,
             stdout=PIPE,
             # A panic prints what it met, which may be a cell: not for a log.

@@ -23,7 +23,7 @@ from sutro_mcp.settings import Settings
 
 from .authentication import Authenticate, Authenticated, Caller, CredentialError
 from .key_verdicts import KeyVerdicts
-from .metadata import metadata_paths, metadata_url
+from .protected_resource_metadata import metadata_paths, metadata_url
 
 UNKNOWN = Principal("unknown", "unknown", "local", frozenset())
 """The caller in a line about somebody who was not let in."""
@@ -135,7 +135,7 @@ class Guard:
         request = scope[HTTP_REQUEST]
         while True:
             left = (found.expires or float("inf")) - time.time()
-            await anyio.sleep(max(min(self._recheck_seconds, left), 0))
+            await anyio.sleep(min(self._recheck_seconds, left))
             try:
                 if left <= self._recheck_seconds:
                     raise CredentialError("expired", "it has expired")
