@@ -11,7 +11,7 @@ from sutro_mcp.check import check
 from sutro_mcp.errors import ConfigurationError, WorkerError
 from sutro_mcp.results import Page, Summary
 from sutro_mcp.results.request_models import PageRequest, QueryRequest, QueryRows, SummaryRequest
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.worker.memory_shares import MIB, MemoryShares, memory_shares
 from sutro_mcp.results.worker.server_processes import Processes
 from tests.results.support import objects
