@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from sutro_mcp.api import ApiKey, Connection
 from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.redaction import redact
 from sutro_mcp.server.access.authentication import Caller, CredentialError
 from sutro_mcp.server.access.header_credentials import BearerTokens, OwnKeys
 from sutro_mcp.server.access.request_state_keys import request_state_security
@@ -199,6 +200,7 @@ async def test_a_callers_own_key_gives_it_the_same_name_on_every_replica() -> No
     assert await keys.is_ready()
     found = (await keys(Headers({"x-sutro-key": "sk_alice_0123456789"}))).principal
     assert (found.id, found.label) == ("sutro-key 4f1e1a9dade0acfb8ab68d705cc57cda", "4f1e1a9d")
+    assert redact("sk_alice_0123456789") == "sk_alice_0123456789"  # in the answers of others
     for given in ([], ["short"], ["sk_alice_0123456789"] * 2):
         with pytest.raises(CredentialError) as caught:
             await keys(Headers(raw=[(b"x-sutro-key", each.encode()) for each in given]))
