@@ -11,11 +11,11 @@ from sutro_mcp.api import Job, Status
 from sutro_mcp.console import tell
 from sutro_mcp.errors import ConfigurationError, counted
 from sutro_mcp.library.sutro_client import SutroClient
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted import clean, quote
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro
-from .rendering import clean, facts, show, show_json, table, width
+from .rendering import facts, show, show_json, table, width
 
 # Jobs that one call looks at for those in a status.
 _MOST_LOOKED_AT = 2_000

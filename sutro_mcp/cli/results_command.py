@@ -1,7 +1,6 @@
 """`sutro-mcp results`: the summary of a job's results, its rows, SQL over them, a comparison, or a file."""
 
 import argparse
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -10,15 +9,16 @@ from rich.console import RenderableType
 from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.results import Comparison, Page, QueryRequest, QueryRows, Summary
+from sutro_mcp.results.distribution_bars import distributions
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results.summary_view import distinct, headline, of_which
 from sutro_mcp.results_spec import ResultsSpec
+from sutro_mcp.untrusted import clean
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro
-from .distribution_bars import distributions
-from .rendering import clean, heading, progress_bar, show, show_json, table
+from .rendering import at_terminal, heading, progress_bar, show, show_json, table
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
         whole=("type", "values", "nulls", "distinct"),
         wrapped=("of which",),
     )
-    if sys.stdout.isatty():
+    if at_terminal():
         yield from distributions(found.columns)
     if found.suspicious:
         yield heading(f"\n{counted(found.suspicious_rows, 'row')} deserve a look:")
