@@ -34,12 +34,6 @@ const bridge = new AppBridge(client, { name: "bridge-host", version: "1" },
   } });
 bridge.onsizechange = ({ height: wanted }) => { if (!height && wanted) frame.style.height = `${wanted}px`; };
 bridge.onmessage = async (message) => { told.messages.push(message); return {}; };
-const forward = bridge.oncalltool;
-bridge.oncalltool = async (params, extra) => {
-  told.calls.push(params.name);
-  if (refuses) throw new Error("Denied by the user");
-  return forward ? forward(params, extra) : client.callTool(params);
-};
 bridge.oninitialized = async () => {
   await bridge.sendToolInput({ arguments: args });
   if (lacks.includes("result")) return;
@@ -48,5 +42,11 @@ bridge.oninitialized = async () => {
   await bridge.sendToolResult(result);
 };
 await bridge.connect(new PostMessageTransport(frame.contentWindow, frame.contentWindow));
+// The bridge has put its own in place, which passes each call on.
+bridge.oncalltool = async (params) => {
+  told.calls.push(params.name);
+  if (refuses) throw new Error("Denied by the user");
+  return client.callTool(params);
+};
 frame.srcdoc = page.text.replace("<title>", `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><title>`);
 window.host = { told, end: () => bridge.teardownResource({}) };
