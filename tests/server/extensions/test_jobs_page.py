@@ -114,7 +114,7 @@ async def test_a_job_that_ends_is_announced_and_its_results_come() -> None:
 
 
 async def test_results_are_distributions_and_a_table_that_can_be_asked(page: Shown, chat: Talk) -> None:
-    """Bars and doubtful kinds filter, headings sort, and each is one call."""
+    """Bars and doubtful kinds filter, headings sort; each is one call, and none asks Sutro again."""
     text = await page.show(job_id=chat.emulator.find(TICKETS))
     assert tools(page) == ["get_job_results", "get_job_results", "query_job_results"]
     assert "1,000 rows. Outputs: JSON objects in 990 of 1,000 rows." in text
@@ -122,13 +122,17 @@ async def test_results_are_distributions_and_a_table_that_can_be_asked(page: Sho
     assert "urgency integer · 10 empty 1 147 15% 2 161 16% 3 273 28% 4 287 29% 5 122 12%" in text
     assert "confidence number · 10 empty 0.55 median 0.76, mean 0.7649 0.99" in text
     assert "Rows 1–25 of 1,000" in text
+    asked = len(chat.emulator.requests)
     await page.do("click", "bug 212 21%")
     text = await page.do("click", "0.946 to 0.99: 98 rows")
     assert tools(page) == ["query_job_results"] * 2
-    assert "rows found label: bug × confidence: 0.946 to 0.99 ×" in text
+    assert "27 rows found label: bug × confidence: 0.946 to 0.99 ×" in text
     text = await page.do("click", "urgency")
     text = await page.do("click", "urgency ↑")
+    # Rows that were counted once are not counted for another order.
+    assert [sql["sql"].split(", ")[0] for _, sql in page.calls] == ["SELECT 27"] * 2
     assert tools(page) == ["query_job_results"] * 2
+    assert len(chat.emulator.requests) == asked
     assert "urgency ↓" in text
     await page.do("click", "Remove the filter label: bug")
     await page.do("click", "Remove the filter confidence: 0.946 to 0.99")
