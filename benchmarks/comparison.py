@@ -21,7 +21,7 @@ from _processes import Meter, Usage
 from _usage import measured
 
 from sutro_mcp.results.request_models import CompareRequest, Comparison, LocalArtifact
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.worker.supervisor import QueryRunner
 from sutro_mcp.results_spec import ResultsSpec
 

@@ -99,7 +99,7 @@ async def _check(
 
 
 async def _check_team(settings: Settings, found: Callable[..., None], token: str | None) -> None:
-    from sutro_mcp.server.team_check import findings  # loads what serves a team
+    from sutro_mcp.server.operator_check import findings  # loads what serves a team
 
     seen: list[dict[str, str]] = []
     async for finding in findings(settings, token):

@@ -1,7 +1,7 @@
 """Every failure a caller can meet, split by what the reader can do about it.
 
 A message has three parts: what we were doing, what happened, what to do next. It holds no URL of ours or of
-an artifact, no key, and no upstream text that has not passed `untrusted.quote`.
+an artifact, no key, and no upstream text that has not passed `untrusted_text.quote`.
 """
 
 

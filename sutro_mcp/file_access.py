@@ -39,7 +39,7 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY, *, dir_fd: int | No
     return descriptor
 
 
-def read_regular(path: Path, most: int) -> bytes:
+def read_regular(path: Path, most: int = 1024 * 1024) -> bytes:
     """The bytes of a regular file. Raises OSError, also for a file of more than `most` bytes."""
     with os.fdopen(open_regular(path), "rb") as file:
         data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None

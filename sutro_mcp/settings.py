@@ -24,7 +24,7 @@ from pydantic import (
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.hosts.placeholders import is_unset, unfilled
-from sutro_mcp.untrusted import quote, visible
+from sutro_mcp.untrusted_text import quote, visible
 
 PREFIX = "SUTRO_MCP_"
 # A key in the wrong variable: how Sutro's begin, or as long and even as any.
@@ -42,7 +42,7 @@ def _upper(value: Any) -> Any:
 def _is_fixed(folder: Path) -> Path:
     """The same folder wherever the server is started."""
     if not _home(folder).is_absolute() or folder.parent == folder:
-        raise ValueError("it must be an absolute path to a folder, or begin with ~/")
+        raise ValueError("it must be an absolute path below /, or begin with ~/")
     return folder
 
 

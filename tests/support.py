@@ -19,7 +19,7 @@ from sutro_mcp.emulator import DEMO_KEY, Emulator
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.settings import Settings
-from sutro_mcp.untrusted import NOTICE
+from sutro_mcp.untrusted_text import NOTICE
 
 from .updates import Updates
 

@@ -13,24 +13,24 @@ ROOT = Path(__file__).parent.parent / "sutro_mcp"
 
 # Package or module -> (imports of ours, third party). Anything from the standard library is free.
 TABLE: dict[str, tuple[set[str], set[str]]] = {
-    "untrusted": ({"redaction"}, set()),
+    "untrusted_text": ({"redaction"}, set()),
     "redaction": (set(), set()),
     "errors": (set(), set()),
     "file_access": (set(), set()),
     "concurrency": (set(), {"anyio"}),
     # A record that both `api` and `results` need, which know nothing of each other.
     "results_spec": (set(), set()),
-    "settings": ({"errors", "hosts", "untrusted"}, {"pydantic"}),
+    "settings": ({"errors", "hosts", "untrusted_text"}, {"pydantic"}),
     "hosts": (set(), set()),
     "asgi_serving": (set(), {"uvicorn", "h11"}),
     "console": ({"redaction"}, set()),
     "check": ({"api", "results", "server", "settings", "errors"}, set()),
     "api": (
-        {"errors", "file_access", "hosts", "untrusted", "redaction", "results_spec"},
+        {"errors", "file_access", "hosts", "untrusted_text", "redaction", "results_spec"},
         {"httpx", "pydantic", "anyio", "stamina"},
     ),
     "results": (
-        {"errors", "file_access", "untrusted", "concurrency", "results_spec"},
+        {"errors", "file_access", "untrusted_text", "concurrency", "results_spec"},
         {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas", "rich"},
     ),
     "expected_results": ({"api", "results"}, set()),
@@ -46,7 +46,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "expected_results",
             "settings",
             "errors",
-            "untrusted",
+            "untrusted_text",
             "redaction",
             "concurrency",
             "asgi_serving",
@@ -61,7 +61,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "demo": ({"asgi_serving"}, {"mcp", "starlette"}),
     "cli": (
         {
-            "untrusted",
+            "untrusted_text",
             "api",
             "server",
             "settings",
@@ -85,12 +85,13 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
     "results": (
-        "byte_ranges name_matching summary_view < distribution_bars < request_models cache single_flight "
-        "< worker parquet < rows < sql < summary export comparison < child engine"
+        "byte_ranges name_matching summary_rendering < distribution_bars < request_models cache "
+        "single_flight < worker parquet < rows < sql < summary export comparison "
+        "< worker_main results_engine"
     ),
     "server": (
-        "answers context < text_format uris tenants < protocol < operations < access < live "
-        "< replicas transports < tools < resources extensions prompts < build team_check"
+        "answers context < text_answers uris tenants < protocol < operations < access < live "
+        "< replicas transports < tools < resources extensions prompts < build operator_check"
     ),
 }
 OWNERS = {

@@ -73,6 +73,16 @@ def test_a_file_larger_than_asked_for_is_not_read(tmp_path: Path, path: str | No
     assert caught.value.errno == errno.EFBIG
 
 
+def test_a_file_of_a_mebibyte_is_read_and_no_larger_one(tmp_path: Path) -> None:
+    """Those of operators are small."""
+    path = tmp_path / "tokens"
+    path.write_bytes(bytes(1_048_576))
+    assert len(read_regular(path)) == 1_048_576
+    os.truncate(path, 1_048_577)
+    with pytest.raises(OSError, match="it is too large"):
+        read_regular(path)
+
+
 @pytest.mark.parametrize(
     ("mode", "group", "members", "expected"),
     [

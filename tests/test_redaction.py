@@ -10,7 +10,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from sutro_mcp.api import ApiKey
-from sutro_mcp.redaction import MASK, RedactingFormatter, protect, redact, redact_line
+from sutro_mcp.redaction import MASK, RedactingFormatter, hiding, protect, redact, redact_line
 
 KEY = 'sk_canary "quoted" 100%'
 
@@ -52,6 +52,15 @@ def test_a_secret_is_forgotten_with_its_owner() -> None:
     del owner
     gc.collect()
     assert redact(KEY) == KEY
+
+
+def test_a_callers_key_is_hidden_from_that_caller_alone() -> None:
+    """One key inside another's time as well; a word is too short to be one."""
+    with hiding("sk_45678"):
+        with hiding("sk_4567"), hiding("sk_other"):
+            assert redact("sk_45678 sk_4567 sk_other") == f"{MASK} sk_4567 {MASK}"
+        assert redact("sk_45678 sk_other") == f"{MASK} sk_other"
+    assert redact("sk_45678") == "sk_45678"
 
 
 def test_an_api_key_protects_itself() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sutro_mcp.server.text_format import fenced
-from sutro_mcp.untrusted import NOTICE, quote, shorten, visible
+from sutro_mcp.server.text_answers import fenced
+from sutro_mcp.untrusted_text import NOTICE, quote, shorten, visible
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 FLAG_OF_WALES = "\U0001f3f4" + "".join(chr(0xE0000 + ord(c)) for c in "gbwls") + "\U000e007f"

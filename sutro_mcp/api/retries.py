@@ -2,7 +2,8 @@
 
 stamina does the counting and the sleeping (and lets tests not sleep); `Backoff` decides. It honours
 `Retry-After`, otherwise waits a random time below a growing ceiling, and gives up at once when the wait would
-pass the deadline of the call: then the caller learns the real reason instead of "no answer in time".
+pass the deadline of the call: then the caller learns the real reason instead of "no answer in time". Which
+statuses pass by themselves is in `status_errors`, which requests may be sent twice in `routes`.
 
 A deployment in trouble is left alone. The `RetryBudget` keeps repeats at a tenth of the calls, and the
 `CircuitBreaker` refuses calls for some seconds after failures in a row. No library has both for asyncio.

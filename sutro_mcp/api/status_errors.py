@@ -22,7 +22,7 @@ import httpx
 
 from sutro_mcp import errors
 from sutro_mcp.errors import counted
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 from .addresses import CENTRAL_HOST, MIGRATION
 from .bodies import parse_object

@@ -31,6 +31,13 @@ class PollSchedule:
         return max(min(pause * _BACKOFF, self.slowest), asked)
 
 
+# A call of a tool that waits also reads the progress stream; nothing but the poller tells a program.
+TOOL_WAITS = PollSchedule(first=5.0, slowest=10.0)
+PROGRAM_WAITS = PollSchedule(first=2.0, slowest=10.0)
+# A host may watch a job for days.
+WATCHED = PollSchedule(first=2.0, slowest=30.0)
+
+
 class StatusPoller(Generic[T]):
     """Reads the status of one job again and again, ever more slowly."""
 

@@ -11,7 +11,7 @@ from sutro_mcp.api import Job, Status
 from sutro_mcp.console import tell
 from sutro_mcp.errors import ConfigurationError, counted
 from sutro_mcp.library.sutro_client import SutroClient
-from sutro_mcp.untrusted import clean, quote
+from sutro_mcp.untrusted_text import clean, quote
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro

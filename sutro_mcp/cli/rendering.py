@@ -23,7 +23,7 @@ from rich.text import Text
 from sutro_mcp.console import say
 from sutro_mcp.redaction import redact
 from sutro_mcp.results.single_flight import OnProgress
-from sutro_mcp.untrusted import clean
+from sutro_mcp.untrusted_text import clean
 
 # Where there is no terminal whose width would tell.
 _WIDTH = 160

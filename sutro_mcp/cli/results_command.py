@@ -12,9 +12,9 @@ from sutro_mcp.results import Comparison, Page, QueryRequest, QueryRows, Summary
 from sutro_mcp.results.distribution_bars import distributions
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import OnProgress
-from sutro_mcp.results.summary_view import distinct, headline, of_which
+from sutro_mcp.results.summary_rendering import distinct, headline, of_which
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.untrusted import clean
+from sutro_mcp.untrusted_text import clean
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro

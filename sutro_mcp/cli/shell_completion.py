@@ -39,7 +39,7 @@ def job_ids(which: str) -> dict[str, str]:
 
 async def _job_ids(which: str) -> dict[str, str]:
     from sutro_mcp.api import ApiClient, resolve_connection
-    from sutro_mcp.untrusted import clean
+    from sutro_mcp.untrusted_text import clean
 
     with anyio.move_on_after(_SECONDS):
         async with ApiClient(resolve_connection(), timeout=_SECONDS) as client:

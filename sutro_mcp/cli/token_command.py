@@ -9,7 +9,7 @@ from pathlib import Path
 from sutro_mcp.console import say, tell
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.access.token_file import SCOPES, add_token, list_tokens, revoke_tokens
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 _VARIABLE = "SUTRO_MCP_TOKENS_FILE"
 

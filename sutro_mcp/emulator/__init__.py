@@ -8,8 +8,8 @@ from .api_variants import LEGACY, ApiVariant
 from .app import DEMO_KEY, Emulator, SeenRequest
 from .faults import Fault
 from .job_pace import Pace
-from .jobs import ParquetLayout
 from .serve import serve, serve_in_thread
+from .stored_job import ParquetLayout
 
 __all__ = [
     "DEMO_KEY",

@@ -11,7 +11,7 @@ from typing import Any
 from .api_errors import ApiError
 from .api_variants import ApiVariant
 from .job_pace import Pace, cancel, observe
-from .jobs import TERMINAL, Job
+from .stored_job import TERMINAL, Job
 
 QUOTAS: list[dict[str, int]] = [
     {"priority": 0, "row_quota": 1_000, "token_quota": 1_000_000},

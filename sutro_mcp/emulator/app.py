@@ -30,7 +30,7 @@ from .api_variants import ApiVariant
 from .faults import FaultScript, perform
 from .job_factory import create_job
 from .job_pace import Pace
-from .jobs import Job
+from .stored_job import Job
 from .wire_format import json_response
 
 DEMO_KEY = "sk_demo_emulator"

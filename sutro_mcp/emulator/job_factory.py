@@ -9,9 +9,9 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from .fake_outputs import Output, answer, is_reasoning
-from .jobs import FAILED, QUEUED, RUNS_AT, STARTING, STARTS_AT, SUCCEEDED, TERMINAL, Job, Rows
+from .fake_models import Output, answer, is_reasoning
 from .seeded_random import SeededRandom, seed_of
+from .stored_job import FAILED, QUEUED, RUNS_AT, STARTING, STARTS_AT, SUCCEEDED, TERMINAL, Job, Rows
 
 _JOURNEYS = {QUEUED: 0.0, STARTING: STARTS_AT, SUCCEEDED: 1.0}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from .jobs import CANCELLING, TERMINAL, UNKNOWN, Job
+from .stored_job import CANCELLING, TERMINAL, UNKNOWN, Job
 
 
 @dataclass(frozen=True)

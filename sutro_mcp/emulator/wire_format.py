@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from .api_variants import ApiVariant
-from .jobs import FAILED, QUEUED, TERMINAL, Job
+from .stored_job import FAILED, QUEUED, TERMINAL, Job
 
 _OLD_KEYS = {
     "datetime_created": "created_at",

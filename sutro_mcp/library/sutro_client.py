@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 
 from sutro_mcp.api import ApiClient, JobProgress, JobStatus, resolve_connection
-from sutro_mcp.api.status_poller import PASSING, PollSchedule, StatusPoller
+from sutro_mcp.api.status_poller import PASSING, PROGRAM_WAITS, StatusPoller
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import (
     ConfigurationError,
@@ -38,8 +38,8 @@ from sutro_mcp.results import (
     SummaryRequest,
 )
 from sutro_mcp.results.cache import CAPACITY
-from sutro_mcp.results.engine import ResultsEngine, results_engine
 from sutro_mcp.results.export.file_names import chosen_file
+from sutro_mcp.results.results_engine import ResultsEngine, results_engine
 from sutro_mcp.results.single_flight import OnProgress
 from sutro_mcp.results_spec import ResultsSpec
 
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from .blocking_client import BlockingSutroClient
 
 _OUTPUT = "inference_result"
-_POLL = PollSchedule(first=2.0, slowest=10.0)
 # As long as a caller of a library waits.
 _EVER = math.inf
 
@@ -263,7 +262,7 @@ class SutroClient(ApiClient):
             )
         stands = await self.get_job_status(job_id)
         with anyio.move_on_after(timeout):
-            poller = StatusPoller(partial(self.get_job_status, job_id), _POLL)
+            poller = StatusPoller(partial(self.get_job_status, job_id), PROGRAM_WAITS)
             async with background() as tasks:
                 if on_progress and not stands.status.is_terminal:
                     tasks.start_soon(self._follow, job_id, on_progress, poller)
@@ -318,7 +317,7 @@ class SutroClient(ApiClient):
             local = LocalArtifact(path=str(artifact.path), format=artifact.format, spec=spec)
 
             def read() -> "pl.DataFrame | pd.DataFrame":
-                from sutro_mcp.results.rows.typed_frame import build_frame
+                from sutro_mcp.results.rows.results_frame import build_frame
 
                 return build_frame(
                     local,

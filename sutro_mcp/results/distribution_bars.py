@@ -8,9 +8,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from sutro_mcp.untrusted import clean
+from sutro_mcp.untrusted_text import clean
 
-from .summary_view import distinct, headline, of_which
+from .summary_rendering import distinct, headline, of_which
 
 if TYPE_CHECKING:
     from .request_models import ColumnSummary, Summary

@@ -1,7 +1,7 @@
 """Requests about a result artifact, and their typed answers.
 
 These models cross two boundaries, the worker's pipe and the MCP reply, so they hold plain JSON values only.
-Text in them has passed `untrusted.visible`. Importing this module must not import polars.
+Text in them has passed `untrusted_text.visible`. Importing this module must not import polars.
 """
 
 from pathlib import Path
@@ -164,7 +164,7 @@ class SqlTable(_Model):
 
     artifact: LocalArtifact
     parquet: str
-    side_file: str
+    profile_file: str
     narrow_file: str | None = None
 
 
@@ -385,7 +385,7 @@ class Summary(_Model):
 
     def _repr_html_(self) -> str:
         """The summary in a notebook."""
-        from .summary_view import summary_html
+        from .summary_rendering import summary_html
 
         return summary_html(self)
 

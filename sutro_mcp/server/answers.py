@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from sutro_mcp.api import Failure, Job, Status
 from sutro_mcp.errors import counted
-from sutro_mcp.untrusted import NOTICE, shorten, visible
+from sutro_mcp.untrusted_text import NOTICE, shorten, visible
 
 UntrustedText = Annotated[str, AfterValidator(visible)]
 

@@ -12,15 +12,15 @@ from mcp.server import CacheHint
 from mcp.server.caching import CacheableMethod
 from mcp.server.mcpserver import Extension, MCPServer
 
-from sutro_mcp.api.status_poller import PollSchedule
+from sutro_mcp.api.status_poller import WATCHED, PollSchedule
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.results.cache import CAPACITY
-from sutro_mcp.results.engine import results_engine
+from sutro_mcp.results.results_engine import results_engine
 from sutro_mcp.server.extensions.jobs_view.view import JobsView, show_to_able_hosts
 from sutro_mcp.server.extensions.skills import Skills
 from sutro_mcp.server.extensions.tasks import Tasks
-from sutro_mcp.server.live.job_watcher import SCHEDULE, JobWatcher
+from sutro_mcp.server.live.job_watcher import JobWatcher
 from sutro_mcp.server.live.running_jobs import RunningJobs
 from sutro_mcp.server.live.subscriptions import Subscribers, Subscriptions
 from sutro_mcp.server.protocol.mcp_server import SutroServer, without_rich
@@ -60,7 +60,7 @@ def build_server(
     connect: Connect,
     *,
     key_of: "KeyOf | None" = None,
-    watching: PollSchedule = SCHEDULE,
+    watching: PollSchedule = WATCHED,
     fastest_answer: float = 0.5,
 ) -> SutroServer:
     """A server that calls `connect` for its API client when a request first needs it.
@@ -122,7 +122,7 @@ def build_server(
         middleware.append(show_to_able_hosts)
         hints["tools/list"] = _FIXED_FOR_ONE
     if key_of is not None:
-        from .access.state_keys import request_state_security
+        from .access.request_state_keys import request_state_security
         from .tenants import serve_tenant
 
         middleware.insert(0, serve_tenant)
@@ -187,11 +187,11 @@ def _share(server: SutroServer, file: Path, rates: Mapping[Kind, Rate], replicas
             "share work with other replicas", "the library is missing", "Install sutro-mcp[redis]"
         ) from None
     from .replicas.job_leases import JobLeases
-    from .replicas.shared_rates import SharedRates
+    from .replicas.shared_rate_limit import SharedRateLimit
 
     link = RedisLink.from_file(file)
     server.leases, server.run_beside = JobLeases(link), link.run
-    server.rates = RateLimits(rates, SharedRates(link, replicas))
+    server.rates = RateLimits(rates, SharedRateLimit(link, replicas))
 
 
 def instructions(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from mcp.server.mcpserver import Context
 
 from sutro_mcp.api import Status
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.results.engine import ResultsEngine
+from sutro_mcp.results.results_engine import ResultsEngine
 from sutro_mcp.settings import Settings
 
 if TYPE_CHECKING:

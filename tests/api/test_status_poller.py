@@ -6,8 +6,7 @@ import anyio
 import pytest
 
 from sutro_mcp import errors
-from sutro_mcp.api.status_poller import PollSchedule, StatusPoller
-from sutro_mcp.server.live.job_watcher import SCHEDULE
+from sutro_mcp.api.status_poller import WATCHED, PollSchedule, StatusPoller
 
 pytestmark = pytest.mark.anyio
 
@@ -17,13 +16,13 @@ BUSY = errors.RateLimitedError(*SAID, retry_after=77.0)
 
 def test_pauses_grow_to_a_limit_and_heed_what_the_deployment_asks() -> None:
     """2, 3, 4.5 and so on to 30 seconds."""
-    pauses = [SCHEDULE.first]
-    while pauses[-1] < SCHEDULE.slowest:
-        pauses.append(SCHEDULE.after(pauses[-1]))
+    pauses = [WATCHED.first]
+    while pauses[-1] < WATCHED.slowest:
+        pauses.append(WATCHED.after(pauses[-1]))
     assert pauses == [2.0, 3.0, 4.5, 6.75, 10.125, 15.1875, 22.78125, 30.0]
-    assert SCHEDULE.after(30.0) == 30.0
-    assert SCHEDULE.after(2.0, BUSY) == 77.0
-    assert SCHEDULE.after(2.0, errors.ConnectionFailedError(*SAID)) == 3.0
+    assert WATCHED.after(30.0) == 30.0
+    assert WATCHED.after(2.0, BUSY) == 77.0
+    assert WATCHED.after(2.0, errors.ConnectionFailedError(*SAID)) == 3.0
 
 
 def raising(error: Exception) -> Callable[[], Awaitable[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sutro_mcp.emulator import Emulator
-from sutro_mcp.emulator.fake_outputs import cost
+from sutro_mcp.emulator.fake_models import cost
 
 from .conftest import Clock
 from .support import Connect, frame

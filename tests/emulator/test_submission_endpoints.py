@@ -7,7 +7,7 @@ import pytest
 from httpx import AsyncClient
 
 from sutro_mcp.emulator import Emulator, Pace
-from sutro_mcp.emulator.fake_outputs import answer, conforming
+from sutro_mcp.emulator.fake_models import answer, conforming
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 from .support import Connect, job_of

@@ -105,7 +105,9 @@ def children(kind: str) -> list[Path]:
                     break
         except OSError:
             continue
-        if int(parent) == os.getpid() and command.endswith(f"\0sutro_mcp.results.child\0{kind}\0".encode()):
+        if int(parent) == os.getpid() and command.endswith(
+            f"\0sutro_mcp.results.worker_main\0{kind}\0".encode()
+        ):
             found.append(entry)
     return found
 

@@ -25,7 +25,7 @@ from sutro_mcp.results import (
     Summary,
     SummaryRequest,
 )
-from sutro_mcp.results.engine import ResultsEngine, results_engine
+from sutro_mcp.results.results_engine import ResultsEngine, results_engine
 from sutro_mcp.results_spec import ResultsSpec
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from sutro_mcp.results import LocalArtifact, Page
 from sutro_mcp.results.request_models import QueryRequest
-from sutro_mcp.results.rows.json_values import cell
+from sutro_mcp.results.rows.cells import cell
 from sutro_mcp.results.sql import lazy_engine
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from tests.results.export.support import export
 from tests.results.support import page, parquet, summary
 from tests.tries import some_of

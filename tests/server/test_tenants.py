@@ -5,6 +5,8 @@ import tracemalloc
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,9 +14,10 @@ from sutro_mcp.api import ApiClient, ApiKey, Connection
 from sutro_mcp.emulator import DEMO_KEY, Pace, serve
 from sutro_mcp.errors import ConfigurationError, SutroError
 from sutro_mcp.redaction import redact
+from sutro_mcp.server.access.authentication import Caller
 from sutro_mcp.server.build import build_server
 from sutro_mcp.server.context import AppContext, Principal
-from sutro_mcp.server.tenants import Tenants
+from sutro_mcp.server.tenants import Tenants, serve_tenant
 from sutro_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -101,7 +104,7 @@ async def test_a_key_that_was_changed_counts_after_seconds() -> None:
         tenants = tenants_of(app, keys, 10, lambda: now)
         for seconds, key, expected in (
             (0, DEMO_KEY, 1),
-            (4, "sk_new_0123456789", 1),
+            (5, "sk_new_0123456789", 1),
             (6, "sk_new_0123456789", 2),
         ):
             now, keys.keys["a"] = float(seconds), key
@@ -120,6 +123,10 @@ async def test_contexts_that_are_idle_are_dropped_but_none_in_use() -> None:
                 async with tenants.serving(principal(name)):
                     pass
             assert len(tenants) == 2
+            now = 60.0
+            async with tenants.serving(principal("a")):
+                pass
+            assert len(tenants) == 2
             now = 61.0
             async with tenants.serving(principal("d")):
                 pass
@@ -128,6 +135,35 @@ async def test_contexts_that_are_idle_are_dropped_but_none_in_use() -> None:
         async with tenants.serving(principal("d")):
             pass
         assert len(tenants) == 1
+
+
+@dataclass
+class Asked:
+    """A request, as a middleware is given it."""
+
+    lifespan_context: Any
+    request: Any
+
+
+async def test_a_request_is_served_in_the_context_of_its_caller_if_callers_are_told_apart() -> None:
+    """The server asks itself how it is without any, and over stdio there is one caller."""
+
+    async def told(ctx: Any) -> Any:
+        return ctx.lifespan_context
+
+    async with contexts(Keys("http://127.0.0.1:9/v1")) as app:
+        assert app.tenants is not None
+        users = SimpleNamespace(scope={"user": Caller(principal("a"))})
+        for context, request in (
+            (app, None),
+            (app, SimpleNamespace(scope={})),
+            (SimpleNamespace(tenants=None), users),
+        ):
+            asked: Any = Asked(context, request)
+            assert await serve_tenant(asked, told) is context
+        asked = Asked(app, users)
+        served = await serve_tenant(asked, told)
+        assert [served] == app.tenants.contexts()
 
 
 async def test_an_idle_principal_costs_less_than_20_kb() -> None:

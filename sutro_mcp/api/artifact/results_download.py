@@ -22,7 +22,7 @@ from sutro_mcp.api.routes import GET_RESULTS, POST_RESULTS, RESULTS_URL, Route
 from sutro_mcp.api.status_errors import GoneError, RouteUnknownError
 from sutro_mcp.errors import counted
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 from .part_file import Format, OnBytes, PartFile
 from .presigned_url import SIZE_CAP, PresignedUrl, RenewingUrl, check_artifact_url, check_identity, refusal

@@ -1,4 +1,4 @@
-"""Creates the demo's rows: an input and its output, from a kind's words in `vocabulary.toml`."""
+"""Creates the demo's rows: an input and its output, from a kind's words in `row_contents.toml`."""
 
 import json
 import tomllib
@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sutro_mcp.emulator.fake_outputs import Row, embedding
+from sutro_mcp.emulator.fake_models import Row, embedding
 from sutro_mcp.emulator.seeded_random import SeededRandom
 
 
 @cache
 def _vocabulary() -> Mapping[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text("utf-8"))
+    return tomllib.loads(Path(__file__).with_name("row_contents.toml").read_text("utf-8"))
 
 
 def churn(rng: SeededRandom, row: int) -> Row:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sutro_mcp.emulator.account import Account
-from sutro_mcp.emulator.fake_outputs import Output, cost, is_function, is_reasoning
+from sutro_mcp.emulator.fake_models import Output, cost, is_function, is_reasoning
 from sutro_mcp.emulator.job_factory import fake_logprobs, job_id_for, journey_of
-from sutro_mcp.emulator.jobs import CANCELLED, FAILED, RUNS_AT, SUCCEEDED, TERMINAL, Job, Rows
 from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
+from sutro_mcp.emulator.stored_job import CANCELLED, FAILED, RUNS_AT, SUCCEEDED, TERMINAL, Job, Rows
 
 from .row_generators import GENERATORS
 

@@ -9,9 +9,9 @@ from starlette.routing import BaseRoute
 
 from sutro_mcp.emulator.account import Account
 from sutro_mcp.emulator.api_errors import ApiError, invalid
-from sutro_mcp.emulator.jobs import SUCCEEDED, Job
 from sutro_mcp.emulator.object_store.artifact_files import Artifacts, Options
 from sutro_mcp.emulator.object_store.store import BUCKET, Store, key_of
+from sutro_mcp.emulator.stored_job import SUCCEEDED, Job
 from sutro_mcp.emulator.wire_format import json_response
 
 from .guarded_route import route

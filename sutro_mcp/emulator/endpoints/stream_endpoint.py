@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
 from sutro_mcp.emulator.account import Account
-from sutro_mcp.emulator.jobs import TERMINAL, Job
+from sutro_mcp.emulator.stored_job import TERMINAL, Job
 from sutro_mcp.emulator.wire_format import json_bytes
 
 from .guarded_route import route

@@ -12,10 +12,10 @@ from starlette.routing import BaseRoute
 
 from sutro_mcp.emulator.account import Account
 from sutro_mcp.emulator.api_errors import ApiError, invalid
-from sutro_mcp.emulator.fake_outputs import answer, is_function
+from sutro_mcp.emulator.fake_models import answer, is_function
 from sutro_mcp.emulator.job_factory import create_job, job_id_for, token_count
-from sutro_mcp.emulator.jobs import QUEUED
 from sutro_mcp.emulator.seeded_random import SeededRandom, seed_of
+from sutro_mcp.emulator.stored_job import QUEUED
 from sutro_mcp.emulator.wire_format import json_response
 
 from .guarded_route import route

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sutro_mcp.emulator.api_variants import ApiVariant
-from sutro_mcp.emulator.jobs import Job, ParquetLayout
+from sutro_mcp.emulator.stored_job import Job, ParquetLayout
 from sutro_mcp.emulator.wire_format import json_bytes
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from sutro_mcp.emulator.account import Account
-from sutro_mcp.emulator.jobs import Job
+from sutro_mcp.emulator.stored_job import Job
 
 from .artifact_files import Artifact, Artifacts, Options
 from .range_header import UnsatisfiableError, requested_range

@@ -5,12 +5,12 @@ bad. `ArtifactStore` opens it for its first caller, and callers at the same time
 for the next call, the last 32 of them. One that could not be read, or that changed at the deployment, is bad:
 no further caller gets it, and it is removed when its last caller is done.
 
-Owners. `ArtifactStore` (cache) owns the folder, and says which artifacts make room: the least recently used
-beyond the capacity, and those not used for a week, whichever process fetched them. `CachedArtifact`
-(filling) owns the requests under way, so that each byte is fetched once. `Entry` (file_on_disk) owns the file
-and its list of pieces. `folders` says what in a folder is ours. Several processes may
-fill one file: they write the same bytes, and the one that overwrites another's list loses nothing but the
-knowledge of what need not be fetched again.
+Owners. `ArtifactStore` (`artifact_cache`) owns the folder, and says which artifacts make room: the least
+recently used beyond the capacity, and those not used for a week, whichever process fetched them.
+`CachedArtifact` (`artifact_fetching`) owns the requests under way, so that each byte is fetched once. `Entry`
+(`sparse_file`) owns the file and its list of pieces. `cache_folders` says what in a folder is ours. Several
+processes may fill one file: they write the same bytes, and the one that overwrites another's list loses
+nothing but the knowledge of what need not be fetched again.
 
 Crashes. Bytes that came and the list of pieces with their digests survive a killed process or lost power. The
 next process first asks the deployment whether the entity tag is still the same, and believes a piece once
@@ -19,9 +19,9 @@ artifacts lie in a folder that goes with the process, or, if it was killed, a we
 other in one step; what is no list, no regular file or of another length counts as missing.
 """
 
-from .cache import CAPACITY, ArtifactSource, ArtifactStore
-from .filling import CachedArtifact, OnBytes
-from .folders import cache_folder, kept_folder
+from .artifact_cache import CAPACITY, ArtifactSource, ArtifactStore
+from .artifact_fetching import CachedArtifact, OnBytes
+from .cache_folders import cache_folder, kept_folder
 
 __all__ = [
     "CAPACITY",

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from .comparable_values import ComparedField, hashed
+from .compared_fields import ComparedField, hashed
 
 MOST_MOVES = 5_000
 # More rows of moves than that are added up at once.

@@ -14,16 +14,16 @@ import duckdb
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.name_matching import matching
 from sutro_mcp.results.request_models import Cell, CompareRequest, Comparison, ComparisonTable
+from sutro_mcp.results.rows.cells import cell
 from sutro_mcp.results.rows.char_budget import fit
-from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.results.sql.duckdb_engine import LoadedTables
 from sutro_mcp.results.sql.results_view import OUTPUT
 from sutro_mcp.results.sql.sql_errors import said
 from sutro_mcp.results.worker.protocol import Channel
-from sutro_mcp.untrusted import quote, shorten, visible
+from sutro_mcp.untrusted_text import quote, shorten, visible
 
 from .change_figures import MOST_MOVES, Comparing, Move, Pair
-from .comparable_values import INPUTS, ComparedField, ComparedTables, Side, compared_tables
+from .compared_fields import INPUTS, ComparedField, ComparedTables, Side, compared_tables
 from .pairing import BATCH_BYTES, Pairing, RowCounts
 
 _FIELDS_CHARS = 1_700
@@ -45,8 +45,7 @@ def compare(
 
     Raises InvalidArgumentError for a column that a run lacks.
     """
-    for statement in loaded.wide:
-        loaded.connection.execute(statement)
+    loaded.use_artifacts(" ".join(loaded.columns))
     before, after = loaded.opened["before"], loaded.opened["after"]
     by = _column(request.by, [name for name, _ in before.columns])
     try:

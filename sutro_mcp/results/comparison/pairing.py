@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from .comparable_values import ComparedField, ComparedTables, hashed
+from .compared_fields import ComparedField, ComparedTables, hashed
 
 # Of the table. Where rows are matched by a key, the values of several times as many are held: DuckDB reads
 # all rows for a part of the keys.

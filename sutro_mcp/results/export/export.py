@@ -13,14 +13,14 @@ import polars as pl
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import ExportReport, ExportRequest, LocalArtifact
-from sutro_mcp.results.rows.typed_frame import DifferentHeightError
+from sutro_mcp.results.rows.results_frame import DifferentHeightError
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
-from sutro_mcp.untrusted import quote, shorten, visible
+from sutro_mcp.untrusted_text import quote, shorten, visible
 
+from .export_rows import open_frame
 from .file_names import export_name, joinable_name
 from .folder_files import Folder, open_folder
 from .formats import Written
-from .frames import open_frame
 
 _MAX_COLUMNS = 50
 _MAX_NAME = 100

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import ExportFormat
-from sutro_mcp.untrusted import quote, visible
+from sutro_mcp.untrusted_text import quote, visible
 
 _ENDINGS: dict[str, ExportFormat] = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
 _MAX_BYTES = 150

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, SutroError
 from sutro_mcp.file_access import NotRegularFileError, is_writable_by_others, open_regular
 from sutro_mcp.results.name_matching import composed
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 HAS_DESCRIPTORS = {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd
 

@@ -18,10 +18,10 @@ from polars.io.plugins import register_io_source
 from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import ExportFormat
 from sutro_mcp.results.rows.artifact_frame import times_as_text
-from sutro_mcp.results.rows.json_values import compact
-from sutro_mcp.untrusted import quote, shorten, visible
+from sutro_mcp.results.rows.cells import compact
+from sutro_mcp.untrusted_text import quote, shorten, visible
 
-from .frames import Frame
+from .export_rows import Frame
 
 _MAX_NAMES = 5
 _MAX_GROUP_ROWS = 122_880  # what polars chooses

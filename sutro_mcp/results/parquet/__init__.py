@@ -5,10 +5,10 @@ go, as they are, under a small footer of our own, and a full reader decodes that
 standard library; no knowledge of HTTP, of polars or of what the columns mean.
 """
 
-from .page_search import opening_ranges
+from .page_ranges import opening_ranges
 from .parquet_errors import DamagedError, HostileError, UnsupportedError
 from .parquet_file import ParquetFile, open_parquet
-from .row_slices import RowSlice
+from .slice_files import RowSlice
 
 __all__ = [
     "DamagedError",

@@ -7,11 +7,11 @@ from sutro_mcp.results.byte_ranges import ByteRange, merged
 
 from .footer import Chunk, Footer, Group, read_footer
 from .null_counts import second_kind, with_null_count
-from .page_search import FlatChunk, opening_ranges
+from .page_ranges import FlatChunk, opening_ranges
 from .parquet_errors import DamagedError, UnsupportedError
-from .request_rounds import Bytes, Lookup, RequestRounds
-from .row_slices import MAX_SLICE_ROWS, RowSlice, Slicer
+from .request_coalescing import Bytes, CoalescedRequests, Lookup
 from .schema import Column
+from .slice_files import MAX_SLICE_ROWS, RowSlice, Slicer
 from .thrift_fields import ENCRYPTED_MAGIC, MAGIC
 
 MAX_FOOTER = 64 << 20
@@ -28,7 +28,7 @@ def open_parquet(source: Bytes) -> "ParquetFile":
     size = source.size
     if size < len(MAGIC) + _FRAME:
         raise DamagedError("the file is too short")
-    rounds = RequestRounds(source)
+    rounds = CoalescedRequests(source)
     rounds.fetch(opening_ranges(size))
     frame = source.read(size - _FRAME, size)
     if frame[4:] == ENCRYPTED_MAGIC:
@@ -51,7 +51,7 @@ class ParquetFile:
     column has.
     """
 
-    def __init__(self, rounds: RequestRounds, footer: Footer) -> None:
+    def __init__(self, rounds: CoalescedRequests, footer: Footer) -> None:
         self._rounds = rounds
         self._footer = footer
         self._columns = {column.name: column for column in footer.columns}
@@ -111,7 +111,7 @@ class ParquetFile:
     def miscounts_nulls(self) -> bool:
         """Whether a page says a wrong number of nulls, in which case a full reader shifts its values.
 
-        `rows` and `row_slices` give such pages with the right number.
+        `rows` and `slice_files` give such pages with the right number.
         """
         read = self._rounds.source.read
         return any(
@@ -122,7 +122,7 @@ class ParquetFile:
             for page in second_kind(group.of(column)[0], read)
         )
 
-    def row_slices(self, names: Sequence[str], budget: int = SLICE_BUDGET) -> Iterator[RowSlice]:
+    def slice_files(self, names: Sequence[str], budget: int = SLICE_BUDGET) -> Iterator[RowSlice]:
         """Every row of these columns once, in file order: row group by row group, column by column within it.
 
         A slice has at most `budget` uncompressed bytes if its pages allow, and at most 262,144 rows; that of

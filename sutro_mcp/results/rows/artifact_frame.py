@@ -14,11 +14,11 @@ from pydantic_core import to_json
 
 from sutro_mcp.results.parquet import DamagedError, HostileError, UnsupportedError, open_parquet
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.worker.file_bytes import FileBytes
+from sutro_mcp.results.worker.artifact_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 
-from .columns import Naming, arrangement, unreadable
-from .json_values import KINDS, parse_json
+from .cells import KINDS, parse_json
+from .column_roles import Naming, arrangement, unreadable
 
 _SCALARS = {
     "null": pl.Null,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic_core import to_json
 
 from sutro_mcp.results.request_models import Cell
-from sutro_mcp.untrusted import shorten, visible
+from sutro_mcp.untrusted_text import shorten, visible
 
 MAX_COLUMNS = 60
 MAX_NAME = 120

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 from pydantic_core import from_json
 
 from sutro_mcp.results.request_models import Wrapping
+from sutro_mcp.results.rows.cells import parse_object
 from sutro_mcp.results.rows.json_in_text import find_object, read_output
-from sutro_mcp.results.rows.json_values import parse_object
 
 Path = tuple[str, ...]
 # One field: the places of the objects that have it, and its value in each.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sutro_mcp.results.request_models import Wrapping
 
-from .json_values import parse_object
+from .cells import parse_object
 
 _FENCE = re.compile("\ufeff?`{3,}[^`{}\\n]*")
 # Of some models only the end is seen, as the prompt has the start.

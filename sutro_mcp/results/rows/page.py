@@ -15,14 +15,14 @@ from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.results.name_matching import composed
 from sutro_mcp.results.request_models import LocalArtifact, Page, PageRequest
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
-from sutro_mcp.untrusted import quote, visible
+from sutro_mcp.untrusted_text import quote, visible
 
 from .artifact_frame import times_as_text
+from .cells import cell, parse_object
 from .char_budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, fit
-from .columns import field_names
+from .column_roles import field_names
 from .json_fields import Path, at, paths, unwrap
 from .json_in_text import read_output
-from .json_values import cell, parse_object
 from .reader import Rows, open_rows
 
 _MAX_LISTED = 4_000

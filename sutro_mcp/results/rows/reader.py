@@ -21,11 +21,11 @@ from sutro_mcp.results.parquet import (
     open_parquet,
 )
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.worker.file_bytes import FileBytes
+from sutro_mcp.results.worker.artifact_bytes import FileBytes
 from sutro_mcp.results.worker.protocol import Channel, StoppedError
 
 from .artifact_frame import read_artifact, with_plain_text
-from .columns import Naming, shown_columns, unreadable
+from .column_roles import Naming, shown_columns, unreadable
 
 # Files whose footer and pages are remembered from one task to the next.
 _MOST_FILES = 8
@@ -154,7 +154,7 @@ class ParquetRows:
             file = self._opened.file
             self._opened.source.prefetch(file.spans(tuple(shown)))
             try:
-                for each in file.row_slices(tuple(shown)):
+                for each in file.slice_files(tuple(shown)):
                     yield shown[each.name], each.first_row, decode(each)
             except DamagedError as error:
                 raise UnsupportedError(*error.args) from error
@@ -172,7 +172,7 @@ class ParquetRows:
         self._opened.source.fetch(file.spans([stored]))
         with _readable(self._ref):
             try:
-                return iter([decode(each) for each in file.row_slices([stored])]), True
+                return iter([decode(each) for each in file.slice_files([stored])]), True
             except _LEFT_TO_FULL_READERS:
                 return self.whole().searched(name)
 

@@ -22,13 +22,13 @@ from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlT
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_shape import literal, quoted
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.untrusted import shorten, visible
+from sutro_mcp.untrusted_text import shorten, visible
 
 from .held_files import OUTPUT_FILE, Output, address
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
+from .profile_file import OpenTable, open_views
 from .results_view import OUTPUT
-from .shown_values import shown_values
-from .side_file import OpenTable, open_views
+from .sql_cells import sql_cells
 from .sql_errors import said
 
 T = TypeVar("T")
@@ -94,12 +94,17 @@ class LoadedTables:
     columns: tuple[str, ...]
     rows: dict[str, int]
     more_fields: bool
-    # Makes the views over short columns ones over the artifacts.
-    wide: tuple[str, ...]
+    # Tables whose views are over the short columns at first.
+    narrow: frozenset[str]
     output: Output | None
     files: ExitStack
     # How long rows that are not shown may take to count.
     count_seconds: float = 4.0
+
+    def use_artifacts(self, sql: str, tables: Iterable[str] | None = None) -> None:
+        """Let the views of these tables, or of all, be over the artifacts, and the fastest for `sql`."""
+        for name in self.opened if tables is None else tables:
+            self.connection.execute(self.opened[name].view(sql))
 
     def close(self) -> None:
         """Give memory and files back."""
@@ -115,11 +120,9 @@ def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> Loaded
     _check_names(connection, QueryRequest.doing(*specs), tables)
     files = ExitStack()
     opened = open_views(connection, tables, files, output)
-    wide: list[str] = []
-    for name, table in tables.items():
-        if table.narrow_file is not None:
-            connection.execute(narrow_view(connection, name, opened[name].columns))
-            wide.append(opened[name].sql)
+    narrow = frozenset(name for name, table in tables.items() if table.narrow_file is not None)
+    for name in narrow:
+        connection.execute(narrow_view(connection, name, opened[name].columns))
     for statement in (*_MACROS, _WARM_UP, *_LOCK):
         connection.execute(statement).fetchall()
     loaded = LoadedTables(
@@ -131,7 +134,7 @@ def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> Loaded
         columns=tuple(column for table in opened.values() for column, _ in table.columns),
         rows={name: _row_count(connection, name) for name in tables},
         more_fields=any(table.about.profile.more_fields for table in opened.values()),
-        wide=tuple(wide),
+        narrow=narrow,
         output=output,
         files=files,
     )
@@ -207,15 +210,15 @@ def _without_end(sql: str) -> str:
 
 def _widely(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
     """The answer from the short columns or, where these are not enough, from all."""
-    if loaded.wide:
+    loaded.use_artifacts(sql, loaded.opened.keys() - loaded.narrow)
+    if loaded.narrow:
         if may_use_narrow(sql):
             try:
                 return _exactly(loaded, sql, answer)
             except duckdb.InvalidInputException as error:
                 if not needs_artifact(error):
                     raise
-        for statement in loaded.wide:
-            loaded.connection.execute(statement)
+        loaded.use_artifacts(sql, loaded.narrow)
     return _exactly(loaded, sql, answer)
 
 
@@ -233,7 +236,7 @@ def _exactly(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
 
 
 def _answer(loaded: LoadedTables, found: duckdb.DuckDBPyRelation, request: QueryRequest) -> QueryRows:
-    shown, convert = shown_values(found)
+    shown, convert = sql_cells(found)
     rows = [
         [change(value) for change, value in zip(convert, values, strict=True)]
         for values in found.limit(request.limit + 1).project(shown).fetchall()

@@ -66,17 +66,11 @@ class HeldFiles(AbstractFileSystem):
     def info(self, path: str, **_options: Any) -> dict[str, Any]:
         return {"name": path, "size": os.fstat(self._descriptor(path)).st_size, "type": "file"}
 
-    def exists(self, path: str, **_options: Any) -> bool:
-        return _name(path) in self._descriptors
-
-    def isfile(self, path: str) -> bool:
-        return self.exists(path)
-
     def glob(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, path: str, **_options: Any
     ) -> list[str]:
         """`path` itself: no name is a pattern."""
-        return [path] if self.exists(path) else []
+        return [path] if _name(path) in self._descriptors else []
 
     def modified(self, path: str) -> datetime:
         """Always the same time: a held file does not change."""
@@ -143,7 +137,7 @@ class _Reader(io.RawIOBase):
         at = self.tell()
         with _ONE_AT_A_TIME:
             os.lseek(self._descriptor, at, os.SEEK_SET)
-            found = os.read(self._descriptor, size if size >= 0 else self._size - at)
+            found = os.read(self._descriptor, size if size >= 0 else self._size)
         self._position.at = at + len(found)
         return found
 

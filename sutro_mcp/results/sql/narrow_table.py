@@ -14,7 +14,7 @@ import duckdb
 from sutro_mcp.results.request_models import SqlTable
 from sutro_mcp.results.rows.json_shape import literal, quoted
 
-from .side_file import SETTINGS, narrow_file, open_views, published
+from .profile_file import SETTINGS, narrow_file, open_views, published
 
 # In bytes of text, on average. Lists and objects are stored by their parts, which takes less.
 _SHORT = 64
@@ -32,15 +32,16 @@ Column = tuple[str, str]
 
 def make_narrow(table: SqlTable) -> SqlTable:
     """The table with its `narrow_file`, which is made unless it is there or nothing is short."""
-    path = narrow_file(Path(table.side_file))
+    path = narrow_file(Path(table.profile_file))
     if not path.exists():
         with (
             published(path) as part,
             ExitStack() as files,
             closing(duckdb.connect(part, config=_SETTINGS)) as connection,
         ):
-            open_views(connection, {"source": table}, files)
+            opened = open_views(connection, {"source": table}, files)
             short = ", ".join(map(quoted, _short(connection)))
+            connection.execute(opened["source"].view(short))
             connection.execute(f"CREATE TABLE narrow AS SELECT {short} FROM source")
             connection.execute("DROP VIEW source")
             connection.execute("CHECKPOINT")

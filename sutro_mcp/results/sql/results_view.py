@@ -7,19 +7,23 @@ envelope that is JSON in a string. A row that holds no JSON object has null in e
 extracted only where a query names it.
 
 A cast is strict: it fails on a value that the profile has not foreseen, and never makes another one of it.
+
+An engine parses an object anew for each function that looks into it, so fields that a query needs are read
+together: `Extraction`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
 from sutro_mcp.results.request_models import LocalArtifact
-from sutro_mcp.results.rows.columns import OUTPUT, field_names, shown_columns
+from sutro_mcp.results.rows.column_roles import OUTPUT, field_names, shown_columns
+from sutro_mcp.results.rows.json_fields import Path
 from sutro_mcp.results.rows.json_shape import are_members, quoted
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 
-from .json_profile import Field, JsonProfile
-from .json_reading import as_object, content_of, pointer, unwrapped
+from .json_extraction import as_object, content_of, pointer, unwrapped
+from .json_field_types import Field, JsonProfile
 
 # Stands for the output column while its neighbours are named: a customer's column may have its name.
 _HIDDEN = f"\0{OUTPUT}"
@@ -63,18 +67,31 @@ def as_text(column: FileColumn) -> str | None:
 
 
 def results_view(
-    name: str, columns: Sequence[FileColumn], ref: LocalArtifact, profile: JsonProfile, file: str, fixed: str
+    name: str,
+    columns: Sequence[FileColumn],
+    ref: LocalArtifact,
+    profile: JsonProfile,
+    file: str,
+    fixed: str,
+    sql: str,
 ) -> str:
-    """SQL that creates the view `name` over the Parquet file at `file`, with the table `fixed` beside it."""
+    """SQL that creates the view `name` over the Parquet file at `file`, with the table `fixed` beside it.
+
+    The view is the same for every query, and fastest for `sql`: fields whose names occur in it go together.
+    """
     output = outputs_of(columns, ref)
+    sources = list(view_columns(columns, ref, profile))
+    fields = ((column.lower(), source.path) for column, source in sources if isinstance(source, Field))
+    named = {path for column, path in fields if column in sql.lower()}
+    extraction = Extraction(profile, lambda path: any(path[:end] in named for end in range(1, len(path) + 1)))
 
     def value(source: Field | FileColumn) -> str:
         if isinstance(source, Field):
-            return _extracted(source, profile)
+            return extraction.value(source)
         return (as_text(source) if source == output else None) or _widened(source)
 
-    shown = [f"{value(source)} AS {quoted(name)}" for name, source in view_columns(columns, ref, profile)]
-    rows = _with_objects(numbered(columns, file), as_text(output), profile, fixed)
+    shown = [f"{value(source)} AS {quoted(name)}" for name, source in sources]
+    rows = extraction.rows(_with_objects(numbered(columns, file), as_text(output), profile, fixed))
     return f"CREATE OR REPLACE VIEW {name} AS SELECT file_row_number AS row, {', '.join(shown)} FROM ({rows})"
 
 
@@ -107,18 +124,18 @@ def unpacked_rows(
     of them, and those that hold wide integers are JSON.
     """
 
+    extraction = Extraction(profile, lambda _path: True)
+
     def value(field: Field) -> str:
         if keep_json and field.needs_json:
-            return _extracted(field.model_copy(update={"type": "JSON"}), profile)
-        inner = [each for each in profile.fields if each.path[:-1] == field.path]
-        found = _extracted(field, profile)
-        if field.type != "JSON" or profile.more_fields or not are_members([each.path[-1] for each in inner]):
-            return found
-        members = ", ".join(f"{quoted(each.path[-1])} := {value(each)}" for each in inner)
-        return f"CASE WHEN {found} IS NOT NULL THEN struct_pack({members}) END"
+            return extraction.value(field.model_copy(update={"type": "JSON"}))
+        inner = extraction.members(field)
+        if field.type != "JSON" or not are_members([each.path[-1] for each in inner]):
+            return extraction.value(field)
+        return extraction.packed(field, [value(each) for each in inner])
 
     text = as_text(_arranged(columns, ref)[_HIDDEN])
-    rows = _with_objects(numbered(columns, file), text, profile, fixed)
+    rows = extraction.rows(_with_objects(numbered(columns, file), text, profile, fixed))
     shown = [value(field) for field in profile.fields if len(field.path) == 1]
     return f'SELECT file_row_number, {text} IS NOT NULL AND " j" IS NULL, {", ".join(shown)} FROM ({rows})'
 
@@ -130,7 +147,7 @@ def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str)
     rows = f'SELECT *, {text} AS " text" FROM ({rows})'
     if profile.is_wrapped:
         rows = unwrapped(rows, '" text"')
-    found = '" text"' if profile.all_objects else as_object('" text"')
+    found = '" text"' if profile.is_certain else as_object('" text"')
     if profile.fixed != "none":
         join = f"POSITIONAL JOIN {fixed} f"
         if profile.fixed == "few":
@@ -141,31 +158,13 @@ def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str)
     rows = f'SELECT *, {found} AS " j" FROM ({rows})'
     if profile.envelope == "none":
         return rows
-    content = as_object('" t"')
+    content = '" t"' if profile.is_content_certain else as_object('" t"')
     if profile.fixed != "none":
         content = f'CASE WHEN " is fixed" THEN " fixed content" ELSE {content} END'
     texts = f'SELECT *, {content_of(quoted(" j"), profile.envelope)} AS " t" FROM ({rows})'
     if profile.is_content_wrapped:
         texts = unwrapped(texts, '" t"')
     return f'SELECT *, {content} AS " c" FROM ({texts})'
-
-
-def _extracted(field: Field, profile: JsonProfile) -> str:
-    is_inside = profile.envelope != "none" and field.path[0] == "content" and len(field.path) > 1
-    source, path = ('" c"', field.path[1:]) if is_inside else ('" j"', field.path)
-    at = pointer(path)
-    if field.type == "VARCHAR":
-        found = f"json_extract_string({source}, {at})"
-    elif field.type == "JSON":
-        found = f"nullif(json_extract({source}, {at}), 'null'::JSON)"
-    elif field.type.endswith("]") or field.type.startswith("STRUCT"):
-        found = f"CAST(json_extract({source}, {at}) AS {field.type})"
-    else:
-        found = f"CAST(json_extract_string({source}, {at}) AS {field.type})"
-    if field.is_beside_list:
-        # A pointer may reach into a list by number.
-        found = f"CASE WHEN json_type({source}, {pointer(path[:-1])}) = 'OBJECT' THEN {found} END"
-    return found
 
 
 def _arranged(columns: Sequence[FileColumn], ref: LocalArtifact) -> dict[str, FileColumn]:
@@ -183,3 +182,65 @@ def _widened(column: FileColumn) -> str:
 def _inner(column: FileColumn) -> str:
     """Its name inside the view: none that the view itself uses begins so."""
     return f"file {column.name}"
+
+
+class Extraction:
+    """SQL for the values of fields. Those for which `is_needed` are read with one look at the object."""
+
+    def __init__(self, profile: JsonProfile, is_needed: Callable[[Path], bool]) -> None:
+        self._profile = profile
+        self._lists: dict[str, list[Field]] = {}
+        self._together: dict[Path, str] = {}
+        for field in profile.fields:
+            if not field.is_beside_list and is_needed(field.path):
+                fields = self._lists.setdefault(self._source(field)[0], [])
+                fields.append(field)
+                self._together[field.path] = f'" fields of{self._source(field)[0][1:-1]}"[{len(fields)}]'
+
+    def rows(self, rows: str) -> str:
+        """`rows`, which have the objects, with what the values are made from."""
+        for source, fields in self._lists.items():
+            at = ", ".join(self._source(field)[1] for field in fields)
+            name = f'" fields of{source[1:-1]}"'
+            rows = f"SELECT *, json_extract_string({source}, [{at}]) AS {name} FROM ({rows})"
+        return rows
+
+    def value(self, field: Field) -> str:
+        """The value of a field, which is null where there is none."""
+        source, text = self._source(field)[0], self._text(field)
+        inner = self.members(field) if field.type.startswith("STRUCT") else []
+        if field.type == "VARCHAR":
+            found = text
+        elif field.type == "JSON":
+            found = f"{text}::JSON"
+        elif inner and not field.type.endswith("]") and self._source(inner[0])[0] == source:
+            found = self.packed(field, [self.value(each) for each in inner])
+        elif field.type.endswith("]") or field.type.startswith("STRUCT"):
+            found = f"CAST({text}::JSON AS {field.type})"
+        else:
+            found = f"CAST({text} AS {field.type})"
+        if field.is_beside_list:
+            # A pointer may reach into a list by number.
+            found = f"CASE WHEN json_type({source}, {pointer(field.path[:-1])}) = 'OBJECT' THEN {found} END"
+        return found
+
+    def members(self, field: Field) -> list[Field]:
+        """The fields inside objects, if all are known."""
+        inner = [each for each in self._profile.fields if each.path[:-1] == field.path]
+        return [] if self._profile.more_fields else inner
+
+    def packed(self, field: Field, values: Sequence[str]) -> str:
+        """An object as a struct of its `members`, which have these values."""
+        names = (quoted(each.path[-1]) for each in self.members(field))
+        pairs = ", ".join(f"{name} := {value}" for name, value in zip(names, values, strict=True))
+        return f"CASE WHEN {self._text(field)} IS NOT NULL THEN struct_pack({pairs}) END"
+
+    def _text(self, field: Field) -> str:
+        """A text as it is, of another value its JSON."""
+        source, at = self._source(field)
+        return self._together.get(field.path) or f"json_extract_string({source}, {at})"
+
+    def _source(self, field: Field) -> tuple[str, str]:
+        """The object that holds the field, and its place there."""
+        is_inside = self._profile.envelope != "none" and field.path[0] == "content" and len(field.path) > 1
+        return ('" c"', pointer(field.path[1:])) if is_inside else ('" j"', pointer(field.path))

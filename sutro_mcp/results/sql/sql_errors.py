@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import duckdb
 
-from sutro_mcp.results.rows.columns import OUTPUT
-from sutro_mcp.untrusted import quote
+from sutro_mcp.results.rows.column_roles import OUTPUT
+from sutro_mcp.untrusted_text import quote
 
 _ONLY_TABLES = "SQL can read the tables listed here and nothing else"
 _MOST_NEAR = 3

@@ -8,8 +8,8 @@ from typing import Any, Literal, cast
 import polars as pl
 
 from sutro_mcp.results.request_models import ColumnSummary, Distribution, TopValue
+from sutro_mcp.results.rows.cells import KINDS, cell, compact
 from sutro_mcp.results.rows.json_shape import Shape
-from sutro_mcp.results.rows.json_values import KINDS, cell, compact
 
 from .batches import Batch
 from .distinct_sketch import Budget, Sketch, Top, hashes

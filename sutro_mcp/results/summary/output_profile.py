@@ -13,15 +13,14 @@ import polars as pl
 
 from sutro_mcp.errors import counted
 from sutro_mcp.results.request_models import QualityFlag, Wrapping
-from sutro_mcp.results.rows.columns import OUTPUT, field_names
+from sutro_mcp.results.rows.column_roles import OUTPUT, field_names
 from sutro_mcp.results.rows.json_fields import Field, Path, paths, read_outputs, spread
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 
-from .alike_objects import LOOKED_AT, AlikeObjects, Values, parse_values
 from .batches import Batch
 from .column_profile import Column
-from .detail_levels import MOST_COLUMNS
 from .distinct_sketch import Budget
+from .json_by_regex import LOOKED_AT, ObjectsByRegex, Values, parse_values
 from .quality_flags import (
     ADDRESSED,
     REFUSED,
@@ -33,6 +32,7 @@ from .quality_flags import (
     look_at,
 )
 from .samples import Extremes
+from .summary_budget import MOST_COLUMNS
 
 _PATHS = 200
 # What every JSON object has.
@@ -68,7 +68,7 @@ class Outputs:
         self._paths: dict[Path, None] = {}
         self._more = False
         self.fields: dict[Path, Column] = {}
-        self._alike = AlikeObjects(self._enums.paths)
+        self._alike = ObjectsByRegex(self._enums.paths)
 
     def add(self, rows: pl.Series, texts: pl.Series) -> None:
         """One batch of texts and the numbers of their rows."""

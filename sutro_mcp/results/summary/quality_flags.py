@@ -9,7 +9,7 @@ import polars as pl
 
 from sutro_mcp.results.request_models import Overlap, QualityFlag
 from sutro_mcp.results.rows.json_fields import DEPTH, ENVELOPE, Path, at, is_envelope
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 
 from .distinct_sketch import Budget, Sketch
 from .prompt_injection import addresses_assistants

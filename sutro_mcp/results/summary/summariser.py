@@ -13,19 +13,19 @@ import polars as pl
 from sutro_mcp.results.parquet import UnsupportedError
 from sutro_mcp.results.request_models import SUMMARY_CHARS, LocalArtifact, Sample, Summary, SummaryRequest
 from sutro_mcp.results.rows.artifact_frame import times_as_text
+from sutro_mcp.results.rows.cells import cell
 from sutro_mcp.results.rows.json_fields import Path, at, unwrap
 from sutro_mcp.results.rows.json_in_text import read_output
-from sutro_mcp.results.rows.json_values import cell
 from sutro_mcp.results.rows.reader import Rows, open_rows
 from sutro_mcp.results.worker.protocol import Channel, NullChannel
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 
 from .batches import one_ahead
 from .column_profile import Column
-from .detail_levels import MOST_COLUMNS, fit_summary
 from .distinct_sketch import Budget
 from .output_profile import Outputs
 from .samples import choose
+from .summary_budget import MOST_COLUMNS, fit_summary
 
 # What is made of a batch may be several times its size.
 _MOST_ROWS = 262_144

@@ -33,7 +33,7 @@ Kind = Literal["reader", "query"]
 
 
 class Child:
-    """One process of `sutro_mcp.results.child`, and the conversation with it."""
+    """One process of `sutro_mcp.results.worker_main`, and the conversation with it."""
 
     def __init__(self, process: Process, *, leads_group: bool) -> None:
         self._process = process
@@ -46,7 +46,7 @@ class Child:
         """Start a process. One for a query ends with all that it started, and prints nowhere."""
         is_query = kind == "query"
         process = await anyio.open_process(
-            [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.child", kind],
+            [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.worker_main", kind],
             stdin=PIPE,
             stdout=PIPE,
             # A panic prints what it met, which may be a cell: not for a log.

@@ -62,7 +62,7 @@ def bearer_token(headers: Headers, longest: int) -> str:
     given = headers.getlist("authorization")
     if not given:
         raise CredentialError("missing", "Send a token in the header Authorization: Bearer …")
-    match = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 and len(given[0]) <= longest else None
-    if match is None:
+    first, *more = given
+    if more or len(first) > longest or not (match := _BEARER.fullmatch(first.strip())):
         raise CredentialError("malformed", "Send one header Authorization, with Bearer and a token")
     return match[1]

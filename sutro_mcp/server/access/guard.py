@@ -22,7 +22,7 @@ from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate
 from sutro_mcp.settings import Settings
 
 from .authentication import Authenticate, Authenticated, Caller, CredentialError
-from .metadata import metadata_paths, metadata_url
+from .protected_resource_metadata import metadata_paths, metadata_url
 
 UNKNOWN = Principal("unknown", "unknown", "local", frozenset())
 """The caller in a line about somebody who was not let in."""
@@ -122,7 +122,7 @@ class Guard:
         request = scope[HTTP_REQUEST]
         while True:
             left = (found.expires or float("inf")) - time.time()
-            await anyio.sleep(max(min(self._recheck_seconds, left), 0))
+            await anyio.sleep(min(self._recheck_seconds, left))
             try:
                 if left <= self._recheck_seconds:
                     raise CredentialError("expired", "it has expired")

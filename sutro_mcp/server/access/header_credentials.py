@@ -72,13 +72,14 @@ class OwnKeys:
         given = headers.getlist("x-sutro-key")
         if not given:
             raise CredentialError("missing", "Send your Sutro key in the header X-Sutro-Key")
-        if len(given) > 1 or not _KEY.fullmatch(given[0]):
+        value, *more = given
+        if more or not _KEY.fullmatch(value):
             raise CredentialError(
                 "malformed", "Send one Sutro key in the header X-Sutro-Key, and nothing else"
             )
-        key = ApiKey(given[0], "X-Sutro-Key", of_caller=True)
+        key = ApiKey(value, "X-Sutro-Key", of_caller=True)
         # The same on every replica, and when the keys of replicas change; nobody guesses a key from it.
-        name = hashlib.sha256(b"sutro-mcp principal\0" + given[0].encode()).hexdigest()[:32]
+        name = hashlib.sha256(b"sutro-mcp principal\0" + value.encode()).hexdigest()[:32]
         return Authenticated(
             Principal(
                 id=f"sutro-key {name}",

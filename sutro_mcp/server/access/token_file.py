@@ -17,13 +17,12 @@ from typing import TextIO
 
 from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.file_access import read_regular
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 TOKEN = re.compile(r"smcp_[A-Za-z0-9_-]{43}")
 SCOPES = ("sutro:read", "sutro:cancel")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_MOST_BYTES = 1024 * 1024
 _HEAD = "# Tokens of sutro-mcp: sha256 name scopes expires. Written by `sutro-mcp token`.\n"
 
 
@@ -123,7 +122,7 @@ def _checked_lines(text: str, doing: str) -> list[tuple[str, TokenLine | None]]:
 
 def _read(path: Path, doing: str, missing: str | None = None) -> str:
     try:
-        return read_regular(path.resolve(), _MOST_BYTES).decode()
+        return read_regular(path.resolve()).decode()
     except FileNotFoundError:
         if missing is not None:
             return missing

@@ -12,7 +12,6 @@ from sutro_mcp.file_access import is_writable_by_others, read_regular
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_MOST_BYTES = 1024 * 1024
 _LOOK_SECONDS = 1.0
 
 
@@ -41,7 +40,7 @@ class WatchedFile(Generic[T]):
                 )
             stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
             if known is None or known[0] != stamp:
-                known = stamp, self._parse(read_regular(self._path.resolve(), _MOST_BYTES).decode())
+                known = stamp, self._parse(read_regular(self._path.resolve()).decode())
             self._known = known
             self._looked = self._now()
         return self._known[1]

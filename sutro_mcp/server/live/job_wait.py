@@ -2,7 +2,7 @@
 
 The stream may be missing, silent, broken or wrong (all rows done, and then the job fails), so the status is
 polled as well, and read at once when the stream shows all rows or ends. A wait that is cancelled leaves its
-job alone: nothing but reads is sent.
+job alone: nothing but reads is sent. How long a call may wait is an argument of `tools/wait_for_job`.
 """
 
 from contextlib import aclosing, suppress
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sutro_mcp.api import Job, JobProgress, JobStatus, Status
-from sutro_mcp.api.status_poller import PASSING, PollSchedule, StatusPoller
+from sutro_mcp.api.status_poller import PASSING, TOOL_WAITS, PollSchedule, StatusPoller
 from sutro_mcp.concurrency import background
 from sutro_mcp.errors import DeadlineExceededError, SutroError, counted
 from sutro_mcp.server.answers import RowsDone
@@ -24,14 +24,12 @@ from .job_progress import Progress
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
 
-_POLL = PollSchedule(first=5.0, slowest=10.0)
-
 
 @dataclass(frozen=True)
 class WaitTiming:
     """How often a wait does what, in seconds."""
 
-    poll: PollSchedule = _POLL
+    poll: PollSchedule = TOOL_WAITS
     """`slowest` is also the longest that a host hears nothing."""
     soon: float = 1.0
     """The first pause once all rows are done, when the end is near."""

@@ -29,7 +29,6 @@ Publish = Callable[[str], Awaitable[None]]
 _MOST_JOBS = 100
 # How long a subscription waits for the first reading.
 _FIRST_SECONDS = 10.0
-SCHEDULE = PollSchedule(first=2.0, slowest=30.0)
 
 
 class Lead(NamedTuple):

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import Status
 
 from sutro_mcp.redaction import redact_line
-from sutro_mcp.untrusted import shorten
+from sutro_mcp.untrusted_text import shorten
 
 _MOST_CHARS = 100
 

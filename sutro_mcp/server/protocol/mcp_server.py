@@ -37,7 +37,7 @@ from pydantic import AnyUrl, BaseModel
 from sutro_mcp.errors import CallError, InvalidArgumentError, JobNotFoundError, SutroError
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.uris import is_of_summary
-from sutro_mcp.untrusted import shorten, visible
+from sutro_mcp.untrusted_text import shorten, visible
 
 from .argument_errors import explain, shown, unknown_argument
 from .concurrency_limit import ConcurrencyLimit

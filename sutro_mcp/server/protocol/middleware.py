@@ -18,7 +18,7 @@ from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, SERVER_INFO_META_KEY
 from pydantic import ValidationError
 
 from sutro_mcp.server.context import acting_for, principal_in
-from sutro_mcp.untrusted import shorten, visible
+from sutro_mcp.untrusted_text import shorten, visible
 
 from .icons import icons
 from .scrubbing import scrub_error, scrub_result

@@ -14,7 +14,7 @@ from mcp.types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCResponse
 
 from sutro_mcp.redaction import redact, redact_line
 from sutro_mcp.server.context import Ctx
-from sutro_mcp.untrusted import shorten
+from sutro_mcp.untrusted_text import shorten
 
 Notify = Callable[[float, float | None, str], Awaitable[None]]
 """`progress`, `total` and `message` of MCP."""
@@ -40,7 +40,7 @@ def scrub(value: Any, clean: Callable[[str], str] = redact) -> Any:
 def scrub_result(result: dict[str, Any]) -> dict[str, Any]:
     """The result of a request. A tool error is short, whatever it quotes."""
     scrubbed = scrub(result)
-    if scrubbed.get("isError") is True:
+    if scrubbed.get("isError"):
         scrubbed["content"] = scrub(scrubbed["content"], lambda text: shorten(text, ERROR_CHARS)[0])
     return scrubbed
 

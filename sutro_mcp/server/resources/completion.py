@@ -12,7 +12,7 @@ from sutro_mcp.results.name_matching import folded
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.tools.params import StatusWord
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library

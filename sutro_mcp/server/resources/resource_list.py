@@ -18,7 +18,7 @@ from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.tools.job_search import Found, JobFilter, find_jobs
 from sutro_mcp.server.uris import JOBS, JobUris
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 from .templates import JSON
 

@@ -32,10 +32,10 @@ from sutro_mcp.server.answers import (
 )
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.protocol.elicitation import Answer, Consent, answered, ask, can_ask
-from sutro_mcp.server.text_format import facts, fenced
+from sutro_mcp.server.text_answers import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 from sutro_mcp.settings import Settings
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 from .offered_tool import reply, tool
 from .params import JobId

@@ -11,7 +11,7 @@ from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer, UntrustedText
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.results_progress import with_progress
-from sutro_mcp.server.text_format import facts, fenced, table
+from sutro_mcp.server.text_answers import facts, fenced, table
 
 from .offered_tool import reply, tool
 from .params import JobId, OffByDefault, OutputColumn, UnpackJson

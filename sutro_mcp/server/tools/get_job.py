@@ -24,9 +24,9 @@ from sutro_mcp.server.answers import (
     tokens,
 )
 from sutro_mcp.server.context import AppContext, Ctx, app_of
-from sutro_mcp.server.text_format import facts, fenced, word
+from sutro_mcp.server.text_answers import facts, fenced, word
 from sutro_mcp.server.uris import JobUris
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 
 from .offered_tool import reply, tool
 from .params import JobId

@@ -27,7 +27,7 @@ from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer, tabled
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.live.results_progress import with_progress
-from sutro_mcp.server.text_format import facts, fenced, indented, table, word
+from sutro_mcp.server.text_answers import facts, fenced, indented, table, word
 from sutro_mcp.server.uris import SUMMARY, page_uri
 
 from .offered_tool import reply, tool

@@ -20,7 +20,7 @@ from sutro_mcp.server.answers import (
 )
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.live.running_jobs import MOVING
-from sutro_mcp.server.text_format import facts, fenced
+from sutro_mcp.server.text_answers import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 
 from .offered_tool import reply, tool

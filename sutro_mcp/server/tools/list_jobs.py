@@ -24,8 +24,8 @@ from sutro_mcp.server.answers import (
     seconds,
 )
 from sutro_mcp.server.context import AppContext, Ctx, app_of
-from sutro_mcp.server.text_format import fenced, records
-from sutro_mcp.untrusted import visible
+from sutro_mcp.server.text_answers import fenced, records
+from sutro_mcp.untrusted_text import visible
 
 from .job_search import Found, JobFilter, Sort, find_jobs, job_filter, undated_jobs
 from .offered_tool import reply, tool

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from sutro_mcp.api import Status
 from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 StatusWord = Literal[
     "QUEUED", "STARTING", "RUNNING", "SUCCEEDED", "CANCELLING", "CANCELLED", "FAILED", "UNKNOWN"

@@ -14,9 +14,9 @@ from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.results_progress import with_progress
-from sutro_mcp.server.text_format import fenced, table
+from sutro_mcp.server.text_answers import fenced, table
 from sutro_mcp.settings import Settings
-from sutro_mcp.untrusted import quote
+from sutro_mcp.untrusted_text import quote
 
 from .offered_tool import always, reply, tool
 from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault, as_list

@@ -22,7 +22,7 @@ from sutro_mcp.server.answers import (
     tokens,
 )
 from sutro_mcp.server.context import Ctx, app_of
-from sutro_mcp.server.text_format import fenced, records
+from sutro_mcp.server.text_answers import fenced, records
 
 from .job_search import PAST_RUN, job_filter, undated_jobs
 from .offered_tool import reply, tool

@@ -19,7 +19,7 @@ from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.job_wait import WaitOutcome, wait
 from sutro_mcp.server.protocol.concurrency_limit import ConcurrencyLimit
 from sutro_mcp.server.protocol.scrubbing import notifier
-from sutro_mcp.server.text_format import facts, fenced
+from sutro_mcp.server.text_answers import facts, fenced
 from sutro_mcp.server.uris import uri_to_follow
 
 from .get_job_status import NEXT

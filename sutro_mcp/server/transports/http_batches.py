@@ -13,7 +13,7 @@ from starlette.types import Message, Send
 
 from sutro_mcp.concurrency import task_group
 
-from .jsonrpc_lines import BATCH_VERSION, Refusal, read_batch
+from .jsonrpc_parsing import BATCH_VERSION, Refusal, read_batch
 
 Post = Callable[[bytes, Send], Awaitable[Response | None]]
 """Answers a message: by sending, or by what it returns."""

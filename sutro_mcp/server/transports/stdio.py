@@ -3,8 +3,8 @@
 The SDK's own runner refuses `initialize` after a `server/discover` probe, hangs on Ctrl-C, skips cleanup on
 SIGTERM, can outlive its parent, and has no limits (mcp 2.3.0). This one answers probes without settling on a
 protocol era, unwinds handlers and lifespan on every way out, leaves with the exit code that a shell expects,
-reads with a bound (`jsonrpc_lines`), stops reading while nobody reads what it writes, and writes nothing once
-stdin has ended. It comes after `early_answers`, reads all that was read there, and answers the rest.
+reads with a bound (`jsonrpc_parsing`), stops reading while nobody reads what it writes, and writes nothing
+once stdin has ended. It comes after `early_answers`, reads all that was read there, and answers the rest.
 """
 
 import logging
@@ -31,7 +31,7 @@ from sutro_mcp.server.protocol.scrubbing import scrub_unasked
 
 from .answer_recording import private_connection, record_answers, written
 from .early_answers import EarlyAnswers
-from .jsonrpc_lines import BATCH_VERSION, Refusal, lines, read_batch, read_message
+from .jsonrpc_parsing import BATCH_VERSION, Refusal, lines, read_batch, read_message
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from sutro_mcp.settings import Settings
 from .allowed_hosts import allowed_hosts
 from .health import Health
 from .http_admission import SESSIONS, Admission
-from .http_shutdown import HttpRequests
+from .open_requests import HttpRequests
 
 # Calls may finish in the first; the second is when the process goes, whatever still runs.
 _GRACE_SECONDS = 1.5
@@ -125,7 +125,7 @@ def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpReq
 
     server.custom_route("/healthz", methods=["GET"])(healthz)
     if settings.auth == "oauth":
-        from sutro_mcp.server.access.metadata import serve_metadata
+        from sutro_mcp.server.access.protected_resource_metadata import serve_metadata
 
         serve_metadata(server, settings)
     # Streams, not single JSON bodies, which lose progress and do not notice a client that hangs up.

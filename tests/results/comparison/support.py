@@ -14,7 +14,7 @@ import polars as pl
 from sutro_mcp.results.comparison.comparison import compare
 from sutro_mcp.results.request_models import CompareRequest, Comparison, ComparisonTable, LocalArtifact
 from sutro_mcp.results.sql.duckdb_engine import load
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.worker.protocol import NullChannel
 from sutro_mcp.results_spec import ResultsSpec
 

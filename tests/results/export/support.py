@@ -9,7 +9,7 @@ from sutro_mcp.results import ExportFormat, ExportReport, LocalArtifact
 from sutro_mcp.results.export.export import make_export
 from sutro_mcp.results.export.file_names import export_name
 from sutro_mcp.results.request_models import ExportRequest
-from sutro_mcp.results.rows.typed_frame import build_frame
+from sutro_mcp.results.rows.results_frame import build_frame
 from sutro_mcp.results_spec import ResultsSpec
 from tests.results.support import JOB_ID
 

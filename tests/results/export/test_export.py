@@ -19,7 +19,7 @@ from pydantic_core import from_json
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, UnexpectedReplyError
 from sutro_mcp.results import ExportFormat
 from sutro_mcp.results.rows.json_shape import quoted
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 from tests.results.export.support import FORMATS, export, frame_of, names
 from tests.results.sql.support import query
 from tests.results.support import file, files_of_at_most, objects, outputs, panicking, parquet

@@ -17,8 +17,8 @@ from polars.testing import assert_frame_equal
 
 from sutro_mcp.errors import UnexpectedReplyError
 from sutro_mcp.results import ExportFormat, LocalArtifact
+from sutro_mcp.results.export.export_rows import open_frame
 from sutro_mcp.results.export.formats import Written
-from sutro_mcp.results.export.frames import open_frame
 from sutro_mcp.results.request_models import ExportRequest
 from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 from tests.results.export.support import FORMATS, export, frame_of, stored

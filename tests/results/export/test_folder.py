@@ -2,19 +2,22 @@
 
 import errno
 import os
+import re
 import stat
 import sys
-import threading
-import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError, SettingsError, SutroError
-from sutro_mcp.results.export.file_names import export_name, joinable_name
-from sutro_mcp.results.export.folder_files import Folder, discard, open_folder
+from sutro_mcp.results.export.file_names import chosen_file, export_name, joinable_name
+from sutro_mcp.results.export.folder_files import Folder, check_folder, discard, open_folder
 from sutro_mcp.results.request_models import ExportFormat
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 from tests.results.support import files_of_at_most
 
 TEMPORARY = ".sutro-export-0.part"
@@ -93,6 +96,7 @@ def outside(folder: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("overwrite", [False, True], ids=["keep", "overwrite"])
 @pytest.mark.parametrize("name", [*HOSTILE, *HARMLESS, *ODD, *IN_THE_WAY], ids=ascii)
 def test_every_name_stays_inside_or_is_refused(
@@ -115,11 +119,12 @@ def test_every_name_stays_inside_or_is_refused(
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
-@pytest.mark.parametrize("form", [None, "parquet", "csv", "jsonl"])
-def test_a_hostile_name_is_refused_whatever_the_format(name: str, form: ExportFormat | None) -> None:
+def test_a_hostile_name_is_refused_whatever_the_format(name: str) -> None:
     """Without looking at any disk, and the same to read from."""
-    with pytest.raises(InvalidArgumentError):
-        export_name(name, form)
+    forms: tuple[ExportFormat | None, ...] = (None, "parquet", "csv", "jsonl")
+    for form in forms:
+        with pytest.raises(InvalidArgumentError):
+            export_name(name, form)
     with pytest.raises(InvalidArgumentError):
         joinable_name(name)
 
@@ -152,6 +157,22 @@ def test_only_csv_and_parquet_can_be_joined_with() -> None:
     for name in ("a.jsonl", "a.txt", "a"):
         with pytest.raises(InvalidArgumentError, match="Put a CSV or Parquet file"):
             joinable_name(name)
+
+
+def test_a_file_that_is_named_by_its_path_has_an_ending_that_tells_the_format(tmp_path: Path) -> None:
+    """A folder is none, whatever its name."""
+    (tmp_path / "folder.csv").mkdir()
+    for good in (tmp_path / "a.csv", tmp_path / "A.JSONL", "a/b.parquet"):
+        assert chosen_file(good) == Path(good)
+    for bad, problem in (
+        (f"{tmp_path}/folder.csv", "it is a folder"),
+        ("new.csv/", "it is a folder"),
+        ("a.txt", r"its name does not end in \.parquet, \.csv or \.jsonl"),
+        ("x" * 201, r"x{186}… \[201 chars\]\": its name does not end"),
+        ("x" * 200, r"x{200}\": its name does not end"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=problem):
+            chosen_file(bad)
 
 
 def test_a_regular_file_is_replaced_only_when_asked_for(exports: Path, descriptors: bool) -> None:
@@ -203,6 +224,51 @@ def test_a_file_is_read(exports: Path, descriptors: bool) -> None:
         os.truncate(exports / "there.csv", 50 * 2**30)
         with pytest.raises(InvalidArgumentError, match="larger than 4 GiB"):
             folder.read("there.csv")
+
+
+def test_the_entry_that_is_meant_is_found_however_its_accents_are_composed(
+    exports: Path, descriptors: bool
+) -> None:
+    """The very name goes before one that looks the same; one that is new stays as it is."""
+    composed, parts = "R\u00e9sum\u00e9.csv", "Re\u0301sume\u0301.csv"
+    with open_folder(exports, descriptors=descriptors) as folder:
+        found = [folder.entry(composed)]
+        (exports / parts).touch()
+        found += [
+            folder.entry(composed),
+            folder.entry(parts),
+            folder.entry("there.csv"),
+            folder.entry("A.csv"),
+        ]
+        (exports / composed).touch()
+        found += [folder.entry(composed), folder.entry(parts)]
+    assert found == [composed, parts, parts, "there.csv", "A.csv", composed, parts]
+
+
+def test_a_folder_that_could_be_made_is_in_order_and_is_not_made(tmp_path: Path, victim: Path) -> None:
+    """One that is a file, or in one, is not."""
+    for path in (tmp_path, tmp_path / "new", tmp_path / "new" / "exports"):
+        check_folder(path)
+    assert names(tmp_path) == {"victim.csv"}
+    for path in (victim, victim / "exports"):
+        with pytest.raises(SettingsError, match="not a folder"):
+            check_folder(path)
+
+
+def test_a_refusal_quotes_the_start_of_a_long_name(exports: Path) -> None:
+    """Whatever asked for it."""
+    name = "x" * 149
+    (exports / name).touch()
+    with open_folder(exports) as folder:
+        for ask in (
+            lambda: folder.check_free(name, overwrite=False),
+            lambda: folder.read(f"{name[1:]}y"),
+            lambda: export_name(f"*{name[1:]}", "csv"),
+            lambda: joinable_name(name),
+        ):
+            with pytest.raises(InvalidArgumentError) as caught:
+                ask()
+            assert re.search(r"[*x]x{46}… \[149 chars\]", str(caught.value))
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -265,51 +331,51 @@ def test_a_folder_replaced_by_a_link_while_writing_leads_nowhere(tmp_path: Path,
     assert ("a.csv" in names(moved)) is descriptors
 
 
-def test_swapping_entries_and_the_folder_during_many_writes_leads_nowhere(tmp_path: Path) -> None:
-    """For two seconds: 0 files outside, whatever fails inside."""
-    exports, aside, outer = tmp_path / "exports", tmp_path / "aside", tmp_path / "outside"
-    outer.mkdir()
-    (outer / "a.csv").write_text("untouched")
-    exports.mkdir()
-    stop = threading.Event()
-    swaps = 0
+def swapping(
+    call: Callable[..., Any], is_reached: Callable[[], bool], place: Path, target: Path
+) -> Callable[..., Any]:
+    """`call`, before which a link to `target` takes the place of what is there, if it is time."""
 
-    def swap() -> None:
-        nonlocal swaps
-        while not stop.is_set():
-            for name in ("a.csv", TEMPORARY):
-                for target in (outer / "a.csv", outer / "made.csv"):
-                    try:
-                        (exports / name).unlink(missing_ok=True)
-                        (exports / name).symlink_to(target)
-                        (exports / name).unlink()
-                    except OSError:
-                        pass
-            exports.rename(aside)
-            exports.symlink_to(outer)
-            exports.unlink()
-            aside.rename(exports)
-            swaps += 1
+    def swap_first(*given: Any, **named: Any) -> Any:
+        if is_reached():
+            if os.path.lexists(place):
+                place.rename(place.with_name("aside"))
+            place.symlink_to(target)
+        return call(*given, **named)
 
-    thread = threading.Thread(target=swap)
-    thread.start()
-    done, refused, until = 0, 0, time.monotonic() + 2
-    try:
-        while time.monotonic() < until:
-            try:
-                with open_folder(exports, create=False) as folder:
-                    write(folder, "a.csv", overwrite=bool(done % 2))
-                done += 1
-            except SutroError:
-                refused += 1
-    finally:
-        stop.set()
-        thread.join()
-    assert names(outer) == {"a.csv"}
-    assert (outer / "a.csv").read_text() == "untouched"
-    assert swaps > 10
-    assert done + refused > 100
-    assert refused > 0
+    return swap_first
+
+
+SYSTEM_CALLS = ("open", "stat", "fstat", "mkdir", "link", "replace", "unlink", "fsync")
+
+
+@pytest.mark.parametrize("overwrite", [False, True], ids=["keep", "overwrite"])
+@pytest.mark.parametrize("swapped", ["a.csv", TEMPORARY, "the folder"])
+@pytest.mark.parametrize("target", ["a.csv", "made.csv", ""], ids=["file", "dangling", "folder"])
+def test_a_link_that_appears_at_any_moment_of_an_export_leads_nowhere(
+    tmp_path: Path, swapped: str, target: str, overwrite: bool
+) -> None:
+    """Just before each call to the system in turn, until there are no more."""
+    for moment in count():
+        outer, exports = tmp_path / f"{moment}" / "outside", tmp_path / f"{moment}" / "exports"
+        for folder in (outer, exports):
+            folder.mkdir(parents=True)
+        (outer / "a.csv").write_text("untouched")
+        place = exports if swapped == "the folder" else exports / swapped
+        calls = count()
+
+        def is_reached(calls: Iterator[int] = calls, moment: int = moment) -> bool:
+            return next(calls) == moment
+
+        with pytest.MonkeyPatch.context() as patch, suppress(SutroError):
+            for name in SYSTEM_CALLS:
+                patch.setattr(os, name, swapping(getattr(os, name), is_reached, place, outer / target))
+            with open_folder(exports, create=False) as folder:
+                write(folder, "a.csv", overwrite=overwrite)
+        assert (names(outer), (outer / "a.csv").read_text()) == ({"a.csv"}, "untouched")
+        if next(calls) <= moment:
+            assert (exports / "a.csv").read_text() == "new"
+            break
 
 
 def test_a_name_taken_while_writing_is_not_replaced(exports: Path, descriptors: bool) -> None:

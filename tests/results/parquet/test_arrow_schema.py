@@ -66,4 +66,4 @@ def test_categories_written_by_pandas_are_categories() -> None:
     file = open_parquet(local(buffer.getvalue()))
     assert whole.schema["label"] == pl.Categorical
     assert same(cut(file.rows(["label"], 690, 710)["label"], 690, 710), whole["label"][690:710])
-    assert same(decode(list(file.row_slices(["label"]))), whole["label"])
+    assert same(decode(list(file.slice_files(["label"]))), whole["label"])

@@ -42,7 +42,7 @@ def use(data: bytes) -> int:
     middle = min(file.row_count, 1 << 40) // 2
     for slices in file.rows(file.names, middle - 10, middle + 10).values():
         size += sum(len(each.parquet) for each in slices)
-    return size + sum(len(each.parquet) for each in file.row_slices(file.names))
+    return size + sum(len(each.parquet) for each in file.slice_files(file.names))
 
 
 def places(pages: list[bytes], rows: int) -> list[tuple[int, int, int]]:
@@ -71,7 +71,7 @@ def test_a_file_made_by_hand_is_read(file: File) -> None:
     opened = open_parquet(Remote(file.data()))
     assert opened.names == ("a",)
     assert decode(opened.rows(["a"], 0, 20)["a"]).to_list() == NUMBERS
-    assert decode(list(open_parquet(local(file.data())).row_slices(["a"], 1))).to_list() == NUMBERS
+    assert decode(list(open_parquet(local(file.data())).slice_files(["a"], 1))).to_list() == NUMBERS
 
 
 def test_a_large_file_made_by_hand_is_read_by_its_index() -> None:
@@ -318,9 +318,9 @@ def test_a_nested_column_too_large_for_one_run_needs_a_full_reader(said: str) ->
         opened.rows(["a"], 0, 1)
     if said == "by the footer":
         with pytest.raises(UnsupportedError):
-            opened.row_slices(["a"])
+            opened.slice_files(["a"])
     else:
-        slices = opened.row_slices(["a"])
+        slices = opened.slice_files(["a"])
         with pytest.raises(UnsupportedError):
             next(slices)
 

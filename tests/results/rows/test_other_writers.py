@@ -132,7 +132,7 @@ def test_a_thousand_row_groups_are_read_as_a_few(tmp_path: Path) -> None:
     )
     path = tmp_path / "many.parquet"
     table.write_parquet(path, row_group_size=3)
-    slices = list(open_parquet(local(path.read_bytes())).row_slices(["outputs", "l"]))
+    slices = list(open_parquet(local(path.read_bytes())).slice_files(["outputs", "l"]))
     assert [(each.name, each.first_row, each.row_count) for each in slices] == [
         ("outputs", 0, 3_000),
         ("l", 0, 3_000),

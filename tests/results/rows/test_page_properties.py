@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sutro_mcp.results import Cell, LocalArtifact
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.untrusted import visible
+from sutro_mcp.untrusted_text import visible
 from tests.results.support import JOB_ID, every_page, size
 
 Values = st.SearchStrategy[Any]

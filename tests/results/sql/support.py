@@ -8,7 +8,7 @@ from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results import LocalArtifact, Page
 from sutro_mcp.results.request_models import QueryRequest
 from sutro_mcp.results.sql import lazy_engine
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 
 
 def query(artifact: LocalArtifact, sql: str, **options: Any) -> Page:

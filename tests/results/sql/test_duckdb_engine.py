@@ -13,7 +13,7 @@ from sutro_mcp.errors import UnexpectedReplyError
 from sutro_mcp.results import LocalArtifact
 from sutro_mcp.results.request_models import QueryRequest
 from sutro_mcp.results.sql import lazy_engine
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from tests.results.sql.support import query, query_all, refusal, types
 from tests.results.support import JOB_ID, file, objects, outputs, page, parquet
 

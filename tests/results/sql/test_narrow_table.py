@@ -8,7 +8,7 @@ from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import QueryRequest, SqlTable
 from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.narrow_table import make_narrow
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from tests.results.support import objects
 
 ROWS = [

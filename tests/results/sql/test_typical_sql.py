@@ -12,7 +12,7 @@ from sutro_mcp.errors import InvalidArgumentError
 from sutro_mcp.results.request_models import QueryRequest
 from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.duckdb_engine import LoadedTables
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from tests.results.sql.support import query
 from tests.results.support import objects, outputs, parquet
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sutro_mcp.results.request_models import QueryRequest, QueryRows
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.worker.supervisor import QueryRunner
 from tests.results.support import objects
 from tests.tries import some_of

@@ -25,7 +25,7 @@ from sutro_mcp import errors
 from sutro_mcp.results import Page, QueryRows
 from sutro_mcp.results.request_models import LoadRequest, QueryRequest, SqlTable
 from sutro_mcp.results.sql import lazy_engine
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.worker.sandbox import check_platform
 from sutro_mcp.results.worker.supervisor import QueryRunner
 from tests.results.support import children, file, objects, outputs, reads_proc
@@ -142,7 +142,7 @@ UNSEEN = """
 import json, sys
 from sutro_mcp.results.request_models import LoadRequest
 from sutro_mcp.results.sql.duckdb_engine import load
-from sutro_mcp.results.sql.parquet_output import new_output
+from sutro_mcp.results.sql.select_to_parquet import new_output
 from sutro_mcp.results.worker.sandbox import apply_limits
 asked = json.load(sys.stdin)
 request = LoadRequest.model_validate(asked["load"])
@@ -294,7 +294,7 @@ async def test_the_process_has_no_secret_and_no_rights(
     assert int(limits["Max cpu time"][1]) < 80
     assert int(limits["Max address space"][1]) < 4 * 1024**3
     # The ends of its two pipes, and what it may read.
-    assert opened == {"/dev/null", "pipe", table.parquet, table.side_file}
+    assert opened == {"/dev/null", "pipe", table.parquet, table.profile_file}
 
 
 DENIED = """
@@ -432,7 +432,7 @@ async def test_tables_that_cannot_be_loaded_are_an_error(
     broken = tmp_path / "side"
     broken.write_text("no database")
     with pytest.raises(errors.SutroError, match="damaged or not Parquet"):
-        await run(runner, table.model_copy(update={"side_file": str(broken)}), GOOD)
+        await run(runner, table.model_copy(update={"profile_file": str(broken)}), GOOD)
     with pytest.raises(errors.WorkerError, match=r"it took more than 0\.05 seconds\. Use get_job_results"):
         await run(QueryRunner(load_seconds=0.05), table, GOOD)
 

@@ -17,7 +17,7 @@ from sutro_mcp import errors
 from sutro_mcp.results import LocalArtifact, Page, Summary
 from sutro_mcp.results.byte_ranges import ByteRange
 from sutro_mcp.results.request_models import LoadRequest, PageRequest, QueryRequest, Request, SummaryRequest
-from sutro_mcp.results.sql.side_file import prepare
+from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.worker.protocol import framed, request_for
 from sutro_mcp.results.worker.supervisor import QueryRunner, Worker
 from sutro_mcp.results_spec import ResultsSpec
@@ -26,7 +26,7 @@ from tests.results.support import aborting, children, file, outputs, panicking, 
 
 pytestmark = pytest.mark.anyio
 
-COMMAND = [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.child", "reader"]
+COMMAND = [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.worker_main", "reader"]
 HARMLESS = {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "POLARS_MAX_THREADS"}
 
 

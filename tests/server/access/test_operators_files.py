@@ -1,22 +1,34 @@
 """The files that an operator writes: tokens, keys that seal, Sutro keys."""
 
+import errno
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from mcp.server.request_state import InvalidRequestState
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
+from sutro_mcp.api import ApiKey, Connection
 from sutro_mcp.errors import ConfigurationError
-from sutro_mcp.server.access.authentication import CredentialError
-from sutro_mcp.server.access.header_credentials import BearerTokens
-from sutro_mcp.server.access.state_keys import request_state_security
+from sutro_mcp.server.access.authentication import Caller, CredentialError
+from sutro_mcp.server.access.header_credentials import BearerTokens, OwnKeys
+from sutro_mcp.server.access.request_state_keys import request_state_security
 from sutro_mcp.server.access.sutro_keys import SutroKeys
-from sutro_mcp.server.access.token_file import add_token, digest_of, list_tokens, parse_tokens, revoke_tokens
-from sutro_mcp.server.access.watched_file import WatchedFile
+from sutro_mcp.server.access.token_file import (
+    TOKEN,
+    add_token,
+    digest_of,
+    list_tokens,
+    parse_tokens,
+    revoke_tokens,
+)
+from sutro_mcp.server.access.watched_file import WatchedFile, reason
 from sutro_mcp.server.context import Principal
 
 from .team import keys_folder, no_key, team_settings
@@ -32,6 +44,7 @@ def test_a_token_is_in_no_file_and_found_by_its_hash(tmp_path: Path) -> None:
     file.write_text(file.read_text() + "\n# of the night shift\n")
     second = add_token(file, "bob", ["sutro:cancel", "sutro:read"], None)
     text = file.read_text()
+    assert TOKEN.fullmatch(first)
     assert first not in text
     assert "# of the night shift\n" in text
     assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
@@ -115,6 +128,24 @@ def test_a_tokens_file_keeps_its_owner_and_mode(tmp_path: Path) -> None:
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
 
 
+def test_a_tokens_file_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
+    """Each command says what is wrong with it, or with the name."""
+    (tmp_path / "folder").mkdir()
+    for path, read, written in (
+        (tmp_path / "none", "there is no file", None),
+        (tmp_path / "folder", r"cannot be read \(invalid argument\)", "cannot be read"),
+        (tmp_path / "none" / "x", "there is no file", r"cannot be written \(no such file or directory\)"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"Cannot list the tokens: .*{read}"):
+            list_tokens(path)
+        if written:
+            with pytest.raises(ConfigurationError, match=f"Cannot add a token: .*{written}"):
+                add_token(path, "ana", [], None)
+    for name in ("", "two words", "-x", "a" * 65, "é"):
+        with pytest.raises(ConfigurationError, match="is no name"):
+            add_token(tmp_path / "none", name, [], None)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -136,32 +167,82 @@ async def test_nobody_is_let_in_by_a_file_with_a_line_that_is_wrong(tmp_path: Pa
     assert not await tokens.is_ready()
     with pytest.raises(ConfigurationError, match=r"line 3 is not: sha256 name scopes expires"):
         list_tokens(file)
+    file.unlink()
+    with pytest.raises(CredentialError, match="cannot be checked at the moment"):
+        await tokens(Headers({"authorization": f"Bearer {token}"}))
+
+
+async def test_a_token_says_who_calls_until_when_and_for_what(tmp_path: Path) -> None:
+    """One that is known; another, and one that is too long to be any, say nobody."""
+    file = tmp_path / "tokens"
+    given = [add_token(file, "ana", ["sutro:read"], UNTIL), add_token(file, "bob", ["sutro:cancel"], None)]
+    tokens = BearerTokens(file)
+    assert await tokens.is_ready()
+    found = [await tokens(Headers({"authorization": f"bearer  {token}"})) for token in given]
+    assert [(each.principal.id, sorted(each.principal.scopes), each.expires) for each in found] == [
+        ("bearer ana", ["read"], UNTIL.timestamp()),
+        ("bearer bob", ["cancel", "read"], None),
+    ]
+    for length, expected in ((193, "unknown"), (194, "malformed")):
+        with pytest.raises(CredentialError) as caught:
+            await tokens(Headers({"authorization": f"Bearer {'a' * length}"}))
+        assert caught.value.reason == expected
+
+
+async def test_a_callers_own_key_gives_it_the_same_name_on_every_replica() -> None:
+    """From which nobody guesses the key."""
+    keys = OwnKeys()
+    assert await keys.is_ready()
+    found = (await keys(Headers({"x-sutro-key": "sk_alice_0123456789"}))).principal
+    assert (found.id, found.label) == ("sutro-key 4f1e1a9dade0acfb8ab68d705cc57cda", "4f1e1a9d")
+    for given in ([], ["short"], ["sk_alice_0123456789"] * 2):
+        with pytest.raises(CredentialError) as caught:
+            await keys(Headers(raw=[(b"x-sutro-key", each.encode()) for each in given]))
+        assert caught.value.reason == ("malformed" if given else "missing")
 
 
 def test_a_file_is_read_again_when_it_has_changed_and_no_more_than_once_a_second(tmp_path: Path) -> None:
     """Also through a link that is put elsewhere, as mounted secrets are."""
     now = 0.0
-    for name in ("one", "two"):
+    for name in ("one", "three"):
         (tmp_path / name).write_text(name)
     link = tmp_path / "link"
     link.symlink_to("one")
     read: list[str] = []
     file = WatchedFile(link, lambda text: read.append(text) or text, lambda: now)
-    assert (file.value(), file.value()) == ("one", "one")
+    for moment, target, seen in (
+        (0.0, "one", "one"),
+        (0.9, "three", "one"),
+        (1.0, "three", "three"),
+        (1.9, "one", "three"),
+        (3.5, "one", "one"),
+        (4.5, "one", "one"),
+    ):
+        now = moment
+        link.unlink()
+        link.symlink_to(target)
+        assert (file.value(), file.value()) == (seen, seen)
+    assert read == ["one", "three", "one"]
     link.unlink()
-    link.symlink_to("two")
-    now = 0.9
-    assert file.value() == "one"
-    now = 1.0
-    assert file.value() == "two"
-    now = 2.0
-    assert file.value() == "two"
-    assert read == ["one", "two"]
-    link.unlink()
-    now = 3.0
+    now = 9.0
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
             file.value()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(errno.ENOENT, "/etc/tokens"), "no such file or directory"),
+        (OSError("odd"), "odd"),
+        (ValueError("line 1 is wrong"), "line 1 is wrong"),
+        (UnicodeDecodeError("utf-8", b"sk_", 0, 1, "sk_"), "it is not text"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_reason_is_said_without_what_is_in_the_file(error: OSError | ValueError, said: str) -> None:
+    """Nor where it is."""
+    assert reason(error) == said
 
 
 def test_a_file_that_others_may_change_is_warned_of_once(
@@ -182,7 +263,7 @@ def test_a_file_that_others_may_change_is_warned_of_once(
 
 def test_keys_that_seal_change_one_replica_after_the_other(tmp_path: Path) -> None:
     """The first line seals, every line opens; without the file nothing does."""
-    old, new = "o" * 32, "n" * 32
+    old, new = "o" * 32, "n" * 40
     (tmp_path / "first").write_text(f"{old}\n")
     (tmp_path / "second").write_text(f"{new}\n{old}\n")
     (tmp_path / "third").write_text(f"{new}\n")
@@ -193,10 +274,47 @@ def test_keys_that_seal_change_one_replica_after_the_other(tmp_path: Path) -> No
     assert third.unseal(second.seal(b"x")) == b"x"
     with pytest.raises(InvalidRequestState):
         third.unseal(first.seal(b"x"))
-    (tmp_path / "short").write_text("short")
-    for name in ("short", "missing"):
-        with pytest.raises(ConfigurationError, match="at least 32 random characters"):
+    (tmp_path / "short").write_text(f"{old}\n{'s' * 31}")
+    (tmp_path / "empty").write_text("\n")
+    for name, why in (
+        ("short", "a key is missing or too short"),
+        ("empty", "a key is missing or too short"),
+        ("missing", "no such file"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"{why}.*at least 32 random characters"):
             request_state_security(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [None, "short"], ids=["gone", "wrong"])
+def test_nothing_is_opened_while_the_file_of_keys_cannot_be_used(
+    tmp_path: Path, content: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old key may be what was taken away."""
+    monkeypatch.setattr("sutro_mcp.server.access.watched_file._LOOK_SECONDS", 0.0)
+    path = tmp_path / "keys"
+    path.write_text("k" * 32)
+    codec = request_state_security(path).codec
+    sealed = codec.seal(b"x")
+    path.unlink()
+    if content:
+        path.write_text(content)
+    with pytest.raises(InvalidRequestState, match="no keys: "):
+        codec.unseal(sealed)
+
+
+def test_what_is_sealed_is_opened_for_the_same_caller_and_program_alone(tmp_path: Path) -> None:
+    """A yes of Bob's is no answer to what Alice was asked, on any replica."""
+    path = tmp_path / "keys"
+    path.write_text("k" * 32)
+    bind: Any = request_state_security(path).bind_principal
+
+    def bound(name: str, client: str) -> str:
+        caller = Caller(Principal(name, name, "oauth", frozenset({"cancel"}), client_id=client))
+        return bind(SimpleNamespace(request=Request({"type": "http", "user": caller})))
+
+    names = [bound("alice", "one"), bound("alice", "two"), bound("bob", "one"), bound("alice", "one")]
+    assert names == ["one alice", "two alice", "one bob", "one alice"]
+    assert bind(SimpleNamespace(request=None)) is None
 
 
 def principal(label: str, *groups: str) -> Principal:
@@ -217,6 +335,10 @@ def test_the_key_of_a_person_goes_before_that_of_a_group_and_no_name_reaches_ano
     for label in ("night", "../stolen", "x/../../stolen", "group-night", "alice\0", "alice_"):
         with pytest.raises(ConfigurationError, match="no Sutro key for"):
             keys(principal(label))
+    shared = Connection("https://sutro.example.com/v1", ApiKey("sk_shared_0123456789", "x"), "a", "b")
+    for given in ({"shared_key": True}, {"demo": True}):
+        settings = team_settings(auth="oauth", oidc_issuer="https://i.example", **given)
+        assert SutroKeys(settings, lambda: shared)(principal("carol")) is shared
     (folder / "principal-bob").write_text("two words")
     with pytest.raises(ConfigurationError, match="not all printable ASCII"):
         keys(principal("bob"))

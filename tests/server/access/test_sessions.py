@@ -19,7 +19,7 @@ from sutro_mcp.server.access.guard import Guard
 from sutro_mcp.server.access.token_file import add_token
 from sutro_mcp.server.context import Principal
 from sutro_mcp.server.transports import http_admission
-from sutro_mcp.server.transports.http_shutdown import HttpRequests
+from sutro_mcp.server.transports.open_requests import HttpRequests
 from tests.e2e.http_process import SESSION, legacy
 from tests.e2e.process import INITIALIZE
 
@@ -92,7 +92,7 @@ async def test_a_caller_makes_room_with_sessions_of_its_own(
 async def test_a_caller_whose_sessions_all_have_calls_opens_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It hears why, and another caller opens one."""
+    """It hears why. Another caller opens one, and does not hear what runs in a session that it only knows."""
     monkeypatch.setattr(http_admission, "_OWN_SESSIONS", 1)
     asked = anyio.Event()
 
@@ -122,6 +122,7 @@ async def test_a_caller_whose_sessions_all_have_calls_opens_no_other(
                 "5",
             )
             assert (await served.post(opening, **headers["bob"])).status_code == 200
+            assert (await served.post(call, **headers["bob"])).status_code == 404
             tasks.cancel_scope.cancel()
 
 
@@ -162,9 +163,10 @@ class Door:
                 return (await client.get("/mcp")).text
 
 
-async def test_what_is_open_ends_when_its_caller_is_locked_out() -> None:
+@pytest.mark.parametrize("reason", ["missing", "malformed", "unknown", "expired", "not for us"])
+async def test_what_is_open_ends_when_its_caller_is_locked_out(reason: Reason) -> None:
     """A stream is not cut while callers cannot be looked up."""
-    door = Door(later=iter(("unavailable", READER, "unavailable", "unknown")))
+    door = Door(later=iter(("unavailable", READER, "unavailable", reason)))
     assert await door.get() == "first"
     assert door.asked == 5
 

@@ -1,6 +1,7 @@
 """Asking the person before a job is cancelled: only their clear yes is one, whatever host and era."""
 
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -9,11 +10,13 @@ from inline_snapshot import snapshot
 from mcp import Client, MCPError, types
 from mcp.client import ClientRequestContext
 from mcp.server.mcpserver import MCPServer
+from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 
 from sutro_mcp.emulator import Emulator, Fault
 from sutro_mcp.server.context import Ctx
-from sutro_mcp.server.protocol.elicitation import Answer, Consent, ask
+from sutro_mcp.server.protocol.elicitation import Answer, Consent, ask, can_ask
 from sutro_mcp.settings import Settings
+from tests.server.access.team import team_settings
 from tests.server.tools.test_cancel_job import RUNNING, cancels
 from tests.server.tools.test_untrusted_text import FORBIDDEN, HOSTILE
 from tests.support import Era, Talk, talk, text_of
@@ -290,6 +293,41 @@ async def test_a_host_that_stops_the_call_while_it_asks_has_nothing_sent(
                 host.cancel_scope.cancel()
         assert (await chat.call("get_job_status", job_id=emulator.find(RUNNING)))["status"] == "RUNNING"
         assert cancels(chat) == []
+
+
+FORM, URL = types.FormElicitationCapability(), types.UrlElicitationCapability()
+
+
+@pytest.mark.parametrize(
+    ("elicitation", "expected"),
+    [
+        (None, False),
+        (types.ElicitationCapability(), True),
+        (types.ElicitationCapability(form=FORM), True),
+        (types.ElicitationCapability(form=FORM, url=URL), True),
+        (types.ElicitationCapability(url=URL), False),
+    ],
+    ids=["none", "bare", "form", "both", "url"],
+)
+def test_a_host_can_ask_that_shows_forms_and_can_be_reached(
+    elicitation: types.ElicitationCapability | None, expected: bool
+) -> None:
+    """In the older era by a request; in the newer one wherever the answer can be read."""
+
+    def asks(version: str, can_send: bool, settings: Settings) -> bool:
+        ctx: Any = SimpleNamespace(
+            client_capabilities=types.ClientCapabilities(elicitation=elicitation),
+            protocol_version=version,
+            session=SimpleNamespace(can_send_request=can_send),
+            request_context=SimpleNamespace(lifespan_context=SimpleNamespace(settings=settings)),
+        )
+        return can_ask(ctx)
+
+    alone, team = Settings(), team_settings(auth="sutro-key")
+    replica = team_settings(auth="sutro-key", state_keys_file="/run/keys")
+    old, new = "2025-06-18", MODERN_PROTOCOL_VERSIONS[-1]
+    assert [asks(old, can_send, team) for can_send in (True, False)] == [expected, False]
+    assert [asks(new, False, settings) for settings in (alone, team, replica)] == [expected, False, expected]
 
 
 # The older era: a request of its own

@@ -49,6 +49,19 @@ async def test_the_burst_comes_back_at_the_rate() -> None:
         assert await rates.take("a", rate) == pytest.approx(expected)
 
 
+def test_only_callers_who_may_call_at_once_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there are many; the others wait as long as before."""
+    monkeypatch.setattr("sutro_mcp.server.protocol.rate_limit._MOST_CALLERS", 3)
+    clock, rate = Clock(), Rate(per_minute=60, burst=1)
+    rates = LocalRates(clock)
+    for caller, seconds in (("a", 0), ("b", 0), ("c", 0.5), ("d", 1)):
+        clock.now = 1_000 + seconds
+        assert rates.take_now(caller, rate) == 0
+    assert rates.take_now("c", rate) == pytest.approx(0.5)
+    remembered: dict[str, float] = vars(rates)["_paid_until"]
+    assert remembered == {"c": 1_001.5, "d": 1_002.0}
+
+
 def principal_of(name: str) -> Principal:
     return Principal(name, name, "bearer", LOCAL.scopes)
 

@@ -16,7 +16,7 @@ from sutro_mcp.server.live.job_watcher import JobWatcher, Lead
 from sutro_mcp.server.protocol.rate_limit import Rate
 from sutro_mcp.server.replicas.job_leases import JobLeases
 from sutro_mcp.server.replicas.redis_link import RedisLink
-from sutro_mcp.server.replicas.shared_rates import SharedRates
+from sutro_mcp.server.replicas.shared_rate_limit import SharedRateLimit
 
 from .conftest import RedisServer
 
@@ -141,7 +141,7 @@ async def test_a_caller_has_one_rate_on_all_replicas(redis_server: RedisServer) 
     rate = Rate(per_minute=2, burst=4)
     async with redis_server.running():
         links = [RedisLink(redis_server.url, pause_seconds=600) for _ in range(2)]
-        rates = [SharedRates(link, replicas=2) for link in links]
+        rates = [SharedRateLimit(link, replicas=2) for link in links]
         waits = [await rates[number % 2].take("call:a", rate) for number in range(5)]
         assert waits[:4] == [0, 0, 0, 0]
         assert 0 < waits[4] <= 30
@@ -176,7 +176,7 @@ async def test_forged_rate_state_keeps_no_caller_out(redis_server: RedisServer, 
     """At worst a caller waits as after a full burst, and the state ends by itself."""
     rate = Rate(per_minute=2, burst=4)
     async with redis_server.running(), links(redis_server.url, 1) as (link,):
-        rates = SharedRates(link, replicas=2)
+        rates = SharedRateLimit(link, replicas=2)
         await rates.take("call:a", rate)
         await forge(link, "r", f"'{forged}'")
         assert await rates.take("call:a", rate) <= 30
@@ -218,7 +218,7 @@ async def test_there_is_no_secret_in_redis(redis_server: RedisServer) -> None:
     async with redis_server.running(), replicas(world, redis_server.url, ["canary", "canary"]) as made:
         world.status = Status.SUCCEEDED
         await world.until(lambda: all(replica.heard for replica in made))
-        await SharedRates(made[0].link, 2).take("call:canary", Rate(1, 2))
+        await SharedRateLimit(made[0].link, 2).take("call:canary", Rate(1, 2))
         dump = """
             local all = {}
             for _, key in ipairs(redis.call('KEYS', '*')) do

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sutro_mcp.emulator import Emulator
-from sutro_mcp.untrusted import NOTICE
+from sutro_mcp.untrusted_text import NOTICE
 from tests.support import Talk, records, talk, text_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]

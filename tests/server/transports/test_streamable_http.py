@@ -29,7 +29,7 @@ from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.protocol.middleware import drop_with_the_client
 from sutro_mcp.server.tools import CATALOGUE
 from sutro_mcp.server.transports import health
-from sutro_mcp.server.transports.http_shutdown import HttpRequests
+from sutro_mcp.server.transports.open_requests import HttpRequests
 from sutro_mcp.server.transports.streamable_http import HttpServer, http_app
 from sutro_mcp.settings import Settings
 from tests.e2e.http_process import SESSION, legacy, modern, result_of
