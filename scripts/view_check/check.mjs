@@ -125,6 +125,7 @@ async function inspect(url) {
   const inspector = spawn(process.execPath, [`${packages}/.bin/mcp-inspector`, "--web"], { env: { ...process.env, ...own }, stdio: "ignore" });
   try {
     const page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
+    page.on("console", (message) => { if (message.type() === "error" && message.location().url === "about:srcdoc") problems.push(`MCP Inspector: console: ${message.text()}`); });
     const asked = new URLSearchParams({ serverUrl: url, transport: "http", autoConnect: "tok", openApp: "show_jobs", appArgs: "e30", autoOpen: "tok" });
     for (let tries = 0; ; tries++) {
       try {

@@ -3,6 +3,7 @@
 The page is the real one, and so are its answers: it is served in jsdom by a host of `page`.
 """
 
+import json
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
@@ -147,6 +148,15 @@ async def test_results_are_distributions_and_a_table_that_can_be_asked(page: Sho
     assert "0 rows found" in text
     assert "No rows match. Clear the filter" in text
     assert "Rows 1–25 of 1,000" in await page.do("click", "Clear the filter")
+
+
+async def test_a_table_has_twelve_fields_and_says_of_how_many(page: Shown, chat: Talk) -> None:
+    """Also where it is sorted."""
+    output = json.dumps({f"field{number}": number for number in range(14)})
+    job = chat.emulator.add_job(inputs=["a", "b"], outputs=[output, output])
+    assert "1–2 of 2, 12 of 14 fields" in await page.show(job_id=job)
+    assert "1–2 of 2, 12 of 14 fields" in await page.do("click", "field3")
+    assert [name for name in ("field11", "field12") if f'"{name}"' in page.calls[-1][1]["sql"]] == ["field11"]
 
 
 async def test_a_long_cell_opens_in_full(page: Shown, chat: Talk) -> None:
