@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 import stamina
 
-from sutro_mcp.results import results_engine
+from sutro_mcp.results.worker import server_processes
 from sutro_mcp.results.worker.supervisor import Worker
 
 from . import tries
@@ -65,7 +65,7 @@ async def shared_worker() -> AsyncIterator[None]:
         return worker
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results_engine, "Worker", shared)
+        patch.setattr(server_processes, "Worker", shared)
         yield
     await Worker.aclose(worker)
 
