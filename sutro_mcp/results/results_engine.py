@@ -1,6 +1,5 @@
 """Results of jobs as pages, summaries, query answers and files: artifact store in front, workers behind."""
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -14,7 +13,9 @@ from sutro_mcp.concurrency import LRU, background, task_group
 from sutro_mcp.errors import ArtifactChangedError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder_files import discard, real_path, stamp
-from sutro_mcp.results.worker.supervisor import OnRows, QueryRunner, Worker
+from sutro_mcp.results.worker.memory_shares import MemoryShares, memory_shares
+from sutro_mcp.results.worker.server_processes import Processes
+from sutro_mcp.results.worker.supervisor import OnRows
 from sutro_mcp.results_spec import ResultsSpec
 
 from .cache import CAPACITY, ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
@@ -44,8 +45,6 @@ T = TypeVar("T")
 
 # Hosts give up on a call after a minute.
 _PATIENCE = 45.0
-# What a SELECT for an export may take.
-_EXPORT_SECONDS = 120.0
 _MOST_SUMMARIES = 64
 # Questions about less are answered as fast without a table of the short columns.
 _LARGE = 1024 * 1024
@@ -58,22 +57,14 @@ class ResultsEngine:
     that may take long raise StillWorkingError then; the same call again joins the same work.
     """
 
-    def __init__(
-        self, store: ArtifactStore, group: TaskGroup, patience: float, *, lock_suffices: bool
-    ) -> None:
+    def __init__(self, store: ArtifactStore, group: TaskGroup, patience: float, processes: Processes) -> None:
         self.store = store
         self._group = group
         self._flights = SingleFlight(group, patience)
-        self.worker_ends = Counter[str]()
+        self.worker_ends = processes.ends
         """Why processes ended in the middle of a task: see `Worker`."""
-        # A page must not wait for somebody's summary of ten million rows.
-        self._pages = Worker(ends=self.worker_ends)
-        self._long = Worker(ends=self.worker_ends)
-        self._queries = QueryRunner(lock_suffices=lock_suffices, ends=self.worker_ends)
-        # A question must not wait for somebody's export.
-        self._sql_exports = QueryRunner(
-            query_seconds=_EXPORT_SECONDS, lock_suffices=lock_suffices, ends=self.worker_ends
-        )
+        self._pages, self._long = processes.pages, processes.long
+        self._queries, self._sql_exports = processes.queries, processes.sql_exports
         # By the file that they were made of, and the request.
         self._summaries = LRU[tuple[Path | None, Request], Summary](_MOST_SUMMARIES)
         self._folders: dict[Path, Path] = {}
@@ -349,17 +340,20 @@ async def results_engine(
     patience: float = _PATIENCE,
     *,
     lock_suffices: bool = False,
+    memory: MemoryShares | None = None,
 ) -> AsyncGenerator[ResultsEngine]:
     """An engine with its workers, which are gone when the block ends.
 
     Artifacts are kept below `folder` for the next process, at most `capacity` bytes of them; without it, or
     where others may write into it, they are gone with the block. A caller waits `patience` seconds at
-    most for a summary, a query or an export. `lock_suffices`: see `QueryRunner`.
+    most for a summary, a query or an export. `lock_suffices`: see `QueryRunner`; `memory`: what
+    its processes may use, without it what the container leaves them.
     """
     store = ArtifactStore(kept_folder(folder), capacity)
     try:
         async with background() as group:
-            engine = ResultsEngine(store, group, patience, lock_suffices=lock_suffices)
+            processes = Processes(memory or memory_shares(), lock_suffices=lock_suffices)
+            engine = ResultsEngine(store, group, patience, processes)
             try:
                 yield engine
             finally:
