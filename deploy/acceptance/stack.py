@@ -1,6 +1,5 @@
 """A team's deployment on loopback: Sutro with an account for each key, replicas, and a balancer."""
 
-import hashlib
 import os
 import re
 import secrets
@@ -11,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import anyio
@@ -22,9 +22,12 @@ from starlette.types import Receive, Scope, Send
 
 from sutro_mcp.asgi_serving import listen, serving
 from sutro_mcp.emulator import Emulator, Pace
+from sutro_mcp.server.access.token_file import add_token
 
 DEPLOY = Path(__file__).parents[1]
 READY_SECONDS = 60
+SERVE = ("-m", "sutro_mcp", "serve")
+"""What a Python runs as a replica."""
 
 
 def free_port() -> int:
@@ -89,12 +92,11 @@ class Access:
         self._write("state-keys", secrets.token_hex(32) + "\n")
         self._write("tokens", "")
 
-    def add(self, name: str, sutro_key: str, scopes: str = "sutro:read,sutro:cancel") -> str:
+    def add(
+        self, name: str, sutro_key: str, scope: str = "sutro:cancel", expires: datetime | None = None
+    ) -> str:
         """A person with a token, which is returned, and a Sutro key."""
-        token = f"smcp_{secrets.token_urlsafe(32)}"
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        with (self.folder / "tokens").open("a") as file:
-            file.write(f"{digest} {name} {scopes} never\n")
+        token = add_token(self.folder / "tokens", name, [scope], expires)
         self.add_key(name, sutro_key)
         return token
 
@@ -285,7 +287,7 @@ async def team(
     balancer: Balancer | None = haproxy,
     settings: Mapping[str, str] | None = None,
     port: int | None = None,
-    program: tuple[str, ...] = ("-m", "sutro_mcp", "serve"),
+    program: tuple[str, ...] = SERVE,
 ) -> AsyncGenerator[Team]:
     """Replicas behind a balancer, if one is given, ready; gone when the block ends."""
     folder.mkdir(parents=True)

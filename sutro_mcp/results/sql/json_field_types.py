@@ -198,7 +198,7 @@ class _Profiling:
                 found.groups.sort(key=attrgetter("row"))
                 return found
 
-    def _shapes(self, texts: str) -> list[tuple[str, str, int, int, int, int]]:
+    def _shapes(self, texts: str) -> list[tuple[str | None, str, int, int, int, int]]:
         verdict = f"CASE WHEN true{self._unsingled()} THEN {VERDICT} END"
         return self._connection.execute(
             f"""

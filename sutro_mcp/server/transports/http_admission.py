@@ -75,7 +75,7 @@ class Admission:
         """Have a message or a batch answered; the refusal of what cannot be."""
         batch = None
         # There is no batch before there is a version.
-        if request.headers.get(MCP_SESSION_ID_HEADER) in self._sessions._server_instances:  # pyright: ignore[reportPrivateUsage]
+        if self._session(request) is not None:
             batch = batch_of(request, body)
         if isinstance(batch, Refusal):
             return _refusal(400, batch)
@@ -102,7 +102,7 @@ class Admission:
         async def replay() -> Message:
             return {"type": "http.request", "body": unread.pop()} if unread else await receive()
 
-        session = request.headers.get(MCP_SESSION_ID_HEADER)
+        session = self._session(request)
         if not isinstance(message, JSONRPCRequest):
             await self._app(request.scope, replay, send)
         elif session is not None:
@@ -115,7 +115,11 @@ class Admission:
                 await self._app(request.scope, replay, send)
             finally:
                 self._running.discard(key)
-        elif message.method != "initialize" or self._sessions.stateless:
+        elif (
+            message.method != "initialize"
+            or self._sessions.stateless
+            or MCP_SESSION_ID_HEADER in request.headers
+        ):
             await self._app(request.scope, replay, send)
         else:
             owner = _owner(request.scope)
@@ -130,6 +134,14 @@ class Admission:
             finally:
                 self._opening.remove(owner)
         return None
+
+    def _session(self, request: Request) -> str | None:
+        """The session that a request names, if it is the caller's own; another's is as good as none."""
+        session = request.headers.get(MCP_SESSION_ID_HEADER)
+        if session not in self._sessions._server_instances:  # pyright: ignore[reportPrivateUsage]
+            return None
+        owner = self._sessions._session_owners.get(session)  # pyright: ignore[reportPrivateUsage]
+        return session if owner == _owner(request.scope) else None
 
     def _make_room(self, owner: AuthorizationContext | None) -> bool:
         """Let the sessions that are idle for longest end as if their time were up; never one with a call.
