@@ -5,6 +5,7 @@ import platform
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.errors import AuthenticationError, ConfigurationError, SutroError
 from sutro_mcp.results.cache import cache_folder
 from sutro_mcp.results.export.folder_files import check_folder
+from sutro_mcp.results.worker.memory_shares import memory_shares
 from sutro_mcp.results.worker.sandbox import has_sandbox
 from sutro_mcp.settings import Settings, load_settings
 
@@ -39,10 +41,12 @@ async def check(
     say: Callable[[str], None] | None,
     token: str | None = None,
     demo: bool | None = None,
+    system: Path = Path("/"),
 ) -> dict[str, Any]:
     """Look at everything in turn: a line to `say` for each finding, and all as facts for a program.
 
-    `token` is one of a caller's, to be tried. `demo` chooses the demo, as that of `serve` does.
+    `token` is one of a caller's, to be tried. `demo` chooses the demo, as that of `serve` does. `system` is
+    where the files are that tell the limits of a container.
 
     The facts end with `ok` and, where something is wrong, `error`, which has not been said.
     """
@@ -54,14 +58,14 @@ async def check(
             say(line)
 
     try:
-        await _check(env, found, token, demo)
+        await _check(env, found, token, demo, system)
     except SutroError as error:
         return {**facts, "ok": False, "error": _SELF_ADVICE.sub("", str(error))}
     return {**facts, "ok": True}
 
 
 async def _check(
-    env: Mapping[str, str], found: Callable[..., None], token: str | None, demo: bool | None
+    env: Mapping[str, str], found: Callable[..., None], token: str | None, demo: bool | None, system: Path
 ) -> None:
     ours, python = version("sutro-mcp"), platform.python_version()
     found(f"sutro-mcp {ours} on Python {python}", version=ours, python=python)
@@ -70,6 +74,9 @@ async def _check(
     found(f"cancel_job {_POLICIES[policy]} ({policy}).", cancel=policy, read_only=settings.read_only)
     _check_folders(settings, found)
     _check_sql(settings, found)
+    memory = memory_shares(system)
+    if memory.limit is not None:
+        found(f"Memory: {memory}.", memory=asdict(memory))
     if settings.for_a_team:
         await _check_team(settings, found, token)
         if not settings.shared_key:

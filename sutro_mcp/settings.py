@@ -178,7 +178,8 @@ class Settings(BaseModel):
     rate_heavy: _Rate = (10, 5)
     """The same for SQL, comparisons and summaries, which cost the most."""
     anonymous_rate: _Rate = (60, 20)
-    """The same for refusals of one address whose callers do not prove who they are."""
+    """The same for one address: refusals of callers who do not prove who they are, and Sutro keys that are
+    new."""
     redis_url_file: _Folder | None = None
     """A file with the URL of the Redis through which replicas share their work; they do without as well."""
     replicas: int = Field(default=2, ge=1, le=1000, description="a whole number from 1 to 1000")

@@ -21,7 +21,7 @@ import httpx
 from sutro_mcp.errors import UnexpectedReplyError
 
 from .bodies import parse_object, read_start, read_whole
-from .credentials import Connection
+from .credentials import ApiKey, Connection
 from .job_ids import CANCEL_WORD, job_segment
 from .network_errors import deadline, mapped
 from .public_transport import PublicTransport, Transport
@@ -30,11 +30,11 @@ from .routes import MAY_CANCEL, TABLE, Route
 from .status_errors import error_for, is_markup, markup_error
 
 T = TypeVar("T")
-Observer = Callable[[str, int | None, float], None]
+Observer = Callable[[str, int | None, float, ApiKey], None]
 
 observers: list[Observer] = []
 """Each is told of every request to a deployment: the name of its route, the status of the reply (None: none
-came), and the seconds until it began."""
+came), the seconds until it began, and the key that was sent."""
 
 # A pool of httpx slows down with its size: beyond eight, more requests at once mean fewer per second.
 _IN_FLIGHT = 8
@@ -149,7 +149,7 @@ class Http:
             status = response.status_code
         finally:
             for observe in observers:
-                observe(request.route.name, status, time.perf_counter() - began)
+                observe(request.route.name, status, time.perf_counter() - began, self.connection.key)
         if response.status_code == 200:
             return response
         try:

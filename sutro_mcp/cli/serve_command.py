@@ -44,7 +44,10 @@ def serve(options: argparse.Namespace) -> int:
         emulator = stack.enter_context(emulator_process()) if settings.demo else None
 
         from sutro_mcp.concurrency import ungrouped
+        from sutro_mcp.results.worker.memory_shares import memory_shares
         from sutro_mcp.server.build import build_server
+
+        memory_shares()  # A container that is too small is told now, and not when a result is read.
 
         demo = announced(emulator) if emulator else (None, None)
         key_of = None

@@ -1,6 +1,5 @@
 """Results of jobs as pages, summaries, query answers and files: artifact store in front, workers behind."""
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -14,7 +13,9 @@ from sutro_mcp.concurrency import LRU, background, task_group
 from sutro_mcp.errors import ArtifactChangedError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder_files import discard, real_path, stamp
-from sutro_mcp.results.worker.supervisor import OnRows, QueryRunner, Worker
+from sutro_mcp.results.worker.memory_shares import MemoryShares, memory_shares
+from sutro_mcp.results.worker.server_processes import Processes
+from sutro_mcp.results.worker.supervisor import OnRows
 from sutro_mcp.results_spec import ResultsSpec
 
 from .cache import CAPACITY, ArtifactSource, ArtifactStore, CachedArtifact, kept_folder
@@ -38,14 +39,12 @@ from .request_models import (
     WriteRequest,
     YieldedRows,
 )
-from .single_flight import OnProgress, SingleFlight, bytes_to, rows_to
+from .single_flight import ProgressCallback, SingleFlight, bytes_to, rows_to
 
 T = TypeVar("T")
 
 # Hosts give up on a call after a minute.
 _PATIENCE = 45.0
-# What a SELECT for an export may take.
-_EXPORT_SECONDS = 120.0
 _MOST_SUMMARIES = 64
 # Questions about less are answered as fast without a table of the short columns.
 _LARGE = 1024 * 1024
@@ -58,22 +57,14 @@ class ResultsEngine:
     that may take long raise StillWorkingError then; the same call again joins the same work.
     """
 
-    def __init__(
-        self, store: ArtifactStore, group: TaskGroup, patience: float, *, lock_suffices: bool
-    ) -> None:
+    def __init__(self, store: ArtifactStore, group: TaskGroup, patience: float, processes: Processes) -> None:
         self.store = store
         self._group = group
         self._flights = SingleFlight(group, patience)
-        self.worker_ends = Counter[str]()
+        self.worker_ends = processes.ends
         """Why processes ended in the middle of a task: see `Worker`."""
-        # A page must not wait for somebody's summary of ten million rows.
-        self._pages = Worker(ends=self.worker_ends)
-        self._long = Worker(ends=self.worker_ends)
-        self._queries = QueryRunner(lock_suffices=lock_suffices, ends=self.worker_ends)
-        # A question must not wait for somebody's export.
-        self._sql_exports = QueryRunner(
-            query_seconds=_EXPORT_SECONDS, lock_suffices=lock_suffices, ends=self.worker_ends
-        )
+        self._pages, self._long = processes.pages, processes.long
+        self._queries, self._sql_exports = processes.queries, processes.sql_exports
         # By the file that they were made of, and the request.
         self._summaries = LRU[tuple[Path | None, Request], Summary](_MOST_SUMMARIES)
         self._folders: dict[Path, Path] = {}
@@ -89,7 +80,7 @@ class ResultsEngine:
         request: PageRequest,
         *,
         fresh: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Page:
         """The rows asked for. `fresh` reads them from the deployment, whatever is kept."""
 
@@ -114,11 +105,11 @@ class ResultsEngine:
         *,
         expected: Callable[[], Awaitable[ExpectedResults]] | None = None,
         fresh: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Summary:
         """The summary of all rows, kept for the next caller. `expected` asks what the job says of them."""
 
-        async def work(notify: OnProgress) -> Summary:
+        async def work(notify: ProgressCallback) -> Summary:
             await self._long.start()
 
             async def make(artifact: CachedArtifact) -> Summary:
@@ -157,14 +148,14 @@ class ResultsEngine:
         specs: Mapping[str, ResultsSpec],
         request: QueryRequest,
         *,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> QueryRows:
         """The first rows that one SELECT yields, as many as fit. `specs`: by the name of its table.
 
         Raises InvalidArgumentError for SQL that cannot be run.
         """
 
-        async def make(tables: Mapping[str, SqlTable], _notify: OnProgress) -> QueryRows:
+        async def make(tables: Mapping[str, SqlTable], _notify: ProgressCallback) -> QueryRows:
             rows = await self._queries.run(tables, request, QueryRows)
             for table in tables.values():
                 if table.narrow_file is None:
@@ -180,11 +171,11 @@ class ResultsEngine:
         after: ResultsSpec,
         request: CompareRequest,
         *,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Comparison:
         """Changes between two runs. Raises InvalidArgumentError for a column that one of them lacks."""
 
-        async def make(tables: Mapping[str, SqlTable], notify: OnProgress) -> Comparison:
+        async def make(tables: Mapping[str, SqlTable], notify: ProgressCallback) -> Comparison:
             return await self._queries.run(tables, request, Comparison, rows_to(notify))
 
         specs = {"before": before, "after": after}
@@ -195,13 +186,13 @@ class ResultsEngine:
         source: ArtifactSource,
         specs: Mapping[str, ResultsSpec],
         request: Request,
-        make: Callable[[Mapping[str, SqlTable], OnProgress], Awaitable[T]],
-        on_progress: OnProgress | None,
+        make: Callable[[Mapping[str, SqlTable], ProgressCallback], Awaitable[T]],
+        on_progress: ProgressCallback | None,
     ) -> T:
         """The result of `make` for artifacts that DuckDB can read; made once more if one was replaced."""
         self._queries.check()
 
-        async def once(notify: OnProgress) -> T:
+        async def once(notify: ProgressCallback) -> T:
             tables: dict[str, SqlTable] = {}
             async with AsyncExitStack() as held:
                 try:
@@ -222,7 +213,7 @@ class ResultsEngine:
                     return await make(tables, notify)
             raise failure
 
-        async def work(notify: OnProgress) -> T:
+        async def work(notify: ProgressCallback) -> T:
             return await _again_if_changed(partial(once, notify))
 
         key = (source.cache_identity, tuple(specs.items()), request)
@@ -246,7 +237,7 @@ class ResultsEngine:
         request: ExportRequest,
         *,
         beside: Mapping[str, ResultsSpec] | None = None,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> ExportReport:
         """Write all rows, or what `request.sql` yields, into a new file. `beside`: more tables, by name.
 
@@ -258,10 +249,10 @@ class ResultsEngine:
         folder = self._folders.setdefault(request.folder, real_path(request.folder))
         request = request.model_copy(update={"folder": folder, "file_name": name, "format": form})
 
-        async def make(artifact: CachedArtifact, notify: OnProgress) -> ExportReport:
+        async def make(artifact: CachedArtifact, notify: ProgressCallback) -> ExportReport:
             return await self._write(_local(artifact, spec), request, artifact, rows_to(notify))
 
-        async def make_of_sql(tables: Mapping[str, SqlTable], notify: OnProgress) -> ExportReport:
+        async def make_of_sql(tables: Mapping[str, SqlTable], notify: ProgressCallback) -> ExportReport:
             table = tables["results"]
             # A name that is known to be nobody's when this process ends before it removes the file.
             path = Path(f"{table.profile_file}.{token_hex(4)}.part")
@@ -308,12 +299,12 @@ class ResultsEngine:
         source: ArtifactSource,
         spec: ResultsSpec,
         request: Request,
-        make: Callable[[CachedArtifact, OnProgress], Awaitable[T]],
-        on_progress: OnProgress | None,
+        make: Callable[[CachedArtifact, ProgressCallback], Awaitable[T]],
+        on_progress: ProgressCallback | None,
     ) -> T:
         """Work under `key` on an artifact that is whole on disk."""
 
-        async def work(notify: OnProgress) -> T:
+        async def work(notify: ProgressCallback) -> T:
             async def make_of_the_whole(artifact: CachedArtifact) -> T:
                 with artifact.reporting(bytes_to(notify)):
                     await artifact.fetch([(0, artifact.size)])
@@ -328,7 +319,7 @@ class ResultsEngine:
         source: ArtifactSource,
         spec: ResultsSpec,
         make: Callable[[CachedArtifact], Awaitable[T]],
-        on_progress: OnProgress | None,
+        on_progress: ProgressCallback | None,
         *,
         fresh: bool = False,
     ) -> T:
@@ -349,17 +340,20 @@ async def results_engine(
     patience: float = _PATIENCE,
     *,
     lock_suffices: bool = False,
+    memory: MemoryShares | None = None,
 ) -> AsyncGenerator[ResultsEngine]:
     """An engine with its workers, which are gone when the block ends.
 
     Artifacts are kept below `folder` for the next process, at most `capacity` bytes of them; without it, or
     where others may write into it, they are gone with the block. A caller waits `patience` seconds at
-    most for a summary, a query or an export. `lock_suffices`: see `QueryRunner`.
+    most for a summary, a query or an export. `lock_suffices`: see `QueryRunner`; `memory`: what
+    its processes may use, without it what the container leaves them.
     """
     store = ArtifactStore(kept_folder(folder), capacity)
     try:
         async with background() as group:
-            engine = ResultsEngine(store, group, patience, lock_suffices=lock_suffices)
+            processes = Processes(memory or memory_shares(), lock_suffices=lock_suffices)
+            engine = ResultsEngine(store, group, patience, processes)
             try:
                 yield engine
             finally:
@@ -391,6 +385,6 @@ async def _again_if_changed(work: Callable[[], Awaitable[T]]) -> T:
         return await work()
 
 
-def _part(on_progress: OnProgress, done: int, count: int) -> OnProgress:
+def _part(on_progress: ProgressCallback, done: int, count: int) -> ProgressCallback:
     """Tells `on_progress` of one of several artifacts, which come one after another."""
     return lambda share, words: on_progress((done / 2 + share) / count, words)

@@ -112,9 +112,9 @@ def _work(tasks: Tasks, message: dict[str, Any], pipe: Pipe) -> BaseModel:
     return task(artifact, request.model_validate(message["request"]), pipe)
 
 
-def main(kind: str) -> None:
+def main(kind: str, share: str = "") -> None:
     """Keep stdout for the conversation: what a library prints goes to stderr."""
-    cap_memory()
+    cap_memory(int(share) if share else None)
     end_with_parent()
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
@@ -123,4 +123,4 @@ def main(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

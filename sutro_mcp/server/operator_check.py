@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Mapping
+import stat
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -47,6 +48,8 @@ async def findings(settings: Settings, token: str | None = None) -> AsyncGenerat
         except (OSError, ValueError) as error:
             yield Finding("fail", f"nobody is let in, as the tokens file cannot be used: {_reason(error)}")
     yield _sutro_keys(settings, tokens)
+    if settings.keys_dir is not None and (finding := _keys_folder(settings.keys_dir.expanduser())):
+        yield finding
     yield _state_keys(settings)
     if settings.redis_url_file is not None:
         yield await _redis(settings.redis_url_file)
@@ -83,9 +86,17 @@ async def _issuer(settings: Settings) -> AsyncGenerator[Finding]:
 def _of_tokens(tokens: Mapping[str, TokenLine], path: Path) -> Finding:
     expired = sum(line.has_expired(datetime.now(UTC)) for line in tokens.values())
     text = f"tokens: {len(tokens) - expired} valid, {expired} expired"
-    if os.name == "posix" and path.stat().st_mode & 0o022:
-        return Finding("fail", f"{text}; others may write into the file: chmod 600 it")
+    if (open_to := _open_to_others([path])) is not None:
+        return Finding(open_to[0], f"{text}; others may {open_to[1]} the file: chmod 600 it")
     return Finding("ok" if len(tokens) > expired else "warn", text)
+
+
+def _open_to_others(paths: Iterable[Path]) -> tuple[Literal["warn", "fail"], str] | None:
+    """What other users of this computer may do with one of the files, and how bad that is."""
+    modes = [path.stat().st_mode for path in paths] if os.name == "posix" else []
+    if any(mode & 0o022 for mode in modes):
+        return "fail", "write into"
+    return ("warn", "read") if any(mode & 0o004 for mode in modes) else None
 
 
 def _sutro_keys(settings: Settings, tokens: Mapping[str, TokenLine]) -> Finding:
@@ -111,6 +122,20 @@ def _sutro_keys(settings: Settings, tokens: Mapping[str, TokenLine]) -> Finding:
         return Finding("warn", f"{len(without)} have a token and no Sutro key, such as {without[0]}")
     known = "everyone with a token has one" if tokens else "who has one is known when they call"
     return Finding("ok", f"Sutro keys of persons or groups: {known}")
+
+
+def _keys_folder(folder: Path) -> Finding | None:
+    try:
+        mode = folder.stat().st_mode
+        # Files that nobody else may reach are not open to others, whatever their own modes are.
+        files = [path for path in folder.iterdir() if path.is_file()] if mode & 0o011 else []
+        open_to = _open_to_others(files)
+        # A mounted Secret is a folder like /tmp: the sticky bit keeps others from replacing what is in it.
+        if os.name == "posix" and mode & 0o022 and not mode & stat.S_ISVTX:
+            open_to = "fail", "write into"
+    except OSError as error:
+        return Finding("fail", f"the keys folder cannot be used: {_reason(error)}")
+    return open_to and Finding(open_to[0], f"others may {open_to[1]} what is in the keys folder: chmod it")
 
 
 def _no_shared_key() -> Connection:

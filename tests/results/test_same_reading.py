@@ -165,7 +165,7 @@ CARRIED = st.lists(st.sampled_from(["id", "ID", "row", "Row", "x.y", OWN, "e", "
 
 @pytest.mark.timeout(1800)
 @settings(
-    max_examples=some_of(2_000),
+    max_examples=some_of(800),
     deadline=None,
     phases=set(Phase) - {Phase.shrink},
     suppress_health_check=[HealthCheck.too_slow],

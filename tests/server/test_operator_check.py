@@ -1,5 +1,6 @@
 """What `sutro-mcp check` says of a server for a team: what works, what could be better, what does not work."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ async def test_tokens_keys_and_secrets_are_looked_at(tmp_path: Path) -> None:
     good = add_token(tokens, "ana", ["sutro:read"], None)
     keys.mkdir()
     (keys / "principal-ana").write_text("sk_canary_12345")
+    (keys / "principal-ana").chmod(0o600)
     state.write_text("k" * 40)
     settings = {"auth": "bearer", "tokens_file": tokens, "keys_dir": keys, "state_keys_file": state}
     assert await said(settings, good) == [
@@ -56,6 +58,34 @@ async def test_tokens_keys_and_secrets_are_looked_at(tmp_path: Path) -> None:
         ELSEWHERE,
         "fail: the token is not accepted (unknown): There is no such token. Ask the operator for one",
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are those of POSIX")
+@pytest.mark.parametrize(
+    ("folder", "file", "words"),
+    [
+        (0o700, 0o666, None),
+        (0o755, 0o640, None),
+        (0o1777, 0o640, None),
+        (0o755, 0o644, "warn: others may read what is in the keys folder: chmod it"),
+        (0o755, 0o620, "fail: others may write into what is in the keys folder: chmod it"),
+        (0o777, 0o600, "fail: others may write into what is in the keys folder: chmod it"),
+    ],
+)
+async def test_files_that_others_may_open_are_told(
+    tmp_path: Path, folder: int, file: int, words: str | None
+) -> None:
+    """Of the keys, and of the tokens, in which there are only hashes."""
+    tokens, keys = tmp_path / "tokens", tmp_path / "keys"
+    add_token(tokens, "ana", ["sutro:read"], None)
+    tokens.chmod(0o644)
+    keys.mkdir()
+    (keys / "principal-ana").write_text("sk_canary_12345")
+    (keys / "principal-ana").chmod(file)
+    keys.chmod(folder)
+    lines = await said({"auth": "bearer", "tokens_file": tokens, "keys_dir": keys})
+    assert lines[1] == "warn: tokens: 1 valid, 0 expired; others may read the file: chmod 600 it"
+    assert [line for line in lines if "keys folder" in line] == ([words] if words else [])
 
 
 async def test_an_issuer_that_cannot_be_reached_is_a_failure(tmp_path: Path) -> None:

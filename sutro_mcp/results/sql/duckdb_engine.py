@@ -21,6 +21,7 @@ from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlT
 # The same budgets as those of a page, kept by the same means.
 from sutro_mcp.results.rows.char_budget import fit
 from sutro_mcp.results.rows.json_shape import literal, quoted
+from sutro_mcp.results.worker.sandbox import duckdb_memory
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted_text import shorten, visible
 
@@ -42,11 +43,11 @@ _LISTED = 60
 _MAX_NAME = 80
 _MAX_LISTING = 3_000
 
+_MOST_MIB = 256
 _SETTINGS: dict[str, Any] = {
     "threads": "1",
     # Eight of them read ahead by default, and a UNION is in the order in which they are done.
     "async_threads": "0",
-    "memory_limit": "256MB",
     "temp_directory": "",
     "max_temp_directory_size": "0KB",
     "max_expression_depth": "250",
@@ -115,7 +116,7 @@ class LoadedTables:
 
 def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> LoadedTables:
     """See `lazy_engine.load`. Only with an `output` can `write_parquet` be called."""
-    connection = duckdb.connect(config=_SETTINGS)
+    connection = duckdb.connect(config=_SETTINGS | {"memory_limit": duckdb_memory(_MOST_MIB)})
     specs = tuple(table.artifact.spec for table in tables.values())
     _check_names(connection, QueryRequest.doing(*specs), tables)
     files = ExitStack()

@@ -14,7 +14,7 @@ import duckdb
 from sutro_mcp.results.request_models import SqlTable
 from sutro_mcp.results.rows.json_shape import literal, quoted
 
-from .profile_file import SETTINGS, narrow_file, open_views, published
+from .profile_file import connect, narrow_file, open_views, published
 
 # In bytes of text, on average. Lists and objects are stored by their parts, which takes less.
 _SHORT = 64
@@ -22,7 +22,7 @@ _SHORT_NESTED = 160
 _MOST_COLUMNS = 32
 _SAMPLE = 20_000
 # Several threads keep what they have written until it is their turn, and ten million rows do not fit.
-_SETTINGS = SETTINGS | {"threads": "1", "memory_limit": "160MB"}
+_MOST_MIB = 160
 # What says that a query needs the artifact. TRY would make null of it.
 _MARK = "this column is in the artifact alone"
 _TRY = re.compile(r"\btry\b", re.IGNORECASE)
@@ -37,7 +37,7 @@ def make_narrow(table: SqlTable) -> SqlTable:
         with (
             published(path) as part,
             ExitStack() as files,
-            closing(duckdb.connect(part, config=_SETTINGS)) as connection,
+            closing(connect(part, _MOST_MIB, threads="1")) as connection,
         ):
             opened = open_views(connection, {"source": table}, files)
             short = ", ".join(map(quoted, _short(connection)))

@@ -21,13 +21,19 @@ from sutro_mcp.results.rows.column_roles import unreadable
 from sutro_mcp.results.rows.json_fields import Path as FieldPath
 from sutro_mcp.results.rows.json_shape import literal
 from sutro_mcp.results.worker.protocol import StoppedError
+from sutro_mcp.results.worker.sandbox import duckdb_memory
 
 from .held_files import OUTPUT_FILE, Output, address, hold
 from .json_field_types import Field, JsonProfile, make_profile
 from .results_view import FileColumn, as_text, numbered, outputs_of, results_view, view_columns
 
-SETTINGS: dict[str, Any] = {"threads": "2", "memory_limit": "256MB", "temp_directory": ""}
 _FILE = "results"
+
+
+def connect(path: Path | str = ":memory:", most_mib: int = 256, **more: str) -> duckdb.DuckDBPyConnection:
+    """DuckDB for work of ours, in a part of this process's memory."""
+    settings: dict[str, Any] = {"threads": "2", "temp_directory": "", **more}
+    return duckdb.connect(path, config=settings | {"memory_limit": duckdb_memory(most_mib)})
 
 
 class AboutResults(BaseModel):
@@ -179,7 +185,7 @@ def _write(ref: LocalArtifact, parquet: Path) -> None:
 def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
     descriptor = held(ref, str(parquet))
     try:
-        with closing(duckdb.connect(side, config=SETTINGS)) as connection:
+        with closing(connect(side)) as connection:
             hold(connection, {_FILE: descriptor})
             try:
                 columns = _columns(connection)

@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from .memory_shares import frugal
 from .protocol import HEAD, framed
 
 # Its end, a pipe that broke or was closed, and a reply that is none.
@@ -42,16 +43,20 @@ class Child:
         self._replies = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
 
     @classmethod
-    async def start(cls, kind: Kind) -> "Child":
-        """Start a process. One for a query ends with all that it started, and prints nowhere."""
+    async def start(cls, kind: Kind, share: int | None = None) -> "Child":
+        """Start a process, which may use `share` bytes of memory.
+
+        One for a query ends with all that it started, and prints nowhere.
+        """
         is_query = kind == "query"
+        arguments = [kind] if share is None else [kind, str(share)]
         process = await anyio.open_process(
-            [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.worker_main", kind],
+            [sys.executable, "-E", "-P", "-m", "sutro_mcp.results.worker_main", *arguments],
             stdin=PIPE,
             stdout=PIPE,
             # A panic prints what it met, which may be a cell: not for a log.
             stderr=DEVNULL if is_query else None,
-            env=_environment(),
+            env={**_environment(), **frugal(share)},
             start_new_session=is_query,
         )
         return cls(process, leads_group=is_query and hasattr(os, "killpg"))

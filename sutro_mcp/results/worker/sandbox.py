@@ -19,14 +19,16 @@ _MEMORY = 4 * 1024**3
 # More than what loading took: DuckDB's own limit (256 MB) is not over what its functions allocate themselves.
 _QUERY_MEMORY = 512 * 1024**2
 _NOBODY = 65534
+# Fields of statm: address space, and what of it is private and may be written.
+_ALL, _DATA = 0, 5
 _PARENT_POLL_SECONDS = 1.0
 
 
-def cap_memory() -> None:
+def cap_memory(share: int | None = None) -> None:
     """Let this process end rather than use up the machine, where the system knows how much it has.
 
     A file of some kilobytes can unpack into any size. Should memory run out all the same, the system ends
-    this process first, and not the server.
+    this process first, and not the server. `share`: the bytes that a container leaves to this process.
     """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -38,6 +40,25 @@ def cap_memory() -> None:
         resource.setrlimit(
             resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
         )
+        if share is not None:
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            least = share if hard == resource.RLIM_INFINITY else min(share, hard)
+            resource.setrlimit(resource.RLIMIT_DATA, (least, least))
+
+
+def duckdb_memory(most_mib: int) -> str:
+    """The `memory_limit` of a connection: less than `most_mib` where this process may not use as much.
+
+    DuckDB then says what it lacks; an allocation that fails elsewhere ends the process.
+    """
+    with suppress(ImportError, OSError):
+        import resource
+
+        share, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        if share != resource.RLIM_INFINITY:
+            left = share - _pages(_DATA) * resource.getpagesize()
+            most_mib = min(most_mib, max(left * 3 // 4 // 1024**2, 16))
+    return f"{most_mib}MB"
 
 
 def end_with_parent() -> None:
@@ -111,7 +132,11 @@ def _no_sandbox() -> ConfigurationError:
 def _address_space() -> int:
     import resource
 
-    return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
+    return _pages(_ALL) * resource.getpagesize()
+
+
+def _pages(field: int) -> int:
+    return int(Path("/proc/self/statm").read_bytes().split()[field])
 
 
 def _can_open() -> bool:

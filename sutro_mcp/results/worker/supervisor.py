@@ -23,6 +23,7 @@ from sutro_mcp.results.request_models import (
     SqlTable,
 )
 
+from .memory_shares import MIB
 from .process import BROKEN, Child, Kind
 from .protocol import Answer, Reply, reply_with, request_for
 from .sandbox import check_platform, has_sandbox
@@ -43,13 +44,20 @@ class Worker:
     """Runs tasks one after another in a child process. Close it with `aclose`."""
 
     def __init__(
-        self, kind: Kind = "reader", patience: float = 120.0, *, ends: Counter[str] | None = None
+        self,
+        kind: Kind = "reader",
+        patience: float = 120.0,
+        *,
+        ends: Counter[str] | None = None,
+        share: int | None = None,
     ) -> None:
         """`patience`: how long a task may be silent, in seconds, not counting waits for its bytes.
 
-        `ends` counts why processes ended in the middle of a task: "time" or "crash".
+        `ends` counts why processes ended in the middle of a task: "time" or "crash". `share`: the bytes of
+        memory that one may use.
         """
         self._ends = Counter[str]() if ends is None else ends
+        self._share = share
         self.patience = patience
         self._kind: Kind = kind
         self._lock = anyio.Lock()
@@ -89,7 +97,7 @@ class Worker:
                 # A dying one needs a moment to tell why.
                 end = "could not be started" if child is None else f"stopped ({await child.end(1)})"
                 await self._stop()
-                raise failed(f"{process} {end}") from None
+                raise failed(f"{process} {end}{self._memory()}") from None
             except BaseException:
                 # Half way through: the pipe holds half a conversation.
                 await self._stop()
@@ -154,11 +162,17 @@ class Worker:
                 else:
                     return failure or message
 
+    def _memory(self) -> str:
+        """The likely reason for an end, where a container leaves little."""
+        if self._share is None:
+            return ""
+        return f", with at most {self._share // MIB} MiB of memory, as this container is limited"
+
     async def _running(self) -> Child:
         if self._child is not None and not self._child.is_running:
             await self._stop()
         if self._child is None:
-            self._child = await Child.start(self._kind)
+            self._child = await Child.start(self._kind, self._share)
         return self._child
 
     async def _stop(self) -> None:
@@ -180,16 +194,20 @@ class QueryRunner:
         query_seconds: float = 30.0,
         lock_suffices: bool = False,
         ends: Counter[str] | None = None,
+        share: int | None = None,
+        turns: anyio.Lock | None = None,
     ) -> None:
         """The longest that getting ready and running the SQL may take.
 
-        `lock_suffices`: where there is no sandbox, DuckDB's own lock is enough. `ends`: see `Worker`.
+        `lock_suffices`: where there is no sandbox, DuckDB's own lock is enough. `ends` and `share`: see
+        `Worker`. `turns` is held by whichever runner has a process, where there is memory for one.
         """
         self._ends = ends
+        self._share = share
         self._lock_suffices = lock_suffices
         self._load_seconds = load_seconds
         self._query_seconds = query_seconds
-        self._lock = anyio.Lock()
+        self._lock = turns or anyio.Lock()
 
     def check(self) -> None:
         """Raises ConfigurationError where SQL is not to be run."""
@@ -218,7 +236,7 @@ class QueryRunner:
             lock_alone=not has_sandbox(),
         )
         async with self._lock:
-            worker = Worker("query", self._load_seconds, ends=self._ends)
+            worker = Worker("query", self._load_seconds, ends=self._ends, share=self._share)
             try:
                 await worker.run(artifact, load, Loaded)
                 # Only now does the SQL enter the process, which can open nothing any more.

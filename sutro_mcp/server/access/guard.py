@@ -22,6 +22,7 @@ from sutro_mcp.server.protocol.rate_limit import LocalRates, Rate
 from sutro_mcp.settings import Settings
 
 from .authentication import Authenticate, Authenticated, Caller, CredentialError
+from .key_verdicts import KeyVerdicts
 from .protected_resource_metadata import metadata_paths, metadata_url
 
 UNKNOWN = Principal("unknown", "unknown", "local", frozenset())
@@ -58,6 +59,8 @@ class Guard:
         self._authenticate = authenticate
         self._recheck_seconds = recheck_seconds
         self._seen = LocalRates() if seen is None else seen
+        self._rate = Rate(*settings.anonymous_rate)
+        self._verdicts = KeyVerdicts(self._rate, self._seen)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in self._open:
@@ -69,10 +72,15 @@ class Guard:
             return
         headers = Headers(scope=scope)
         try:
-            found = await self._authenticate(headers)
+            found = await self._known(headers)
         except CredentialError as error:
             refusal = await self._refuse(error, scope)
             await refusal(scope, receive, send)
+            return
+        key = found.principal.sutro_key
+        if key is not None and (seconds := self._verdicts.admit(key, _peer(scope))):
+            await self._write_down("caller_refused", "unknown", UNKNOWN, _peer(scope), is_due=False)
+            await _too_many("new keys", seconds)(scope, receive, send)
             return
 
         async def send_uncached(message: Message) -> None:
@@ -85,6 +93,12 @@ class Guard:
             tasks.start_soon(self._end_with_the_credential, scope, headers, found)
             await self._app({**scope, "user": Caller(found.principal)}, receive, send_uncached)
 
+    async def _known(self, headers: Headers) -> Authenticated:
+        found = await self._authenticate(headers)
+        if found.principal.sutro_key is not None:
+            self._verdicts.check(found.principal.sutro_key)
+        return found
+
     async def _refuse(self, error: CredentialError, scope: Scope) -> Response:
         """Refuse a caller and write it down; where its address has had too many, say when to come back.
 
@@ -96,11 +110,10 @@ class Guard:
             is_due = self._is_line_due(f"address {peer}")
             await self._write_down("caller_refused", error.reason, UNKNOWN, peer, is_due=is_due)
             return self._refusal(error)
-        rate = Rate(*self._settings.anonymous_rate)
-        seconds = math.ceil(self._seen.take_now(f"refusal:{peer}", rate))
+        seconds = math.ceil(self._seen.take_now(f"refusal:{peer}", self._rate))
         await self._write_down("caller_refused", error.reason, UNKNOWN, peer, is_due=seconds == 0)
         if seconds > 0:
-            return PlainTextResponse("Too many refusals.\n", 429, {"Retry-After": str(seconds)})
+            return _too_many("refusals", seconds)
         return self._refusal(error)
 
     def _is_line_due(self, about: str) -> bool:
@@ -122,11 +135,12 @@ class Guard:
         request = scope[HTTP_REQUEST]
         while True:
             left = (found.expires or float("inf")) - time.time()
-            await anyio.sleep(min(self._recheck_seconds, left))
+            # A credential may be past its end already: between two looks at the clock, or within a leeway.
+            await anyio.sleep(max(min(self._recheck_seconds, left), 0))
             try:
                 if left <= self._recheck_seconds:
                     raise CredentialError("expired", "it has expired")
-                again = await self._authenticate(headers)
+                again = await self._known(headers)
                 if again.principal != found.principal:
                     break  # perhaps with other scopes
                 found = again
@@ -181,6 +195,10 @@ class Guard:
             details["resource_metadata"] = metadata_url(self._settings)
         parts = {"realm": "sutro-mcp", **details}
         return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parts.items())
+
+
+def _too_many(what: str, seconds: int) -> Response:
+    return PlainTextResponse(f"Too many {what}.\n", 429, {"Retry-After": str(seconds)})
 
 
 def _peer(scope: Scope) -> str:

@@ -49,6 +49,11 @@ class IssuerKeys:
         self._fetched = self._tried = float("-inf")
         self._fetching = anyio.Lock()
 
+    @property
+    def age_seconds(self) -> float | None:
+        """How long ago they were fetched; None before that."""
+        return self._now() - self._fetched if self._keys else None
+
     async def find(self, key_id: str | None) -> SigningKey | None:
         """The key `key_id`, or for None the only one. Raises SutroError before there are any."""
         began = self._now()

@@ -21,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from sutro_mcp.api import ApiKey
 from sutro_mcp.api.http_client import observers
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 
@@ -101,7 +102,7 @@ class Metrics:
             ).observe(time.perf_counter() - began)
         return result
 
-    def _count_upstream(self, endpoint: str, status: int | None, seconds: float) -> None:
+    def _count_upstream(self, endpoint: str, status: int | None, seconds: float, _key: ApiKey) -> None:
         """Count a request to the deployment; `status` is None where no answer began."""
         self._upstream.labels(endpoint).observe(seconds)
         kind = "none" if status is None else f"{status // 100}xx"
@@ -154,6 +155,8 @@ class _Read(Collector):
         if server.leases is not None:
             yield _read("redis_up", "Whether Redis answered when it was last asked.", server.leases.is_up)
             yield _read("watch_leader", "Jobs that this replica reads for all.", server.leases.held)
+        if server.keys_age is not None and (age := server.keys_age()) is not None:
+            yield _read("jwks_age_seconds", "Seconds since the issuer's keys were fetched.", age)
         if server.rates is not None:
             yield _counted("rate_limited", "Calls that came too often.", "class", server.rates.refused)
         if app := server.app:

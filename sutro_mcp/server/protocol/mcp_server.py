@@ -92,6 +92,8 @@ class SutroServer(MCPServer[AppContext]):
     """What handlers share, while it is served."""
     audit: "Audit | None" = None
     """Where it is written who cancelled what; None where nothing is told of that."""
+    keys_age: Callable[[], float | None] | None = None
+    """The seconds since the issuer's keys were fetched; None where there is no issuer."""
 
     @cached_property
     def ending(self) -> anyio.Event:

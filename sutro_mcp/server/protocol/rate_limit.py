@@ -69,6 +69,11 @@ class LocalRates:
         self._paid_until[key] = paid_until + rate.interval
         return 0.0
 
+    def give_back(self, key: str, rate: Rate) -> None:
+        """Count a call less, one that has turned out to cost nothing."""
+        if key in self._paid_until:
+            self._paid_until[key] -= rate.interval
+
 
 class RateLimits:
     """The rates of the callers of one server, each with calls of a `Kind` of their own."""

@@ -140,7 +140,7 @@ def http_app(server: SutroServer, settings: Settings, authority: str) -> HttpReq
     from sutro_mcp.server.access.authentication_modes import authenticate_by
     from sutro_mcp.server.access.guard import Guard
 
-    authenticate = authenticate_by(settings)
+    authenticate = authenticate_by(settings, server)
     guard = Guard(admission, settings, authenticate, server.cancelling, server.audit)
     admission.refusal_of = guard.refusal_of
     could_authenticate = False

@@ -1,5 +1,6 @@
-"""When a replica of a server for a team wants calls."""
+"""When a replica of a server for a team wants calls, and how old the keys are by which it knows callers."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.access.sutro_keys import SutroKeys
 from sutro_mcp.server.access.token_file import add_token
 from sutro_mcp.server.build import build_server
+from sutro_mcp.server.operations.metrics import Metrics
 from sutro_mcp.server.tenants import refusing
 from sutro_mcp.server.transports.streamable_http import http_app
 
+from .issuer import issuing
 from .team import no_key, team_settings
 
 pytestmark = pytest.mark.anyio
@@ -31,3 +34,18 @@ async def test_a_replica_wants_calls_once_it_could_know_a_caller(tmp_path: Path)
         assert await app.is_ready()
         app.is_draining = True
         assert not await app.is_ready()
+
+
+async def test_metrics_say_how_old_the_keys_of_the_issuer_are() -> None:
+    """Once there are some: keys that get old tell of an issuer that does not answer."""
+    async with issuing() as issuer:
+        settings = team_settings(auth="oauth", oidc_issuer=issuer.url, shared_key=True)
+        nobody = refusing(ConfigurationError("serve", "nobody is known", "Say who you are"))
+        server = build_server(settings, nobody, key_of=SutroKeys(settings, no_key))
+        app = http_app(server, settings, "127.0.0.1:1")
+        metrics = Metrics(server)
+        assert b"jwks_age" not in metrics.page()[0]
+        async with server.session_manager.run():
+            assert await app.is_ready()
+        (age,) = re.findall(rb"\nsutro_mcp_jwks_age_seconds (.*)\n", metrics.page()[0])
+        assert 0 <= float(age) < 600
