@@ -13,6 +13,9 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 _REQUEST_SECONDS = 25.0
+# Longer than balancers and clients keep one (nginx: 60): where the server closes first, a request on its way
+# is lost.
+_IDLE_SECONDS = 75
 _CONNECTIONS = 512
 _LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -73,6 +76,11 @@ async def serving(
             super().data_received(data)
             self._watch()
 
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self.conn.trailing_data[0]:  # the next request has begun
+                self._watch()
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._forget()
             super().connection_lost(exc)
@@ -121,6 +129,7 @@ async def serving(
         access_log=False,
         log_config=None,
         log_level=log_level,
+        timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=grace_seconds,
     )
     server = Server(config)

@@ -6,7 +6,10 @@ an artifact, no key, and no upstream text that has not passed `untrusted_text.qu
 
 
 class SutroError(Exception):
-    """A failure with a message fit for an assistant. `str()` of it is the whole message."""
+    """A failure with a message fit for an assistant. `str()` of it is the whole message.
+
+    The library and the commands put it into the words of their readers (`library/error_words.py`).
+    """
 
     given_up = False
     """Whether all attempts that a call may make were made, so that nothing repeats them."""
@@ -16,7 +19,12 @@ class SutroError(Exception):
         self.doing = doing
         self.happened = happened
         self.next_step = next_step
-        super().__init__(f"Cannot {doing}: {happened}. {next_step}.")
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """The whole message, as an assistant reads it."""
+        return f"Cannot {self.doing}: {self.happened}. {self.next_step}."
 
 
 class CallError(SutroError):

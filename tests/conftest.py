@@ -35,10 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out most cases of `hostile` tests when only a share is asked for."""
+    """Leave out most cases of `hostile` tests, and one of two eras, when only a share is asked for."""
     kept = tries.sampled(items)
     if tries.share < 1 and len(kept) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        config.hook.pytest_deselected(items=list(set(items) - set(kept)))
         items[:] = kept
 
 

@@ -34,8 +34,10 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"polars", "duckdb", "fsspec", "pydantic", "pydantic_core", "anyio", "pandas"},
     ),
     "expected_results": ({"api", "results"}, set()),
+    # What the API's list of jobs lacks, for tools, programs and commands alike.
+    "job_list": ({"api", "results", "errors"}, set()),
     "library": (
-        {"api", "results", "results_spec", "expected_results", "concurrency", "errors"},
+        {"api", "results", "results_spec", "job_list", "expected_results", "concurrency", "errors"},
         {"anyio", "polars", "pandas"},
     ),
     "server": (
@@ -44,6 +46,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "results",
             "results_spec",
             "expected_results",
+            "job_list",
             "settings",
             "errors",
             "untrusted_text",
@@ -72,6 +75,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "concurrency",
             "console",
             "hosts",
+            "job_list",
             "library",
             "redaction",
             "results",

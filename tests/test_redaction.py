@@ -57,9 +57,9 @@ def test_a_secret_is_forgotten_with_its_owner() -> None:
 def test_a_callers_key_is_hidden_from_that_caller_alone() -> None:
     """One key inside another's time as well; a word is too short to be one."""
     with hiding("sk_45678"):
-        with hiding("sk_4567"), hiding("sk_other"):
-            assert redact("sk_45678 sk_4567 sk_other") == f"{MASK} sk_4567 {MASK}"
-        assert redact("sk_45678 sk_other") == f"{MASK} sk_other"
+        with hiding("sk_4567"), hiding("sk_other_0123"):
+            assert redact("sk_45678 sk_4567 sk_other_0123") == f"{MASK} sk_4567 {MASK}"
+        assert redact("sk_45678 sk_other_0123") == f"{MASK} sk_other_0123"
     assert redact("sk_45678") == "sk_45678"
 
 

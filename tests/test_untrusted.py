@@ -101,18 +101,16 @@ def test_what_cannot_be_seen_is_spelled_out(text: str, expected: str) -> None:
     assert visible(text) == expected
 
 
-INVISIBLE = (
-    *(chr(code) for code in range(0x110000) if code & 0xFFFE == 0xFFFE or code in range(0xFDD0, 0xFDF0)),
-    *(chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cf", "Zl", "Zp")),
-    *map(chr, (*range(0x13430, 0x13440), *range(0xE0000, 0xF0000), *range(0xFE00, 0xFE10))),
-    *"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u2065\u2800\u2d7f\u3164\uffa0\ufff0\ufffc",
-    *"\U0001107f\U00013441\U00016fe4\U0001bc9d\U0001d159",
-)
-
-
 def test_no_invisible_character_stays_by_itself() -> None:
     """Format characters, ignorables, noncharacters and blanks."""
-    assert [hex(ord(char)) for char in INVISIBLE if char in visible(f"a{char}b")] == []
+    invisible = (
+        *(chr(code) for code in range(0x110000) if code & 0xFFFE == 0xFFFE or code in range(0xFDD0, 0xFDF0)),
+        *(chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cf", "Zl", "Zp")),
+        *map(chr, (*range(0x13430, 0x13440), *range(0xE0000, 0xF0000), *range(0xFE00, 0xFE10))),
+        *"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u2065\u2800\u2d7f\u3164\uffa0\ufff0\ufffc",
+        *"\U0001107f\U00013441\U00016fe4\U0001bc9d\U0001d159",
+    )
+    assert [hex(ord(char)) for char in invisible if char in visible(f"a{char}b")] == []
 
 
 # Every kind of character that decides whether a neighbour can be seen.

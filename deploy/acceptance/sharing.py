@@ -41,7 +41,7 @@ async def _watched(folder: Path, redis: Redis, alone: int) -> Row:
         team(folder / "two", settings=_settings(folder / "settings", redis)) as served,
         anyio.create_task_group() as tasks,
     ):
-        account, job_id, token = _one_job(served)
+        account, job_id, token = await _one_job(served)
         for number, heard in enumerate(told):
             url = f"http://127.0.0.1:{served.replicas[number % 2].port}/mcp"
             await tasks.start(_listen, url, served.url, token, job_id, heard)
@@ -67,20 +67,18 @@ async def _watched(folder: Path, redis: Redis, alone: int) -> Row:
     return Row("D5", f"{_LISTENERS} listeners on two replicas watch a job", wanted, found, holds)
 
 
-def _one_job(served: Team) -> tuple[Emulator, str, str]:
-    account = served.sutro.add("key")
-    return (
-        account,
-        account.add_job(name="watched", status="QUEUED", num_rows=10),
-        served.access.add("ana", "key"),
-    )
+async def _one_job(served: Team) -> tuple[Emulator, str, str]:
+    """An account, a job in it, and a token that the replicas know."""
+    account, token = served.sutro.add("key"), served.access.add("ana", "key")
+    await anyio.sleep(2)
+    return account, account.add_job(name="watched", status="QUEUED", num_rows=10), token
 
 
 async def _polls_of_one(folder: Path) -> int:
     """Requests to Sutro in the same time, of one listener on one replica."""
     polls = 0
     async with team(folder, count=1) as served, anyio.create_task_group() as tasks:
-        account, job_id, token = _one_job(served)
+        account, job_id, token = await _one_job(served)
         url = f"http://127.0.0.1:{served.replicas[0].port}/mcp"
         await tasks.start(_listen, url, served.url, token, job_id, Counter[str]())
         first = len(account.requests)
@@ -146,7 +144,7 @@ async def without_redis(folder: Path) -> list[Row]:
     phases = {"with": Tally(), "without": Tally(), "again": Tally()}
     with Redis(folder / "redis") as redis:
         async with team(folder / "team", settings=_settings(folder / "settings", redis)) as served:
-            _, job_id, token = _one_job(served)
+            _, job_id, token = await _one_job(served)
             request = modern("tools/call", {"name": "get_job_status", "arguments": {"job_id": job_id}})
             await anyio.sleep(5)
             for phase, tally in phases.items():

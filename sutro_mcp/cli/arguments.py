@@ -3,12 +3,17 @@
 import argparse
 from typing import Any, NoReturn, cast
 
-from sutro_mcp.console import say, tell
+from sutro_mcp.console import say
 from sutro_mcp.hosts.config_snippets import HOSTS
 
 
 class UsageError(Exception):
-    """The arguments do not go together."""
+    """The arguments do not fit. `usage` is what would."""
+
+    def __init__(self, message: str, command: str = "sutro-mcp", usage: str = "") -> None:
+        super().__init__(message)
+        self.command = command
+        self.usage = usage
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve MCP over stdio (the default) or HTTP")
     serve.add_argument("--transport", choices=["stdio", "http"], help="stdio (default), or Streamable HTTP")
     serve.add_argument("--host", help="where http listens (default 127.0.0.1; others need SUTRO_MCP_AUTH)")
-    serve.add_argument("--port", help="where http listens (default 8000); 0 takes a free one")
+    serve.add_argument("--port", type=port, help="where http listens (default 8000); 0 takes a free one")
     serve.add_argument(
         "--demo", action="store_true", default=None, help="serve demo jobs: no key, no network"
     )
@@ -89,25 +94,50 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_jobs(commands: Any) -> None:
-    jobs = commands.add_parser("jobs", help="list jobs, newest first")
+    jobs = commands.add_parser("jobs", help="find jobs, newest first")
+    _add_filters(jobs)
     jobs.add_argument(
-        "--status",
-        action="append",
-        type=str.upper,
-        metavar="WORD",
-        help="only jobs in this status: FAILED, …; may be given again for one more",
+        "--sort",
+        choices=["created", "runtime", "cost", "rows"],
+        default="created",
+        help="newest (default) or largest first",
     )
     jobs.add_argument("--limit", type=positive, default=20, metavar="N", help="at most so many (default 20)")
     _add_shared(jobs, "job_commands:jobs")
+
+    totals = commands.add_parser("totals", help="count jobs, and add up rows, tokens and cost")
+    totals.add_argument(
+        "--by", choices=["status", "model", "day", "priority"], default="status", help="groups (status)"
+    )
+    _add_filters(totals)
+    _add_shared(totals, "totals_command:totals")
 
     job = commands.add_parser("job", help="show one job")
     _add_job_id(job, "any")
     _add_shared(job, "job_commands:job")
 
+    wait = commands.add_parser("wait", help="wait until a job has ended; fails unless it succeeded")
+    _add_job_id(wait, "active")
+    wait.add_argument("--timeout", type=seconds, metavar="SECONDS", help="give up after so long")
+    _add_shared(wait, "job_commands:wait")
+
     cancel = commands.add_parser("cancel", help="stop one job, after a question")
     _add_job_id(cancel, "active")
     cancel.add_argument("--yes", action="store_true", help="stop it without a question")
-    _add_shared(cancel, "job_commands:cancel")
+    _add_shared(cancel, "cancel_command:cancel")
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--status",
+        action="append",
+        metavar="WORD",
+        help="only jobs in this status: FAILED, …; may be given again for one more",
+    )
+    parser.add_argument("--model", default="", metavar="NAME", help="only jobs of this model")
+    parser.add_argument("--search", default="", metavar="TEXT", help="this text in name, description or id")
+    parser.add_argument("--created-after", default="", metavar="TIME", help="an age like 7d, or an ISO time")
+    parser.add_argument("--created-before", default="", metavar="TIME", help="likewise")
 
 
 def _add_results(commands: Any) -> None:
@@ -115,15 +145,23 @@ def _add_results(commands: Any) -> None:
     _add_job_id(results, "succeeded")
     instead = results.add_mutually_exclusive_group()
     instead.add_argument("--rows", action="store_true", help="rows instead of the summary")
-    instead.add_argument("--sql", metavar="SELECT", help="rows of a SELECT over the table results (DuckDB)")
     instead.add_argument("--export", metavar="FILE", help="write all rows to a .csv, .parquet or .jsonl file")
     other = instead.add_argument("--compare", metavar="OTHER_ID", help="what changed in this later run")
     _complete_ids(other, "succeeded")
+    results.add_argument(
+        "--sql", metavar="SELECT", help="rows of a SELECT over the table results (DuckDB); also to --export"
+    )
     results.add_argument("--offset", type=count, metavar="N", help="the first row (default 0)")
     results.add_argument("--limit", type=positive, metavar="N", help="at most so many rows (default 20)")
     results.add_argument("--columns", metavar="A,B", help="only these, or JSON paths like vendor.name")
     results.add_argument("--by", metavar="COLUMN", help="match runs by this, by row (default) or by inputs")
     results.add_argument("--inputs", action="store_true", help="with the inputs of the job")
+    results.add_argument("--logprobs", action="store_true", help="with cumulative log probabilities")
+    results.add_argument(
+        "--with-job", action="append", metavar="NAME=ID", help="one more table for --sql; may be given again"
+    )
+    results.add_argument("--no-unpack-json", action="store_true", help="JSON outputs as text, in one column")
+    results.add_argument("--output-column", metavar="NAME", help="name of that column (inference_result)")
     results.add_argument("--overwrite", action="store_true", help="let --export replace a file")
     _add_shared(results, "results_command:results")
 
@@ -133,10 +171,10 @@ def _add_job_id(parser: argparse.ArgumentParser, which: str) -> None:
 
 
 def _complete_ids(argument: argparse.Action, which: str) -> None:
-    def complete(**_: Any) -> dict[str, str]:
+    def complete(parsed_args: argparse.Namespace, **_: Any) -> dict[str, str]:
         from .shell_completion import job_ids
 
-        return job_ids(which)
+        return job_ids(which, demo=parsed_args.demo)
 
     cast("Any", argument).completer = complete
 
@@ -161,6 +199,13 @@ def positive(text: str) -> int:
     return number
 
 
+def seconds(text: str) -> float:
+    """`text` as a time from 0 on; likewise."""
+    if not 0 <= (number := float(text)) < float("inf"):
+        raise ValueError
+    return number
+
+
 def port(text: str) -> int:
     """`text` as a port; argparse names this function where it refuses one."""
     if not 0 <= (number := int(text)) <= 65535:
@@ -179,11 +224,10 @@ def http_url(text: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Notices, unlike argparse, when it cannot write."""
+    """Raises UsageError, and notices, unlike argparse, when it cannot write."""
 
     def error(self, message: str) -> NoReturn:
-        tell(f"{self.format_usage()}{self.prog}: {message}")
-        raise SystemExit(2)
+        raise UsageError(message, self.prog, self.format_usage())
 
     def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - stdout is all that is asked for
         say(self.format_help().rstrip())

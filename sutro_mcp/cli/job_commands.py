@@ -1,78 +1,84 @@
-"""`sutro-mcp jobs`, `job` and `cancel`: find jobs, show one, stop one."""
+"""`sutro-mcp jobs`, `job` and `wait`: find jobs, show one, wait for it."""
 
 import argparse
-import signal
-import sys
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
-from sutro_mcp.api import Job, Status
+import anyio
+
+from sutro_mcp.api import Job, JobProgress, Status
 from sutro_mcp.console import tell
-from sutro_mcp.errors import ConfigurationError, counted
+from sutro_mcp.errors import InvalidArgumentError, SutroError, counted
+from sutro_mcp.job_list.job_search import LOOK_LIMIT, Found, job_filter, undated_jobs
+from sutro_mcp.library.error_words import for_a_terminal
 from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.untrusted_text import quote
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro
-from .rendering import clean, facts, show, show_json, table, width
+from .rendering import clean, facts, progress_bar, show, show_json, table, width
 
-# Jobs that one call looks at for those in a status.
-_MOST_LOOKED_AT = 2_000
+# In which a stream says how far a job is, or nobody waits for it.
+_SECONDS = 2.0
 _COLUMNS = ("job_id", "status", "name", "rows", "created (UTC)", "cost (USD)")
 # Characters that whole ids leave enough of to the other columns.
 _WIDE = 110
-_LOST = "a cancelled job has no results, and rows that are done may still be billed"
 
 
 def jobs(options: argparse.Namespace) -> int:
     """List jobs."""
-    wanted: list[str] = options.status or []
-    for status in wanted:
-        if status not in Status.__members__:
-            raise UsageError(f"{quote(status, 40)} is no status: use one of {', '.join(Status)}")
+    wanted = filters(options)
 
-    async def find(sutro: SutroClient) -> tuple[list[Job], int, bool]:
-        async with aclosing(sutro.iter_jobs()) as every:
-            return await _find(every, wanted, options.limit)
+    async def find(sutro: SutroClient) -> Found:
+        return await sutro.find_jobs(**wanted, sort=options.sort, limit=options.limit)
 
-    found, looked_at, has_more = with_sutro(settings_of(options), find)
+    found = with_sutro(settings_of(options), find)
     if options.json:
-        show_json([_record(job) for job in found])
-    elif found:
+        show_json([_record(job) for job in found.jobs])
+    elif found.jobs:
         whole = ("status", "created (UTC)", *(("job_id",) if width() >= _WIDE else ()))
-        show(table(_COLUMNS, [_row(job) for job in found], whole=whole))
+        show(table(_COLUMNS, [_row(job) for job in found.jobs], whole=whole))
         if width() < _WIDE:
             tell("An id that ends in … is whole in a wider terminal, and with --json.")
     else:
-        tell(f"No job is {' or '.join(wanted)}." if wanted else "No job.")
-    if looked_at == _MOST_LOOKED_AT:
-        tell(f"Only the newest {looked_at:,} jobs were looked at.")
-    elif has_more:
+        tell("No job is like that." if any(wanted.values()) else "No job.")
+    if found.undated:
+        tell(undated_jobs(found.undated).strip())
+    if found.looked_at == LOOK_LIMIT:
+        tell(f"Only the newest {found.looked_at:,} jobs were looked at.")
+    elif found.next_cursor:
         tell(f"There are more: use --limit {options.limit * 2}.")
     return 0
 
 
-async def _find(every: AsyncGenerator[Job], wanted: Sequence[str], limit: int) -> tuple[list[Job], int, bool]:
-    """Jobs that are wanted, the number of those that were looked at, and whether there is one more."""
-    found: list[Job] = []
-    looked_at = 0
-    async for job in every:
-        if not wanted or job.status in wanted:
-            if len(found) == limit:
-                return found, looked_at, True
-            found.append(job)
-        looked_at += 1
-        if looked_at == _MOST_LOOKED_AT:
-            break
-    return found, looked_at, False
+def filters(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `find_jobs` that were given. Raises UsageError for a status or a time that is none."""
+    words: list[str] = options.status or []
+    given: dict[str, Any] = {
+        "status": [_status(word) for word in words],
+        "model": options.model,
+        "search": options.search,
+        "created_after": options.created_after,
+        "created_before": options.created_before,
+    }
+    try:
+        job_filter(**given)
+    except InvalidArgumentError as error:
+        raise UsageError(for_a_terminal(str(error))) from error
+    return given
 
 
 def job(options: argparse.Namespace) -> int:
     """Show one job."""
-    found = with_sutro(settings_of(options), lambda sutro: sutro.get_job(options.job_id))
+
+    async def look(sutro: SutroClient) -> tuple[Job, int | None]:
+        found = await sutro.get_job(options.job_id)
+        return found, await _rows_done(sutro, found)
+
+    found, done = with_sutro(settings_of(options), look)
     if options.json:
-        show_json(_record(found))
+        show_json(_record(found) | ({} if done is None else {"rows_done": done}))
         return 0
     failure = found.failure_reason
     show(
@@ -89,11 +95,12 @@ def job(options: argparse.Namespace) -> int:
                 ("created", _moment(found.datetime_created)),
                 ("started", _moment(found.datetime_started)),
                 ("completed", _moment(found.datetime_completed)),
-                ("rows", _number(found.num_rows)),
-                ("input tokens", _number(found.input_tokens)),
-                ("output tokens", _number(found.output_tokens)),
-                ("cost (USD)", _money(found.job_cost)),
-                ("cost estimate (USD)", _money(found.cost_estimate)),
+                ("rows", number(found.num_rows)),
+                ("rows done", number(done)),
+                ("input tokens", number(found.input_tokens)),
+                ("output tokens", number(found.output_tokens)),
+                ("cost (USD)", money(found.job_cost)),
+                ("cost estimate (USD)", money(found.cost_estimate)),
                 ("results", _results(found)),
                 ("system prompt", found.system_prompt),
             ]
@@ -102,82 +109,43 @@ def job(options: argparse.Namespace) -> int:
     return 0
 
 
-def cancel(options: argparse.Namespace) -> int:
-    """Stop one job, once a person has agreed."""
+def wait(options: argparse.Namespace) -> int:
+    """Wait for one job; 0 where it succeeded."""
     settings = settings_of(options)
-    if settings.read_only or settings.cancel == "off":
-        raise ConfigurationError(
-            f"cancel {quote(options.job_id, 60)}",
-            "SUTRO_MCP_READ_ONLY or SUTRO_MCP_CANCEL forbids it",
-            "Unset them if jobs may be cancelled from here",
-        )
-    if not options.yes and not (sys.stdin and sys.stdin.isatty()):
-        raise UsageError("there is no terminal to ask on: pass --yes to cancel without a question")
+    with progress_bar() as on_progress:
 
-    async def stop(sutro: SutroClient) -> dict[str, Any]:
-        before = await sutro.get_job(options.job_id)
-        if (settled := _settled(before.status)) is None and not options.yes:
-            if (answer := _answer(before)) != "yes":
-                outcome = "interrupted" if answer is None else "refused"
-                return _outcome(before, outcome, "Nothing was sent.")
-            # A person takes a while, and the job went on meanwhile.
-            before = await sutro.get_job(options.job_id)
-            settled = _settled(before.status)
-        if settled:
-            return _outcome(before, *settled)
-        reply = await sutro.cancel_job(options.job_id)
-        after = (await sutro.get_job_status(options.job_id)).status
-        if not reply.accepted:
-            message = f"Sutro refused: {quote(reply.message or 'it gave no reason')}."
-            return _outcome(before, "refused", message) | {"status_after": after.value}
-        done = after is Status.CANCELLED
-        message = "It is cancelled." if done else f"Cancellation is requested; the job is {after.value}."
-        return _outcome(before, "confirmed" if done else "requested", message) | {"status_after": after.value}
+        async def work(sutro: SutroClient) -> Job:
+            job = await sutro.get_job(options.job_id)
 
-    outcome = with_sutro(settings, stop)
+            def told(event: JobProgress) -> None:
+                if on_progress and event.rows_done is not None:
+                    share = event.rows_done / job.num_rows if job.num_rows else 0.0
+                    of = f"{event.rows_done:,} of " if job.num_rows else ""
+                    on_progress(share, f"{of}{counted(job.num_rows or event.rows_done, 'row')}")
+
+            if on_progress:
+                on_progress(0.0, job.status.value)
+            await sutro.wait(options.job_id, timeout=options.timeout, on_progress=told)
+            return await sutro.get_job(options.job_id)
+
+        ended = with_sutro(settings, work)
     if options.json:
-        show_json(outcome)
+        show_json(_record(ended))
     else:
-        show(f"{clean(outcome['job_id'])}: {outcome['message']}")
-    return {"refused": 1, "interrupted": 130}.get(outcome["outcome"], 0)
+        why = f": {quote(ended.failure_reason.message)}" if ended.failure_reason else "."
+        show(f"{clean(ended.job_id)} is {ended.status.value}{why}")
+    return 0 if ended.status is Status.SUCCEEDED else 1
 
 
-def _settled(status: Status) -> tuple[str, str] | None:
-    """The outcome for a job that must not be asked to stop; None for one that may be."""
-    if status is Status.CANCELLED:
-        return "confirmed", "It was cancelled before; nothing was sent."
-    if status is Status.CANCELLING:
-        return "requested", "Cancellation was requested before; nothing was sent."
-    if status.is_terminal:
-        return "refused", f"It had already ended as {status.value}; nothing was sent."
+async def _rows_done(sutro: SutroClient, found: Job) -> int | None:
+    """The rows that a running job has done, if its progress stream says so soon."""
+    if found.status is Status.RUNNING:
+        with anyio.move_on_after(_SECONDS), suppress(SutroError):
+            async with aclosing(sutro.stream_job_progress(found.job_id)) as events:
+                async for event in events:
+                    if event.rows_done is not None:
+                        return event.rows_done
     return None
-
-
-def _answer(found: Job) -> str | None:
-    """The words that the person at the terminal types; None for Ctrl-C."""
-    name = f"{quote(found.name, 80)} ({clean(found.job_id)})" if found.name else clean(found.job_id)
-    rows = counted(found.num_rows, "row") if found.num_rows is not None else "an unknown number of rows"
-    # asyncio answers a signal once its loop goes on, which it does not while a line is read.
-    of_the_loop = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        tell(f"{name} is {found.status.value}, with {rows}.")
-        tell(f"Stopping it cannot be undone: {_LOST}.")
-        tell('Type "yes" to stop it:')
-        return sys.stdin.readline().strip().lower()
-    except KeyboardInterrupt:
-        tell("")
-        return None
-    finally:
-        signal.signal(signal.SIGINT, of_the_loop)
-
-
-def _outcome(found: Job, outcome: str, message: str) -> dict[str, Any]:
-    return {
-        "job_id": found.job_id,
-        "outcome": outcome,
-        "status_before": found.status.value,
-        "message": message,
-    }
 
 
 def _results(found: Job) -> str:
@@ -194,18 +162,26 @@ def _record(found: Job) -> dict[str, Any]:
 
 def _row(found: Job) -> Sequence[Any]:
     created = found.datetime_created and found.datetime_created.strftime("%Y-%m-%d %H:%M")
-    rows, cost = _number(found.num_rows), _money(found.job_cost)
+    rows, cost = number(found.num_rows), money(found.job_cost)
     return (found.job_id, found.status.value, found.name, rows, created, cost)
 
 
-def _number(value: int | None) -> str | None:
+def number(value: int | None) -> str | None:
+    """With commas."""
     return None if value is None else f"{value:,}"
 
 
-def _money(amount: float | None) -> str | None:
+def money(amount: float | None) -> str | None:
     """An amount without an exponent."""
     return None if amount is None else f"{amount:.6f}".rstrip("0").rstrip(".")
 
 
 def _moment(moment: Any) -> str | None:
     return moment and moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _status(word: str) -> Status:
+    status = Status.read(word)
+    if status is Status.UNKNOWN and word.upper() != status:
+        raise UsageError(f"{quote(word, 40)} is no status: use one of {', '.join(Status)}")
+    return status

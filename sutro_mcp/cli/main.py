@@ -16,16 +16,6 @@ from sutro_mcp.errors import SutroError
 
 from .arguments import UsageError, build_parser
 
-# Errors name the tool to call next. Here it is a command.
-_COMMANDS = {
-    "list_jobs": "`sutro-mcp jobs`",
-    "get_job": "`sutro-mcp job`",
-    "get_job_status": "`sutro-mcp job`",
-    "wait_for_job": "`sutro-mcp job`",
-    "get_job_results": "`sutro-mcp results`",
-    "query_job_results": "`sutro-mcp results --sql`",
-    "cancel_job": "`sutro-mcp cancel`",
-}
 _FLAGS = ("-h", "--help", "--version")
 
 
@@ -36,25 +26,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in _FLAGS):
         arguments.insert(0, "serve")
     try:
-        parser = build_parser()
-        if "_ARGCOMPLETE" in os.environ:
-            from .shell_completion import complete
-
-            complete(parser)
-        options = parser.parse_args(arguments)
-        module, _, name = options.run.partition(":")
-        return int(getattr(import_module(f"sutro_mcp.cli.{module}"), name)(options))
-    except SutroError as error:
-        tell(_for_people(str(error)))
-        return 1
-    except UsageError as error:
-        tell(f"sutro-mcp: {error}")
-        return 2
+        return _run(arguments)
     except console.OutputLostError as error:
         return console.give_up_stdout(error)
     except KeyboardInterrupt:
         return 130
 
 
-def _for_people(message: str) -> str:
-    return re.sub(r"[a-z]+(?:_[a-z]+)+", lambda tool: _COMMANDS.get(tool[0], tool[0]), message)
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        parser = build_parser()
+        if "_ARGCOMPLETE" in os.environ:
+            from .shell_completion import complete
+
+            complete(parser)
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            command = f"{parser.prog} {arguments[0]}"
+            raise UsageError(
+                f"it takes no {' '.join(unknown)}; `{command} --help` lists what it takes", command
+            )
+        module, _, name = options.run.partition(":")
+        return int(getattr(import_module(f"sutro_mcp.cli.{module}"), name)(options))
+    except SutroError as error:
+        from sutro_mcp.library.error_words import for_a_terminal
+
+        message, hint = f"Cannot {error.doing}: {error.happened}.", f"{error.next_step}."
+        message, hint = for_a_terminal(message), for_a_terminal(hint)
+        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
+        tell(f"{message} {hint}")
+    except UsageError as error:
+        message, hint, kind = str(error), f"`{error.command} --help` shows what fits.", "usage"
+        tell(f"{error.usage}{error.command}: {message}")
+    if "--json" in arguments:
+        from .rendering import show_json
+
+        show_json({"error": {"message": message, "hint": hint, "kind": kind}})
+    return 2 if kind == "usage" else 1

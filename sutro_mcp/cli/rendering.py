@@ -22,7 +22,7 @@ from rich.text import Text
 
 from sutro_mcp.console import say
 from sutro_mcp.redaction import redact
-from sutro_mcp.results.single_flight import OnProgress
+from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.untrusted_text import visible
 
 # Where there is no terminal whose width would tell.
@@ -163,7 +163,7 @@ def _console() -> Console:
 
 
 @contextmanager
-def progress_bar() -> Generator[OnProgress | None]:
+def progress_bar() -> Generator[ProgressCallback | None]:
     """A bar on stderr while work goes on; None where nobody sees it."""
     if not sys.stderr.isatty():
         yield None

@@ -1,6 +1,7 @@
 """`sutro-mcp results`: the summary of a job's results, its rows, SQL over them, a comparison, or a file."""
 
 import argparse
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
@@ -8,12 +9,14 @@ from typing import Any, TypeVar
 from rich.console import RenderableType
 
 from sutro_mcp.errors import InvalidArgumentError, counted
+from sutro_mcp.library.error_words import for_a_terminal
 from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.results import Comparison, Page, QueryRequest, QueryRows, Summary
 from sutro_mcp.results.export.file_names import chosen_file
-from sutro_mcp.results.single_flight import OnProgress
+from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.results.summary_rendering import distinct, headline, of_which
 from sutro_mcp.results_spec import ResultsSpec
+from sutro_mcp.untrusted_text import quote
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro
@@ -22,6 +25,7 @@ from .rendering import clean, heading, progress_bar, show, show_json, table
 
 T = TypeVar("T")
 
+_COMMAND = "sutro-mcp results"
 _ROWS = 20
 # Cells are cut to the width of the terminal anyway.
 _CELL_CHARS = 500
@@ -33,8 +37,14 @@ _TAKEN_BY = {
     "columns": ("rows",),
     "by": ("compare",),
     "inputs": ("rows", "sql", "export"),
+    "logprobs": ("rows", "sql", "export"),
+    "with_job": ("sql",),
+    "no_unpack_json": ("summary", "rows", "export"),
+    "output_column": ("summary", "rows", "export"),
+    "sql": ("sql", "export"),
     "overwrite": ("export",),
 }
+_ALIASED = re.compile(r"([a-z]\w{0,39})=(\S+)", re.ASCII)
 
 
 def results(options: argparse.Namespace) -> int:
@@ -44,27 +54,52 @@ def results(options: argparse.Namespace) -> int:
 
 def _answer(options: argparse.Namespace) -> str:
     """The answer that is asked for. Raises UsageError where an option does not go with it."""
-    asked = next((name for name in ("sql", "export", "compare") if getattr(options, name) is not None), None)
+    asked = next((name for name in ("export", "compare", "sql") if getattr(options, name) is not None), None)
     given = [name for name in _TAKEN_BY if getattr(options, name) not in (None, False)]
     if asked is None:
         asked = "rows" if options.rows or {"offset", "limit", "columns"} & set(given) else "summary"
+    elif options.rows:
+        raise UsageError(f"--rows does not go with --{asked}", _COMMAND)
     for name in given:
         if asked not in _TAKEN_BY[name]:
-            goes_with = " or ".join(f"--{answer}" for answer in _TAKEN_BY[name])
-            raise UsageError(f"--{name} goes with {goes_with} alone")
+            goes_with = " or ".join(
+                "the summary" if answer == "summary" else f"--{answer}" for answer in _TAKEN_BY[name]
+            )
+            raise UsageError(f"{_option(name)} goes with {goes_with} alone", _COMMAND)
+        if name in ("no_unpack_json", "output_column") and options.sql is not None:
+            raise UsageError(f"{_option(name)} does not go with --sql, which names its columns", _COMMAND)
     return asked
 
 
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _beside(options: argparse.Namespace) -> Iterator[tuple[str, ResultsSpec]]:
+    """The tables that a SELECT may join. Raises UsageError."""
+    given: list[str] = options.with_job or []
+    for each in given:
+        match = _ALIASED.fullmatch(each)
+        if match is None or match[1] == "results":
+            raise UsageError(f"--with-job is {quote(each, 60)}: write NAME=ID, like old=job-1", _COMMAND)
+        yield match[1], ResultsSpec(match[2], options.inputs, options.logprobs)
+
+
+def _unpacking(options: argparse.Namespace) -> dict[str, Any]:
+    named = {"output_column": options.output_column} if options.output_column else {}
+    return {"unpack_json": not options.no_unpack_json, **named}
+
+
 def _with_results(
-    options: argparse.Namespace, work: Callable[[SutroClient, OnProgress | None], Awaitable[T]]
+    options: argparse.Namespace, work: Callable[[SutroClient, ProgressCallback | None], Awaitable[T]]
 ) -> T:
     with progress_bar() as on_progress:
         return with_sutro(settings_of(options), lambda sutro: work(sutro, on_progress))
 
 
 def _summary(options: argparse.Namespace) -> int:
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Summary:
-        return await sutro.summarize(options.job_id, on_progress=on_progress)
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Summary:
+        return await sutro.summarize(options.job_id, **_unpacking(options), on_progress=on_progress)
 
     found = _with_results(options, work)
     if options.json:
@@ -114,17 +149,19 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
             ("row", "why", "output"), [(sample.row, sample.why, sample.output) for sample in found.samples]
         )
     if found.shortened:
-        yield f"Shortened: {clean(found.shortened)}."
+        yield f"Shortened: {for_a_terminal(clean(found.shortened))}."
 
 
 def _rows(options: argparse.Namespace) -> int:
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Page:
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Page:
         return await sutro.page(
             options.job_id,
             offset=options.offset or 0,
             limit=options.limit or _ROWS,
             columns=tuple(options.columns.split(",")) if options.columns else (),
             include_inputs=options.inputs,
+            include_cumulative_logprobs=options.logprobs,
+            **_unpacking(options),
             max_cell_chars=_MOST_CELL_CHARS if options.json else _CELL_CHARS,
             on_progress=on_progress,
         )
@@ -144,10 +181,14 @@ def _rows(options: argparse.Namespace) -> int:
 
 
 def _sql(options: argparse.Namespace) -> int:
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> QueryRows:
+    specs = {
+        "results": ResultsSpec(options.job_id, options.inputs, options.logprobs),
+        **dict(_beside(options)),
+    }
+
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> QueryRows:
         request = QueryRequest(sql=options.sql, limit=options.limit or _ROWS, max_chars=5_000_000)
-        spec = ResultsSpec(options.job_id, options.inputs)
-        return await sutro.engine.query(sutro, {"results": spec}, request, on_progress=on_progress)
+        return await sutro.engine.query(sutro, specs, request, on_progress=on_progress)
 
     found = _with_results(options, work)
     if options.json:
@@ -162,13 +203,16 @@ def _export(options: argparse.Namespace) -> int:
     try:
         chosen_file(options.export)
     except InvalidArgumentError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(for_a_terminal(str(error)), _COMMAND) from error
 
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Any:
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Any:
         return await sutro.export(
             options.job_id,
             options.export,
+            sql=options.sql or "",
             include_inputs=options.inputs,
+            include_cumulative_logprobs=options.logprobs,
+            **_unpacking(options),
             overwrite=options.overwrite,
             on_progress=on_progress,
         )
@@ -186,7 +230,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    async def work(sutro: SutroClient, on_progress: OnProgress | None) -> Comparison:
+    async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Comparison:
         return await sutro.compare(
             options.job_id, options.compare, by=options.by or "row", on_progress=on_progress
         )
@@ -222,7 +266,7 @@ def _comparison_parts(found: Comparison) -> Iterator[RenderableType]:
         if names:
             yield f"{words}: {', '.join(map(clean, names))}"
     if found.shortened:
-        yield f"Shortened: {clean(found.shortened)}."
+        yield f"Shortened: {for_a_terminal(clean(found.shortened))}."
 
 
 _ANSWERS: dict[str, Callable[[argparse.Namespace], int]] = {

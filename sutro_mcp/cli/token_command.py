@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sutro_mcp.console import say, tell
-from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.access.token_file import SCOPES, add_token, list_tokens, revoke_tokens
 from sutro_mcp.untrusted_text import quote
+
+from .arguments import UsageError
 
 _VARIABLE = "SUTRO_MCP_TOKENS_FILE"
 
@@ -18,9 +19,7 @@ def token(options: argparse.Namespace) -> int:
     """Do what `options.action` says; the exit code."""
     path = options.file or os.environ.get(_VARIABLE)
     if not path:
-        raise ConfigurationError(
-            "find the tokens", "no file is named", f"Add --file PATH, or set {_VARIABLE}"
-        )
+        raise UsageError(f"no file of tokens is named: add --file PATH, or set {_VARIABLE}")
     return {"add": _add, "list": _list, "revoke": _revoke}[options.action](Path(path).expanduser(), options)
 
 
@@ -37,9 +36,7 @@ def _expiry(text: str) -> datetime | None:
     if text == "never":
         return None
     if not (match := re.fullmatch(r"([1-9][0-9]{0,3})d", text)):
-        raise ConfigurationError(
-            "add a token", f"--expires is {quote(text, 40)}", "Use days, as 90d, or never"
-        )
+        raise UsageError(f"--expires is {quote(text, 40)}: use days, as 90d, or never")
     return datetime.now(UTC).replace(microsecond=0) + timedelta(days=int(match[1]))
 
 

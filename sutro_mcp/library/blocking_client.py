@@ -6,7 +6,8 @@ a notebook.
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import ExitStack
-from functools import partial, wraps
+from functools import cache, partial, wraps
+from threading import Thread, main_thread
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -18,6 +19,20 @@ from .sutro_client import SutroClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_entered: set[ExitStack] = set()
+
+
+@cache
+def _leave_at_exit() -> None:
+    """Leave clients that a script or a notebook does not: their threads would keep Python alive."""
+
+    def leave() -> None:
+        main_thread().join()
+        for stack in tuple(_entered):
+            stack.close()
+
+    Thread(target=leave, daemon=True).start()
 
 
 def _blocking(
@@ -70,12 +85,15 @@ class BlockingSutroClient:
             made = portal.call(self._make)
             self._opened = portal, stack.enter_context(portal.wrap_async_context_manager(made))
             self._stack = stack.pop_all()
+        _leave_at_exit()
+        _entered.add(self._stack)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._opened = None
+        _entered.discard(self._stack)
         self._stack.__exit__(kind, error, trace)
 
     @property
@@ -90,6 +108,8 @@ class BlockingSutroClient:
     list_jobs = _blocking(SutroClient.list_jobs)
     list_jobs_page = _blocking(SutroClient.list_jobs_page)
     iter_jobs = _iterated(SutroClient.iter_jobs)
+    find_jobs = _blocking(SutroClient.find_jobs)
+    summarize_jobs = _blocking(SutroClient.summarize_jobs)
     get_job = _blocking(SutroClient.get_job)
     get_job_status = _blocking(SutroClient.get_job_status)
     cancel_job = _blocking(SutroClient.cancel_job)

@@ -26,6 +26,8 @@ from sutro_mcp.errors import (
     counted,
 )
 from sutro_mcp.expected_results import expected_results
+from sutro_mcp.job_list.job_search import Found, Sort, find_jobs, job_filter
+from sutro_mcp.job_list.job_totals import GroupBy, JobTotals, add_up
 from sutro_mcp.results import (
     CompareRequest,
     Comparison,
@@ -40,8 +42,10 @@ from sutro_mcp.results import (
 from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.results_engine import ResultsEngine, results_engine
-from sutro_mcp.results.single_flight import OnProgress
+from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.results_spec import ResultsSpec
+
+from .error_words import speaks_to_programs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +58,7 @@ _OUTPUT = "inference_result"
 _EVER = math.inf
 
 
+@speaks_to_programs
 class SutroClient(ApiClient):
     """A client of one Sutro deployment. Use it as an async context manager, or see `sync`.
 
@@ -119,13 +124,50 @@ class SutroClient(ApiClient):
             )
         return self._results_engine
 
+    async def find_jobs(
+        self,
+        *,
+        status: Sequence[str] = (),
+        model: str = "",
+        search: str = "",
+        created_after: str = "",
+        created_before: str = "",
+        sort: Sort = "created",
+        limit: int = 20,
+    ) -> Found:
+        """At most `limit` jobs, the newest first, or by `sort` the longest, dearest or largest.
+
+        `search` is a text in name, description or id; times are ISO times (UTC) or ages like "7d". The newest
+        2,000 jobs are looked at, `looked_at` says how many; `total` pass in all, if that is known. Raises
+        InvalidArgumentError for a time that is none.
+        """
+        wanted, binding = job_filter(status, model, search, created_after, created_before)
+        return await find_jobs(self, wanted, limit, "", binding, sort)
+
+    async def summarize_jobs(
+        self,
+        group_by: GroupBy = "status",
+        *,
+        status: Sequence[str] = (),
+        model: str = "",
+        search: str = "",
+        created_after: str = "",
+        created_before: str = "",
+    ) -> JobTotals:
+        """Jobs counted, and rows, tokens, cost (USD) and failures added up, per group and in total.
+
+        Filters are those of `find_jobs`. The newest 10,000 jobs that the dates allow are looked at.
+        """
+        wanted, _ = job_filter(status, model, search, created_after, created_before)
+        return await add_up(self, wanted, group_by)
+
     async def summarize(
         self,
         job_id: str,
         *,
         unpack_json: bool = True,
         output_column: str = _OUTPUT,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Summary:
         """Count the rows of a job, the values of each field with their distribution, and rows to look at.
 
@@ -149,7 +191,7 @@ class SutroClient(ApiClient):
         output_column: str = _OUTPUT,
         max_cell_chars: int = 50_000,
         max_chars: int = 5_000_000,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Page:
         """Rows from `offset` on, as they are shown: at most `limit`, and as many as fit into `max_chars`.
 
@@ -177,7 +219,7 @@ class SutroClient(ApiClient):
         with_jobs: Mapping[str, str] | None = None,
         include_inputs: bool = False,
         include_cumulative_logprobs: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> "pl.DataFrame":
         """All rows of one SELECT (DuckDB) over a job's results, the table `results`.
 
@@ -200,7 +242,7 @@ class SutroClient(ApiClient):
             return await anyio.to_thread.run_sync(read)
 
     async def compare(
-        self, job_id: str, other_job_id: str, *, by: str = "row", on_progress: OnProgress | None = None
+        self, job_id: str, other_job_id: str, *, by: str = "row", on_progress: ProgressCallback | None = None
     ) -> Comparison:
         """Changes from one run to another over all rows. Every number is exact.
 
@@ -222,7 +264,7 @@ class SutroClient(ApiClient):
         unpack_json: bool = True,
         output_column: str = _OUTPUT,
         overwrite: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> ExportReport:
         """Write all rows, or what `sql` yields, to a new file, which appears when it is complete.
 

@@ -39,7 +39,7 @@ from .request_models import (
     WriteRequest,
     YieldedRows,
 )
-from .single_flight import OnProgress, SingleFlight, bytes_to, rows_to
+from .single_flight import ProgressCallback, SingleFlight, bytes_to, rows_to
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class ResultsEngine:
         request: PageRequest,
         *,
         fresh: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Page:
         """The rows asked for. `fresh` reads them from the deployment, whatever is kept."""
 
@@ -105,11 +105,11 @@ class ResultsEngine:
         *,
         expected: Callable[[], Awaitable[ExpectedResults]] | None = None,
         fresh: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Summary:
         """The summary of all rows, kept for the next caller. `expected` asks what the job says of them."""
 
-        async def work(notify: OnProgress) -> Summary:
+        async def work(notify: ProgressCallback) -> Summary:
             await self._long.start()
 
             async def make(artifact: CachedArtifact) -> Summary:
@@ -148,14 +148,14 @@ class ResultsEngine:
         specs: Mapping[str, ResultsSpec],
         request: QueryRequest,
         *,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> QueryRows:
         """The first rows that one SELECT yields, as many as fit. `specs`: by the name of its table.
 
         Raises InvalidArgumentError for SQL that cannot be run.
         """
 
-        async def make(tables: Mapping[str, SqlTable], _notify: OnProgress) -> QueryRows:
+        async def make(tables: Mapping[str, SqlTable], _notify: ProgressCallback) -> QueryRows:
             rows = await self._queries.run(tables, request, QueryRows)
             for table in tables.values():
                 if table.narrow_file is None:
@@ -171,11 +171,11 @@ class ResultsEngine:
         after: ResultsSpec,
         request: CompareRequest,
         *,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Comparison:
         """Changes between two runs. Raises InvalidArgumentError for a column that one of them lacks."""
 
-        async def make(tables: Mapping[str, SqlTable], notify: OnProgress) -> Comparison:
+        async def make(tables: Mapping[str, SqlTable], notify: ProgressCallback) -> Comparison:
             return await self._queries.run(tables, request, Comparison, rows_to(notify))
 
         specs = {"before": before, "after": after}
@@ -186,13 +186,13 @@ class ResultsEngine:
         source: ArtifactSource,
         specs: Mapping[str, ResultsSpec],
         request: Request,
-        make: Callable[[Mapping[str, SqlTable], OnProgress], Awaitable[T]],
-        on_progress: OnProgress | None,
+        make: Callable[[Mapping[str, SqlTable], ProgressCallback], Awaitable[T]],
+        on_progress: ProgressCallback | None,
     ) -> T:
         """The result of `make` for artifacts that DuckDB can read; made once more if one was replaced."""
         self._queries.check()
 
-        async def once(notify: OnProgress) -> T:
+        async def once(notify: ProgressCallback) -> T:
             tables: dict[str, SqlTable] = {}
             async with AsyncExitStack() as held:
                 try:
@@ -213,7 +213,7 @@ class ResultsEngine:
                     return await make(tables, notify)
             raise failure
 
-        async def work(notify: OnProgress) -> T:
+        async def work(notify: ProgressCallback) -> T:
             return await _again_if_changed(partial(once, notify))
 
         key = (source.cache_identity, tuple(specs.items()), request)
@@ -237,7 +237,7 @@ class ResultsEngine:
         request: ExportRequest,
         *,
         beside: Mapping[str, ResultsSpec] | None = None,
-        on_progress: OnProgress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> ExportReport:
         """Write all rows, or what `request.sql` yields, into a new file. `beside`: more tables, by name.
 
@@ -249,10 +249,10 @@ class ResultsEngine:
         folder = self._folders.setdefault(request.folder, real_path(request.folder))
         request = request.model_copy(update={"folder": folder, "file_name": name, "format": form})
 
-        async def make(artifact: CachedArtifact, notify: OnProgress) -> ExportReport:
+        async def make(artifact: CachedArtifact, notify: ProgressCallback) -> ExportReport:
             return await self._write(_local(artifact, spec), request, artifact, rows_to(notify))
 
-        async def make_of_sql(tables: Mapping[str, SqlTable], notify: OnProgress) -> ExportReport:
+        async def make_of_sql(tables: Mapping[str, SqlTable], notify: ProgressCallback) -> ExportReport:
             table = tables["results"]
             # A name that is known to be nobody's when this process ends before it removes the file.
             path = Path(f"{table.profile_file}.{token_hex(4)}.part")
@@ -299,12 +299,12 @@ class ResultsEngine:
         source: ArtifactSource,
         spec: ResultsSpec,
         request: Request,
-        make: Callable[[CachedArtifact, OnProgress], Awaitable[T]],
-        on_progress: OnProgress | None,
+        make: Callable[[CachedArtifact, ProgressCallback], Awaitable[T]],
+        on_progress: ProgressCallback | None,
     ) -> T:
         """Work under `key` on an artifact that is whole on disk."""
 
-        async def work(notify: OnProgress) -> T:
+        async def work(notify: ProgressCallback) -> T:
             async def make_of_the_whole(artifact: CachedArtifact) -> T:
                 with artifact.reporting(bytes_to(notify)):
                     await artifact.fetch([(0, artifact.size)])
@@ -319,7 +319,7 @@ class ResultsEngine:
         source: ArtifactSource,
         spec: ResultsSpec,
         make: Callable[[CachedArtifact], Awaitable[T]],
-        on_progress: OnProgress | None,
+        on_progress: ProgressCallback | None,
         *,
         fresh: bool = False,
     ) -> T:
@@ -385,6 +385,6 @@ async def _again_if_changed(work: Callable[[], Awaitable[T]]) -> T:
         return await work()
 
 
-def _part(on_progress: OnProgress, done: int, count: int) -> OnProgress:
+def _part(on_progress: ProgressCallback, done: int, count: int) -> ProgressCallback:
     """Tells `on_progress` of one of several artifacts, which come one after another."""
     return lambda share, words: on_progress((done / 2 + share) / count, words)

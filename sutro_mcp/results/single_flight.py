@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from sutro_mcp.errors import StillWorkingError, counted
 
 T = TypeVar("T")
-OnProgress = Callable[[float, str], None]
+ProgressCallback = Callable[[float, str], None]
 """Told the share that is done (0 to 1) and a few words about it."""
 
 # Finished work that waits for its caller to come back.
@@ -23,7 +23,7 @@ _MOST_KEPT = 16
 _KEPT_SECONDS = 300.0
 
 
-def bytes_to(on_progress: OnProgress | None) -> Callable[[int, int | None], None] | None:
+def bytes_to(on_progress: ProgressCallback | None) -> Callable[[int, int | None], None] | None:
     """Tells `on_progress` of bytes that come: the first half of the work."""
     if on_progress is None:
         return None
@@ -36,7 +36,7 @@ def bytes_to(on_progress: OnProgress | None) -> Callable[[int, int | None], None
     return on_bytes
 
 
-def rows_to(on_progress: OnProgress) -> Callable[[int, int], None]:
+def rows_to(on_progress: ProgressCallback) -> Callable[[int, int], None]:
     """Tells `on_progress` of rows that are read: the second half."""
     return lambda done, total: on_progress(
         0.5 + done / max(total, 1) / 2, f"{done:,} of {counted(total, 'row')} read"
@@ -47,7 +47,7 @@ def rows_to(on_progress: OnProgress) -> Callable[[int, int], None]:
 class _Flight:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     is_over: anyio.Event = field(default_factory=anyio.Event)
-    listeners: list[OnProgress] = field(default_factory=list[OnProgress])
+    listeners: list[ProgressCallback] = field(default_factory=list[ProgressCallback])
     waiters: int = 0
     was_left: bool = False
     words: str = ""
@@ -87,8 +87,8 @@ class SingleFlight:
         self,
         key: Hashable,
         doing: str,
-        work: Callable[[OnProgress], Awaitable[T]],
-        on_progress: OnProgress | None = None,
+        work: Callable[[ProgressCallback], Awaitable[T]],
+        on_progress: ProgressCallback | None = None,
     ) -> T:
         """Return or raise as `work` does. Raises StillWorkingError when it takes too long; it goes on then.
 
@@ -125,7 +125,7 @@ class SingleFlight:
         return flight.result
 
     async def _fly(
-        self, key: Hashable, flight: _Flight, work: Callable[[OnProgress], Awaitable[Any]]
+        self, key: Hashable, flight: _Flight, work: Callable[[ProgressCallback], Awaitable[Any]]
     ) -> None:
         try:
             with flight.scope:

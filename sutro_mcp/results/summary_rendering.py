@@ -15,11 +15,16 @@ def of_which(column: "ColumnSummary") -> str:
     if column.numbers:
         return _spread(column.numbers)
     if column.top:
-        shown = ", ".join(f"{value.value} {value.share:.1%}" for value in column.top)
+        shown = ", ".join(f"{_as_json(value.value)} {value.share:.1%}" for value in column.top)
         return f"{shown}, and {column.more:,} more" if column.more else shown
     if column.lengths:
         return f"characters: {_spread(column.lengths)}"
     return f"items: {_spread(column.items)}" if column.items else ""
+
+
+def _as_json(value: object) -> str:
+    """Truth values as the rows have them, text as it is."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def distinct(column: "ColumnSummary") -> str:

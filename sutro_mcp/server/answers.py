@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from sutro_mcp.api import Failure, Job, Status
 from sutro_mcp.errors import counted
+from sutro_mcp.job_list.job_totals import lacks_cost
 from sutro_mcp.untrusted_text import NOTICE, shorten, visible
 
 UntrustedText = Annotated[str, AfterValidator(visible)]
@@ -141,25 +142,6 @@ NO_COST = {
     "not_given": "Sutro gives no cost.",
     "unreadable": "Sutro gives a cost that cannot be read.",
 }
-
-
-def lacks_cost(job: Job) -> str | None:
-    """Why `job` has no cost; None if it has one."""
-    if job.is_cost_estimate and not job.job_cost:
-        return "cost_estimate"
-    if job.job_cost is not None:
-        return None
-    if "job_cost" in job.unreadable:
-        return "unreadable"
-    if not job.status.is_terminal:
-        return "not_ended"
-    return "not_given" if job.datetime_started else "never_ran"
-
-
-def tokens(job: Job) -> tuple[int | None, int | None]:
-    """Input and output tokens. A job that has not ended may report 0 for "not counted yet"."""
-    known = job.input_tokens, job.output_tokens
-    return known if job.status.is_terminal else (known[0] or None, known[1] or None)
 
 
 class FailureInfo(Answer):

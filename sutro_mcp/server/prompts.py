@@ -9,10 +9,10 @@ from mcp.server.mcpserver import MCPServer
 from pydantic import Field
 
 from sutro_mcp.api import job_segment
+from sutro_mcp.job_list.job_search import parse_time
 
 from .answers import iso
 from .context import AppContext
-from .tools.params import parse_time
 
 
 async def triage_failed_jobs() -> str:

@@ -50,7 +50,7 @@ def guarded(
     resolver: Resolver, *, loopback: bool = True, tls: ssl.SSLContext | None = None
 ) -> httpx.AsyncClient:
     transport = PublicTransport(tls or ssl.create_default_context(), loopback=loopback, resolve=resolver)
-    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=5)
+    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=60)
 
 
 def at_name(origin: str) -> str:

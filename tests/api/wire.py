@@ -164,11 +164,10 @@ async def socket_server(*scripts: bytes | Sequence[bytes | float]) -> AsyncGener
         except (anyio.BrokenResourceError, anyio.EndOfStream, anyio.ClosedResourceError):
             return
 
-    async with anyio.create_task_group() as tasks:
+    async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, quietly)
         yield f"http://127.0.0.1:{port}", requests
         tasks.cancel_scope.cancel()
-    await listener.aclose()
 
 
 def names_in(directory: Path) -> list[str]:

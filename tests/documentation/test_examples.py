@@ -68,11 +68,12 @@ def test_each_command_does_its_work(
         assert done.returncode == 0, f"{page}: {line}: {done.stderr}"
         assert done.stdout or done.stderr, line
         if line == "uvx sutro-mcp demo":
+            assert "Traceback" not in done.stderr
             assert_said(done.stdout)
 
 
 def assert_said(output: str) -> None:
-    """The conversation in the README is made of what the demo says, up to "…"."""
+    """The conversation in the README is made of what the demo says, up to "…", and the rest is there."""
     ((_, conversation),) = [block for block in blocks("text") if block[0] == "README.md"]
     for line in conversation.splitlines():
         for part in filter(None, (part.strip(" ") for part in line.split("…"))):

@@ -36,10 +36,14 @@ class HttpProcess:
         with anyio.fail_after(60):
             return (await self._stderr.receive_until(b"\n", 10_000)).decode()
 
+    async def keep_reading(self) -> None:
+        """Read stderr until cancelled, for `log`: a process whose full pipe nobody reads stands still."""
+        await self._stderr.receive_until(b"\0", 100_000_000)
+
     async def log(self) -> str:
         """What has come on stderr since the URL."""
         with anyio.move_on_after(0.05):
-            await self._stderr.receive_until(b"\0", 100_000_000)
+            await self.keep_reading()
         return self._stderr.buffer.decode()
 
     async def exit_code(self) -> int:

@@ -44,27 +44,6 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_shows_the_main_job_and_exits_0() -> None:
-    """A real server, a real client: list, cancel with consent, follow, summary, page, and how to go on."""
-    done = run("demo")
-    assert done.returncode == 0, done.stderr
-    for words in (
-        "→ summarize_jobs(",
-        "→ list_jobs(",
-        "This is a preview, nothing was sent",
-        "requested. The job is being cancelled",
-        "is CANCELLED (final)",
-        "→ wait_for_job(",
-        "… RUNNING: ",
-        "is SUCCEEDED (final). Call get_job_results.",
-        "12,000 rows (the job says the same)",
-        "rows 100 to 104 of 12,000",
-        "sutro-mcp config claude-desktop",
-    ):
-        assert words in done.stdout, done.stdout
-    assert "Traceback" not in done.stderr
-
-
 def test_help_names_the_commands_and_an_unknown_one_is_refused() -> None:
     """Exit code 2, as argparse has it."""
     assert run("--version").stdout.startswith("sutro-mcp 0.")
@@ -485,8 +464,7 @@ def test_an_emulator_without_a_port_says_so(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err.startswith(
         f"Cannot serve the emulator on port {port}: Address already in use"
     )
-    with pytest.raises(SystemExit, match="2"):
-        main(["emulate", "--port", "99999"])
+    assert main(["emulate", "--port", "99999"]) == 2
     assert "invalid port value: '99999'" in capsys.readouterr().err
 
 

@@ -119,6 +119,45 @@ There are more: use --limit 4.
     assert {job["status"] for job in of_two} == {"FAILED", "RUNNING"}
 
 
+def test_jobs_are_searched_sorted_and_added_up(sutro_env: dict[str, str]) -> None:
+    """As the tools do it, by the same code."""
+    found = loaded(sutro_env, "jobs", "--search", "EMAIL", "--sort", "cost", "--created-after", "60d")
+    assert len(found) > 5
+    assert all("email" in f"{job['name']} {job.get('description')}".lower() for job in found)
+    costs = [job.get("job_cost", -1.0) for job in found]
+    assert costs == sorted(costs, reverse=True)
+    asked = ("--model", "gpt-oss-20b", "--status", "succeeded", "--status", "failed")
+    assert shown(sutro_env, "totals", *asked).partition("\n")[2] == snapshot("""\
+status     jobs  failed   rows  input tokens  output tokens  cost (USD)  without cost
+SUCCEEDED     7       0  1,153        71,606         30,890    0.007807
+FAILED        1       1     25             0              0           0
+total         8       1  1,178        71,606         30,890    0.007807
+""")
+    totals = loaded(sutro_env, "totals", "--by", "model", "--search", "email")
+    assert totals["total"]["jobs"] == len(loaded(sutro_env, "jobs", "--search", "email", "--limit", "99"))
+    none = run(sutro_env, "jobs", "--search", "no such job")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "No job is like that.\n")
+
+
+def test_a_wait_ends_with_the_job_and_tells_how(sutro: Emulator, sutro_env: dict[str, str]) -> None:
+    """By its exit code: a script goes on only after a success."""
+    waited = {
+        name: run(sutro_env, "wait", sutro.find(name)) for name in ("contract-summaries", "haiku-smoke-test")
+    }
+    assert {name: done.returncode for name, done in waited.items()} == {
+        "contract-summaries": 1,
+        "haiku-smoke-test": 0,
+    }
+    failed = sutro.find("contract-summaries")
+    assert waited["contract-summaries"].stdout.replace(failed, "JOB") == snapshot(
+        'JOB is FAILED: "Worker lost while processing rows; the retry limit was reached."\n'
+    )
+    assert loaded(sutro_env, "wait", sutro.find("haiku-smoke-test"))["status"] == "SUCCEEDED"
+    running = sutro.add_job(status="RUNNING", num_rows=8)
+    done = run(sutro_env, "wait", running, "--timeout", "0", "--json")
+    assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (1, "deadline_exceeded")
+
+
 def test_one_job_is_shown_with_its_failure(sutro: Emulator, sutro_env: dict[str, str]) -> None:
     """Everything that is known of it."""
     text = shown(sutro_env, "job", sutro.find("contract-summaries"))
@@ -159,6 +198,12 @@ row  why       output
   2  spread    {"label": "bad", "score": 3}
 """)
     assert loaded(sutro_env, "results", two_runs[0])["row_count"] == 3
+
+
+def test_truth_values_are_spelt_as_in_json(sutro: Emulator, sutro_env: dict[str, str]) -> None:
+    """In a summary as in rows."""
+    job = sutro.add_job(outputs=['{"ok": true}', '{"ok": false}'] * 2)
+    assert "true 50.0%" in shown(sutro_env, "results", job)
 
 
 def test_rows_come_as_a_table_or_below_one_another(
@@ -217,6 +262,12 @@ row  field  before  after
   1  label  bad     good
   2  score  3       5
 """)
+    joined = "SELECT count(*) AS same FROM results JOIN old USING (row) WHERE results.label = old.label"
+    assert shown(sutro_env, "results", second, "--sql", joined, "--with-job", f"old={first}") == snapshot("""\
+1 row.
+same
+   2
+""")
     refused = run(sutro_env, "results", first, "--sql", "SELECT nothing")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.replace(first, "JOB") == snapshot(
@@ -238,8 +289,15 @@ def test_results_are_exported_where_the_user_says(
     assert (folder / "rows.csv").read_text("utf-8").startswith('"label","score"')
     again = run(sutro_env, *export)
     assert (again.returncode, again.stdout) == (1, "")
-    assert "overwrite" in again.stderr
+    assert again.stderr.replace(str(folder), "FOLDER") == snapshot(
+        'Cannot write "rows.csv": a file of that name exists. '
+        "Choose another name, or use --overwrite to replace it.\n"
+    )
     assert run(sutro_env, *export, "--overwrite").returncode == 0
+    if sys.platform == "linux":
+        sql = "SELECT score AS points FROM results WHERE label = 'bad'"
+        assert run(sutro_env, *export, "--sql", sql, "--overwrite").returncode == 0
+        assert (folder / "rows.csv").read_text("utf-8").split() == ['"points"', "2", "3"]
 
 
 def test_text_of_others_never_reaches_the_terminal_raw(sutro: Emulator, sutro_env: dict[str, str]) -> None:
@@ -282,7 +340,7 @@ no
 "\\u{1B}]0;owned\\u{7}\\u{1B}[31mred\\u{202E}gnp\\u{9B}2J sutro-mcp: done" (JOB) is RUNNING, with 8 rows.
 Stopping it cannot be undone: a cancelled job has no results, and rows that are done may still be billed.
 Type "yes" to stop it:
-JOB: Nothing was sent.
+Cannot cancel JOB: the answer was not yes. Nothing was sent.
 """)
     assert not any(request.method == "POST" or "cancel" in request.path for request in sutro.requests)
     code, text = on_terminal(sutro_env, "yes\n", "cancel", job)
@@ -292,9 +350,10 @@ JOB: Nothing was sent.
     assert loaded(sutro_env, "cancel", other, "--yes")["outcome"] in ("requested", "confirmed")
     ended = sutro.add_job(status="FAILED")
     done = run(sutro_env, "cancel", ended, "--yes")
-    assert (done.returncode, done.stdout.replace(ended, "JOB")) == (
+    assert (done.returncode, done.stdout, done.stderr.replace(ended, "JOB")) == (
         1,
-        snapshot("JOB: It had already ended as FAILED; nothing was sent.\n"),
+        "",
+        snapshot("Cannot cancel JOB: it has already ended as FAILED. Nothing was sent.\n"),
     )
     forbidden = run(sutro_env, "cancel", other, "--yes", SUTRO_MCP_READ_ONLY="1")
     assert (forbidden.returncode, forbidden.stderr.replace(other, "JOB")) == (
@@ -332,9 +391,17 @@ def test_colours_are_for_a_terminal_that_wants_them(sutro: Emulator, sutro_env: 
         ("results", "job-1", "--compare", "job-2", "--inputs"),
         ("results", "job-1", "--limit", "0"),
         ("results", "job-1", "--export", "rows.xlsx"),
+        ("results", "job-1", "--no-unpack-json", "--sql", "SELECT 1", "--export", "rows.csv"),
+        ("results", "job-1", "--sql", "SELECT 1", "--with-job", "results=job-2"),
+        ("results", "job-1", "--wat"),
         ("results",),
-        ("jobs", "--status", "GONE"),
+        ("wait", "job-1", "--timeout", "nan"),
+        ("jobs", "--created-after", "yesterday"),
+        ("totals", "--status", "GONE"),
         ("completion", "tcsh"),
+        ("serve", "--port", "x"),
+        ("token", "list"),
+        ("token", "add", "ann", "--file", "tokens.json", "--expires", "soon"),
     ],
 )
 def test_a_mistake_in_the_arguments_is_exit_code_2(arguments: tuple[str, ...]) -> None:
@@ -342,6 +409,9 @@ def test_a_mistake_in_the_arguments_is_exit_code_2(arguments: tuple[str, ...]) -
     done = run(os.environ, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert "sutro-mcp" in done.stderr
+    for_a_program = run(os.environ, *arguments, "--json")
+    assert for_a_program.returncode == 2
+    assert json.loads(for_a_program.stdout)["error"]["kind"] == "usage"
 
 
 def test_a_failure_is_exit_code_1_and_names_the_command_to_try(
@@ -353,7 +423,19 @@ def test_a_failure_is_exit_code_1_and_names_the_command_to_try(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.replace(running, "JOB") == snapshot(
         "Cannot read the results of JOB: the job has not finished, its status is RUNNING (3 rows). "
-        "Call `sutro-mcp job` to follow it.\n"
+        "Run `sutro-mcp wait ID` to follow it.\n"
+    )
+    done = run(sutro_env, "results", running, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout.replace(running, "JOB")) == snapshot(
+        {
+            "error": {
+                "message": "Cannot read the results of JOB: "
+                "the job has not finished, its status is RUNNING (3 rows).",
+                "hint": "Run `sutro-mcp wait ID` to follow it.",
+                "kind": "results_not_ready",
+            }
+        }
     )
 
 
@@ -393,10 +475,65 @@ def test_bash_completes_commands_options_and_ids(sutro: Emulator, sutro_env: dic
     assert completed("sutro-mcp job job-", dict(os.environ)) == set()
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+def test_fish_completes_commands_options_and_ids() -> None:
+    """Those of the demo as well, which need no key."""
+    lines = ("sutro-mcp comp", "sutro-mcp results --co", "sutro-mcp cancel --demo job-55")
+    script = "sutro-mcp completion fish | source; " + "; ".join(f"complete -C '{line}'" for line in lines)
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        env=_with_command_on_path(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    completed = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    assert (completed, done.stderr) == (["completion", "--columns", "--compare", DEMO_RUNNING], "")
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+def test_zsh_completes_commands_and_ids() -> None:
+    """At a prompt of its own: what Tab makes of the line is run."""
+    pty = pytest.importorskip("pty")
+    mine, theirs = pty.openpty()
+    typed = [
+        "sutro-mcp compl\tfi\t\n",
+        "sutro-mcp job --demo --json job-55\t\n",
+        "exit\n",
+    ]
+    # In two parts, so that the prompt is not seen where it is set.
+    start = 'PROMPT="rea""dy"; autoload -U compinit; compinit -D -u; eval "$(sutro-mcp completion zsh)"\n'
+    env = _with_command_on_path() | {"TERM": "dumb", "COLUMNS": "120"}
+    got, seen = "", 0
+    with subprocess.Popen(
+        ["zsh", "-f", "-i"], env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ):
+        os.close(theirs)
+        os.write(mine, start.encode())
+        try:
+            while part := os.read(mine, 65536):
+                got += part.decode(errors="replace")
+                if typed and "ready" in got[seen:]:
+                    os.write(mine, typed.pop(0).encode())
+                    seen = len(got)
+        except OSError:
+            pass  # as Linux says that nobody holds the other side
+        os.close(mine)
+    assert "function __fish_sutro-mcp_complete" in got
+    assert f'"job_id": "{DEMO_RUNNING}"' in got
+
+
+def _with_command_on_path() -> dict[str, str]:
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_a_script(shell: str) -> None:
-    """Without a key."""
-    assert "sutro-mcp" in shown(os.environ, "completion", shell)
+    """Without a key, and without a line that another shell would need."""
+    script = shown(os.environ, "completion", shell)
+    assert "sutro-mcp" in script
+    assert script.startswith("#compdef") == (shell == "zsh")
 
 
 def test_a_server_imports_nothing_of_the_commands_for_people(

@@ -1,6 +1,8 @@
 """The client without `async`: the same methods, in a loop of its own."""
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +32,19 @@ async def test_the_blocking_client_works_where_a_loop_runs(served: Emulator) -> 
             sutro.get_job("job-00000000-0000-0000-0000-000000000000")
     with pytest.raises(errors.ConfigurationError, match="with SutroClient"):
         sutro.summarize(triage)
+
+
+def test_a_program_ends_although_it_has_not_left_its_client(served: Emulator) -> None:
+    """As a cell of a notebook that enters one and goes on; nothing is printed about it."""
+    code = f"""
+from sutro_mcp import SutroClient
+sutro = SutroClient.sync({DEMO_KEY!r}, {served.api_origin!r}).__enter__()
+print(sutro.summarize({served.find("support-ticket-triage")!r}).row_count)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1000\n", "")
 
 
 def test_the_blocking_client_has_every_method() -> None:

@@ -7,7 +7,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from sutro_mcp.errors import StillWorkingError
-from sutro_mcp.results.single_flight import OnProgress, SingleFlight
+from sutro_mcp.results.single_flight import ProgressCallback, SingleFlight
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ class Work:
         self.may_end = anyio.Event()
         self._result = result
 
-    async def __call__(self, report: OnProgress) -> str:
+    async def __call__(self, report: ProgressCallback) -> str:
         self.begun += 1
         report(0.5, "half of it")
         try:

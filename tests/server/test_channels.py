@@ -67,7 +67,7 @@ async def test_the_structured_part_of_results_is_the_smaller_one(tool: str) -> N
     if tool == "query_job_results":
         calls = [call | {"sql": "SELECT min(row) AS least, max(row) AS most FROM results"} for call in calls]
     async with talk(emulator) as chat:
-        assert await _larger(chat, tool, _evenly(calls, some_of(len(calls), least=12))) == []
+        assert await _larger(chat, tool, _evenly(calls, some_of(len(calls), least=5))) == []
 
 
 async def test_twenty_jobs_are_a_short_answer() -> None:

@@ -17,12 +17,12 @@ from mcp.types import SERVER_INFO_META_KEY, TextContent, Tool
 from pydantic import BaseModel
 
 from sutro_mcp.api import ApiClient, resolve_connection
+from sutro_mcp.job_list.job_search import LOOK_LIMIT
+from sutro_mcp.job_list.job_totals import MOST_JOBS
 from sutro_mcp.server.build import build_server, instructions
 from sutro_mcp.server.protocol.icons import icons
 from sutro_mcp.server.protocol.mcp_server import SutroServer
 from sutro_mcp.server.tools import CATALOGUE
-from sutro_mcp.server.tools.job_search import LOOK_LIMIT
-from sutro_mcp.server.tools.summarize_jobs import MOST_JOBS
 from sutro_mcp.settings import Settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]

@@ -12,7 +12,7 @@ from tests.support import Talk
 
 pytestmark = pytest.mark.anyio
 
-LONG = "j" * 200_000
+LONG = "j" * 20_000
 VALUES: list[Any] = [LONG, [LONG], {LONG: LONG}]
 
 

@@ -135,7 +135,8 @@ class Guard:
         request = scope[HTTP_REQUEST]
         while True:
             left = (found.expires or float("inf")) - time.time()
-            await anyio.sleep(min(self._recheck_seconds, left))
+            # A credential may be past its end already: between two looks at the clock, or within a leeway.
+            await anyio.sleep(max(min(self._recheck_seconds, left), 0))
             try:
                 if left <= self._recheck_seconds:
                     raise CredentialError("expired", "it has expired")

@@ -19,6 +19,8 @@ from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.file_access import read_regular
 from sutro_mcp.untrusted_text import quote
 
+from .watched_file import reason
+
 TOKEN = re.compile(r"smcp_[A-Za-z0-9_-]{43}")
 SCOPES = ("sutro:read", "sutro:cancel")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -128,9 +130,8 @@ def _read(path: Path, doing: str, missing: str | None = None) -> str:
             return missing
         raise ConfigurationError(doing, f"there is no file {path}", "Say where it is with --file") from None
     except (OSError, ValueError) as error:
-        why = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(
-            doing, f"{path} cannot be read ({why})", "Choose another with --file"
+            doing, f"{path} cannot be read ({reason(error)})", "Choose another with --file"
         ) from None
 
 
@@ -160,9 +161,7 @@ def _rewriting(path: Path, doing: str, missing: str | None = None) -> Generator[
         ) from None
     except OSError as error:
         raise ConfigurationError(
-            doing,
-            f"{path} cannot be written ({os.strerror(error.errno or 0).lower()})",
-            "Choose another with --file",
+            doing, f"{path} cannot be written ({reason(error)})", "Choose another with --file"
         ) from None
 
 
@@ -171,7 +170,7 @@ def _keep_rights(path: Path, descriptor: int) -> None:
 
     Raises OSError, if the owner cannot be kept: the server might not be able to read the file any more.
     """
-    if os.name != "posix":
+    if not hasattr(os, "fchown"):  # Windows
         return
     with suppress(FileNotFoundError):
         old, new = path.stat(), os.fstat(descriptor)

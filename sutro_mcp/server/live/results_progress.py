@@ -6,7 +6,7 @@ from typing import TypeVar
 import anyio
 
 from sutro_mcp.concurrency import background
-from sutro_mcp.results.single_flight import OnProgress
+from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.server.context import Ctx
 from sutro_mcp.server.protocol.scrubbing import notifier
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 _RHYTHM = 0.5
 
 
-async def with_progress(ctx: Ctx, work: Callable[[OnProgress], Awaitable[T]]) -> T:
+async def with_progress(ctx: Ctx, work: Callable[[ProgressCallback], Awaitable[T]]) -> T:
     """The result of `work`; meanwhile a host that asked for progress is told the share of 1 that is done."""
     send = notifier(ctx)
     news = anyio.Event()

@@ -13,10 +13,10 @@ from mcp.server.context import ServerRequestContext
 
 from sutro_mcp.api import Job, is_addressable
 from sutro_mcp.errors import DeadlineExceededError, InvalidCursorError, SutroError, counted
+from sutro_mcp.job_list.job_search import Found, JobFilter, find_jobs
 from sutro_mcp.server.answers import FAILURE_CHARS, MODEL_CHARS, NAME_CHARS, brief, iso
 from sutro_mcp.server.context import AppContext
 from sutro_mcp.server.protocol.mcp_server import SutroServer
-from sutro_mcp.server.tools.job_search import Found, JobFilter, find_jobs
 from sutro_mcp.server.uris import JOBS, JobUris
 from sutro_mcp.untrusted_text import quote
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from mcp.server.mcpserver import MCPServer
 
 from sutro_mcp.errors import InvalidArgumentError, NoResultsError, ResultsGoneError, ResultsNotReadyError
+from sutro_mcp.job_list.job_search import job_filter
 from sutro_mcp.results import PageRequest
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import Answer
@@ -18,7 +19,6 @@ from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.tools.get_job import details_of
 from sutro_mcp.server.tools.get_job_results import ResultsAnswer, summary_of
 from sutro_mcp.server.tools.get_job_status import status_of
-from sutro_mcp.server.tools.job_search import job_filter
 from sutro_mcp.server.tools.list_jobs import listed
 from sutro_mcp.server.tools.params import MOST_CHARS, parse_statuses
 from sutro_mcp.server.uris import JOB, JOBS, RESULTS, STATUS, SUMMARY

@@ -19,6 +19,7 @@ from sutro_mcp.errors import (
     UnexpectedReplyError,
     WrongDeploymentError,
 )
+from sutro_mcp.job_list.job_totals import lacks_cost
 from sutro_mcp.server.answers import (
     NO_COST,
     ProgressAnswer,
@@ -26,7 +27,6 @@ from sutro_mcp.server.answers import (
     UntrustedText,
     brief,
     figures_of,
-    lacks_cost,
     money,
     notice_for,
 )

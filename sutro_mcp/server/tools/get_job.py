@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic_core import from_json, to_json
 
 from sutro_mcp.api import Job, Status
+from sutro_mcp.job_list.job_totals import tokens
 from sutro_mcp.server.answers import (
     FAILURE_CHARS,
     MODEL_CHARS,
@@ -21,7 +22,6 @@ from sutro_mcp.server.answers import (
     figures_of,
     iso,
     seconds,
-    tokens,
 )
 from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.text_answers import facts, fenced, word

@@ -22,7 +22,7 @@ from sutro_mcp.results import (
     TextNumbers,
     Wrapping,
 )
-from sutro_mcp.results.single_flight import OnProgress
+from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer, tabled
 from sutro_mcp.server.context import AppContext, Ctx, app_of
@@ -192,7 +192,7 @@ async def summary_of(
     request: SummaryRequest = SummaryRequest(),  # noqa: B008 - frozen
     *,
     fresh: bool = False,
-    on_progress: OnProgress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> ResultsAnswer:
     """The summary, compared with what the job says of its rows and schema."""
     summary = await app.results.summary(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from sutro_mcp.api import Job, Status
 from sutro_mcp.errors import counted
+from sutro_mcp.job_list.job_search import Found, JobFilter, Sort, find_jobs, job_filter, undated_jobs
 from sutro_mcp.server.answers import (
     FAILURE_CHARS,
     MODEL_CHARS,
@@ -27,7 +28,6 @@ from sutro_mcp.server.context import AppContext, Ctx, app_of
 from sutro_mcp.server.text_answers import fenced, records
 from sutro_mcp.untrusted_text import visible
 
-from .job_search import Found, JobFilter, Sort, find_jobs, job_filter, undated_jobs
 from .offered_tool import reply, tool
 from .params import After, Before, Model, Search, Statuses, Unnamed
 

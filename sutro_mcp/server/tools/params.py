@@ -5,8 +5,6 @@ default, no null. Reading is lenient where hosts differ: words in any case, list
 """
 
 import json
-import re
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BeforeValidator, Field
@@ -22,9 +20,6 @@ StatusWord = Literal[
 # cells, which leaves room below the 60,000 that no answer may pass.
 DEFAULT_CHARS = 9_000
 MOST_CHARS = 50_000
-
-_AGE = re.compile(r"(\d{1,5})\s*([mhdw])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def as_list(value: Any) -> Any:
@@ -95,23 +90,3 @@ def parse_statuses(text: str) -> list[str]:
             "filter by status", f"{quote(unknown[0], 40)} is not a status", f"Use one of {', '.join(known)}"
         )
     return words
-
-
-def parse_time(name: str, value: str) -> datetime | None:
-    """A point in time from ISO text (UTC where no zone is given) or an age before now; None for "".
-
-    Raises InvalidArgumentError.
-    """
-    if not value:
-        return None
-    if match := _AGE.fullmatch(value.strip().lower()):
-        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    try:
-        moment = datetime.fromisoformat(value.strip())
-    except ValueError:
-        raise InvalidArgumentError(
-            f"filter by {name}",
-            "it is neither an ISO time nor an age",
-            "Write it like 2026-01-31, 2026-01-31T12:00:00Z, 24h or 7d",
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

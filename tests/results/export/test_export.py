@@ -328,7 +328,11 @@ def test_a_csv_file_comes_back_cell_for_cell(exports: Path, artifacts: Path) -> 
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=some_of(60, least=15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(rows=st.lists(st.tuples(TEXTS, st.one_of(TEXTS, st.from_regex(r"-?\d*\.?\d*e?\d*", fullmatch=True)))))
 def test_any_exported_csv_can_be_joined_with_again(
     folder: Path, rows: list[tuple[str | None, str | None]]

@@ -24,6 +24,7 @@ from sutro_mcp.results.worker.protocol import NullChannel, StoppedError
 from tests.results.export.support import FORMATS, export, frame_of, stored
 from tests.results.parquet.synthetic import File, data_page
 from tests.results.support import file, objects, outputs, parquet
+from tests.tries import some_of
 
 pq: Any = importlib.import_module("pyarrow.parquet")
 
@@ -88,7 +89,11 @@ def tables(draw: st.DrawFn) -> pl.DataFrame:
     return pl.DataFrame({"outputs": pl.Series(texts, dtype=pl.String), **{n: columns[n]() for n in chosen}})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=some_of(200, least=15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(table=tables(), step=st.integers(1, 8))
 @example(table=pl.DataFrame({"outputs": ['{"a": 1}', '{"a": 1.5, "b": {"x": [true]}}', "null"]}), step=1)
 def test_every_file_is_the_same_byte_for_byte_however_it_is_cut(

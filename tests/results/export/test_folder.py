@@ -268,7 +268,7 @@ def test_a_refusal_quotes_the_start_of_a_long_name(exports: Path) -> None:
         ):
             with pytest.raises(InvalidArgumentError) as caught:
                 ask()
-            assert re.search(r"[*x]x{46}… \[149 chars\]", str(caught.value))
+            assert re.search(r"\"[*x]x{46}… \[149 chars\]", str(caught.value))
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])

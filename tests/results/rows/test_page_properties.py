@@ -13,6 +13,7 @@ from sutro_mcp.results import Cell, LocalArtifact
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.untrusted_text import visible
 from tests.results.support import JOB_ID, every_page, size
+from tests.tries import some_of
 
 Values = st.SearchStrategy[Any]
 
@@ -59,7 +60,7 @@ BUDGETS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some_of(80, least=20), deadline=None)
 @given(artifacts(), BUDGETS, st.booleans())
 def test_pages_joined_are_the_artifact_cell_by_cell(
     folder: Path, written: tuple[pl.DataFrame, dict[str, Any]], budget: dict[str, int], with_columns: bool
@@ -79,7 +80,7 @@ def test_pages_joined_are_the_artifact_cell_by_cell(
                 assert is_shown(table[name][at], shown)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some_of(80, least=20), deadline=None)
 @given(artifacts(), BUDGETS)
 def test_pages_joined_are_the_artifact_row_by_row(
     folder: Path, written: tuple[pl.DataFrame, dict[str, Any]], budget: dict[str, int]
@@ -107,7 +108,7 @@ ALL_QUOTES = json.dumps({'"' * length: '"' * 9_000 for length in range(200, 280)
 ALL_NUMBERS = json.dumps({f"{number:0200}": 2**63 for number in range(80)})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some_of(60, least=20), deadline=None)
 @given(st.lists(HOSTILE_OBJECTS, min_size=1, max_size=3), st.integers(500, 12_000), st.integers(1, 5_000))
 @example([ALL_QUOTES, ALL_NUMBERS], 500, 1)
 @example([ALL_QUOTES, ALL_NUMBERS], 500, 5_000)

@@ -197,13 +197,14 @@ def test_a_field_is_looked_for_in_the_whole_file_where_parts_cannot_be_read(tmp_
         make_page(server.ref, PageRequest(columns=("nowhere",)), server)
 
 
-def test_decoded_rows_are_not_kept_without_end(tmp_path: Path) -> None:
+def test_decoded_rows_are_not_kept_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first."""
+    monkeypatch.setattr("sutro_mcp.results.rows.reader._KEPT_BYTES", 100_000)
     noise = random.Random(3)
-    texts = [noise.randbytes(20_000).hex() for _ in range(2_400)]
-    server = Server(tmp_path, pl.DataFrame({"outputs": texts}), row_group_size=400)
-    for offset in range(0, 2_400, 400):
-        server.page(offset=offset, limit=400, max_cell_chars=16)
+    texts = [noise.randbytes(200).hex() for _ in range(600)]
+    server = Server(tmp_path, pl.DataFrame({"outputs": texts}), row_group_size=100)
+    for offset in range(0, 600, 100):
+        server.page(offset=offset, limit=100, max_cell_chars=16)
     asked = server.patience
-    server.page(offset=0, limit=400, max_cell_chars=16)
+    server.page(offset=0, limit=100, max_cell_chars=16)
     assert server.patience == asked

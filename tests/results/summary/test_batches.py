@@ -19,6 +19,7 @@ from sutro_mcp.results.summary.summariser import Summariser
 from sutro_mcp.results.worker.protocol import StoppedError
 from tests.results.summary.support import OUTPUT, PROSE, summarise
 from tests.results.support import column, suspicions
+from tests.tries import some_of
 
 PATIENCE = 60
 REFUSAL = f"I'm sorry, but I cannot. {PROSE}"
@@ -41,7 +42,7 @@ OUTPUTS: Values = st.one_of(
 SCHEMA = {"properties": {"label": {"enum": ["good", None]}, "at": {"properties": {"x": {"enum": [1]}}}}}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some_of(60, least=20), deadline=None)
 @given(
     st.lists(st.tuples(OUTPUTS, st.sampled_from([None, 0.5, -0.0, math.nan, math.inf]))),
     st.lists(st.integers(1, 60), max_size=6),

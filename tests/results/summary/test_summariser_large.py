@@ -28,7 +28,7 @@ COLUMNS: dict[str, Callable[[pl.Series], pl.Series]] = {
 
 
 @pytest.mark.parametrize("made_of", COLUMNS.values(), ids=COLUMNS)
-@pytest.mark.parametrize("distinct", [300_000, MILLION])
+@pytest.mark.parametrize("distinct", [300_000, pytest.param(MILLION, marks=pytest.mark.large)])
 def test_distinct_values_are_estimated_within_the_stated_error(
     made_of: Callable[[pl.Series], pl.Series], distinct: int
 ) -> None:

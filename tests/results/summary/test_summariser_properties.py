@@ -17,6 +17,7 @@ from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.tools.get_job_results import ResultsAnswer, text_of_summary
 from tests.results.summary.support import PROSE
 from tests.results.support import JOB_ID, objects, parquet, summary, suspicions
+from tests.tries import some_of
 
 Values = st.SearchStrategy[Any]
 
@@ -30,7 +31,7 @@ OUTPUTS: Values = st.one_of(st.none(), TEXTS, OBJECTS.map(json.dumps))
 SCHEMA = {"properties": {"label": {"enum": ["good", None]}, "at": {"properties": {"x": {"enum": ["good"]}}}}}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=some_of(100, least=25), deadline=None)
 @given(st.lists(OUTPUTS, max_size=40))
 def test_counts_of_prose_are_the_naive_ones(folder: Path, texts: list[str | None]) -> None:
     """Rows, nulls, distinct values, frequent values, suspicious rows."""
@@ -52,7 +53,7 @@ def test_counts_of_prose_are_the_naive_ones(folder: Path, texts: list[str | None
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=some_of(100, least=25), deadline=None)
 @given(st.lists(OUTPUTS, max_size=40))
 def test_counts_of_objects_are_the_naive_ones(folder: Path, texts: list[str | None]) -> None:
     """For each field by its path; and for each row that is no object, or not as the schema has it."""
@@ -127,6 +128,7 @@ HOSTILE: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("values", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("with_schema", [True, False], ids=["schema", "no schema"])
 def test_a_summary_of_any_shape_is_short(

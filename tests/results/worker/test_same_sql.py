@@ -36,12 +36,12 @@ ROWS = [{"label": "ab"[n % 2], "score": n * 7 % 10 / 10} for n in range(200)]
     ],
     ids=["window", "subquery", "union"],
 )
-async def test_two_hundred_calls_have_one_answer(tmp_path: Path, sql: str, rows: list[list[int]]) -> None:
+async def test_every_call_has_one_answer(tmp_path: Path, sql: str, rows: list[list[int]]) -> None:
     """While both cores work on something else."""
     table = prepare(objects(tmp_path, *ROWS))
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]  # noqa: ASYNC220
     try:
-        for _ in range(some_of(200)):
+        for _ in range(some_of(70)):
             page = await QueryRunner().run({"results": table}, QueryRequest(sql=sql), QueryRows)
             assert page.rows == rows
     finally:

@@ -7,7 +7,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from sutro_mcp.server.access.access_tokens import AccessTokens
-from sutro_mcp.server.access.authentication import CredentialError, bearer_token
+from sutro_mcp.server.access.authentication import Caller, CredentialError, bearer_token
 from sutro_mcp.server.access.issuer_keys import IssuerKeys
 from sutro_mcp.server.context import Principal
 
@@ -92,6 +92,18 @@ async def test_a_token_says_who_calls_and_for_what(case: str) -> None:
     """Or is refused, and hosts hear whether another token would help."""
     claims, expected = CASES[case]
     assert await found(signed(**claims), oidc_group_claim="groups") == expected
+
+
+def test_the_sdk_tells_callers_and_programs_apart_without_a_credential() -> None:
+    """Sessions are kept apart by it."""
+    for client, expected in (("a-client", "a-client"), (None, "oauth")):
+        made = Caller(principal("alice", (), client, "read", "cancel")).access_token
+        assert (made.token, made.client_id, made.subject, made.scopes) == (
+            "-",
+            expected,
+            "https://login.example alice",
+            ["cancel", "read"],
+        )
 
 
 async def test_claims_are_read_where_the_operator_says() -> None:

@@ -3,7 +3,7 @@
 import errno
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from sutro_mcp.api import ApiKey, Connection
 from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.redaction import redact
 from sutro_mcp.server.access.authentication import Caller, CredentialError
 from sutro_mcp.server.access.header_credentials import BearerTokens, OwnKeys
 from sutro_mcp.server.access.request_state_keys import request_state_security
@@ -153,6 +154,7 @@ def test_a_tokens_file_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> N
         "alice",
         f"{'a' * 64} alice sutro:admin never",
         f"{'a' * 64} a sutro:read 2100-01-01",
+        f"{'a' * 64} a sutro:read sometime",
     ],
 )
 async def test_nobody_is_let_in_by_a_file_with_a_line_that_is_wrong(tmp_path: Path, line: str) -> None:
@@ -183,6 +185,9 @@ async def test_a_token_says_who_calls_until_when_and_for_what(tmp_path: Path) ->
         ("bearer ana", ["read"], UNTIL.timestamp()),
         ("bearer bob", ["cancel", "read"], None),
     ]
+    (line, _) = list_tokens(file)
+    assert (line.token_id, line.has_expired(UNTIL)) == (digest_of(given[0])[:8], True)
+    assert not line.has_expired(UNTIL - timedelta(seconds=1))
     for length, expected in ((193, "unknown"), (194, "malformed")):
         with pytest.raises(CredentialError) as caught:
             await tokens(Headers({"authorization": f"Bearer {'a' * length}"}))
@@ -195,6 +200,7 @@ async def test_a_callers_own_key_gives_it_the_same_name_on_every_replica() -> No
     assert await keys.is_ready()
     found = (await keys(Headers({"x-sutro-key": "sk_alice_0123456789"}))).principal
     assert (found.id, found.label) == ("sutro-key 4f1e1a9dade0acfb8ab68d705cc57cda", "4f1e1a9d")
+    assert redact("sk_alice_0123456789") == "sk_alice_0123456789"  # in the answers of others
     for given in ([], ["short"], ["sk_alice_0123456789"] * 2):
         with pytest.raises(CredentialError) as caught:
             await keys(Headers(raw=[(b"x-sutro-key", each.encode()) for each in given]))

@@ -70,16 +70,19 @@ def guarded(folder: Path, reason: Reason) -> Guarded:
     )
 
 
-async def test_an_address_that_is_refused_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", ["malformed", "unknown"])
+async def test_an_address_that_is_refused_too_often_is_told_when_to_come_back(
+    tmp_path: Path, reason: Reason
+) -> None:
     """Another address is not; what is told so fills no disk."""
-    made = guarded(tmp_path, "unknown")
+    made = guarded(tmp_path, reason)
     replies = await made.get(4)
     assert [reply.status_code for reply in replies] == [401, 401, 429, 429]
     assert [reply.headers.get("retry-after") for reply in replies] == [None, None, "10", "10"]
     assert replies[0].json() == {"error": "invalid_token", "error_description": "no"}
     assert [reply.status_code for reply in await made.get(1, "192.0.2.2")] == [401]
     assert made.written() == {"unknown": 3}
-    assert made.audit.counts == {("caller_refused", "unknown"): 5}
+    assert made.audit.counts == {("caller_refused", reason): 5}
 
 
 async def test_who_sends_nothing_is_told_of_no_error(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support import Talk, talk
 
 from .page import Message, Shown, page_of, result_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 FULL: dict[str, Any] = {"serverTools": {}, "message": {"text": {}}, "updateModelContext": {"text": {}}}
 ONLY_SHOWN = "This host lets the view only show"

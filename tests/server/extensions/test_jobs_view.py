@@ -21,7 +21,7 @@ from sutro_mcp.settings import Settings
 from tests.server.test_contract import check_snapshot
 from tests.support import Era, Talk, server_for, talk
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 SHOWS_PAGES = advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})
 PAGE = files("sutro_mcp.server.extensions.jobs_view").joinpath("jobs.html").read_text("utf-8")

@@ -8,7 +8,7 @@ from inline_snapshot import snapshot
 
 from tests.support import Talk, text_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 
 def add(chat: Talk, job_id: str, outputs: list[Any], **options: Any) -> str:
@@ -165,7 +165,8 @@ async def test_the_longest_answer_is_within_its_budget(chat: Talk, by: str) -> N
     add(chat, "job-1", outputs("a"))
     add(chat, "job-2", outputs("b"))
     ask = {"job_id": "job-1", "other_job_id": "job-2", "by": by}
-    text = text_of(await chat.result("compare_job_results", **ask))
+    result = await chat.result("compare_job_results", **ask)
+    text = text_of(result)
     assert len(text) < 6_000
-    assert len(json.dumps(await chat.call("compare_job_results", **ask), ensure_ascii=False)) < 6_000
+    assert len(json.dumps(result.structured_content, ensure_ascii=False)) < 6_000
     assert "Shortened: " in text

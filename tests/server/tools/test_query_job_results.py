@@ -8,7 +8,7 @@ from inline_snapshot import snapshot
 from sutro_mcp.emulator import Emulator
 from tests.support import Talk, talk, text_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
 
 TRIAGE = "support-ticket-triage"
 

@@ -130,6 +130,7 @@ class Stdin(EarlyAnswers):
         return data
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: each.model_dump_json(exclude_unset=True))
 async def test_all_that_a_host_asks_at_first_is_answered_in_the_words_of_the_server(

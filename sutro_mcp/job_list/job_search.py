@@ -11,15 +11,12 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from sutro_mcp.api import EMPTY_PAGES, Job
 from sutro_mcp.errors import InvalidArgumentError, InvalidCursorError, RejectedError, UnexpectedReplyError
 from sutro_mcp.results.name_matching import folded
-from sutro_mcp.server.answers import seconds
-
-from .params import parse_time
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
@@ -29,6 +26,8 @@ _PAGE = 100
 LOOK_LIMIT = 2_000
 # Lists are from new to old, though not to the second: so many older jobs in a row end a search by date.
 PAST_RUN = 20
+_AGE = re.compile(r"(\d{1,5})\s*([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 # Digests of the filters and of the last job that was shown (sorted: how many were), upstream cursor.
 _CURSOR = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{0,8})(?:\.([\w-]+))?", re.ASCII)
 _GONE = "the place this cursor names is no longer in the list"
@@ -37,10 +36,9 @@ _DAMAGED = (
     "Pass next_cursor unchanged, or call list_jobs without a cursor",
 )
 
-
 Sort = Literal["created", "runtime", "cost", "rows"]
 _SORTED_BY: dict[str, Callable[[Job], float | None]] = {
-    "runtime": lambda job: seconds(job.datetime_started, job.datetime_completed),
+    "runtime": lambda job: run_seconds(job),
     "cost": lambda job: job.job_cost,
     "rows": lambda job: job.num_rows,
 }
@@ -101,6 +99,33 @@ def job_filter(
         )
     wanted = JobFilter(tuple(status), model, search, unnamed, after, before)
     return wanted, json.dumps([sorted(status), model, search, unnamed, created_after, created_before])
+
+
+def parse_time(name: str, value: str) -> datetime | None:
+    """A point in time from ISO text (UTC where no zone is given) or an age before now; None for "".
+
+    Raises InvalidArgumentError.
+    """
+    if not value:
+        return None
+    if match := _AGE.fullmatch(value.strip().lower()):
+        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise InvalidArgumentError(
+            f"filter by {name}",
+            "it is neither an ISO time nor an age",
+            "Write it like 2026-01-31, 2026-01-31T12:00:00Z, 24h or 7d",
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def run_seconds(job: Job) -> int | None:
+    """Whole seconds that a job ran, without its time in the queue; None if that is not known."""
+    if not (job.datetime_started and job.datetime_completed):
+        return None
+    return round((job.datetime_completed - job.datetime_started).total_seconds())
 
 
 def undated_jobs(count: int | None) -> str:
