@@ -74,7 +74,10 @@ class _Tenant:
                         with anyio.move_on_after(0.005):
                             await ask(http, self._url, self._token, request)
                         continue
-                    text = (await ask(http, self._url, self._token, request)).text
+                    try:
+                        text = (await ask(http, self._url, self._token, request)).text
+                    except httpx.TransportError as error:
+                        text = f"no answer: {error}"
                 seen["answered"] += 1
                 if text.count("canary") != text.count(self.canary) or self.canary not in text:
                     wrong.append(text[:200])

@@ -32,8 +32,11 @@ _FILE = "results"
 
 def connect(path: Path | str = ":memory:", most_mib: int = 256, **more: str) -> duckdb.DuckDBPyConnection:
     """DuckDB for work of ours, in a part of this process's memory."""
-    settings: dict[str, Any] = {"threads": "2", "temp_directory": "", **more}
-    return duckdb.connect(path, config=settings | {"memory_limit": duckdb_memory(most_mib)})
+    memory = duckdb_memory(most_mib)
+    # Each thread needs memory that the limit does not count.
+    threads = "2" if memory == f"{most_mib}MB" else "1"
+    settings: dict[str, Any] = {"threads": threads, "temp_directory": "", **more, "memory_limit": memory}
+    return duckdb.connect(path, config=settings)
 
 
 class AboutResults(BaseModel):
@@ -196,6 +199,8 @@ def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
             except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.FatalException):
                 raise
             except duckdb.Error as error:
+                if type(error) is duckdb.Error:
+                    raise  # without memory for an error of a better kind: it says nothing of the file
                 raise unreadable(ref, "the file is damaged or not Parquet") from error
             about = AboutResults(columns=columns, profile=profile)
             connection.execute("CREATE TABLE about AS SELECT ? AS json", [about.model_dump_json()])

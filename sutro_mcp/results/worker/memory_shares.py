@@ -13,8 +13,8 @@ from pathlib import Path
 from sutro_mcp.errors import ConfigurationError
 
 MIB = 1024**2
-# What the server itself takes, with callers at work.
-_SERVER = 144 * MIB
+# What the server itself takes.
+_SERVER = 96 * MIB
 # Below, polars cannot be loaded and read a page beside the server.
 LEAST = 384 * MIB
 # From here on, a page need not wait for somebody's summary.
@@ -22,11 +22,13 @@ _ENOUGH_FOR_TWO = 1536 * MIB
 _MOST_FOR_A_QUERY = 512 * MIB
 # Version 1 says so, or a number near 2**63, where there is no limit.
 _NO_LIMIT = 2**60
-# A thread of polars takes memory whatever it does; jemalloc and glibc keep what was freed, for each thread.
+# A thread of polars takes memory whatever it does; jemalloc and glibc keep what was freed, for each thread,
+# and the next task in the process would lack it.
 _FRUGAL = {
     "POLARS_MAX_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
-    "_RJEM_MALLOC_CONF": "narenas:2,retain:false,dirty_decay_ms:1000,muzzy_decay_ms:0",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "_RJEM_MALLOC_CONF": "narenas:1,retain:false,dirty_decay_ms:0,muzzy_decay_ms:0,tcache:false",
 }
 
 
@@ -73,7 +75,7 @@ def memory_shares(root: Path = Path("/")) -> MemoryShares:
         )
     one_by_one = limit < _ENOUGH_FOR_TWO
     share = (limit - _SERVER) // (1 if one_by_one else 2)
-    query = min(_MOST_FOR_A_QUERY, share // 3)
+    query = min(_MOST_FOR_A_QUERY, share * 3 // 10)
     return MemoryShares(limit, share - query, query, one_by_one)
 
 

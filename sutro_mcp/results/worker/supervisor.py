@@ -104,7 +104,7 @@ class Worker:
                 raise
         if isinstance(reply, SutroError):
             raise reply
-        return reply.outcome(failed(f"{process} failed"))
+        return reply.outcome(failed(f"{process} failed{self._memory()}"))
 
     async def start(self) -> None:
         """Start the process ahead of need; the first task meets what goes wrong."""

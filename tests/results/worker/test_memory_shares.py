@@ -71,9 +71,9 @@ def test_all_processes_together_fit_into_the_container(tmp_path: Path, limit: in
     assert shares.reader is not None
     assert shares.query is not None
     together = (shares.reader + shares.query) * (1 if shares.one_by_one else 2)
-    assert together <= (limit - 100) * MIB
+    assert together <= (limit - 96) * MIB
     assert shares.reader >= 160 * MIB
-    assert 80 * MIB <= shares.query <= 512 * MIB
+    assert 70 * MIB <= shares.query <= 512 * MIB
 
 
 def test_check_says_the_shares_and_refuses_too_small_a_container(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_check_says_the_shares_and_refuses_too_small_a_container(tmp_path: Path)
     facts = anyio.run(check, env, said.append, None, None, root)
     assert facts["ok"]
     assert next(line for line in said if line.startswith("Memory")) == snapshot(
-        "Memory: of the 512 MiB that this container may use, one process that reads results gets 245, and one"
-        " for SQL 122."
+        "Memory: of the 512 MiB that this container may use, one process that reads results gets 291, and one"
+        " for SQL 124."
     )
     (root / "sys/fs/cgroup/memory.max").write_text(str(256 * MIB))
     facts = anyio.run(check, env, None, None, None, root)

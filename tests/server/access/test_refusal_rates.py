@@ -80,6 +80,9 @@ async def test_an_address_that_is_refused_too_often_is_told_when_to_come_back(
     assert [reply.status_code for reply in replies] == [401, 401, 429, 429]
     assert [reply.headers.get("retry-after") for reply in replies] == [None, None, "10", "10"]
     assert replies[0].json() == {"error": "invalid_token", "error_description": "no"}
+    assert replies[0].headers["www-authenticate"] == (
+        'Bearer realm="sutro-mcp", error="invalid_token", error_description="no"'
+    )
     assert [reply.status_code for reply in await made.get(1, "192.0.2.2")] == [401]
     assert made.written() == {"unknown": 3}
     assert made.audit.counts == {("caller_refused", reason): 5}

@@ -8,19 +8,21 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from sutro_mcp.api import Status
 from sutro_mcp.server.access.authentication import Authenticated, CredentialError, Reason
 from sutro_mcp.server.access.guard import Guard
 from sutro_mcp.server.access.token_file import add_token
 from sutro_mcp.server.context import Principal
 from sutro_mcp.server.transports import http_admission
 from sutro_mcp.server.transports.open_requests import HttpRequests
-from tests.e2e.http_process import SESSION, legacy
+from tests.e2e.http_process import SESSION, legacy, result_of
 from tests.e2e.process import INITIALIZE
 
 from .team import ERAS, Team, accounts, keys_folder, team, team_settings
@@ -58,9 +60,17 @@ async def test_a_session_exists_for_its_own_caller_alone(
             request = legacy("tools/call", {"name": "list_jobs", "arguments": {}}, session)
             assert (await served.post(request, **headers["bob"])).status_code == 404
             bobs = {name.replace("_", "-"): value for name, value in headers["bob"].items()}
-            for verb in ("GET", "DELETE"):
-                named = {SESSION: session, "accept": "text/event-stream", **bobs}
-                assert (await served.client.request(verb, "/mcp", headers=named)).status_code == 404
+            named = {SESSION: session, "accept": "application/json, text/event-stream", **bobs}
+            for verb, more in (("GET", {}), ("GET", {"last-event-id": "1"}), ("DELETE", {})):
+                assert (await served.client.request(verb, "/mcp", headers=named | more)).status_code == 404
+            cancelled = {"method": "notifications/cancelled", "params": {"requestId": 1}}
+            for message in (
+                cancelled,
+                {"id": 1, "result": {"action": "accept", "content": {"confirm": True}}},
+            ):
+                reply = await served.client.post("/mcp", json={"jsonrpc": "2.0", **message}, headers=named)
+                # Answering a question takes the right to cancel, which comes first.
+                assert reply.status_code == (403 if mode == "bearer" and "id" in message else 404)
             assert (await served.post(request)).status_code == 401
             assert [each.requests for each in sutro.emulators.values()] == [[], []]
             assert (await served.post(request, **headers["alice"])).status_code == 200
@@ -221,6 +231,34 @@ async def test_what_is_done_without_a_session_is_given_up_when_the_client_hangs_
             with anyio.fail_after(60):
                 await given_up.wait()
             tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_callers_notice_that_it_cancels_ends_no_call_of_another(
+    era: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without sessions a call has no more of a name than its id, which others choose as well."""
+    async with accounts(*KEYS.values()) as sutro:
+        monkeypatch.setenv("SUTRO_API_URL", sutro.url)
+        job_id = sutro.emulators[KEYS["alice"]].add_job(name="hers", status=Status.RUNNING)
+        async with team(team_settings(auth="sutro-key")) as served:
+            arguments = {"job_id": job_id, "timeout_seconds": 1}
+            waits = ERAS[era]("tools/call", {"name": "wait_for_job", "arguments": arguments})
+            cancels = ERAS[era]("notifications/cancelled", {"requestId": 1})
+            del cancels["json"]["id"]
+            replies: list[httpx.Response] = []
+
+            async def wait() -> None:
+                replies.append(await served.post(waits, x_sutro_key=KEYS["alice"]))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                while not sutro.emulators[KEYS["alice"]].requests:
+                    await anyio.lowlevel.checkpoint()
+                reply = await served.post(cancels, x_sutro_key=KEYS["bob"])
+                assert reply.status_code == 202
+            (reply,) = replies
+            assert result_of(reply)["structuredContent"]["status"] == "RUNNING"
 
 
 async def test_host_and_origin_are_those_of_the_public_url_or_said_by_the_operator() -> None:
