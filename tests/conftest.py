@@ -54,10 +54,11 @@ class _SharedWorker(Worker):
 
 
 @pytest.fixture(scope="module")
-async def shared_worker() -> AsyncIterator[None]:
+async def shared_worker(anyio_backend: str) -> AsyncIterator[None]:
     """Every engine of a module's tests uses one process: to start it costs half a second of CPU.
 
     For tests that only read: `pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]`.
+    It asks for the backend, as the first of them may be a test that does not.
     """
     worker = _SharedWorker()
 
