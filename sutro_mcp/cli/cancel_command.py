@@ -9,11 +9,11 @@ from sutro_mcp.api import Job, Status
 from sutro_mcp.console import tell
 from sutro_mcp.errors import CallError, ConfigurationError, counted
 from sutro_mcp.library.sutro_client import SutroClient
-from sutro_mcp.untrusted_text import quote
+from sutro_mcp.untrusted_text import clean, quote
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro
-from .rendering import clean, show, show_json
+from .rendering import show, show_json
 
 _LOST = "a cancelled job has no results, and rows that are done may still be billed"
 

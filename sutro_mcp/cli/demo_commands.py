@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import IO, cast
 
 from sutro_mcp.console import say, tell
@@ -28,11 +29,21 @@ def demo(options: argparse.Namespace) -> int:
 
     try:
         with ungrouped():
-            anyio.run(run_demo, say, shlex.join(own_command()))
+            anyio.run(run_demo, say, draw, shlex.join(own_command()))
     except (DemoFailedError, MCPError, OSError) as error:
         tell(f"The demo failed: {error}")
         return 1
     return 0
+
+
+def draw(name: str, top: Iterable[tuple[object, int, float]], more: int | None) -> None:
+    """The distribution of a field, where a person looks."""
+    from sutro_mcp.results.distribution_bars import distribution
+
+    from .rendering import at_terminal, show
+
+    if at_terminal():
+        show(distribution(name, top, more))
 
 
 def _view(at: int) -> int:

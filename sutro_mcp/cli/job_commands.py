@@ -13,17 +13,18 @@ from sutro_mcp.errors import InvalidArgumentError, SutroError, counted
 from sutro_mcp.job_list.job_search import LOOK_LIMIT, Found, job_filter, undated_jobs
 from sutro_mcp.library.error_words import for_a_terminal
 from sutro_mcp.library.sutro_client import SutroClient
-from sutro_mcp.untrusted_text import quote
+from sutro_mcp.untrusted_text import clean, quote
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro
-from .rendering import clean, facts, progress_bar, show, show_json, table, width
+from .rendering import facts, progress_bar, show, show_json, table, width
 
 # In which a stream says how far a job is, or nobody waits for it.
 _SECONDS = 2.0
 _COLUMNS = ("job_id", "status", "name", "rows", "created (UTC)", "cost (USD)")
-# Characters that whole ids leave enough of to the other columns.
+# Characters that leave room for all columns; with less, ids are still whole, as they are copied.
 _WIDE = 110
+_MOST_NEEDED = 4
 
 
 def jobs(options: argparse.Namespace) -> int:
@@ -37,10 +38,11 @@ def jobs(options: argparse.Namespace) -> int:
     if options.json:
         show_json([_record(job) for job in found.jobs])
     elif found.jobs:
-        whole = ("status", "created (UTC)", *(("job_id",) if width() >= _WIDE else ()))
-        show(table(_COLUMNS, [_row(job) for job in found.jobs], whole=whole))
-        if width() < _WIDE:
-            tell("An id that ends in … is whole in a wider terminal, and with --json.")
+        shown = len(_COLUMNS) if width() >= _WIDE else _MOST_NEEDED
+        rows = [_row(job)[:shown] for job in found.jobs]
+        show(table(_COLUMNS[:shown], rows, whole=("job_id", "status", "created (UTC)")))
+        if shown == _MOST_NEEDED:
+            tell("A wider terminal also shows when they were created and what they cost.")
     else:
         tell("No job is like that." if any(wanted.values()) else "No job.")
     if found.undated:

@@ -23,7 +23,7 @@ from rich.text import Text
 from sutro_mcp.console import say
 from sutro_mcp.redaction import redact
 from sutro_mcp.results.single_flight import ProgressCallback
-from sutro_mcp.untrusted_text import visible
+from sutro_mcp.untrusted_text import clean
 
 # Where there is no terminal whose width would tell.
 _WIDTH = 160
@@ -39,14 +39,6 @@ _STYLES = {
     "CANCELLED": "yellow",
     "CANCELLING": "yellow",
 }
-
-
-def clean(value: object) -> str:
-    """`value` as one line of text that a terminal only shows: null is nothing, a line end is ⏎."""
-    if value is None:
-        return ""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return visible(redact(text)).replace("\n", "⏎").replace("\t", " ")
 
 
 def show(*parts: RenderableType) -> None:
@@ -65,6 +57,11 @@ def show(*parts: RenderableType) -> None:
 def show_json(value: object) -> None:
     """Print JSON in which every character but printable ASCII is escaped. Raises OutputLostError."""
     say(redact(json.dumps(value, indent=2)).replace("\x7f", "\\u007f"))
+
+
+def at_terminal() -> bool:
+    """Whether a person looks at stdout."""
+    return sys.stdout is not None and sys.stdout.isatty()  # pyright: ignore[reportUnnecessaryComparison]
 
 
 def heading(text: str) -> Text:
@@ -155,7 +152,7 @@ def width() -> int:
 
 
 def _console() -> Console:
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()  # pyright: ignore[reportUnnecessaryComparison]
+    is_terminal = at_terminal()
     wide = None if is_terminal or "COLUMNS" in os.environ else _WIDTH
     return Console(
         file=StringIO(), force_terminal=is_terminal, width=wide, markup=False, emoji=False, highlight=False

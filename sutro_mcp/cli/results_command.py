@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -12,16 +11,16 @@ from sutro_mcp.errors import InvalidArgumentError, counted
 from sutro_mcp.library.error_words import for_a_terminal
 from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.results import Comparison, Page, QueryRequest, QueryRows, Summary
+from sutro_mcp.results.distribution_bars import distributions
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.results.summary_rendering import distinct, headline, of_which
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.untrusted_text import quote
+from sutro_mcp.untrusted_text import clean, quote
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro
-from .distribution_bars import distributions
-from .rendering import clean, heading, progress_bar, show, show_json, table
+from .rendering import at_terminal, heading, progress_bar, show, show_json, table
 
 T = TypeVar("T")
 
@@ -127,7 +126,7 @@ def _summary_parts(found: Summary) -> Iterator[RenderableType]:
         whole=("type", "values", "nulls", "distinct"),
         wrapped=("of which",),
     )
-    if sys.stdout.isatty():
+    if at_terminal():
         yield from distributions(found.columns)
     if found.suspicious:
         yield heading(f"\n{counted(found.suspicious_rows, 'row')} deserve a look:")

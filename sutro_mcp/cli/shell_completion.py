@@ -9,8 +9,7 @@ from argcomplete.shell_integration import shellcode
 
 from sutro_mcp.console import say
 from sutro_mcp.errors import SutroError
-
-from .rendering import clean
+from sutro_mcp.untrusted_text import clean
 
 # A person at a prompt waits no longer.
 _SECONDS = 3.0

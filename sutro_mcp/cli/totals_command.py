@@ -14,7 +14,8 @@ from .chosen_deployment import settings_of, with_sutro
 from .job_commands import filters, money, number
 from .rendering import heading, show, show_json, table
 
-_FIGURES = ("jobs", "failed", "rows", "input tokens", "output tokens", "cost (USD)", "without cost")
+# Short names: the table is to fit into 80 columns.
+_FIGURES = ("jobs", "failed", "rows", "tokens in", "tokens out", "USD", "no cost")
 
 
 def totals(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ fails ends the demo with an exit code of 1.
 
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mcp import Client, MCPError
@@ -16,6 +16,8 @@ from mcp.types import TextContent
 __all__ = ["DemoFailedError", "MCPError", "converse", "run_demo"]
 
 Say = Callable[[str], None]
+# A field, its frequent values with their counts and shares, and how many more values it has.
+Draw = Callable[[str, Iterable[tuple[object, int, float]], int | None], None]
 
 _SHOWN_LINES = 16
 _SHOWN_WIDTH = 118
@@ -62,7 +64,7 @@ def _indented(text: str) -> str:
     return "\n".join("    " + textwrap.shorten(line, _SHOWN_WIDTH, placeholder=" …") for line in kept)
 
 
-async def run_demo(say: Say, command: str) -> None:
+async def run_demo(say: Say, draw: Draw, command: str) -> None:
     """Play the conversation, and say what `command` does next.
 
     Raises DemoFailedError, or what the client raises.
@@ -72,11 +74,11 @@ async def run_demo(say: Say, command: str) -> None:
     async with Client(server) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         say(f"Connected over stdio. Tools: {', '.join(names)}.")
-        await converse(client, say)
+        await converse(client, say, draw)
     say(_CLOSING.format(command=command))
 
 
-async def converse(client: Client, say: Say) -> None:
+async def converse(client: Client, say: Say, draw: Draw) -> None:
     """The demo's questions, to a server with the demo's jobs. Raises DemoFailedError."""
     talk = _Conversation(client, say)
     await talk.ask("What is going on with my jobs?", "summarize_jobs", group_by="status")
@@ -88,7 +90,10 @@ async def converse(client: Client, say: Say) -> None:
     stopped, followed = running
     await _cancel(talk, stopped)
     await _follow(talk, followed)
-    await talk.ask("What came out of it?", "get_job_results", job_id=followed)
+    came = await talk.ask("What came out of it?", "get_job_results", job_id=followed)
+    for field in _records(came["summary"]["columns"]):
+        if top := field.get("top (value, count, share)"):
+            draw(field["name"], top, field.get("more"))
     await talk.ask(
         "Show me rows 100 to 104, with the inputs.",
         "get_job_results",

@@ -4,10 +4,10 @@ The client lives in an event loop of a thread of its own, so this also works whe
 a notebook.
 """
 
+import atexit
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import ExitStack
-from functools import cache, partial, wraps
-from threading import Thread, main_thread
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -19,20 +19,6 @@ from .sutro_client import SutroClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_entered: set[ExitStack] = set()
-
-
-@cache
-def _leave_at_exit() -> None:
-    """Leave clients that a script or a notebook does not: their threads would keep Python alive."""
-
-    def leave() -> None:
-        main_thread().join()
-        for stack in tuple(_entered):
-            stack.close()
-
-    Thread(target=leave, daemon=True).start()
 
 
 def _blocking(
@@ -85,15 +71,15 @@ class BlockingSutroClient:
             made = portal.call(self._make)
             self._opened = portal, stack.enter_context(portal.wrap_async_context_manager(made))
             self._stack = stack.pop_all()
-        _leave_at_exit()
-        _entered.add(self._stack)
+        # A program may end without leaving. Later than this, its end would wait for a loop that has stopped.
+        atexit.register(self._stack.close)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._opened = None
-        _entered.discard(self._stack)
+        atexit.unregister(self._stack.close)
         self._stack.__exit__(kind, error, trace)
 
     @property

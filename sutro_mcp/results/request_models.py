@@ -14,6 +14,7 @@ from sutro_mcp.results_spec import ResultsSpec
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.console import Group
 
 Cell = str | int | float | bool | None
 ExportFormat = Literal["parquet", "csv", "jsonl"]
@@ -387,3 +388,9 @@ class Summary(_Model):
         from .summary_rendering import summary_html
 
         return summary_html(self)
+
+    def __rich__(self) -> "Group":
+        """The summary as `rich.print` shows it: distributions as bars."""
+        from .distribution_bars import summary_bars
+
+        return summary_bars(self)

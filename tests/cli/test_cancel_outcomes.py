@@ -48,11 +48,11 @@ def sutro(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
             1,
             snapshot(
                 {
-                    "job_id": "job-1",
-                    "outcome": "refused",
-                    "status_before": "RUNNING",
-                    "message": 'Sutro refused: "the job is about to end".',
-                    "status_after": "RUNNING",
+                    "error": {
+                        "message": 'Cannot cancel job-1: Sutro refused ("the job is about to end").',
+                        "hint": "`sutro-mcp job ID` says how it stands.",
+                        "kind": "not_cancelled",
+                    }
                 }
             ),
         ),
@@ -88,10 +88,11 @@ def sutro(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
             1,
             snapshot(
                 {
-                    "job_id": "job-1",
-                    "outcome": "refused",
-                    "status_before": "SUCCEEDED",
-                    "message": "It had already ended as SUCCEEDED; nothing was sent.",
+                    "error": {
+                        "message": "Cannot cancel job-1: it has already ended as SUCCEEDED.",
+                        "hint": "Nothing was sent.",
+                        "kind": "not_cancelled",
+                    }
                 }
             ),
         ),
@@ -103,7 +104,7 @@ def test_the_outcome_is_what_became_of_the_job(
     before: Status,
     fault: Fault | None,
     code: int,
-    expected: dict[str, str],
+    expected: dict[str, object],
 ) -> None:
     """A job that has ended, or is asked to stop already, is not asked again."""
     job = sutro.add_job(job_id="job-1", status=before)
@@ -111,6 +112,7 @@ def test_the_outcome_is_what_became_of_the_job(
         sutro.faults.add(fault, path="/job-cancel/*", times=None)
     assert main(["cancel", job, "--yes", "--json"]) == code
     printed = capsys.readouterr()
-    assert (json.loads(printed.out), printed.err) == (expected, "")
+    assert json.loads(printed.out) == expected
+    assert bool(printed.err) == bool(code)
     asked = [request for request in sutro.requests if "cancel" in request.path]
     assert bool(asked) == (before is Status.RUNNING)

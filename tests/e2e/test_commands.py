@@ -104,13 +104,13 @@ job-061f8ca4-1001-4215-9ae3-9377c91ef401  FAILED  contract-summaries    800  <cr
 """)
     assert done.stderr == snapshot("There are more: use --limit 4.\n")
     narrow = run(sutro_env, "jobs", "--status", "failed", "--limit", "2", COLUMNS="80")
-    assert re.sub(r"20\d\d-\d\d-\d\d \d\d:\d\d", "<at this time >", narrow.stdout) == snapshot("""\
-job_id             status  name               rows  created (UTC)     cost (USD)
-job-d8e584d8-762…  FAILED  pii-redaction-pi…   400  <at this time >           0
-job-061f8ca4-100…  FAILED  contract-summari…   800  <at this time >    0.010326
+    assert narrow.stdout == snapshot("""\
+job_id                                    status  name                 rows
+job-d8e584d8-762a-4a0b-b91a-50487b298e1f  FAILED  pii-redaction-pilot   400
+job-061f8ca4-1001-4215-9ae3-9377c91ef401  FAILED  contract-summaries    800
 """)
     assert narrow.stderr == snapshot("""\
-An id that ends in … is whole in a wider terminal, and with --json.
+A wider terminal also shows when they were created and what they cost.
 There are more: use --limit 4.
 """)
     listed = loaded(sutro_env, "jobs", "--status", "failed", "--limit", "9")
@@ -127,11 +127,11 @@ def test_jobs_are_searched_sorted_and_added_up(sutro_env: dict[str, str]) -> Non
     costs = [job.get("job_cost", -1.0) for job in found]
     assert costs == sorted(costs, reverse=True)
     asked = ("--model", "gpt-oss-20b", "--status", "succeeded", "--status", "failed")
-    assert shown(sutro_env, "totals", *asked).partition("\n")[2] == snapshot("""\
-status     jobs  failed   rows  input tokens  output tokens  cost (USD)  without cost
-SUCCEEDED     7       0  1,153        71,606         30,890    0.007807
-FAILED        1       1     25             0              0           0
-total         8       1  1,178        71,606         30,890    0.007807
+    assert shown(sutro_env, "totals", *asked, COLUMNS="80").partition("\n")[2] == snapshot("""\
+status     jobs  failed   rows  tokens in  tokens out       USD  no cost
+SUCCEEDED     7       0  1,153     71,606      30,890  0.007807
+FAILED        1       1     25          0           0         0
+total         8       1  1,178     71,606      30,890  0.007807
 """)
     totals = loaded(sutro_env, "totals", "--by", "model", "--search", "email")
     assert totals["total"]["jobs"] == len(loaded(sutro_env, "jobs", "--search", "email", "--limit", "99"))

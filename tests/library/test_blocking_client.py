@@ -1,9 +1,11 @@
 """The client without `async`: the same methods, in a loop of its own."""
 
 import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,17 +36,25 @@ async def test_the_blocking_client_works_where_a_loop_runs(served: Emulator) -> 
         sutro.summarize(triage)
 
 
-def test_a_program_ends_although_it_has_not_left_its_client(served: Emulator) -> None:
-    """As a cell of a notebook that enters one and goes on; nothing is printed about it."""
+def test_a_program_ends_although_it_has_not_left_its_client(served: Emulator, tmp_path: Path) -> None:
+    """As a cell of a notebook that enters one and goes on; nothing is printed about it or left on disk."""
     code = f"""
 from sutro_mcp import SutroClient
 sutro = SutroClient.sync({DEMO_KEY!r}, {served.api_origin!r}).__enter__()
 print(sutro.summarize({served.find("support-ticket-triage")!r}).row_count)
 """
+    folder = tmp_path / "temporary"
+    folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(folder), "TEMP": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "1000\n", "")
+    assert list(folder.iterdir()) == []
 
 
 def test_the_blocking_client_has_every_method() -> None:

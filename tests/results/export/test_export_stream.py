@@ -90,7 +90,7 @@ def tables(draw: st.DrawFn) -> pl.DataFrame:
 
 
 @settings(
-    max_examples=some_of(200, least=15),
+    max_examples=some_of(60, least=15),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -49,6 +49,8 @@ class Shown:
                 self.seen = json.loads(await self.lines.receive_until(b"\n", 10**7))
             assert not self.seen["failed"], self.seen["failed"]
             assert not self.seen["errors"], self.seen["errors"]
+            called = [message for message in self.seen["posted"] if message.get("method") == "tools/call"]
+            assert len(called) <= 1, "one call at a time"
             for message in self.seen["posted"]:
                 reply = await self._reply(message)
                 waiting += [("deliver", reply)] if reply else []

@@ -73,6 +73,6 @@ for await (const line of createInterface({ input: process.stdin })) {
   process.stdout.write(`${JSON.stringify({
     failed, errors: state.errors, posted: state.posted.splice(0), text: shown(), now: state.now, focus: active.dataset.key || active.tagName, said: document.querySelector("[role=status]").textContent,
     pressed: [...document.querySelectorAll("[aria-pressed=true]")].map((each) => each.dataset.key), off: [...document.querySelectorAll("button:disabled")].map((each) => each.dataset.key),
-    tags: [...new Set([...document.querySelectorAll("main *")].map((each) => each.tagName.toLowerCase()))].sort(), scheme: document.documentElement.style.colorScheme,
+    bones: document.querySelectorAll(".bone").length, tags: [...new Set([...document.querySelectorAll("main *")].map((each) => each.tagName.toLowerCase()))].sort(), scheme: document.documentElement.style.colorScheme,
   })}\n`);
 }

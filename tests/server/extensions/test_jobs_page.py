@@ -3,6 +3,7 @@
 The page is the real one, and so are its answers: it is served in jsdom by a host of `page`.
 """
 
+import json
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
@@ -114,7 +115,7 @@ async def test_a_job_that_ends_is_announced_and_its_results_come() -> None:
 
 
 async def test_results_are_distributions_and_a_table_that_can_be_asked(page: Shown, chat: Talk) -> None:
-    """Bars and doubtful kinds filter, headings sort, and each is one call."""
+    """Bars and doubtful kinds filter, headings sort; each is one call, and none asks Sutro again."""
     text = await page.show(job_id=chat.emulator.find(TICKETS))
     assert tools(page) == ["get_job_results", "get_job_results", "query_job_results"]
     assert "1,000 rows. Outputs: JSON objects in 990 of 1,000 rows." in text
@@ -122,13 +123,17 @@ async def test_results_are_distributions_and_a_table_that_can_be_asked(page: Sho
     assert "urgency integer · 10 empty 1 147 15% 2 161 16% 3 273 28% 4 287 29% 5 122 12%" in text
     assert "confidence number · 10 empty 0.55 median 0.76, mean 0.7649 0.99" in text
     assert "Rows 1–25 of 1,000" in text
+    asked = len(chat.emulator.requests)
     await page.do("click", "bug 212 21%")
     text = await page.do("click", "0.946 to 0.99: 98 rows")
     assert tools(page) == ["query_job_results"] * 2
-    assert "rows found label: bug × confidence: 0.946 to 0.99 ×" in text
+    assert "27 rows found label: bug × confidence: 0.946 to 0.99 ×" in text
     text = await page.do("click", "urgency")
     text = await page.do("click", "urgency ↑")
+    # Rows that were counted once are not counted for another order.
+    assert [sql["sql"].split(", ")[0] for _, sql in page.calls] == ["SELECT 27"] * 2
     assert tools(page) == ["query_job_results"] * 2
+    assert len(chat.emulator.requests) == asked
     assert "urgency ↓" in text
     await page.do("click", "Remove the filter label: bug")
     await page.do("click", "Remove the filter confidence: 0.946 to 0.99")
@@ -143,6 +148,15 @@ async def test_results_are_distributions_and_a_table_that_can_be_asked(page: Sho
     assert "0 rows found" in text
     assert "No rows match. Clear the filter" in text
     assert "Rows 1–25 of 1,000" in await page.do("click", "Clear the filter")
+
+
+async def test_a_table_has_twelve_fields_and_says_of_how_many(page: Shown, chat: Talk) -> None:
+    """Also where it is sorted."""
+    output = json.dumps({f"field{number}": number for number in range(14)})
+    job = chat.emulator.add_job(inputs=["a", "b"], outputs=[output, output])
+    assert "1–2 of 2, 12 of 14 fields" in await page.show(job_id=job)
+    assert "1–2 of 2, 12 of 14 fields" in await page.do("click", "field3")
+    assert [name for name in ("field11", "field12") if f'"{name}"' in page.calls[-1][1]["sql"]] == ["field11"]
 
 
 async def test_a_long_cell_opens_in_full(page: Shown, chat: Talk) -> None:
@@ -222,7 +236,7 @@ async def test_two_runs_are_compared_also_by_choosing_the_second(page: Shown, ch
 async def test_a_host_that_lets_the_view_only_show_gets_what_came(
     chat: Talk, arguments: dict[str, str]
 ) -> None:
-    """Nothing is called, every button that would is off, and one line says why."""
+    """Nothing is called or seems to come, every button that would is off, and one line says why."""
     known = {name: chat.emulator.find(job) for name, job in arguments.items()}
     async with page_of(chat) as page:
         await page.open({})
@@ -230,7 +244,7 @@ async def test_a_host_that_lets_the_view_only_show_gets_what_came(
         assert text.endswith(f"{ONLY_SHOWN}.")
         assert ("contract-summaries" in text) or ("support-ticket-triage" in text)
         await page.do("advance", 600_000)
-        assert tools(page) == []
+        assert (tools(page), page.seen["bones"]) == ([], 0)
 
 
 async def test_what_did_not_come_is_asked_for(page: Shown, chat: Talk) -> None:

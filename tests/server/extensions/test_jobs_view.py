@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 from inline_snapshot import snapshot
 from mcp import Client
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 from sutro_mcp.emulator import Emulator
 from sutro_mcp.server.uris import JOBS_PAGE
 from sutro_mcp.settings import Settings
+from tests.e2e.http_process import modern
 from tests.server.test_contract import check_snapshot
 from tests.support import Era, Talk, server_for, talk
 
@@ -65,6 +67,26 @@ async def test_a_host_that_shows_pages_has_one_tool_and_one_page_more_each_last_
     )
     if era == "auto":
         check_snapshot("show_jobs", added[0])
+
+
+async def test_to_a_host_without_pages_the_lists_are_the_same_bytes_whether_there_are_views_or_not(
+    emulator: Emulator,
+) -> None:
+    """But for who may keep them."""
+    said: list[list[str]] = []
+    for settings in (Settings(), Settings(views="off")):
+        server = server_for(emulator, settings=settings)
+        asgi = httpx.ASGITransport(app=server.streamable_http_app())
+        host = httpx.AsyncClient(transport=asgi, base_url="http://127.0.0.1:8000")
+        async with server.session_manager.run(), host:
+            asked = [modern(f"{kind}/list", {}) for kind in ("tools", "resources")]
+            said.append([(await host.post("/mcp", **each)).text for each in asked])
+    with_views, without = said
+    assert [
+        with_views[0].replace('"cacheScope":"private"', '"cacheScope":"public"'),
+        with_views[1],
+    ] == without
+    assert len(without[0]) > 10_000
 
 
 async def test_the_page_comes_as_it_is_in_the_package(emulator: Emulator, era: Era) -> None:
