@@ -23,7 +23,7 @@ from tests.e2e.http_process import modern
 from tests.server.test_contract import check_snapshot
 from tests.support import Era, Talk, server_for, talk
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shared_worker")]
+pytestmark = pytest.mark.anyio
 
 SHOWS_PAGES = advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})
 PAGE = files("sutro_mcp.server.extensions.jobs_view").joinpath("jobs.html").read_text("utf-8")
