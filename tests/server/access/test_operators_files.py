@@ -58,12 +58,13 @@ def test_a_token_is_in_no_file_and_found_by_its_hash(tmp_path: Path) -> None:
 def test_tokens_of_one_name_are_revoked_together_or_singly(tmp_path: Path) -> None:
     """So that a new one can be handed out before the old one goes."""
     file = tmp_path / "tokens"
-    for name in ("alice", "alice", "bob", "alice"):
+    for name in ("alice", "alice", "bob", "alice", "carol"):
         add_token(file, name, ["sutro:read"], UNTIL)
     old = list_tokens(file)[0]
     assert revoke_tokens(file, "alice", old.token_id) == 1
     assert revoke_tokens(file, "alice") == 2
     assert revoke_tokens(file, "alice") == 0
+    assert revoke_tokens(file, "carol") == 1
     assert [token.name for token in list_tokens(file)] == ["bob"]
 
 
