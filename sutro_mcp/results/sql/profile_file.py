@@ -4,6 +4,7 @@ Runs in the worker, which may open files and hears no SQL from outside.
 """
 
 import os
+import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from .json_field_types import Field, JsonProfile, make_profile
 from .results_view import FileColumn, as_text, numbered, outputs_of, results_view, view_columns
 
 _FILE = "results"
+# Headers of a file that are damaged: DuckDB hands the exceptions of its Thrift library on as they are.
+_OF_THRIFT = re.compile(r"T\w+Exception")
 
 
 def connect(path: Path | str = ":memory:", most_mib: int = 256, **more: str) -> duckdb.DuckDBPyConnection:
@@ -199,7 +202,7 @@ def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
             except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.FatalException):
                 raise
             except duckdb.Error as error:
-                if type(error) is duckdb.Error:
+                if type(error) is duckdb.Error and not _OF_THRIFT.match(str(error)):
                     raise  # without memory for an error of a better kind: it says nothing of the file
                 raise unreadable(ref, "the file is damaged or not Parquet") from error
             about = AboutResults(columns=columns, profile=profile)
