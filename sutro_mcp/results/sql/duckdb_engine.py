@@ -27,7 +27,7 @@ from sutro_mcp.untrusted_text import shorten, visible
 
 from .held_files import OUTPUT_FILE, Output, address
 from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
-from .profile_file import OpenTable, open_views
+from .profile_file import IN_ORDER, OpenTable, open_views
 from .results_view import OUTPUT
 from .sql_cells import sql_cells
 from .sql_errors import said
@@ -48,6 +48,7 @@ _SETTINGS: dict[str, Any] = {
     "threads": "1",
     # Eight of them read ahead by default, and a UNION is in the order in which they are done.
     "async_threads": "0",
+    **IN_ORDER,
     "temp_directory": "",
     "max_temp_directory_size": "0KB",
     "max_expression_depth": "250",

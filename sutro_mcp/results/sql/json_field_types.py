@@ -43,7 +43,7 @@ _BATCH = 1_000
 
 
 class Field(BaseModel):
-    """A field by its path, and its SQL type. `is_beside_list`: its parent is a list in other rows."""
+    """A field by its path, and its SQL type. `is_beside_list`: what it is in is a list in other rows."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -358,12 +358,17 @@ class _Profiling:
 def _fields(root: Shape, content: Shape | None) -> Iterator[Field]:
     """Every path to four levels, an object before its own fields; `content` has the fields of that field."""
 
-    def walk(shape: Shape, prefix: Path) -> Iterator[Field]:
+    def walk(shape: Shape, prefix: Path, *, is_beside_list: bool = False) -> Iterator[Field]:
+        is_beside_list = is_beside_list or shape.items is not None
         for key, inner in shape.fields.items():
             path = (*prefix, key)
-            yield Field(path=path, type=inner.sql_type, is_beside_list=shape.items is not None)
-            if len(path) < DEPTH:
-                yield from walk(content if content and path == ("content",) else inner, path)
+            yield Field(path=path, type=inner.sql_type, is_beside_list=is_beside_list)
+            if len(path) == DEPTH:
+                continue
+            if content and path == ("content",):
+                yield from walk(content, path)
+            else:
+                yield from walk(inner, path, is_beside_list=is_beside_list)
 
     return walk(root, ())
 

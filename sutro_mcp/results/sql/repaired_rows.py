@@ -39,7 +39,7 @@ class FixedRows:
 
     def add(self, row: int, json: str | None, content: str | None) -> None:
         """The object in a row, and the object in its content; None for none. Rows come in order."""
-        if self._batch and row <= self._batch[-1][0]:
+        if row < (self._batch[-1][0] + 1 if self._batch else self._next):
             raise ValueError("rows are out of order")
         self._batch.append((row, json, content))
         if len(self._batch) == _BATCH:

@@ -219,9 +219,11 @@ class Extraction:
             found = f"CAST({text}::JSON AS {field.type})"
         else:
             found = f"CAST({text} AS {field.type})"
-        if field.is_beside_list:
+        path = self._path(field)
+        if field.is_beside_list and len(path) > 1:
             # A pointer may reach into a list by number.
-            found = f"CASE WHEN json_type({source}, {pointer(field.path[:-1])}) = 'OBJECT' THEN {found} END"
+            above = (f"json_type({source}, {pointer(path[:end])}) = 'OBJECT'" for end in range(1, len(path)))
+            found = f"CASE WHEN {' AND '.join(above)} THEN {found} END"
         return found
 
     def members(self, field: Field) -> list[Field]:
@@ -242,5 +244,10 @@ class Extraction:
 
     def _source(self, field: Field) -> tuple[str, str]:
         """The object that holds the field, and its place there."""
+        path = self._path(field)
+        return '" j"' if path == field.path else '" c"', pointer(path)
+
+    def _path(self, field: Field) -> Path:
+        """Its path in the object that holds it."""
         is_inside = self._profile.envelope != "none" and field.path[0] == "content" and len(field.path) > 1
-        return ('" c"', pointer(field.path[1:])) if is_inside else ('" j"', pointer(field.path))
+        return field.path[1:] if is_inside else field.path

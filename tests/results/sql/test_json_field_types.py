@@ -1,8 +1,11 @@
 """JSON as SQL sees it: a type for each field, and of every row what a page shows of it."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from tests.results.sql.support import query, types
@@ -139,12 +142,34 @@ def test_any_key_can_be_reached(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("wrap", [dict, lambda each: {"content": json.dumps(each), "reasoning_content": "r"}])
+def test_a_field_beside_a_list_is_read_from_objects_alone(tmp_path: Path, wrap: Any) -> None:
+    """Also of a list higher up, and of objects in an envelope."""
+    rows = [{"a": {"0": {"b": 5}}}, {"a": [{"b": 7}]}, {"a": {"0": [1]}}]
+    artifact = objects(tmp_path, *map(wrap, rows))
+    sql = """SELECT COLUMNS('a\\.0\\.b') FROM results"""
+    assert query(artifact, sql).rows == [[5], [None], [None]]
+
+
 def test_data_for_keys_makes_two_hundred_columns_and_no_more(tmp_path: Path) -> None:
     """With as many structures as rows."""
     artifact = objects(tmp_path, *({"n": n, f"k{n}": {"x": n}} for n in range(1_500)))
     page = query(artifact, "SELECT sum(n), max(k7.x), count(*) FROM results")
     assert page.rows == [[1_499 * 750, 7, 1_500]]
     assert page.shortened == "some JSON fields are no columns (they are in inference_result)"
+
+
+@pytest.mark.parametrize("odd", [[5, *range(3_000, 5_100)], range(9_999, 60_000)], ids=["few", "many"])
+def test_rows_keep_their_order_where_few_of_many_are_read_singly(tmp_path: Path, odd: Sequence[int]) -> None:
+    """DuckDB would let full batches of rows pass those of which a filter leaves little."""
+    texts = [f'{{"a": {n}}}' for n in range(max(10_000, odd[-1] + 1))]
+    for n in odd:
+        texts[n] = f"Here it is: {texts[n]}"
+    artifact = outputs(tmp_path, "")
+    pl.DataFrame({"outputs": texts}).write_parquet(artifact.path, row_group_size=10_000)
+    assert query(artifact, "SELECT count(*), count(a), count_if(a <> row) FROM results").rows == [
+        [len(texts), len(texts), 0]
+    ]
 
 
 @pytest.mark.parametrize(

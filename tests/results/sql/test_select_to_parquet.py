@@ -12,7 +12,7 @@ from sutro_mcp.results.request_models import ExportFormat, WriteRequest, Yielded
 from sutro_mcp.results.sql.duckdb_engine import load
 from sutro_mcp.results.sql.profile_file import prepare
 from sutro_mcp.results.sql.select_to_parquet import new_output, write_parquet
-from tests.results.support import files_of_at_most, objects
+from tests.results.support import files_of_at_most, objects, outputs
 
 from .support import query
 
@@ -59,6 +59,18 @@ def test_values_are_of_a_type_that_files_have(
     frame = pl.read_parquet(tmp_path / "output")
     assert frame.schema == {"v": dtype, "V_2": dtype}
     assert frame.rows() == [(value, value)]
+
+
+def test_rows_keep_their_order(tmp_path: Path) -> None:
+    """DuckDB would let full batches of rows pass those of which a condition leaves little."""
+    (tmp_path / "artifact").mkdir()
+    texts = [f'{{"a": {n}}}' for n in range(10_000)]
+    for n in (5, *range(3_000, 3_500)):
+        texts[n] = f"Here it is: {texts[n]}"
+    written(
+        tmp_path, outputs(tmp_path / "artifact", *texts), "SELECT a FROM results WHERE row = 5 OR row >= 3000"
+    )
+    assert pl.read_parquet(tmp_path / "output")["a"].to_list() == [5, *range(3_000, 10_000)]
 
 
 def test_json_stays_json_for_json_lines(tmp_path: Path, artifact: LocalArtifact) -> None:
