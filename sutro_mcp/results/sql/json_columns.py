@@ -16,12 +16,10 @@ from sutro_mcp.results.request_models import LocalArtifact
 
 from .held_files import address
 from .json_field_types import JsonProfile
-from .profile_file import connect, open_views, prepare
+from .profile_file import LONG_OBJECTS_MIB, connect, open_views, prepare
 from .results_view import unpacked_rows
 
 _TABLE = "results"
-# Every field is extracted at once, from objects of any length.
-_MOST_MIB = 1000
 _IN_ORDER = {
     # In the order of the file: with one thread, and never led by the rows of `fixed`.
     "threads": "1",
@@ -80,7 +78,7 @@ def open_fields(ref: LocalArtifact, *, keep_json: bool) -> Generator[OutputField
     Raises UnexpectedReplyError when the artifact cannot be read, InvalidArgumentError when memory is short.
     """
     table = prepare(ref)
-    with ExitStack() as files, closing(connect(most_mib=_MOST_MIB, **_IN_ORDER)) as connection:
+    with ExitStack() as files, closing(connect(most_mib=LONG_OBJECTS_MIB, **_IN_ORDER)) as connection:
         try:
             about = open_views(connection, {_TABLE: table}, files)[_TABLE].about
             sql = unpacked_rows(

@@ -29,6 +29,8 @@ from .json_field_types import Field, JsonProfile, make_profile
 from .results_view import FileColumn, as_text, numbered, outputs_of, results_view, view_columns
 
 _FILE = "results"
+# DuckDB reads objects by two thousand, which takes four times their length.
+LONG_OBJECTS_MIB = 1000
 # DuckDB 2.0.1 keeps the few rows that a filter or join leaves until they are many, and lets others pass them.
 IN_ORDER = {"enable_caching_operators": "false"}
 # Headers of a file that are damaged: DuckDB hands the exceptions of its Thrift library on as they are.
@@ -66,7 +68,11 @@ def prepare(ref: LocalArtifact) -> SqlTable:
         _write(ref, parquet)
     if not side.exists():
         with published(side) as part:
-            _make(ref, parquet, part)
+            try:
+                _make(ref, parquet, part)
+            except duckdb.OutOfMemoryException:
+                part.unlink(missing_ok=True)
+                _make(ref, parquet, part, LONG_OBJECTS_MIB)
     narrow = narrow_file(side)
     return SqlTable(
         artifact=ref,
@@ -190,10 +196,10 @@ def _write(ref: LocalArtifact, parquet: Path) -> None:
         frame.write_parquet(part)
 
 
-def _make(ref: LocalArtifact, parquet: Path, side: Path) -> None:
+def _make(ref: LocalArtifact, parquet: Path, side: Path, most_mib: int = 256) -> None:
     descriptor = held(ref, str(parquet))
     try:
-        with closing(connect(side)) as connection:
+        with closing(connect(side, most_mib)) as connection:
             hold(connection, {_FILE: descriptor})
             try:
                 columns = _columns(connection)

@@ -159,6 +159,13 @@ def test_data_for_keys_makes_two_hundred_columns_and_no_more(tmp_path: Path) -> 
     assert page.shortened == "some JSON fields are no columns (they are in inference_result)"
 
 
+@pytest.mark.large
+def test_objects_of_any_length_can_be_counted(tmp_path: Path) -> None:
+    """Two thousand of them together take far more memory than short ones."""
+    artifact = objects(tmp_path, *({"a": n, "text": [f"{n} words"] * 3_000} for n in range(2_048)))
+    assert query(artifact, "SELECT count(*) FROM results").rows == [[2_048]]
+
+
 @pytest.mark.parametrize("odd", [[5, *range(3_000, 5_100)], range(9_999, 60_000)], ids=["few", "many"])
 def test_rows_keep_their_order_where_few_of_many_are_read_singly(tmp_path: Path, odd: Sequence[int]) -> None:
     """DuckDB would let full batches of rows pass those of which a filter leaves little."""
