@@ -131,7 +131,10 @@ def _host(name: str) -> str:
     if started := _started_from(name):
         parts.append(fence("", started))
     if host.reach is not None:
-        parts += ["A server that runs already:", fence("", host.reach("http://127.0.0.1:8000/mcp"))]
+        said = "A server that runs already:"
+        if not started:  # the host's own computers call it
+            said = "A server that runs already. In place of this URL, put the public https address of yours:"
+        parts += [said, fence("", host.reach("http://127.0.0.1:8000/mcp"))]
     return "\n\n".join([*parts, *([host.note] if host.note else [])])
 
 
