@@ -124,7 +124,8 @@ class AppContext:
                 try:
                     self._client = await anyio.to_thread.run_sync(self.connect, abandon_on_cancel=True)
                 except ConfigurationError as error:
-                    self._client = error
+                    # Its traceback has this frame, in which `found` is the error before: a chain without end.
+                    self._client = error.with_traceback(None)
 
     async def read_status(self, job_id: str) -> Status:
         await self.prepare()

@@ -119,7 +119,7 @@ def refusing(error: ConfigurationError) -> Connect:
     """Makes no client, and says why."""
 
     def connect() -> Any:
-        raise error
+        raise error.with_traceback(None)  # or each request would leave its frames in it
 
     return connect
 
