@@ -89,7 +89,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 # Inside a package: a unit may import what stands on its left, and nothing beside it.
 ORDER = {
     "results": (
-        "byte_ranges name_matching summary_rendering < distribution_bars < request_models cache "
+        "byte_ranges name_matching table_names summary_rendering < distribution_bars < request_models cache "
         "single_flight < worker parquet < rows < sql < summary export comparison "
         "< worker_main results_engine"
     ),

@@ -1,7 +1,6 @@
 """`sutro-mcp results`: the summary of a job's results, its rows, SQL over them, a comparison, or a file."""
 
 import argparse
-import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -15,8 +14,9 @@ from sutro_mcp.results.distribution_bars import distributions
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.results.summary_rendering import distinct, headline, of_which
+from sutro_mcp.results.table_names import written_tables
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.untrusted_text import clean, quote
+from sutro_mcp.untrusted_text import clean
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro
@@ -43,7 +43,6 @@ _TAKEN_BY = {
     "sql": ("sql", "export"),
     "overwrite": ("export",),
 }
-_ALIASED = re.compile(r"([a-z]\w{0,39})=(\S+)", re.ASCII)
 
 
 def results(options: argparse.Namespace) -> int:
@@ -74,14 +73,12 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _beside(options: argparse.Namespace) -> Iterator[tuple[str, ResultsSpec]]:
-    """The tables that a SELECT may join. Raises UsageError."""
-    given: list[str] = options.with_job or []
-    for each in given:
-        match = _ALIASED.fullmatch(each)
-        if match is None or match[1] == "results":
-            raise UsageError(f"--with-job is {quote(each, 60)}: write NAME=ID, like old=job-1", _COMMAND)
-        yield match[1], ResultsSpec(match[2], options.inputs, options.logprobs)
+def _beside(options: argparse.Namespace) -> dict[str, str]:
+    """The jobs of the tables that a SELECT may join. Raises UsageError."""
+    try:
+        return written_tables(options.with_job or [])
+    except InvalidArgumentError as error:
+        raise UsageError(for_a_terminal(str(error)), _COMMAND) from error
 
 
 def _unpacking(options: argparse.Namespace) -> dict[str, Any]:
@@ -180,10 +177,8 @@ def _rows(options: argparse.Namespace) -> int:
 
 
 def _sql(options: argparse.Namespace) -> int:
-    specs = {
-        "results": ResultsSpec(options.job_id, options.inputs, options.logprobs),
-        **dict(_beside(options)),
-    }
+    tables = {"results": options.job_id, **_beside(options)}
+    specs = {name: ResultsSpec(job, options.inputs, options.logprobs) for name, job in tables.items()}
 
     async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> QueryRows:
         request = QueryRequest(sql=options.sql, limit=options.limit or _ROWS, max_chars=5_000_000)

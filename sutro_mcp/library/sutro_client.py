@@ -43,6 +43,7 @@ from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.results_engine import ResultsEngine, results_engine
 from sutro_mcp.results.single_flight import ProgressCallback
+from sutro_mcp.results.table_names import named_tables
 from sutro_mcp.results_spec import ResultsSpec
 
 from .error_words import speaks_to_programs
@@ -223,12 +224,13 @@ class SutroClient(ApiClient):
     ) -> "pl.DataFrame":
         """All rows of one SELECT (DuckDB) over a job's results, the table `results`.
 
-        `with_jobs` has the ids of more jobs by the names of their tables. Raises InvalidArgumentError for SQL
-        that cannot be run, and ConfigurationError where it is not offered (see `sql`).
+        `with_jobs` has the ids of up to three more jobs by the names of their tables. Raises
+        InvalidArgumentError for such a name or SQL that cannot be used, and ConfigurationError where SQL is
+        not offered (see `sql`).
         """
         with TemporaryDirectory(prefix="sutro-query-") as folder:
             options = (include_inputs, include_cumulative_logprobs)
-            beside = {name: ResultsSpec(job, *options) for name, job in (with_jobs or {}).items()}
+            beside = {name: ResultsSpec(job, *options) for name, job in named_tables(with_jobs).items()}
             request = ExportRequest.of(folder=Path(folder), file_name="rows.parquet", sql=sql)
             await self.engine.export(
                 self, ResultsSpec(job_id, *options), request, beside=beside, on_progress=on_progress

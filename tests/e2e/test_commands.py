@@ -393,6 +393,7 @@ def test_colours_are_for_a_terminal_that_wants_them(sutro: Emulator, sutro_env: 
         ("results", "job-1", "--export", "rows.xlsx"),
         ("results", "job-1", "--no-unpack-json", "--sql", "SELECT 1", "--export", "rows.csv"),
         ("results", "job-1", "--sql", "SELECT 1", "--with-job", "results=job-2"),
+        ("results", "job-1", "--sql", "SELECT 1", "--with-job", "a=job-2", "--with-job", "a=job-3"),
         ("results", "job-1", "--wat"),
         ("results",),
         ("wait", "job-1", "--timeout", "nan"),

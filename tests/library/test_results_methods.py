@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -89,6 +90,27 @@ async def test_a_query_yields_all_its_rows(sutro: SutroClient, before: str, afte
     assert joined.rows() == [("good", "good"), ("bad", "good"), ("<br/>", "bad")]
     with pytest.raises(errors.InvalidArgumentError, match="there is no column"):
         await sutro.query(before, "SELECT nothing FROM results")
+
+
+@pytest.mark.parametrize(
+    ("with_jobs", "words"),
+    [
+        ({"results": "job-2"}, "two tables would be called results"),
+        ({"aB": "job-2", "ab": "job-2"}, "two tables would be called ab"),
+        ({"a b": "job-2"}, '"a b" is not the name of a table'),
+        ({"a/b": "job-2"}, '"a/b" is not the name of a table'),
+        ({"": "job-2"}, '"" is not the name of a table'),
+        ({f"t{n}": "job-2" for n in range(4)}, "it names 4 tables"),
+        ({"a": None}, "what a stands for is not an id"),
+        (["a=job-2"], "it does not map names to jobs"),
+    ],
+)
+async def test_a_table_is_never_another_than_it_is_called(
+    sutro: SutroClient, before: str, with_jobs: Any, words: str
+) -> None:
+    """Its name is refused before anything is fetched."""
+    with pytest.raises(errors.InvalidArgumentError, match=f"^Cannot read with_jobs: {words}"):
+        await sutro.query(before, "SELECT 1", with_jobs=with_jobs)
 
 
 @linux
