@@ -128,7 +128,7 @@ class SutroClient(ApiClient):
     async def find_jobs(
         self,
         *,
-        status: Sequence[str] = (),
+        status: str | Sequence[str] = (),
         model: str = "",
         search: str = "",
         created_after: str = "",
@@ -139,8 +139,8 @@ class SutroClient(ApiClient):
         """At most `limit` jobs, the newest first, or by `sort` the longest, dearest or largest.
 
         `search` is a text in name, description or id; times are ISO times (UTC) or ages like "7d". The newest
-        2,000 jobs are looked at, `looked_at` says how many; `total` pass in all, if that is known. Raises
-        InvalidArgumentError for a time that is none.
+        2,000 jobs are looked at, `looked_at` says how many; `total` pass in all, if that is known. `status`
+        is one word or several. Raises InvalidArgumentError for a time, a word or a limit that is none.
         """
         wanted, binding = job_filter(status, model, search, created_after, created_before)
         return await find_jobs(self, wanted, limit, "", binding, sort)
@@ -149,7 +149,7 @@ class SutroClient(ApiClient):
         self,
         group_by: GroupBy = "status",
         *,
-        status: Sequence[str] = (),
+        status: str | Sequence[str] = (),
         model: str = "",
         search: str = "",
         created_after: str = "",

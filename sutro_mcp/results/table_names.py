@@ -27,9 +27,9 @@ def written_tables(written: Sequence[str]) -> dict[str, str]:
     return _distinct(pairs)
 
 
-def named_tables(with_jobs: Mapping[str, str] | None) -> dict[str, str]:
+def named_tables(with_jobs: object) -> dict[str, str]:
     """The job of each table, of a program's `with_jobs`. Raises InvalidArgumentError."""
-    given: object = with_jobs or {}
+    given = with_jobs or {}
     if not isinstance(given, Mapping):
         raise _refused("it does not map names to jobs", 'Pass ids of jobs by name, like {"before": "job-1"}')
     pairs = list(cast("Mapping[object, object]", given).items())
