@@ -37,7 +37,7 @@ _TAKEN_BY = {
     "by": ("compare",),
     "inputs": ("rows", "sql", "export"),
     "logprobs": ("rows", "sql", "export"),
-    "with_job": ("sql",),
+    "with_job": ("sql", "export"),
     "no_unpack_json": ("summary", "rows", "export"),
     "output_column": ("summary", "rows", "export"),
     "sql": ("sql", "export"),
@@ -66,6 +66,10 @@ def _answer(options: argparse.Namespace) -> str:
             raise UsageError(f"{_option(name)} goes with {goes_with} alone", _COMMAND)
         if name in ("no_unpack_json", "output_column") and options.sql is not None:
             raise UsageError(f"{_option(name)} does not go with --sql, which names its columns", _COMMAND)
+    if options.with_job and options.sql is None:
+        raise UsageError("--with-job goes with --sql alone, which reads its table", _COMMAND)
+    if options.sql == "":
+        raise UsageError("--sql is empty: write one SELECT", _COMMAND)
     return asked
 
 
@@ -198,12 +202,14 @@ def _export(options: argparse.Namespace) -> int:
         chosen_file(options.export)
     except InvalidArgumentError as error:
         raise UsageError(for_a_terminal(str(error)), _COMMAND) from error
+    tables = _beside(options)
 
     async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Any:
         return await sutro.export(
             options.job_id,
             options.export,
             sql=options.sql or "",
+            with_jobs=tables,
             include_inputs=options.inputs,
             include_cumulative_logprobs=options.logprobs,
             **_unpacking(options),
@@ -233,14 +239,16 @@ def _compare(options: argparse.Namespace) -> int:
     if options.json:
         show_json(found.model_dump(mode="json", exclude_none=True))
     else:
-        show(*_comparison_parts(found))
+        show(*_comparison_parts(found, options.by))
     return 0
 
 
-def _comparison_parts(found: Comparison) -> Iterator[RenderableType]:
+def _comparison_parts(found: Comparison, by: str | None) -> Iterator[RenderableType]:
     head = f"{counted(found.compared_rows, 'row')} compared, {found.changed_rows:,} changed."
     if found.different_inputs:
         head += f" Inputs differ in {counted(found.different_inputs, 'row')}."
+    if by == "inputs" and _only_here(found):
+        head += " No input occurs in both runs."
     yield heading(head)
     yield table(found.runs.columns, found.runs.rows)
     for words, part in (
@@ -261,6 +269,12 @@ def _comparison_parts(found: Comparison) -> Iterator[RenderableType]:
             yield f"{words}: {', '.join(map(clean, names))}"
     if found.shortened:
         yield f"Shortened: {for_a_terminal(clean(found.shortened))}."
+
+
+def _only_here(found: Comparison) -> bool:
+    """Whether no row of either run has a partner, nor was left out before one was sought."""
+    runs = (dict(zip(found.runs.columns, row, strict=True)) for row in found.runs.rows)
+    return all(run["only_here"] == run["rows"] for run in runs)
 
 
 _ANSWERS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -29,10 +29,11 @@ def written_tables(written: Sequence[str]) -> dict[str, str]:
 
 def named_tables(with_jobs: object) -> dict[str, str]:
     """The job of each table, of a program's `with_jobs`. Raises InvalidArgumentError."""
-    given = with_jobs or {}
-    if not isinstance(given, Mapping):
+    if with_jobs is None:
+        return {}
+    if not isinstance(with_jobs, Mapping):
         raise _refused("it does not map names to jobs", 'Pass ids of jobs by name, like {"before": "job-1"}')
-    pairs = list(cast("Mapping[object, object]", given).items())
+    pairs = list(cast("Mapping[object, object]", with_jobs).items())
     for name, job in pairs:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise _refused(f"{quote(str(name), 60)} is not the name of a table", f"Name it with {_LETTERS}")

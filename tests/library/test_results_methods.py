@@ -92,6 +92,21 @@ async def test_a_query_yields_all_its_rows(sutro: SutroClient, before: str, afte
         await sutro.query(before, "SELECT nothing FROM results")
 
 
+async def test_options_and_a_single_name_add_to_what_is_shown(sutro: SutroClient, before: str) -> None:
+    """Inputs that were asked for are never left out."""
+    page = await sutro.page(before, columns=["label"], include_inputs=True)
+    assert (page.columns, page.rows[0]) == (["label", "inputs"], ["good", "a"])
+    assert (await sutro.page(before, columns="label")).columns == ["label"]
+
+
+async def test_a_query_without_sql_is_refused(sutro: SutroClient, before: str, tmp_path: Path) -> None:
+    """As are tables that no SQL reads."""
+    with pytest.raises(errors.InvalidArgumentError, match="sql is empty"):
+        await sutro.query(before, "")
+    with pytest.raises(errors.InvalidArgumentError, match="there is no sql"):
+        await sutro.export(before, tmp_path / "rows.csv", with_jobs={"old": before})
+
+
 @pytest.mark.parametrize(
     ("with_jobs", "words"),
     [
@@ -159,7 +174,7 @@ async def test_a_wait_ends_with_the_job_and_tells_of_its_rows(
     assert any(event.rows_done for event in told)
     assert (await sutro.wait(before)).status is Status.SUCCEEDED
     slow = emulator.add_job(status="QUEUED")
-    with pytest.raises(errors.DeadlineExceededError, match="it was"):
+    with pytest.raises(errors.DeadlineExceededError, match=f"^{slow} has not ended after 0 seconds: it was"):
         await sutro.wait(slow, timeout=0)
 
 
