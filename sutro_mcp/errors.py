@@ -15,7 +15,10 @@ class SutroError(Exception):
     """Whether all attempts that a call may make were made, so that nothing repeats them."""
 
     def __init__(self, doing: str, happened: str, next_step: str) -> None:
-        """`doing` completes "Cannot …"; `happened` and `next_step` are whole clauses without a final dot."""
+        """`doing` completes "Cannot …"; it is empty where nothing failed, but has not happened yet.
+
+        `happened` and `next_step` are whole clauses without a final dot.
+        """
         self.doing = doing
         self.happened = happened
         self.next_step = next_step
@@ -24,7 +27,12 @@ class SutroError(Exception):
     @property
     def message(self) -> str:
         """The whole message, as an assistant reads it."""
-        return f"Cannot {self.doing}: {self.happened}. {self.next_step}."
+        return f"{self.failure} {self.next_step}."
+
+    @property
+    def failure(self) -> str:
+        """The message without what to do next."""
+        return f"Cannot {self.doing}: {self.happened}." if self.doing else f"{self.happened}."
 
 
 class CallError(SutroError):

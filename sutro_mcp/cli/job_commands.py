@@ -10,7 +10,7 @@ import anyio
 from sutro_mcp.api import Job, JobProgress, Status
 from sutro_mcp.console import tell
 from sutro_mcp.errors import InvalidArgumentError, SutroError, counted
-from sutro_mcp.job_list.job_search import LOOK_LIMIT, Found, job_filter, undated_jobs
+from sutro_mcp.job_list.job_search import LOOK_LIMIT, Found, job_filter, run_seconds, undated_jobs
 from sutro_mcp.library.error_words import for_a_terminal
 from sutro_mcp.library.sutro_client import SutroClient
 from sutro_mcp.untrusted_text import clean, quote
@@ -22,6 +22,8 @@ from .rendering import facts, progress_bar, show, show_json, table, width
 # In which a stream says how far a job is, or nobody waits for it.
 _SECONDS = 2.0
 _COLUMNS = ("job_id", "status", "name", "rows", "created (UTC)", "cost (USD)")
+# What a list is sorted by comes before the rest.
+_SORTED = {"cost": "cost (USD)", "runtime": "run time (s)"}
 # Characters that leave room for all columns; with less, ids are still whole, as they are copied.
 _WIDE = 110
 _MOST_NEEDED = 4
@@ -38,11 +40,12 @@ def jobs(options: argparse.Namespace) -> int:
     if options.json:
         show_json([_record(job) for job in found.jobs])
     elif found.jobs:
-        shown = len(_COLUMNS) if width() >= _WIDE else _MOST_NEEDED
-        rows = [_row(job)[:shown] for job in found.jobs]
-        show(table(_COLUMNS[:shown], rows, whole=("job_id", "status", "created (UTC)")))
-        if shown == _MOST_NEEDED:
-            tell("A wider terminal also shows when they were created and what they cost.")
+        columns = _columns(options.sort)
+        rows = [[_cells(job)[name] for name in columns] for job in found.jobs]
+        show(table(columns, rows, whole=("job_id", "status", "created (UTC)")))
+        if width() < _WIDE:
+            more = "what they cost" if options.sort != "cost" else "how many rows they have"
+            tell(f"A wider terminal also shows when they were created and {more}.")
     else:
         tell("No job is like that." if any(wanted.values()) else "No job.")
     if found.undated:
@@ -56,9 +59,8 @@ def jobs(options: argparse.Namespace) -> int:
 
 def filters(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `find_jobs` that were given. Raises UsageError for a status or a time that is none."""
-    words: list[str] = options.status or []
     given: dict[str, Any] = {
-        "status": [_status(word) for word in words],
+        "status": options.status or [],
         "model": options.model,
         "search": options.search,
         "created_after": options.created_after,
@@ -162,10 +164,24 @@ def _record(found: Job) -> dict[str, Any]:
     return found.model_dump(mode="json", exclude_none=True)
 
 
-def _row(found: Job) -> Sequence[Any]:
-    created = found.datetime_created and found.datetime_created.strftime("%Y-%m-%d %H:%M")
-    rows, cost = number(found.num_rows), money(found.job_cost)
-    return (found.job_id, found.status.value, found.name, rows, created, cost)
+def _columns(sort: str) -> Sequence[str]:
+    """Those that there is room for. What the list is sorted by takes the place of rows if it has none."""
+    is_wide = width() >= _WIDE
+    columns = _COLUMNS if is_wide else _COLUMNS[:_MOST_NEEDED]
+    by = _SORTED.get(sort, "rows")
+    return columns if by in columns else [by if name == "rows" else name for name in columns]
+
+
+def _cells(found: Job) -> dict[str, Any]:
+    return {
+        "job_id": found.job_id,
+        "status": found.status.value,
+        "name": found.name,
+        "rows": number(found.num_rows),
+        "created (UTC)": found.datetime_created and found.datetime_created.strftime("%Y-%m-%d %H:%M"),
+        "cost (USD)": money(found.job_cost),
+        "run time (s)": number(run_seconds(found)),
+    }
 
 
 def number(value: int | None) -> str | None:
@@ -180,10 +196,3 @@ def money(amount: float | None) -> str | None:
 
 def _moment(moment: Any) -> str | None:
     return moment and moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _status(word: str) -> Status:
-    status = Status.read(word)
-    if status is Status.UNKNOWN and word.upper() != status:
-        raise UsageError(f"{quote(word, 40)} is no status: use one of {', '.join(Status)}")
-    return status

@@ -51,7 +51,7 @@ def _run(arguments: Sequence[str]) -> int:
     except SutroError as error:
         from sutro_mcp.library.error_words import for_a_terminal
 
-        message, hint = f"Cannot {error.doing}: {error.happened}.", f"{error.next_step}."
+        message, hint = error.failure, f"{error.next_step}."
         message, hint = for_a_terminal(message), for_a_terminal(hint)
         kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
         tell(f"{message} {hint}")

@@ -1,7 +1,6 @@
 """`sutro-mcp results`: the summary of a job's results, its rows, SQL over them, a comparison, or a file."""
 
 import argparse
-import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -15,8 +14,9 @@ from sutro_mcp.results.distribution_bars import distributions
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.single_flight import ProgressCallback
 from sutro_mcp.results.summary_rendering import distinct, headline, of_which
+from sutro_mcp.results.table_names import written_tables
 from sutro_mcp.results_spec import ResultsSpec
-from sutro_mcp.untrusted_text import clean, quote
+from sutro_mcp.untrusted_text import clean
 
 from .arguments import UsageError
 from .chosen_deployment import settings_of, with_sutro
@@ -37,13 +37,12 @@ _TAKEN_BY = {
     "by": ("compare",),
     "inputs": ("rows", "sql", "export"),
     "logprobs": ("rows", "sql", "export"),
-    "with_job": ("sql",),
+    "with_job": ("sql", "export"),
     "no_unpack_json": ("summary", "rows", "export"),
     "output_column": ("summary", "rows", "export"),
     "sql": ("sql", "export"),
     "overwrite": ("export",),
 }
-_ALIASED = re.compile(r"([a-z]\w{0,39})=(\S+)", re.ASCII)
 
 
 def results(options: argparse.Namespace) -> int:
@@ -67,6 +66,10 @@ def _answer(options: argparse.Namespace) -> str:
             raise UsageError(f"{_option(name)} goes with {goes_with} alone", _COMMAND)
         if name in ("no_unpack_json", "output_column") and options.sql is not None:
             raise UsageError(f"{_option(name)} does not go with --sql, which names its columns", _COMMAND)
+    if options.with_job and options.sql is None:
+        raise UsageError("--with-job goes with --sql alone, which reads its table", _COMMAND)
+    if options.sql == "":
+        raise UsageError("--sql is empty: write one SELECT", _COMMAND)
     return asked
 
 
@@ -74,14 +77,12 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _beside(options: argparse.Namespace) -> Iterator[tuple[str, ResultsSpec]]:
-    """The tables that a SELECT may join. Raises UsageError."""
-    given: list[str] = options.with_job or []
-    for each in given:
-        match = _ALIASED.fullmatch(each)
-        if match is None or match[1] == "results":
-            raise UsageError(f"--with-job is {quote(each, 60)}: write NAME=ID, like old=job-1", _COMMAND)
-        yield match[1], ResultsSpec(match[2], options.inputs, options.logprobs)
+def _beside(options: argparse.Namespace) -> dict[str, str]:
+    """The jobs of the tables that a SELECT may join. Raises UsageError."""
+    try:
+        return written_tables(options.with_job or [])
+    except InvalidArgumentError as error:
+        raise UsageError(for_a_terminal(str(error)), _COMMAND) from error
 
 
 def _unpacking(options: argparse.Namespace) -> dict[str, Any]:
@@ -180,10 +181,8 @@ def _rows(options: argparse.Namespace) -> int:
 
 
 def _sql(options: argparse.Namespace) -> int:
-    specs = {
-        "results": ResultsSpec(options.job_id, options.inputs, options.logprobs),
-        **dict(_beside(options)),
-    }
+    tables = {"results": options.job_id, **_beside(options)}
+    specs = {name: ResultsSpec(job, options.inputs, options.logprobs) for name, job in tables.items()}
 
     async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> QueryRows:
         request = QueryRequest(sql=options.sql, limit=options.limit or _ROWS, max_chars=5_000_000)
@@ -203,12 +202,14 @@ def _export(options: argparse.Namespace) -> int:
         chosen_file(options.export)
     except InvalidArgumentError as error:
         raise UsageError(for_a_terminal(str(error)), _COMMAND) from error
+    tables = _beside(options)
 
     async def work(sutro: SutroClient, on_progress: ProgressCallback | None) -> Any:
         return await sutro.export(
             options.job_id,
             options.export,
             sql=options.sql or "",
+            with_jobs=tables,
             include_inputs=options.inputs,
             include_cumulative_logprobs=options.logprobs,
             **_unpacking(options),
@@ -238,14 +239,16 @@ def _compare(options: argparse.Namespace) -> int:
     if options.json:
         show_json(found.model_dump(mode="json", exclude_none=True))
     else:
-        show(*_comparison_parts(found))
+        show(*_comparison_parts(found, options.by))
     return 0
 
 
-def _comparison_parts(found: Comparison) -> Iterator[RenderableType]:
+def _comparison_parts(found: Comparison, by: str | None) -> Iterator[RenderableType]:
     head = f"{counted(found.compared_rows, 'row')} compared, {found.changed_rows:,} changed."
     if found.different_inputs:
         head += f" Inputs differ in {counted(found.different_inputs, 'row')}."
+    if by == "inputs" and _only_here(found):
+        head += " No input occurs in both runs."
     yield heading(head)
     yield table(found.runs.columns, found.runs.rows)
     for words, part in (
@@ -266,6 +269,12 @@ def _comparison_parts(found: Comparison) -> Iterator[RenderableType]:
             yield f"{words}: {', '.join(map(clean, names))}"
     if found.shortened:
         yield f"Shortened: {for_a_terminal(clean(found.shortened))}."
+
+
+def _only_here(found: Comparison) -> bool:
+    """Whether no row of either run has a partner, nor was left out before one was sought."""
+    runs = (dict(zip(found.runs.columns, row, strict=True)) for row in found.runs.rows)
+    return all(run["only_here"] == run["rows"] for run in runs)
 
 
 _ANSWERS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from sutro_mcp.api import EMPTY_PAGES, Job
+from sutro_mcp.api import EMPTY_PAGES, Job, Status
 from sutro_mcp.errors import InvalidArgumentError, InvalidCursorError, RejectedError, UnexpectedReplyError
 from sutro_mcp.results.name_matching import folded
+from sutro_mcp.untrusted_text import quote
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
@@ -82,7 +83,7 @@ class JobFilter:
 
 
 def job_filter(
-    status: Sequence[str],
+    status: str | Sequence[str],
     model: str = "",
     search: str = "",
     created_after: str = "",
@@ -90,15 +91,34 @@ def job_filter(
     *,
     unnamed: bool = False,
 ) -> tuple[JobFilter, str]:
-    """The filter, and the same as written, to bind a cursor to. Raises InvalidArgumentError."""
+    """The filter, and the same as written, to bind a cursor to. Raises InvalidArgumentError.
+
+    `status` is one word or several, in any case.
+    """
+    statuses = [_status(word) for word in ([status] if isinstance(status, str) else status)]
     after = parse_time("created_after", created_after)
     before = parse_time("created_before", created_before)
     if after and before and after >= before:
         raise InvalidArgumentError(
             "filter by these times", "created_after is not before created_before", "Swap or widen them"
         )
-    wanted = JobFilter(tuple(status), model, search, unnamed, after, before)
-    return wanted, json.dumps([sorted(status), model, search, unnamed, created_after, created_before])
+    wanted = JobFilter(tuple(statuses), model, search, unnamed, after, before)
+    return wanted, json.dumps([sorted(statuses), model, search, unnamed, created_after, created_before])
+
+
+def _status(word: str) -> str:
+    status = Status.read(word)
+    # An unknown word is not read as UNKNOWN.
+    if status is Status.UNKNOWN and str(word).strip().upper() != status:
+        raise no_such("filter by status", str(word), "status", list(Status))
+    return status.value
+
+
+def no_such(doing: str, given: str, noun: str, known: Sequence[str]) -> InvalidArgumentError:
+    """The error for a word that is none of those known."""
+    return InvalidArgumentError(
+        doing, f"{quote(given, 40)} is not a {noun}", f"Use one of {', '.join(known)}"
+    )
 
 
 def parse_time(name: str, value: str) -> datetime | None:
@@ -172,8 +192,13 @@ async def find_jobs(
     `binding` is the filter as the caller wrote it: an age is another time with every call, and still the same
     question.
 
-    Raises InvalidCursorError when `cursor` is damaged, belongs to other filters, or its place is gone.
+    Raises InvalidCursorError when `cursor` is damaged, belongs to other filters, or its place is gone, and
+    InvalidArgumentError for another `sort` or a `limit` below 1.
     """
+    if sort not in (orders := get_args(Sort)):
+        raise no_such("list jobs", str(sort), "sort", orders)
+    if limit < 1:
+        raise InvalidArgumentError("list jobs", f"limit is {limit}", "Pass a limit from 1 on")
     binding += sort
     page_cursor, after = _decode(cursor, binding) if cursor else (None, "")
     if sort == "created":

@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from sutro_mcp.api import Job, Status
 
-from .job_search import PAST_RUN, JobFilter
+from .job_search import PAST_RUN, JobFilter, no_such
 
 if TYPE_CHECKING:
     from sutro_mcp.api import ApiClient  # loads the HTTP library
@@ -68,7 +68,12 @@ class JobTotals:
 
 
 async def add_up(client: "ApiClient", wanted: JobFilter, group_by: GroupBy) -> JobTotals:
-    """Look through the newest `MOST_JOBS` jobs that the dates allow, and add up those that are wanted."""
+    """Look through the newest `MOST_JOBS` jobs that the dates allow, and add up those that are wanted.
+
+    Raises InvalidArgumentError for another `group_by`.
+    """
+    if group_by not in (known := get_args(GroupBy)):
+        raise no_such("summarize jobs", str(group_by), "group_by", known)
     groups: defaultdict[str, list[Job]] = defaultdict(list)
     looked_at, undated, past, complete = 0, 0, 0, True
     async for job in client.iter_jobs():

@@ -43,6 +43,7 @@ from sutro_mcp.results.cache import CAPACITY
 from sutro_mcp.results.export.file_names import chosen_file
 from sutro_mcp.results.results_engine import ResultsEngine, results_engine
 from sutro_mcp.results.single_flight import ProgressCallback
+from sutro_mcp.results.table_names import named_tables
 from sutro_mcp.results_spec import ResultsSpec
 
 from .error_words import speaks_to_programs
@@ -127,7 +128,7 @@ class SutroClient(ApiClient):
     async def find_jobs(
         self,
         *,
-        status: Sequence[str] = (),
+        status: str | Sequence[str] = (),
         model: str = "",
         search: str = "",
         created_after: str = "",
@@ -138,8 +139,8 @@ class SutroClient(ApiClient):
         """At most `limit` jobs, the newest first, or by `sort` the longest, dearest or largest.
 
         `search` is a text in name, description or id; times are ISO times (UTC) or ages like "7d". The newest
-        2,000 jobs are looked at, `looked_at` says how many; `total` pass in all, if that is known. Raises
-        InvalidArgumentError for a time that is none.
+        2,000 jobs are looked at, `looked_at` says how many; `total` pass in all, if that is known. `status`
+        is one word or several. Raises InvalidArgumentError for a time, a word or a limit that is none.
         """
         wanted, binding = job_filter(status, model, search, created_after, created_before)
         return await find_jobs(self, wanted, limit, "", binding, sort)
@@ -148,7 +149,7 @@ class SutroClient(ApiClient):
         self,
         group_by: GroupBy = "status",
         *,
-        status: Sequence[str] = (),
+        status: str | Sequence[str] = (),
         model: str = "",
         search: str = "",
         created_after: str = "",
@@ -184,7 +185,7 @@ class SutroClient(ApiClient):
         *,
         offset: int = 0,
         limit: int = 20,
-        columns: Sequence[str] = (),
+        columns: str | Sequence[str] = (),
         include_inputs: bool = False,
         include_cumulative_logprobs: bool = False,
         unpack_json: bool = True,
@@ -196,19 +197,23 @@ class SutroClient(ApiClient):
         """Rows from `offset` on, as they are shown: at most `limit`, and as many as fit into `max_chars`.
 
         Only the parts of the file that hold these rows are fetched, where the deployment allows it.
-        `columns` are names, or paths into JSON like `vendor.name`. Texts are fit for a screen: characters
-        that are invisible or reorder others are spelled out. `page.frame()` is a polars frame.
+        `columns` are names, or paths into JSON like `vendor.name`; what `include_` options add is shown
+        beside them. Texts are fit for a screen: characters that are invisible or reorder others are spelled
+        out. `page.frame()` is a polars frame.
         """
+        spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
+        names = [columns] if isinstance(columns, str) else list(columns)
+        if names:
+            names += [name for name, is_asked in spec.optional_columns.items() if is_asked]
         request = PageRequest.of(
             offset=offset,
             limit=limit,
-            columns=tuple(columns),
+            columns=tuple(names),
             unpack_json=unpack_json,
             output_column=output_column,
             max_cell_chars=max_cell_chars,
             max_chars=max_chars,
         )
-        spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
         return await self.engine.page(self, spec, request, on_progress=on_progress)
 
     async def query(
@@ -223,15 +228,25 @@ class SutroClient(ApiClient):
     ) -> "pl.DataFrame":
         """All rows of one SELECT (DuckDB) over a job's results, the table `results`.
 
-        `with_jobs` has the ids of more jobs by the names of their tables. Raises InvalidArgumentError for SQL
-        that cannot be run, and ConfigurationError where it is not offered (see `sql`).
+        `with_jobs` has the ids of up to three more jobs by the names of their tables. Raises
+        InvalidArgumentError for such a name or SQL that cannot be used, and ConfigurationError where SQL is
+        not offered (see `sql`).
         """
+        if not sql:
+            raise InvalidArgumentError(
+                f"query the results of {job_id}",
+                "sql is empty",
+                "Pass one SELECT, or use export for all rows",
+            )
         with TemporaryDirectory(prefix="sutro-query-") as folder:
-            options = (include_inputs, include_cumulative_logprobs)
-            beside = {name: ResultsSpec(job, *options) for name, job in (with_jobs or {}).items()}
-            request = ExportRequest.of(folder=Path(folder), file_name="rows.parquet", sql=sql)
-            await self.engine.export(
-                self, ResultsSpec(job_id, *options), request, beside=beside, on_progress=on_progress
+            await self.export(
+                job_id,
+                Path(folder) / "rows.parquet",
+                sql=sql,
+                with_jobs=with_jobs,
+                include_inputs=include_inputs,
+                include_cumulative_logprobs=include_cumulative_logprobs,
+                on_progress=on_progress,
             )
 
             def read() -> "pl.DataFrame":
@@ -259,6 +274,7 @@ class SutroClient(ApiClient):
         path: Path | str,
         *,
         sql: str = "",
+        with_jobs: Mapping[str, str] | None = None,
         include_inputs: bool = False,
         include_cumulative_logprobs: bool = False,
         unpack_json: bool = True,
@@ -268,10 +284,18 @@ class SutroClient(ApiClient):
     ) -> ExportReport:
         """Write all rows, or what `sql` yields, to a new file, which appears when it is complete.
 
+        `with_jobs` has more tables for `sql`, as in `query`.
         The ending of `path` tells the format: .parquet, .csv or .jsonl. Cells are byte for byte what the
         model wrote. Raises InvalidArgumentError for another ending, and for a folder that others may write.
         """
         path = chosen_file(path)
+        tables = named_tables(with_jobs)
+        if tables and not sql:
+            raise InvalidArgumentError(
+                "read with_jobs", "there is no sql to read its tables", "Pass sql as well"
+            )
+        options = (include_inputs, include_cumulative_logprobs)
+        beside = {name: ResultsSpec(job, *options) for name, job in tables.items()}
         request = ExportRequest.of(
             folder=path.absolute().parent,
             file_name=path.name,
@@ -280,8 +304,8 @@ class SutroClient(ApiClient):
             output_column=output_column,
             overwrite=overwrite,
         )
-        spec = ResultsSpec(job_id, include_inputs, include_cumulative_logprobs)
-        return await self.engine.export(self, spec, request, on_progress=on_progress)
+        spec = ResultsSpec(job_id, *options)
+        return await self.engine.export(self, spec, request, beside=beside, on_progress=on_progress)
 
     async def wait(
         self,
@@ -313,8 +337,8 @@ class SutroClient(ApiClient):
         if stands.status.is_terminal:
             return stands
         raise DeadlineExceededError(
-            f"wait for {job_id}",
-            f"it was {stands.status.value} after {counted(timeout or 0, 'second')}",
+            "",
+            f"{job_id} has not ended after {counted(timeout or 0, 'second')}: it was {stands.status.value}",
             "Wait again, with more time; do not submit the job anew",
         )
 

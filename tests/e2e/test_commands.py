@@ -113,6 +113,11 @@ job-061f8ca4-1001-4215-9ae3-9377c91ef401  FAILED  contract-summaries    800
 A wider terminal also shows when they were created and what they cost.
 There are more: use --limit 4.
 """)
+    for sort, column in (("cost", "cost (USD)"), ("runtime", "run time (s)"), ("rows", "rows")):
+        for columns in ("80", "120"):
+            text = run(sutro_env, "jobs", "--sort", sort, "--limit", "3", COLUMNS=columns).stdout
+            head, *rows = text.splitlines()
+            assert (column in head, len(rows)) == (True, 3)
     listed = loaded(sutro_env, "jobs", "--status", "failed", "--limit", "9")
     assert {job["status"] for job in listed} == {"FAILED"}
     of_two = loaded(sutro_env, "jobs", "--status", "failed", "--status", "running")
@@ -156,6 +161,7 @@ def test_a_wait_ends_with_the_job_and_tells_how(sutro: Emulator, sutro_env: dict
     running = sutro.add_job(status="RUNNING", num_rows=8)
     done = run(sutro_env, "wait", running, "--timeout", "0", "--json")
     assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (1, "deadline_exceeded")
+    assert done.stderr.startswith(f"{running} has not ended after 0 seconds: it was RUNNING. ")
 
 
 def test_one_job_is_shown_with_its_failure(sutro: Emulator, sutro_env: dict[str, str]) -> None:
@@ -228,10 +234,16 @@ score   2
         ["bad"],
         ["bad"],
     ]
+    assert loaded(sutro_env, "results", two_runs[0], "--columns", "label", "--inputs")["columns"] == [
+        "label",
+        "inputs",
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SQL needs a process without rights")
-def test_results_are_queried_and_compared(sutro_env: dict[str, str], two_runs: tuple[str, str]) -> None:
+def test_results_are_queried_and_compared(
+    sutro: Emulator, sutro_env: dict[str, str], two_runs: tuple[str, str]
+) -> None:
     """By the same engine that answers an assistant."""
     first, second = two_runs
     sql = "SELECT label, sum(score) AS total FROM results GROUP BY label ORDER BY label"
@@ -268,6 +280,10 @@ row  field  before  after
 same
    2
 """)
+    other = sutro.add_job(inputs=["x", "y"], outputs=['{"label": "bad"}'] * 2)
+    apart = shown(sutro_env, "results", first, "--compare", other, "--by", "inputs")
+    assert apart.startswith("0 rows compared, 0 changed. No input occurs in both runs.\n")
+    assert "No input" not in shown(sutro_env, "results", first, "--compare", second, "--by", "inputs")
     refused = run(sutro_env, "results", first, "--sql", "SELECT nothing")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.replace(first, "JOB") == snapshot(
@@ -298,6 +314,10 @@ def test_results_are_exported_where_the_user_says(
         sql = "SELECT score AS points FROM results WHERE label = 'bad'"
         assert run(sutro_env, *export, "--sql", sql, "--overwrite").returncode == 0
         assert (folder / "rows.csv").read_text("utf-8").split() == ['"points"', "2", "3"]
+        sql = "SELECT later.score FROM results JOIN later USING (row) WHERE later.score <> results.score"
+        joined = (*export, "--sql", sql, "--with-job", f"later={two_runs[1]}", "--overwrite")
+        assert run(sutro_env, *joined).returncode == 0
+        assert (folder / "rows.csv").read_text("utf-8").split() == ['"score"', "5"]
 
 
 def test_text_of_others_never_reaches_the_terminal_raw(sutro: Emulator, sutro_env: dict[str, str]) -> None:
@@ -393,6 +413,9 @@ def test_colours_are_for_a_terminal_that_wants_them(sutro: Emulator, sutro_env: 
         ("results", "job-1", "--export", "rows.xlsx"),
         ("results", "job-1", "--no-unpack-json", "--sql", "SELECT 1", "--export", "rows.csv"),
         ("results", "job-1", "--sql", "SELECT 1", "--with-job", "results=job-2"),
+        ("results", "job-1", "--sql", "SELECT 1", "--with-job", "a=job-2", "--with-job", "a=job-3"),
+        ("results", "job-1", "--export", "rows.csv", "--with-job", "a=job-2"),
+        ("results", "job-1", "--export", "rows.csv", "--sql", ""),
         ("results", "job-1", "--wat"),
         ("results",),
         ("wait", "job-1", "--timeout", "nan"),

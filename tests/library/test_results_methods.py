@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -91,6 +92,42 @@ async def test_a_query_yields_all_its_rows(sutro: SutroClient, before: str, afte
         await sutro.query(before, "SELECT nothing FROM results")
 
 
+async def test_options_and_a_single_name_add_to_what_is_shown(sutro: SutroClient, before: str) -> None:
+    """Inputs that were asked for are never left out."""
+    page = await sutro.page(before, columns=["label"], include_inputs=True)
+    assert (page.columns, page.rows[0]) == (["label", "inputs"], ["good", "a"])
+    assert (await sutro.page(before, columns="label")).columns == ["label"]
+
+
+async def test_a_query_without_sql_is_refused(sutro: SutroClient, before: str, tmp_path: Path) -> None:
+    """As are tables that no SQL reads."""
+    with pytest.raises(errors.InvalidArgumentError, match="sql is empty"):
+        await sutro.query(before, "")
+    with pytest.raises(errors.InvalidArgumentError, match="there is no sql"):
+        await sutro.export(before, tmp_path / "rows.csv", with_jobs={"old": before})
+
+
+@pytest.mark.parametrize(
+    ("with_jobs", "words"),
+    [
+        ({"results": "job-2"}, "two tables would be called results"),
+        ({"aB": "job-2", "ab": "job-2"}, "two tables would be called ab"),
+        ({"a b": "job-2"}, '"a b" is not the name of a table'),
+        ({"a/b": "job-2"}, '"a/b" is not the name of a table'),
+        ({"": "job-2"}, '"" is not the name of a table'),
+        ({f"t{n}": "job-2" for n in range(4)}, "it names 4 tables"),
+        ({"a": None}, "what a stands for is not an id"),
+        (["a=job-2"], "it does not map names to jobs"),
+    ],
+)
+async def test_a_table_is_never_another_than_it_is_called(
+    sutro: SutroClient, before: str, with_jobs: Any, words: str
+) -> None:
+    """Its name is refused before anything is fetched."""
+    with pytest.raises(errors.InvalidArgumentError, match=f"^Cannot read with_jobs: {words}"):
+        await sutro.query(before, "SELECT 1", with_jobs=with_jobs)
+
+
 @linux
 async def test_a_comparison_is_counts_and_frames(sutro: SutroClient, before: str, after: str) -> None:
     """Each table of it can be worked with."""
@@ -137,7 +174,7 @@ async def test_a_wait_ends_with_the_job_and_tells_of_its_rows(
     assert any(event.rows_done for event in told)
     assert (await sutro.wait(before)).status is Status.SUCCEEDED
     slow = emulator.add_job(status="QUEUED")
-    with pytest.raises(errors.DeadlineExceededError, match="it was"):
+    with pytest.raises(errors.DeadlineExceededError, match=f"^{slow} has not ended after 0 seconds: it was"):
         await sutro.wait(slow, timeout=0)
 
 

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from sutro_mcp import SutroClient, errors
+from sutro_mcp.api import Status
 from sutro_mcp.emulator import DEMO_KEY, ApiVariant, Emulator
 
 pytestmark = pytest.mark.anyio
@@ -138,6 +139,37 @@ async def test_a_job_without_results_says_why(
     job_id = emulator.add_job(**fields)
     with pytest.raises(error):
         await (await connect(emulator)).get_job_results(job_id)
+
+
+@pytest.mark.parametrize("status", ["FAILED", "failed", ["failed"], ("Failed", "FAILED")])
+async def test_jobs_are_found_by_a_status_in_any_case(connect: Connect, status: Any) -> None:
+    """One word, or several."""
+    client = await connect(Emulator())
+    found = await client.find_jobs(status=status, limit=5)
+    totals = await client.summarize_jobs(status=status)
+    assert {job.status for job in found.jobs} == {Status.FAILED}
+    assert totals.total.jobs == totals.total.failed > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "filters", "words"),
+    [
+        ("find_jobs", {"status": "nope"}, '"nope" is not a status. Use one of QUEUED, STARTING,'),
+        ("summarize_jobs", {"status": ["failed", "nope"]}, '"nope" is not a status'),
+        ("find_jobs", {"limit": 0}, "limit is 0"),
+        ("find_jobs", {"sort": "nope"}, '"nope" is not a sort. Use one of created,'),
+        ("summarize_jobs", {"group_by": "nope"}, '"nope" is not a group_by. Use one of status,'),
+    ],
+)
+async def test_a_filter_that_does_not_exist_is_refused(
+    connect: Connect, method: str, filters: dict[str, Any], words: str
+) -> None:
+    """Nothing is found would be another answer."""
+    emulator = Emulator()
+    client = await connect(emulator)
+    with pytest.raises(errors.InvalidArgumentError, match=words):
+        await getattr(client, method)(**filters)
+    assert not emulator.requests
 
 
 async def test_an_unknown_job_is_said_to_be_unknown(connect: Connect) -> None:

@@ -20,7 +20,7 @@ from sutro_mcp.server.tools.get_job import details_of
 from sutro_mcp.server.tools.get_job_results import ResultsAnswer, summary_of
 from sutro_mcp.server.tools.get_job_status import status_of
 from sutro_mcp.server.tools.list_jobs import listed
-from sutro_mcp.server.tools.params import MOST_CHARS, parse_statuses
+from sutro_mcp.server.tools.params import MOST_CHARS
 from sutro_mcp.server.uris import JOB, JOBS, RESULTS, STATUS, SUMMARY
 
 JSON = "application/json"
@@ -37,7 +37,7 @@ class _NoResults(Answer):
 
 async def _jobs(ctx: Ctx, status: str = "", limit: str = "20") -> str:
     """Jobs, newest first. status: words separated by commas; limit: 1 to 100."""
-    wanted, binding = job_filter(parse_statuses(status))
+    wanted, binding = job_filter([word for word in status.split(",") if word.strip()])
     # The cursor continues in list_jobs, given the same status.
     return _json(await listed(app_of(ctx), wanted, _number("limit", limit, 1, 100), "", binding))
 

@@ -10,8 +10,6 @@ from typing import Annotated, Any, Literal, cast, get_args
 from pydantic import BeforeValidator, Field
 
 from sutro_mcp.api import Status
-from sutro_mcp.errors import InvalidArgumentError
-from sutro_mcp.untrusted_text import quote
 
 StatusWord = Literal[
     "QUEUED", "STARTING", "RUNNING", "SUCCEEDED", "CANCELLING", "CANCELLED", "FAILED", "UNKNOWN"
@@ -76,17 +74,3 @@ Columns = Annotated[
 OffByDefault = Annotated[bool, Field(description="Default false")]
 UnpackJson = Annotated[bool, Field(description="JSON fields as columns (default true)")]
 OutputColumn = Annotated[str, Field(description="Default inference_result", max_length=200)]
-
-
-def parse_statuses(text: str) -> list[str]:
-    """Status words separated by commas, in the eight words of the API.
-
-    Raises InvalidArgumentError.
-    """
-    words = [str(_status(word.strip())) for word in text.split(",") if word.strip()]
-    known = get_args(StatusWord)
-    if unknown := [word for word in words if word not in known]:
-        raise InvalidArgumentError(
-            "filter by status", f"{quote(unknown[0], 40)} is not a status", f"Use one of {', '.join(known)}"
-        )
-    return words

@@ -1,22 +1,20 @@
 """Answer a question about results with SQL."""
 
-import re
-from collections.abc import Sequence
 from typing import Annotated
 
 from mcp.types import CallToolResult
 from pydantic import BeforeValidator, Field
 
-from sutro_mcp.errors import InvalidArgumentError, counted
+from sutro_mcp.errors import counted
 from sutro_mcp.results import Cell, QueryRequest
 from sutro_mcp.results.sql.lazy_engine import DIALECT
+from sutro_mcp.results.table_names import written_tables
 from sutro_mcp.results_spec import ResultsSpec
 from sutro_mcp.server.answers import ToolAnswer
 from sutro_mcp.server.context import Ctx, app_of
 from sutro_mcp.server.live.results_progress import with_progress
 from sutro_mcp.server.text_answers import fenced, table
 from sutro_mcp.settings import Settings
-from sutro_mcp.untrusted_text import quote
 
 from .offered_tool import always, reply, tool
 from .params import DEFAULT_CHARS, MOST_CHARS, JobId, OffByDefault, as_list
@@ -26,7 +24,6 @@ _UNLIKE = (
     "The tables differ in their rows. Row numbers match only where jobs ran over the same input: "
     "else join on a column that both carry, or on inputs (include_inputs=true)."
 )
-_ALIASED = re.compile(r"\s*([a-z]\w{0,39})\s*=\s*(\S{1,200})\s*", re.ASCII)
 
 
 class QueryAnswer(ToolAnswer):
@@ -68,7 +65,7 @@ async def query_job_results(
     app = app_of(ctx)
     specs = {
         name: ResultsSpec(job, include_inputs, include_cumulative_logprobs)
-        for name, job in _tables(job_id, with_jobs).items()
+        for name, job in {"results": job_id, **written_tables(with_jobs)}.items()
     }
     max_chars = MOST_CHARS if limit > _DEFAULT_LIMIT else DEFAULT_CHARS
     request = QueryRequest(sql=sql, limit=limit, max_chars=max_chars)
@@ -82,26 +79,6 @@ async def query_job_results(
         **dict(found),
     )
     return reply(answer, _text(job_id, answer))
-
-
-def _tables(job_id: str, with_jobs: Sequence[str]) -> dict[str, str]:
-    """The job of each table. Raises InvalidArgumentError."""
-    jobs = {"results": job_id}
-    for each in with_jobs:
-        match = _ALIASED.fullmatch(each)
-        if match is None:
-            happened = f"{quote(each, 60)} is not an alias and a job"
-        elif match[1] in jobs:
-            happened = f"two tables would be called {match[1]}"
-        else:
-            jobs[match[1]] = match[2]
-            continue
-        raise InvalidArgumentError(
-            "read with_jobs",
-            happened,
-            'Write each as alias=job_id, like "before=job-1": a lower-case letter, then letters, digits or _',
-        )
-    return jobs
 
 
 def _text(job_id: str, answer: QueryAnswer) -> str:

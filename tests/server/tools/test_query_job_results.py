@@ -157,6 +157,7 @@ n
         (["Before=job-2"], '"Before=job-2" is not an alias'),
         (["results=job-2"], "two tables would be called results"),
         (["a=job-2", "a=job-1"], "two tables would be called a"),
+        (["rEsults=job-2"], "two tables would be called rEsults"),
         (["order=job-2"], "order cannot be the alias of a table. Choose another one"),
         (["results_side=job-2"], "results_side cannot be the alias"),
         ([f"t{n}=job-2" for n in range(4)], "with_jobs: "),
