@@ -1,5 +1,6 @@
 """The client that handlers share, made when first needed and without holding up other requests."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mcp.types import CallToolResult
 
 from sutro_mcp.api import ApiClient, resolve_connection
 from sutro_mcp.emulator import DEMO_KEY, Emulator
+from sutro_mcp.errors import ConfigurationError
 from sutro_mcp.server.build import build_server
 from sutro_mcp.settings import Settings
 from tests.support import text_of
@@ -56,3 +58,18 @@ async def test_a_key_that_is_missing_is_looked_for_by_the_next_call(tmp_path: Pa
             assert "the file named by SUTRO_API_KEY_FILE cannot be used (No such file" in text_of(result)
         (tmp_path / "key").write_text(DEMO_KEY)
         assert not (await client.call_tool("list_jobs", {})).is_error
+
+
+async def test_nothing_is_kept_of_calls_that_were_refused(tmp_path: Path) -> None:
+    """An error holds all that its call had in hand."""
+
+    def kept() -> int:
+        gc.collect()
+        return sum(type(each) is ConfigurationError for each in gc.get_objects())
+
+    async with conversation(Emulator(), tmp_path / "key") as client:
+        await client.call_tool("list_jobs", {})
+        before = kept()
+        for _ in range(10):
+            await client.call_tool("list_jobs", {})
+        assert kept() <= before + 1

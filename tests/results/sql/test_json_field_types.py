@@ -142,11 +142,13 @@ def test_any_key_can_be_reached(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("wrap", [dict, lambda each: {"content": json.dumps(each), "reasoning_content": "r"}])
-def test_a_field_beside_a_list_is_read_from_objects_alone(tmp_path: Path, wrap: Any) -> None:
+@pytest.mark.parametrize("enveloped", [False, True])
+def test_a_field_beside_a_list_is_read_from_objects_alone(tmp_path: Path, *, enveloped: bool) -> None:
     """Also of a list higher up, and of objects in an envelope."""
-    rows = [{"a": {"0": {"b": 5}}}, {"a": [{"b": 7}]}, {"a": {"0": [1]}}]
-    artifact = objects(tmp_path, *map(wrap, rows))
+    rows: list[Any] = [{"a": {"0": {"b": 5}}}, {"a": [{"b": 7}]}, {"a": {"0": [1]}}]
+    if enveloped:
+        rows = [{"content": json.dumps(row), "reasoning_content": "r"} for row in rows]
+    artifact = objects(tmp_path, *rows)
     sql = """SELECT COLUMNS('a\\.0\\.b') FROM results"""
     assert query(artifact, sql).rows == [[5], [None], [None]]
 
