@@ -66,8 +66,8 @@ class SutroClient(ApiClient):
     Key and URL are found as the official SDK (0.1.67) finds them: arguments, then `SUTRO_API_KEY` and
     `SUTRO_API_URL`, then `~/.sutro/config.json`. Raises ConfigurationError when they are not a pair.
 
-    Every method raises a `SutroError` and nothing else. `on_progress` is called with the share that is done
-    (0 to 1) and a few words about it.
+    What goes wrong with a call is raised as a `SutroError`; an argument of the wrong type raises Python's own
+    errors. `on_progress` is called with the share that is done (0 to 1) and a few words about it.
     """
 
     def __init__(
