@@ -49,7 +49,7 @@ def _bearer(token: str, status: int = 401, tool: str = "get_job") -> Case:
 
 
 def _anywhere(good: str) -> dict[str, Case]:
-    """What is no bearer token, or `good` where none belongs."""
+    """Values that are no bearer token, or `good` where none belongs."""
     return {
         "none": _authorization(),
         "empty": _authorization(""),

@@ -145,7 +145,7 @@ async def _task(http: httpx.AsyncClient, url: str, tokens: dict[str, str], job_i
 
 
 async def _stream(http: httpx.AsyncClient, url: str, tokens: dict[str, str], job: Job) -> set[object]:
-    """What B's streams hear of A's job while all of A's are told of it."""
+    """Messages that B's streams hear of A's job while all of A's are told of it."""
     heard = {(name, number): Counter[str]() for name in "ab" for number in range(_TRIES)}
     uris = {"notifications": {"resourceSubscriptions": [f"sutro://jobs/{job.job_id}"]}}
     request = modern("subscriptions/listen", uris)

@@ -27,7 +27,7 @@ from sutro_mcp.server.access.token_file import add_token
 DEPLOY = Path(__file__).parents[1]
 READY_SECONDS = 60
 SERVE = ("-m", "sutro_mcp", "serve")
-"""What a Python runs as a replica."""
+"""The code that a Python runs as a replica."""
 
 
 def free_port() -> int:

@@ -165,7 +165,7 @@ def _record(found: Job) -> dict[str, Any]:
 
 
 def _columns(sort: str) -> Sequence[str]:
-    """Those that there is room for. What the list is sorted by takes the place of rows if it has none."""
+    """The columns that fit. What the list is sorted by takes the place of rows if it has none."""
     is_wide = width() >= _WIDE
     columns = _COLUMNS if is_wide else _COLUMNS[:_MOST_NEEDED]
     by = _SORTED.get(sort, "rows")

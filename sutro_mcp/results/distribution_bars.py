@@ -48,7 +48,7 @@ def distributions(columns: "Iterable[ColumnSummary]") -> Iterator[Group]:
 
 
 def summary_bars(summary: "Summary") -> Group:
-    """What a summary says first, then each field: drawn, or in words where no frequent value is known."""
+    """The first facts of a summary, then each field: drawn, or in words where no frequent value is known."""
     parts: list[Group | Text] = [_heading(clean(headline(summary)))]
     for column in summary.columns:
         words = of_which(column) or f"{distinct(column)} distinct"

@@ -20,7 +20,7 @@ from .profile_file import LONG_OBJECTS_MIB, connect, open_views, prepare
 from .results_view import unpacked_rows
 
 _TABLE = "results"
-_IN_ORDER = {
+_FILE_ORDER = {
     # In the order of the file: with one thread, and never led by the rows of `fixed`.
     "threads": "1",
     "async_threads": "0",
@@ -78,7 +78,7 @@ def open_fields(ref: LocalArtifact, *, keep_json: bool) -> Generator[OutputField
     Raises UnexpectedReplyError when the artifact cannot be read, InvalidArgumentError when memory is short.
     """
     table = prepare(ref)
-    with ExitStack() as files, closing(connect(most_mib=LONG_OBJECTS_MIB, **_IN_ORDER)) as connection:
+    with ExitStack() as files, closing(connect(most_mib=LONG_OBJECTS_MIB, **_FILE_ORDER)) as connection:
         try:
             about = open_views(connection, {_TABLE: table}, files)[_TABLE].about
             sql = unpacked_rows(

@@ -1,4 +1,4 @@
-"""What Sutro said of the keys that callers bring, so that keys which somebody makes up cost it little.
+"""Verdicts of Sutro on the keys that callers bring, so that keys which somebody makes up cost it little.
 
 Only Sutro knows whether a key counts, and asking is a request. One that it refused is refused here for a
 while, without asking; of those that it has not accepted yet, each address may bring only so many. A key that
