@@ -27,7 +27,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "check": ({"api", "results", "server", "settings", "errors"}, set()),
     "api": (
         {"errors", "file_access", "hosts", "untrusted_text", "redaction", "results_spec"},
-        {"httpx", "pydantic", "anyio", "stamina"},
+        {"httpx", "httpcore", "pydantic", "anyio", "stamina"},
     ),
     "results": (
         {"errors", "file_access", "untrusted_text", "concurrency", "results_spec"},
@@ -102,6 +102,7 @@ ORDER = {
 OWNERS = {
     "mcp": {"server", "demo"},
     "httpx": {"api"},
+    "httpcore": {"api"},
     "polars": {"results", "emulator", "library"},
     "duckdb": {"results"},
     "rich": {"cli", "results"},

@@ -1,9 +1,10 @@
 """Downloads go to public addresses, judged when a name is resolved and not changed after."""
 
+import random
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import EAI_NONAME, gaierror
@@ -186,8 +187,13 @@ def certificate(name: str, folder: Path) -> tuple[Path, ssl.SSLContext]:
 
 
 @asynccontextmanager
-async def tls_server(path: Path) -> AsyncGenerator[tuple[int, list[str]]]:
-    """A server with that certificate on loopback; yields its port and the names it was greeted with."""
+async def tls_server(
+    path: Path, reply: bytes = OK, *, then_gone: bool = False
+) -> AsyncGenerator[tuple[int, list[str]]]:
+    """A server with that certificate on loopback; yields its port and the names it was greeted with.
+
+    With `then_gone` it breaks the connection off after a reply, without the end that TLS has for it.
+    """
     names: list[str] = []
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(path)
@@ -196,7 +202,9 @@ async def tls_server(path: Path) -> AsyncGenerator[tuple[int, list[str]]]:
     async def answer(stream: anyio.abc.ByteStream) -> None:
         async with stream:
             async for _ in stream:
-                await stream.send(OK)
+                await stream.send(reply)
+                if then_gone:
+                    return
 
     tcp = await anyio.create_tcp_listener(local_host="127.0.0.1")
     listener = TLSListener(tcp, context, standard_compatible=False)
@@ -229,6 +237,26 @@ async def test_an_address_that_is_silent_leaves_time_for_the_next(tmp_path: Path
         with socket.create_server(("127.0.0.2", port)):
             response = await http.get(f"https://{NAME}:{port}/", timeout=6)
     assert response.text == "ok"
+
+
+@pytest.mark.parametrize("then_gone", [False, True])
+async def test_much_is_read_at_a_time_over_tls_and_all_of_it(tmp_path: Path, *, then_gone: bool) -> None:
+    """A record of TLS has 16 KiB, and each read passes many layers."""
+    path, trusting = certificate(NAME, tmp_path)
+    body = random.Random(5).randbytes(3_000_000)
+    reply = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body) + then_gone}\r\n\r\n".encode() + body
+    parts: list[bytes] = []
+    gone = pytest.raises(httpx.RemoteProtocolError) if then_gone else nullcontext()
+    async with (
+        tls_server(path, reply, then_gone=then_gone) as (port, _),
+        guarded(Resolver("127.0.0.1"), tls=trusting) as http,
+        http.stream("GET", f"https://{NAME}:{port}/") as response,
+    ):
+        with gone:
+            async for part in response.aiter_raw():
+                parts.append(part)  # noqa: PERF401 - a comprehension would lose them with the error
+    assert b"".join(parts) == body
+    assert len(parts) < len(body) / 32_000
 
 
 # --- as the client uses it
