@@ -149,11 +149,13 @@ def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str)
         rows = unwrapped(rows, '" text"')
     found = '" text"' if profile.is_certain else as_object('" text"')
     if profile.fixed != "none":
-        join = f"POSITIONAL JOIN {fixed} f"
+        joined = f"({rows}) r POSITIONAL JOIN {fixed} f"
         if profile.fixed == "few":
-            join = f"LEFT JOIN {fixed} f ON f.row = r.file_row_number"
+            # DuckDB may turn a LEFT JOIN round, and rows would lose their order.
+            one = f"(SELECT f FROM {fixed} f WHERE f.row = file_row_number)"
+            joined = f"(SELECT *, {one} AS f FROM ({rows})) r"
         columns = 'r.*, f.json AS " fixed", f.content AS " fixed content", f.is_fixed AS " is fixed"'
-        rows = f"SELECT {columns} FROM ({rows}) r {join}"
+        rows = f"SELECT {columns} FROM {joined}"
         found = f'CASE WHEN " is fixed" THEN " fixed" ELSE {found} END'
     rows = f'SELECT *, {found} AS " j" FROM ({rows})'
     if profile.envelope == "none":
