@@ -16,7 +16,7 @@ from inline_snapshot import snapshot
 
 from sutro_mcp.emulator import Emulator, Fault
 
-from .process import COMMAND, INITIALIZE
+from tests.e2e.process import COMMAND, INITIALIZE
 
 pytestmark = pytest.mark.smoke
 
