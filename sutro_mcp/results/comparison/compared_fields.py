@@ -111,7 +111,7 @@ def _same_columns(before: OpenTable, after: OpenTable) -> dict[str, str]:
 
 
 def hashed(value: str) -> str:
-    """SQL for the hash of a value, null for null."""
+    """SQL for the hash of a scalar, null for null. DuckDB has the same for the lists [1] and [0, 1]."""
     return f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END"
 
 
@@ -120,7 +120,7 @@ def _field(before: Column, after: Column) -> ComparedField:
     columns = [quoted(name) for name in names]
     is_number = all(map(_is_number, kinds))
     if kinds[0] == kinds[1]:
-        compared = columns if is_number or kinds[0] == "BOOLEAN" else map(hashed, columns)
+        compared = columns if is_number or kinds[0] == "BOOLEAN" else map(hashed, map(_text, columns, kinds))
     elif is_number:
         common = "HUGEINT" if all(kind in _INTEGERS for kind in kinds) else "DOUBLE"
         compared = [f"{column}::{common}" for column in columns]
@@ -182,7 +182,9 @@ def _is_nested(kind: str) -> bool:
 
 
 def _alike_texts(columns: Sequence[str], kinds: Sequence[str]) -> list[str]:
-    texts = [_text(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    texts = list(map(_text, columns, kinds))
+    if any(kind.startswith("VARCHAR[") for kind in kinds):
+        texts = list(map(_with_items_as_text, texts))
     if any(map(_is_nested, kinds)):
         return [_alike_items(text) for text in texts]
     return [_alike_number(text) for text in texts] if "DOUBLE" in kinds else texts
@@ -192,6 +194,11 @@ def _alike_number(text: str) -> str:
     """A text that is a number as a float is written."""
     number = f"CASE WHEN regexp_full_match({text}, '{_NUMBER}') THEN TRY_CAST({text} AS DOUBLE)::VARCHAR END"
     return f"coalesce({number}, {text})"
+
+
+def _with_items_as_text(text: str) -> str:
+    """JSON with the items of a list as they are in one where they are mixed; any other text as it is."""
+    return f"coalesce(to_json(TRY_CAST(TRY_CAST({text} AS JSON) AS VARCHAR[]))::VARCHAR, {text})"
 
 
 def _alike_items(text: str) -> str:

@@ -105,7 +105,7 @@ def said(error: BaseException, sql: str, columns: Sequence[str]) -> str:
     if lacks_memory(error):
         return (
             "it needs more memory than it may have: select or group by fewer and shorter columns "
-            "(count(DISTINCT hash(x)) takes less than count(DISTINCT x))"
+            "(count(DISTINCT hash(x::VARCHAR)) takes less than count(DISTINCT x))"
         )
     for pattern, say in _RULES:
         if match := re.search(pattern, text):
