@@ -102,7 +102,7 @@ def said(error: BaseException, sql: str, columns: Sequence[str]) -> str:
     if "Traceback" in text or isinstance(error, duckdb.IOException | duckdb.PermissionException):
         # One sentence, whatever it was: a difference would tell whether a file exists.
         return _ONLY_TABLES
-    if isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "llocation failure" in text:
+    if isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "llocation fail" in text:
         return (
             "it needs more memory than it may have: select or group by fewer and shorter columns "
             "(count(DISTINCT hash(x)) takes less than count(DISTINCT x))"
