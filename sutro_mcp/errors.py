@@ -43,6 +43,10 @@ class InvalidArgumentError(CallError):
     """An argument is not acceptable."""
 
 
+class QueryMemoryError(InvalidArgumentError):
+    """A query needs more memory than it may have."""
+
+
 class InvalidCursorError(CallError):
     """A cursor is damaged, stale, or was made for another question."""
 

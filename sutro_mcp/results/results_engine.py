@@ -10,7 +10,7 @@ from typing import TypeVar
 from anyio.abc import TaskGroup
 
 from sutro_mcp.concurrency import LRU, background, task_group
-from sutro_mcp.errors import ArtifactChangedError, SutroError
+from sutro_mcp.errors import ArtifactChangedError, QueryMemoryError, SutroError
 from sutro_mcp.results.export.file_names import export_name, joinable_name
 from sutro_mcp.results.export.folder_files import discard, real_path, stamp
 from sutro_mcp.results.worker.memory_shares import MemoryShares, memory_shares
@@ -156,7 +156,8 @@ class ResultsEngine:
         """
 
         async def make(tables: Mapping[str, SqlTable], _notify: ProgressCallback) -> QueryRows:
-            rows = await self._queries.run(tables, request, QueryRows)
+            ask = partial(self._queries.run, request=request, answer=QueryRows)
+            rows = await self._with_little_memory(tables, ask)
             for table in tables.values():
                 if table.narrow_file is None:
                     self._group.start_soon(self._narrow, source, table.artifact.spec)
@@ -219,6 +220,18 @@ class ResultsEngine:
         key = (source.cache_identity, tuple(specs.items()), request)
         return await self._flights.run(key, request.doing(*specs.values()), work, on_progress)
 
+    async def _with_little_memory(
+        self, tables: Mapping[str, SqlTable], ask: Callable[[Mapping[str, SqlTable]], Awaitable[T]]
+    ) -> T:
+        """The result of `ask`: where that takes too much memory, from the short columns if they suffice."""
+        try:
+            return await ask(tables)
+        except QueryMemoryError:
+            if all(table.narrow_file for table in tables.values()):
+                raise
+        make = partial(self._long.run, request=NarrowRequest(), answer=SqlTable)
+        return await ask({name: await make(table.artifact) for name, table in tables.items()})
+
     async def _narrow(self, source: ArtifactSource, spec: ResultsSpec) -> None:
         """Make what answers further questions about the artifact with a fraction of the work."""
 
@@ -257,12 +270,14 @@ class ResultsEngine:
             # A name that is known to be nobody's when this process ends before it removes the file.
             path = Path(f"{table.profile_file}.{token_hex(4)}.part")
             asked = WriteRequest(sql=request.sql, path=str(path), format=form)
+            ask = partial(self._sql_exports.run, request=asked, answer=YieldedRows, output=str(path))
             try:
-                yielded = await self._sql_exports.run(tables, asked, YieldedRows, output=str(path))
+                yielded = await self._with_little_memory(tables, ask)
                 finished = request.model_copy(update={"yielded": yielded})
                 return await self._write(table.artifact, finished, None, rows_to(notify))
             finally:
-                _remove(path)
+                with suppress(OSError):
+                    path.unlink()  # noqa: ASYNC240 - shorter than any wait for a thread
 
         # A file to join with may be another one by the time somebody asks again.
         joined = request.join_with and stamp(folder / request.join_with)
@@ -371,11 +386,6 @@ def _local(artifact: CachedArtifact, spec: ResultsSpec) -> LocalArtifact:
         inode=artifact.inode,
         is_whole=artifact.is_whole,
     )
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
 
 
 async def _again_if_changed(work: Callable[[], Awaitable[T]]) -> T:

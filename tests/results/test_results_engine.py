@@ -1,5 +1,8 @@
 """The engine: store in front, worker behind, nothing left when it closes."""
 
+import json
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -8,9 +11,10 @@ import anyio
 import polars as pl
 import pytest
 
-from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.errors import InvalidArgumentError, QueryMemoryError
 from sutro_mcp.results import ExpectedResults, PageRequest, SummaryRequest
 from sutro_mcp.results.cache import OnBytes
+from sutro_mcp.results.request_models import ExportRequest, QueryRequest
 from sutro_mcp.results.results_engine import results_engine
 from sutro_mcp.results_spec import ResultsSpec
 
@@ -32,6 +36,7 @@ class Source:
 
     folders: list[Path] = field(default_factory=list[Path])
     cache_identity: str = "one"
+    outputs: Sequence[str | None] = ('{"label": "good"}', '{"label": "bad"}', None)
 
     async def open_results(self, spec: ResultsSpec) -> None:
         """It has no parts to offer."""
@@ -39,10 +44,10 @@ class Source:
     async def fetch_results(
         self, spec: ResultsSpec, directory: Path, *, on_bytes: OnBytes | None = None
     ) -> Fetched:
-        """A row for each name in the request that is true."""
+        """The outputs, and the inputs if they are asked for."""
         self.folders.append(directory)
         path = directory / f"{len(self.folders):016x}.parquet"
-        columns: dict[str, Any] = {"outputs": ['{"label": "good"}', '{"label": "bad"}', None]}
+        columns: dict[str, Any] = {"outputs": self.outputs}
         if spec.include_inputs:
             columns["inputs"] = ["x" * 900, "b", "c"]
         pl.DataFrame(columns).write_parquet(path)
@@ -89,3 +94,20 @@ async def test_the_folder_is_gone_after_a_failure_too() -> None:
         async with results_engine() as engine:
             await engine.page(source, ResultsSpec("job-a"), PageRequest(offset=9))
     assert not source.folders[0].exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SQL runs on Linux only")
+async def test_of_outputs_that_are_too_long_for_a_query_the_short_fields_are_asked(tmp_path: Path) -> None:
+    """DuckDB takes two thousand objects at once, of which it needs four times their length."""
+    texts = [json.dumps({"label": "ab"[n % 2], "essay": f"{n} words " * 3_000}) for n in range(2_100)]
+    source, spec = Source(outputs=texts), ResultsSpec("job-a")
+    async with results_engine() as engine:
+        sql = "SELECT label, count(*) FROM results GROUP BY label ORDER BY label"
+        page = await engine.query(source, {"results": spec}, QueryRequest(sql=sql))
+        assert page.rows == [["a", 1_050], ["b", 1_050]]
+        with pytest.raises(QueryMemoryError, match="more memory than it may have"):
+            await engine.query(source, {"results": spec}, QueryRequest(sql="SELECT max(essay) FROM results"))
+    async with results_engine() as engine:
+        request = ExportRequest(folder=tmp_path, file_name="labels.csv", sql=sql)
+        assert (await engine.export(source, spec, request)).rows == 2
+    assert (tmp_path / "labels.csv").read_text().splitlines()[1:] == ['"a",1050', '"b",1050']

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import duckdb
 
-from sutro_mcp.errors import InvalidArgumentError, counted
+from sutro_mcp.errors import InvalidArgumentError, QueryMemoryError, counted
 from sutro_mcp.results.name_matching import composed
 from sutro_mcp.results.request_models import Cell, QueryRequest, QueryRows, SqlTable
 
@@ -30,7 +30,7 @@ from .narrow_table import Column, may_use_narrow, narrow_view, needs_artifact
 from .profile_file import IN_ORDER, OpenTable, open_views
 from .results_view import OUTPUT
 from .sql_cells import sql_cells
-from .sql_errors import said
+from .sql_errors import lacks_memory, said
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ def run(loaded: LoadedTables, request: QueryRequest) -> QueryRows:
 def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
     """The result of `answer` for the rows that one SELECT yields; it may be called several times.
 
-    Raises InvalidArgumentError for SQL that cannot be run.
+    Raises InvalidArgumentError for SQL that cannot be run, QueryMemoryError where memory is short.
     """
     if len(sql) > MAX_SQL:
         raise _refused(loaded, f"the SQL has more than {MAX_SQL:,} characters")
@@ -180,7 +180,8 @@ def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
             raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
         return _widely(loaded, _without_end(sql), answer)
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
-        raise _refused(loaded, said(error, sql, loaded.columns)) from None
+        kind = QueryMemoryError if lacks_memory(error) else InvalidArgumentError
+        raise _refused(loaded, said(error, sql, loaded.columns), kind) from None
 
 
 def _as_columns_are_written(sql: str, columns: Sequence[str]) -> str:
@@ -335,10 +336,12 @@ def _listing(table: str, described: Sequence[Column]) -> str:
     return f"The columns of {table} are {shorten(', '.join(columns[:_LISTED]), _MAX_LISTING)[0]}{more}"
 
 
-def _refused(loaded: LoadedTables, happened: str) -> InvalidArgumentError:
+def _refused(
+    loaded: LoadedTables, happened: str, kind: type[InvalidArgumentError] = InvalidArgumentError
+) -> InvalidArgumentError:
     if loaded.more_fields:
         happened += f"; {_MORE_FIELDS}"
-    return InvalidArgumentError(QueryRequest.doing(*loaded.specs), happened, loaded.listing)
+    return kind(QueryRequest.doing(*loaded.specs), happened, loaded.listing)
 
 
 class _Clock:

@@ -20,12 +20,8 @@ from .profile_file import LONG_OBJECTS_MIB, connect, open_views, prepare
 from .results_view import unpacked_rows
 
 _TABLE = "results"
-_FILE_ORDER = {
-    # In the order of the file: with one thread, and never led by the rows of `fixed`.
-    "threads": "1",
-    "async_threads": "0",
-    "disabled_optimizers": "build_side_probe_side,join_order",
-}
+# So that rows are in the order of the file.
+_ONE_THREAD = {"threads": "1", "async_threads": "0"}
 # At once, wherever row groups end.
 _ROWS = 16_384
 
@@ -78,7 +74,7 @@ def open_fields(ref: LocalArtifact, *, keep_json: bool) -> Generator[OutputField
     Raises UnexpectedReplyError when the artifact cannot be read, InvalidArgumentError when memory is short.
     """
     table = prepare(ref)
-    with ExitStack() as files, closing(connect(most_mib=LONG_OBJECTS_MIB, **_FILE_ORDER)) as connection:
+    with ExitStack() as files, closing(connect(most_mib=LONG_OBJECTS_MIB, **_ONE_THREAD)) as connection:
         try:
             about = open_views(connection, {_TABLE: table}, files)[_TABLE].about
             sql = unpacked_rows(

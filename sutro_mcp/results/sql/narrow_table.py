@@ -7,6 +7,7 @@ it a column that it lacks is an expression that fails when it is needed; the que
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -14,7 +15,7 @@ import duckdb
 from sutro_mcp.results.request_models import SqlTable
 from sutro_mcp.results.rows.json_shape import literal, quoted
 
-from .profile_file import connect, narrow_file, open_views, published
+from .profile_file import OpenTable, connect, narrow_file, open_views, published, with_more_memory
 
 # In bytes of text, on average. Lists and objects are stored by their parts, which takes less.
 _SHORT = 64
@@ -34,17 +35,8 @@ def make_narrow(table: SqlTable) -> SqlTable:
     """The table with its `narrow_file`, which is made unless it is there or nothing is short."""
     path = narrow_file(Path(table.profile_file))
     if not path.exists():
-        with (
-            published(path) as part,
-            ExitStack() as files,
-            closing(connect(part, _MOST_MIB, threads="1")) as connection,
-        ):
-            opened = open_views(connection, {"source": table}, files)
-            short = ", ".join(map(quoted, _short(connection)))
-            connection.execute(opened["source"].view(short))
-            connection.execute(f"CREATE TABLE narrow AS SELECT {short} FROM source")
-            connection.execute("DROP VIEW source")
-            connection.execute("CHECKPOINT")
+        with published(path) as part:
+            with_more_memory(partial(_make, table), part, _MOST_MIB, table.artifact)
     return table.model_copy(update={"narrow_file": str(path)})
 
 
@@ -70,13 +62,23 @@ def needs_artifact(error: BaseException) -> bool:
     return _MARK in str(error)
 
 
-def _short(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    columns = [(name, kind) for name, kind, *_ in connection.execute("DESCRIBE source").fetchall()]
-    sizes = ", ".join(f"avg(strlen(CAST({quoted(name)} AS VARCHAR)))" for name, _ in columns)
-    (found,) = connection.execute(f"SELECT {sizes} FROM (FROM source LIMIT {_SAMPLE})").fetchall()
-    short = [
-        name
-        for (name, kind), size in zip(columns, found, strict=True)
-        if (size or 0) <= (_SHORT if kind in ("VARCHAR", "JSON") else _SHORT_NESTED)
-    ]
-    return short[:_MOST_COLUMNS]
+def _make(table: SqlTable, path: Path, most_mib: int) -> None:
+    with ExitStack() as files, closing(connect(path, most_mib, threads="1")) as connection:
+        opened = open_views(connection, {"source": table}, files)
+        short = ", ".join(map(quoted, _short(connection, opened["source"])))
+        connection.execute(opened["source"].view(short))
+        connection.execute(f"CREATE TABLE narrow AS SELECT {short} FROM source")
+        connection.execute("DROP VIEW source")
+        connection.execute("CHECKPOINT")
+
+
+def _short(connection: duckdb.DuckDBPyConnection, source: OpenTable) -> list[str]:
+    found: list[str] = []
+    for name, kind in source.columns:
+        # One by one: several at once take the memory of each.
+        connection.execute(source.view(quoted(name)))
+        sizes = f"SELECT strlen(CAST({quoted(name)} AS VARCHAR)) AS size FROM source LIMIT {_SAMPLE}"
+        ((average,),) = connection.execute(f"SELECT avg(size) FROM ({sizes})").fetchall()
+        if (average or 0) <= (_SHORT if kind in ("VARCHAR", "JSON") else _SHORT_NESTED):
+            found.append(name)
+    return found[:_MOST_COLUMNS]

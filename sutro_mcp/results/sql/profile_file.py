@@ -16,7 +16,7 @@ from typing import Any, cast
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
-from sutro_mcp.errors import ConfigurationError
+from sutro_mcp.errors import ConfigurationError, QueryMemoryError
 from sutro_mcp.results.request_models import LocalArtifact, SqlTable
 from sutro_mcp.results.rows.column_roles import unreadable
 from sutro_mcp.results.rows.json_fields import Path as FieldPath
@@ -58,7 +58,8 @@ class AboutResults(BaseModel):
 def prepare(ref: LocalArtifact) -> SqlTable:
     """The artifact as a Parquet file, and the profile file, which is made unless it is there.
 
-    Raises UnexpectedReplyError when the artifact cannot be read, StoppedError when it is there no longer.
+    Raises UnexpectedReplyError when the artifact cannot be read, QueryMemoryError when its outputs are too
+    long, StoppedError when it is there no longer.
     """
     path = Path(ref.path)
     # What one version of DuckDB writes another one may not read.
@@ -68,11 +69,7 @@ def prepare(ref: LocalArtifact) -> SqlTable:
         _write(ref, parquet)
     if not side.exists():
         with published(side) as part:
-            try:
-                _make(ref, parquet, part)
-            except duckdb.OutOfMemoryException:
-                part.unlink(missing_ok=True)
-                _make(ref, parquet, part, LONG_OBJECTS_MIB)
+            with_more_memory(partial(_make, ref, parquet), part, 256, ref)
     narrow = narrow_file(side)
     return SqlTable(
         artifact=ref,
@@ -106,6 +103,25 @@ def published(path: Path) -> Generator[Path]:
     finally:
         part.unlink(missing_ok=True)
         part.with_name(f"{part.name}.wal").unlink(missing_ok=True)
+
+
+def with_more_memory(
+    make: Callable[[Path, int], None], path: Path, most_mib: int, ref: LocalArtifact
+) -> None:
+    """Call `make`, which writes the file in so many MiB, and again with LONG_OBJECTS_MIB if they are few.
+
+    Raises QueryMemoryError if these are few as well.
+    """
+    for mib in (most_mib, LONG_OBJECTS_MIB):
+        try:
+            return make(path, mib)
+        except duckdb.OutOfMemoryException:
+            path.unlink(missing_ok=True)
+    raise QueryMemoryError(
+        ref.spec.doing,
+        "their outputs are too long for the memory that finding their JSON fields may use",
+        "get_job_results reads them; export_job_results with unpack_json=false keeps them as text",
+    )
 
 
 @dataclass(frozen=True)
@@ -155,7 +171,7 @@ def open_views(
             facts = (about.columns, table.artifact, about.profile, address(name), fixed)
             view = partial(results_view, name, *facts)
             connection.execute(view(""))
-            connection.execute(f"SELECT * FROM {name} LIMIT 1").fetchall()
+            connection.execute(f"FROM read_parquet({literal(address(name))}) LIMIT 1").fetchall()
             described = connection.execute(f"DESCRIBE {name}").fetchall()
             sources = {
                 column: source.path if isinstance(source, Field) else source.stored
@@ -196,7 +212,7 @@ def _write(ref: LocalArtifact, parquet: Path) -> None:
         frame.write_parquet(part)
 
 
-def _make(ref: LocalArtifact, parquet: Path, side: Path, most_mib: int = 256) -> None:
+def _make(ref: LocalArtifact, parquet: Path, side: Path, most_mib: int) -> None:
     descriptor = held(ref, str(parquet))
     try:
         with closing(connect(side, most_mib)) as connection:

@@ -102,7 +102,7 @@ def said(error: BaseException, sql: str, columns: Sequence[str]) -> str:
     if "Traceback" in text or isinstance(error, duckdb.IOException | duckdb.PermissionException):
         # One sentence, whatever it was: a difference would tell whether a file exists.
         return _ONLY_TABLES
-    if isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "llocation fail" in text:
+    if lacks_memory(error):
         return (
             "it needs more memory than it may have: select or group by fewer and shorter columns "
             "(count(DISTINCT hash(x)) takes less than count(DISTINCT x))"
@@ -112,6 +112,11 @@ def said(error: BaseException, sql: str, columns: Sequence[str]) -> str:
             return say(_Mistake(match, sql, columns))
     first = _PREFIX.sub("", text.partition("\n")[0])
     return quote(_PATH.sub("(path)", first))
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether the SQL needs more memory than it may have."""
+    return isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "llocation fail" in str(error)
 
 
 def _no_column(at: "_Mistake") -> str:

@@ -8,6 +8,7 @@ that met it and nothing to the next.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 import anyio
@@ -222,7 +223,7 @@ class QueryRunner:
         on_rows: OnRows | None = None,
         output: str | None = None,
     ) -> Answer:
-        """The answer. `output` is a new file that the query may write into.
+        """The answer. `output` is a new file that the query may write into; it is gone if that fails.
 
         Raises what the query raises, WorkerError when its process fails, or ArtifactChangedError when an
         artifact is not there any more.
@@ -242,5 +243,10 @@ class QueryRunner:
                 # Only now does the SQL enter the process, which can open nothing any more.
                 worker.patience = self._query_seconds
                 return await worker.run(artifact, request, answer, on_rows=on_rows)
+            except BaseException:
+                if output is not None:
+                    with suppress(OSError):
+                        Path(output).unlink()  # noqa: ASYNC240 - shorter than any wait for a thread
+                raise
             finally:
                 await worker.aclose()

@@ -181,6 +181,13 @@ def test_rows_keep_their_order_where_few_of_many_are_read_singly(tmp_path: Path,
     ]
 
 
+def test_rows_keep_their_order_where_most_are_read_singly(tmp_path: Path) -> None:
+    """DuckDB would rather begin with those than with all."""
+    artifact = outputs(tmp_path, *(f'{"" if n == 3 else "Here: "}{{"a": {n}}}' for n in range(100)))
+    assert query(artifact, "SELECT a FROM results", limit=100).rows == [[n] for n in range(100)]
+    assert query(artifact, "SELECT a FROM results WHERE row IN (2, 3, 4)").rows == [[2], [3], [4]]
+
+
 @pytest.mark.parametrize(
     ("odd", "length"), [(3, 1), (50_500, 1), (3_500, 6_000)], ids=["few", "many", "long"]
 )

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sutro_mcp.errors import InvalidArgumentError
+from sutro_mcp.errors import InvalidArgumentError, QueryMemoryError
 from sutro_mcp.results.request_models import QueryRequest, SqlTable
-from sutro_mcp.results.sql import lazy_engine
+from sutro_mcp.results.sql import lazy_engine, profile_file
 from sutro_mcp.results.sql.narrow_table import make_narrow
 from sutro_mcp.results.sql.profile_file import prepare
 from tests.results.support import objects
@@ -87,3 +87,14 @@ def test_it_is_made_once(narrow: SqlTable) -> None:
     again = prepare(narrow.artifact)
     assert again == narrow == make_narrow(again)
     assert Path(narrow.narrow_file).stat() == written
+
+
+def test_outputs_that_are_too_long_are_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With less memory than there is, so that they need not be so long."""
+    monkeypatch.setattr(profile_file, "LONG_OBJECTS_MIB", 160)
+    artifact = objects(tmp_path, *({"label": "a", "essay": f"{n} words " * 3_000} for n in range(2_100)))
+    with pytest.raises(QueryMemoryError, match="too long for the memory") as caught:
+        make_narrow(prepare(artifact))
+    assert "unpack_json=false" in caught.value.next_step
