@@ -75,6 +75,12 @@ _SYNTAX = (
     (r"\bGROUP\s+BY\b[^()]*\bWHERE\b", "WHERE goes before GROUP BY, and HAVING behind it"),
     (r"\bCASE\b(?!.*\bEND\b)", "a CASE needs its END"),
 )
+# What opens a part of the SQL: the error is at what follows. For other reserved words it is at the word.
+_OPENING = re.compile(
+    r"all|array|case|cast|distinct|except|fetch|from|group|having|intersect|lambda|limit|not|offset|order|"
+    r"qualify|union|using|where|window",
+    re.IGNORECASE,
+)
 _UNITS = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
 _AS_NUMBER = "TRY_CAST(x AS DOUBLE) makes a number of text"
 _AS_TEXT = "CAST(x AS VARCHAR) makes text of any value"
@@ -194,12 +200,22 @@ def _no_member(at: "_Mistake") -> str:
 def _syntax(at: "_Mistake") -> str:
     token = at.match[1].lower()
     happened = f"there is a syntax error at or near {quote(at.match[1], 80)}"
-    if advice := next((say for find, say in _SYNTAX if re.search(find, at.sql, re.I | re.S)), None):
+    name = _opening_column(at)
+    if not name and (
+        advice := next((say for find, say in _SYNTAX if re.search(find, at.sql, re.I | re.S)), None)
+    ):
         return f"{happened}; {advice}"
     odd = (name for name in at.columns if token in (name.lower(), *name.lower().split(" ")))
-    if name := next(odd, None):
+    if name := name or next(odd, None):
         return f"{happened}; the name of this column goes in double quotes: {_column(name)}"
     return happened
+
+
+def _opening_column(at: "_Mistake") -> str | None:
+    """The column named like a word that opens a part of the SQL, if it stands there without quotes."""
+    end = re.escape(at.match[1])
+    named = (name for name in at.columns if _OPENING.fullmatch(name))
+    return next((name for name in named if re.search(rf'(?<!["\w.]){name}\s*{end}', at.sql, re.I)), None)
 
 
 def _plain(sentence: str) -> "_Say":

@@ -16,7 +16,7 @@ from tests.results.support import outputs
 
 REVIEW = {
     "label": "good", "score": 5, "when": "2026-01-02", "until": "2026-02-03", "n": 20260102, "is it": True,
-    "tags": ["a"], "items": [{"sku": "x"}],
+    "tags": ["a"], "items": [{"sku": "x"}], "order": 7, "case": 8,
 }  # fmt: skip
 
 
@@ -40,6 +40,8 @@ MISTAKES = [
     ("tags = 'a'", "list_contains(list, x) looks into a list", "list_contains(tags, 'a')", True),
     ("when", 'goes in double quotes: "when"', '"when"', "2026-01-02"),
     ("is it", 'goes in double quotes: "is it"', '"is it"', True),
+    ("order", 'goes in double quotes: "order"', '"order"', 7),
+    ("sum(Case) /* x */", 'goes in double quotes: "case"', 'sum("case")', 8),
     ("label + '!'", "a || b joins text", "label || '!'", "good!"),
     ('until - "when"', "CAST(x AS DATE) a date", 'CAST(until AS DATE) - CAST("when" AS DATE)', 32),
     ("label REGEXP 'go+d'", "write regexp_matches(text, pattern)", "regexp_matches(label, 'go+d')", True),
@@ -105,3 +107,21 @@ def test_memory_that_is_lacking_within_json_is_told_as_such() -> None:
     """DuckDB has other words for it there."""
     error = duckdb.InvalidInputException("Failed to write JSON string: memory allocation failed")
     assert said(error, "", ()).startswith("it needs more memory")
+
+
+def test_a_column_named_like_a_word_of_sql_goes_in_quotes() -> None:
+    """The parser stumbles over the word, or over what follows it."""
+    with duckdb.connect() as connection:
+        reserved = connection.execute("FROM duckdb_keywords() WHERE keyword_category = 'reserved'")
+        words = {word for word, _ in reserved.fetchall()}
+        told = {word for word in words if f'double quotes: "{word}"' in _told(connection, word)}
+    assert words - told == {"default", "false", "null", "true"}
+
+
+def _told(connection: duckdb.DuckDBPyConnection, column: str) -> str:
+    sql = f"SELECT a, {column}, b FROM results"  # noqa: S608
+    try:
+        connection.extract_statements(sql)
+    except duckdb.Error as error:
+        return said(error, sql, [column])
+    return "it is a value"
