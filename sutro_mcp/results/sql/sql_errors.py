@@ -132,8 +132,7 @@ def _no_column(at: "_Mistake") -> str:
         return f"{happened} ({_ADDED[name.lower()]}=true adds it)"
     if name.lower() in _UNITS:
         return f"{happened}; a unit of time goes in single quotes, as in datediff('{name.lower()}', a, b)"
-    if near := _near(name, at.columns):
-        happened += f"; the nearest names are {', '.join(map(_column, near))}"
+    happened += _nearest(name, at.columns)
     if f'"{name}"' in at.sql:
         happened += "; text goes in single quotes"
     return happened
@@ -197,6 +196,11 @@ def _no_member(at: "_Mistake") -> str:
     return f"{happened}; of a list of objects, x[1].{key} is that of the first, and unnest(x) gives all"
 
 
+def _no_key(at: "_Mistake") -> str:
+    key, candidates = at.match.groups()
+    return f"there is no field {quote(key, 80)}" + _nearest(key, re.findall(r'"(.+?)"(?:, |$)', candidates))
+
+
 def _syntax(at: "_Mistake") -> str:
     token = at.match[1].lower()
     happened = f"there is a syntax error at or near {quote(at.match[1], 80)}"
@@ -235,6 +239,7 @@ _RULES: list[tuple[str, _Say]] = [
     ),
     (r"Unimplemented type for cast \((\S+) -> (\S+)\)", _no_such_cast),
     (r"Cannot extract field ['\"](.+?)['\"] from expression ['\"](.+?)['\"] because", _no_member),
+    (r'Could not find key "(.+?)" in struct\n\nCandidate Entries: (.+)', _no_key),
     (
         r'Ambiguous reference to column name "(.+?)"',
         lambda at: f"{quote(at.match[1], 80)} is in several tables; write of which, as in results.x",
@@ -270,14 +275,15 @@ _RULES: list[tuple[str, _Say]] = [
 ]  # fmt: skip
 
 
-def _near(name: str, columns: Sequence[str]) -> list[str]:
-    """Columns whose name, or the last part of it, is like `name`."""
+def _nearest(name: str, names: Sequence[str]) -> str:
+    """Those of the names that are like `name`, as a whole or in their last part."""
     by_key: dict[str, str] = {}
-    for column in columns:
-        by_key.setdefault(column.lower(), column)
-        by_key.setdefault(column.lower().rpartition(".")[2], column)
+    for each in names:
+        by_key.setdefault(each.lower(), each)
+        by_key.setdefault(each.lower().rpartition(".")[2], each)
     close = get_close_matches(name.lower(), by_key, n=_MOST_NEAR, cutoff=0.6)
-    return list(dict.fromkeys(by_key[key] for key in close))
+    near = dict.fromkeys(_column(by_key[key]) for key in close)
+    return f"; the nearest names are {', '.join(near)}" if near else ""
 
 
 def _column(name: str) -> str:

@@ -37,6 +37,7 @@ MISTAKES = [
      "strptime(n::VARCHAR, '%Y%m%d')::DATE", "2026-01-02"),
     ("inference_result.label", "the fields of JSON outputs are columns of their own", "label", "good"),
     ("items.sku", "x[1].sku is that of the first", "items[1].sku", "x"),
+    ("items[1].sk", 'no field "sk"; the nearest names are "sku"', "items[1].sku", "x"),
     ("tags = 'a'", "list_contains(list, x) looks into a list", "list_contains(tags, 'a')", True),
     ("when", 'goes in double quotes: "when"', '"when"', "2026-01-02"),
     ("is it", 'goes in double quotes: "is it"', '"is it"', True),
