@@ -264,6 +264,10 @@ _RULES: list[tuple[str, _Say]] = [
     (r"Could not convert string .{0,200}?(?= when casting|\n|$)", _no_cast),
     (r"invalid \w+ field format.{0,200}?(?= when casting|\n|$)", _no_cast),
     (
+        r"Could not parse string .{0,200}",
+        lambda at: f"{quote(at.match[0])}; try_strptime gives null for what does not fit",
+    ),
+    (
         r"Deprecated lambda arrow",
         _plain("a lambda is written lambda x: x + 1, as in list_transform(tags, lambda x: upper(x))"),
     ),

@@ -35,6 +35,8 @@ MISTAKES = [
     ('datediff("when"::DATE, until::DATE)', "write datediff('day', start, end)", "1", 1),
     ("CAST(n AS DATE)", "strptime(x::VARCHAR, '%Y%m%d') of 20260131",
      "strptime(n::VARCHAR, '%Y%m%d')::DATE", "2026-01-02"),
+    ("strptime(label, '%Y')", "try_strptime gives null for what does not fit",
+     "try_strptime(label, '%Y')", None),
     ("inference_result.label", "the fields of JSON outputs are columns of their own", "label", "good"),
     ("items.sku", "x[1].sku is that of the first", "items[1].sku", "x"),
     ("items[1].sk", 'no field "sk"; the nearest names are "sku"', "items[1].sku", "x"),
