@@ -5,6 +5,7 @@ files that it reads (`held_files`), and DuckDB's own lock is a second wall. One 
 gives the same answer, to the last digit and in the same order.
 """
 
+import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -177,7 +178,7 @@ def answered(loaded: LoadedTables, sql: str, answer: Callable[[duckdb.DuckDBPyRe
     try:
         statements = loaded.connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type not in _STATEMENTS:
-            raise _refused(loaded, _not_one_select([statement.type.name for statement in statements]))
+            raise _refused(loaded, _not_one_select(statements))
         return _widely(loaded, _without_end(sql), answer)
     except (duckdb.Error, RuntimeError, ValueError, MemoryError) as error:
         kind = QueryMemoryError if lacks_memory(error) else InvalidArgumentError
@@ -265,12 +266,17 @@ def _is_operand(before: bytes, token: bytes, after: bytes) -> bool:
     return token.strip().isdigit() and not _ARITHMETIC.isdisjoint((before.strip(), after.strip()))
 
 
-def _not_one_select(kinds: list[str]) -> str:
-    if len(kinds) > 1:
+def _not_one_select(statements: Sequence[duckdb.Statement]) -> str:
+    if len(statements) > 1:
         return "it holds more than one statement"
-    if not kinds:
+    if not statements:
         return "it has to be one SELECT"
-    return f"{kinds[0]} is not allowed: it has to be one SELECT (DESCRIBE, SUMMARIZE and PIVOT are, too)"
+    sql, kind = statements[0].query, statements[0].type.name
+    starts = (start for start, token in duckdb.tokenize(sql) if token == duckdb.token_type.keyword)
+    # As it is written: INSTALL is a LOAD to DuckDB, and USE a SET.
+    word = re.sub(r"\W.*", "", sql.encode()[next(starts, 0) :].decode(), flags=re.DOTALL).upper()
+    name = kind if word == "WITH" else word
+    return f"{name} is not allowed: it has to be one SELECT (DESCRIBE, SUMMARIZE and PIVOT are, too)"
 
 
 def _count(

@@ -261,6 +261,10 @@ def test_what_cannot_be_read_is_no_table(tmp_path: Path) -> None:
         ("SELECT 1; SELECT 2", "it holds more than one statement"),
         ("DROP VIEW results",
          "DROP is not allowed: it has to be one SELECT (DESCRIBE, SUMMARIZE and PIVOT are, too)"),
+        ("/* é */ install x",
+         "INSTALL is not allowed: it has to be one SELECT (DESCRIBE, SUMMARIZE and PIVOT are, too)"),
+        ("WITH x AS (SELECT 1) DELETE FROM results",
+         "DELETE is not allowed: it has to be one SELECT (DESCRIBE, SUMMARIZE and PIVOT are, too)"),
         ("SELECT '" + "x" * 10_000 + "'", "the SQL has more than 10,000 characters"),
     ],
 )  # fmt: skip
