@@ -30,6 +30,8 @@ def explain(tool: str, error: ToolError) -> str:
         name = ".".join(map(str, (argument, *(place for place in path if isinstance(place, int)))))
         if problem["type"] == "missing":
             problems.append(f"{name} is required")
+        elif problem["type"] == "too_long" and (rule := problem.get("ctx")):
+            problems.append(f"{name} takes {rule['max_length']} at most, not {rule['actual_length']}")
         else:
             problems.append(f"{name}: {problem['msg']} (got {shown(problem['input'])})")
     return f"Cannot call {tool}: {'; '.join(problems)}. Correct the call and repeat it."
