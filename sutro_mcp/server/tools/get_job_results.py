@@ -259,8 +259,8 @@ def _flag(flag: QualityFlag) -> str:
     if flag.beyond_first is not None:
         words.append(f"{flag.beyond_first:,} beyond the first of each")
     for overlap in flag.also or ():
-        part = "the same as" if overlap.count == flag.count else f"{overlap.count:,} of them"
-        words.append(f"{part} {overlap.kind}")
+        part = "" if overlap.count == flag.count else f"{overlap.count:,} of them "
+        words.append(f'{part}also "{overlap.kind}"')
     return f"- {flag.kind}: {count} ({'; '.join(words)})"
 
 

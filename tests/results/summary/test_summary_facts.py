@@ -37,7 +37,9 @@ def test_kinds_that_are_the_same_rows_say_so(tmp_path: Path) -> None:
     assert as_text.suspicious_rows == 4
     as_json = summary(outputs(tmp_path, "I cannot", "no", '{"a": 1}'), json_schema={})
     assert "- not JSON: 2 (rows 0, 1)\n" in said(as_json)
-    assert f"- {REFUSED}: 1 (row 0; the same as not JSON)\n" in said(as_json)
+    assert f'- {REFUSED}: 1 (row 0; also "not JSON")\n' in said(as_json)
+    some = summary(outputs(tmp_path, refusal, refusal, "I cannot", PROSE, PROSE, PROSE))
+    assert f'- {REFUSED}: 3 (rows 0, 1, 2; 2 of them also "same output as another row")\n' in said(some)
 
 
 def test_numbers_that_are_not_finite_are_counted(tmp_path: Path) -> None:
