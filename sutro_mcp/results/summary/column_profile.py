@@ -37,8 +37,6 @@ _DTYPES: dict[type[pl.DataType], str] = {
     pl.List: "list",
     pl.Array: "list",
     pl.Struct: "object",
-    pl.Duration: "timedelta",
-    pl.Decimal: "Decimal",
     pl.Binary: "bytes",
 }
 

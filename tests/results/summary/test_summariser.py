@@ -154,8 +154,8 @@ TYPES: dict[str, tuple[pl.Series, str, int]] = {
     "lists of binary": (pl.Series([[b"\xff"], [b"\xff"]]), "list", 1),
     "dates": (pl.Series([datetime.date(2026, 1, 1)] * 2), "date", 1),
     "far dates": (pl.Series([10**7, 10**7], dtype=pl.Int32).cast(pl.Date), "date", 1),
-    "durations": (pl.Series([datetime.timedelta(days=1)] * 2), "timedelta", 1),
-    "decimals": (pl.Series([decimal.Decimal("1.5"), decimal.Decimal("2.5")]), "Decimal", 2),
+    "durations": (pl.Series([datetime.timedelta(days=1)] * 2), "duration", 1),
+    "decimals": (pl.Series([decimal.Decimal("1.5"), decimal.Decimal("2.5")]), "decimal", 2),
     "binary": (pl.Series([b"\xff", b"\xfe"]), "bytes", 2),
     "nothing": (pl.Series([None, None], dtype=pl.Int64), "null", 0),
 }
