@@ -48,6 +48,9 @@ def _inner(dtype: Any) -> str | None:
     if isinstance(dtype, pl.List | pl.Array):
         inner = _inner(dtype.inner)
         return inner and f"{inner}[]"
+    if isinstance(dtype, pl.Map):
+        key, value = _inner(dtype.key), _inner(dtype.value)
+        return f"MAP({key}, {value})" if key and value else None
     if isinstance(dtype, pl.Struct):
         members = [(each.name, _inner(each.dtype)) for each in dtype.fields]
         if not all(inner for _, inner in members):

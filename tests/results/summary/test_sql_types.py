@@ -47,6 +47,7 @@ CARRIED = [
     *(pl.Float32, pl.Float64, pl.Boolean, pl.String, pl.Binary, pl.Date, pl.Time, pl.Null, pl.Categorical),
     *(pl.Datetime("ms"), pl.Datetime("ns"), pl.Datetime("us", "UTC"), pl.Datetime("ns", "Europe/Berlin")),
     *(pl.Duration("us"), pl.Decimal(10, 2), pl.Enum(["a"]), pl.List(pl.Int32), pl.Array(pl.Float32, 2)),
+    *(pl.Map(pl.String, pl.List(pl.UInt8)), pl.Map(pl.String, pl.Binary)),
     pl.Struct({"a": pl.UInt8, "a b": pl.List(pl.Struct({"select": pl.Datetime("us")}))}),
 ]
 
@@ -57,8 +58,8 @@ def test_a_column_of_the_file_has_the_type_that_sql_gives_it(tmp_path: Path) -> 
     known = assert_same_types(
         parquet(tmp_path, pl.DataFrame({"outputs": [datetime.date(2026, 1, 1)], **columns}))
     )
-    # Those of times, bytes, nothing and 128 bits are not told.
-    assert known == len(CARRIED) + 1 - 4
+    # Those of times, bytes, a map of them, nothing and 128 bits are not told.
+    assert known == len(CARRIED) + 1 - 5
 
 
 def assert_same_types(artifact: LocalArtifact) -> int:
