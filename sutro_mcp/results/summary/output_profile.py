@@ -214,7 +214,8 @@ class Outputs:
         if not self._rows:
             return "none, there are no rows"
         if not self.structured:
-            return "text"
+            some = f"{self._objects:,} of {counted(self._rows, 'row')}"
+            return f"text, with a JSON object in {some}" if self._objects else "text"
         name = "JSON objects"
         every = self._envelopes == self._objects
         parts = "reasoning envelopes (content, reasoning_content)"

@@ -90,7 +90,7 @@ def test_objects_with_text_around_them_are_objects_and_counted(tmp_path: Path) -
 def test_outputs_are_objects_if_half_of_them_are_or_the_job_has_a_schema(tmp_path: Path) -> None:
     """One stray object does not make prose broken JSON."""
     artifact = outputs(tmp_path, '{"a": 1}', "one", "two")
-    assert summary(artifact).outputs == "text"
+    assert summary(artifact).outputs == "text, with a JSON object in 1 of 3 rows"
     assert summary(artifact, json_schema={}).outputs == "JSON objects in 1 of 3 rows"
     assert summary(outputs(tmp_path, '{"a": 1}', "one", None, "")).outputs == "JSON objects in 1 of 4 rows"
     assert summary(outputs(tmp_path, "one"), json_schema={}).outputs == "text"
