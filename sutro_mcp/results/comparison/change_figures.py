@@ -22,6 +22,8 @@ _LARGE_DIFFERENCE = 2**20
 # The difference of smaller integers, less that of other ones, is an integer of 128 bits.
 _MOST_INTEGER = "4e37"
 _MOST_EXACT = 2**53
+# Each figure takes memory of its own while it is counted, which numbers have seven of.
+_FIGURES_AT_ONCE = 64
 _SAMPLES = 5
 
 Pair = tuple[int, int]
@@ -47,6 +49,11 @@ class Differences:
     mean: float = 0.0
     squares: float = 0.0
     has_many_moves: bool = False
+
+    @property
+    def unbounded(self) -> int:
+        """Pairs of numbers whose difference is no number that could be averaged, such as infinity."""
+        return self.present - self.lost - self.gained - self.numbers if self.field.is_number else 0
 
     @property
     def mean_difference(self) -> float | None:
@@ -101,7 +108,7 @@ class Comparing:
         for number, differences in enumerate(self.fields):
             if differences.field.is_number and not differences.numbers:
                 differences.base = self._base(number, differences.field)
-        found = iter(self._rows(f"SELECT {', '.join(self._figures())} FROM pairs")[0])
+        found = iter(self._counted(self._figures()))
         self.pairs += next(found)
         self.changed += next(found)
         self.same_inputs += next(found)
@@ -129,6 +136,10 @@ class Comparing:
             f"ORDER BY n DESC, before_row LIMIT {most}"
         )
         return (found[0][0] if found else 0), [Move(n, (before, after)) for _, n, before, after in found]
+
+    def _counted(self, figures: list[str]) -> list[Any]:
+        parts = (figures[at : at + _FIGURES_AT_ONCE] for at in range(0, len(figures), _FIGURES_AT_ONCE))
+        return [value for part in parts for value in self._rows(f"SELECT {', '.join(part)} FROM pairs")[0]]
 
     def _figures(self) -> list[str]:
         figures = [

@@ -77,6 +77,10 @@ def _compare(
     if rounded := [each.field.name for each in comparing.fields if each.rounded]:
         names = ", ".join(_names(rounded, "fields with such integers", notes) or [])
         notes.append(f"integers beyond 2^53 were compared with fractions, as these, in {names}")
+    unbounded = [each.field.name for each in comparing.fields if each.differ and each.unbounded]
+    if unbounded:
+        names = ", ".join(_names(unbounded, "fields with such differences", notes) or [])
+        notes.append(f"differences of 1e150 and more, as from infinity, are not in the mean of {names}")
     ranked = sorted(
         (n for n, each in enumerate(comparing.fields) if each.differ),
         key=lambda n: (-comparing.fields[n].differ, n),

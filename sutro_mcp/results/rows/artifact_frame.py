@@ -130,9 +130,22 @@ def _column(values: list[Any]) -> pl.Series:
     dtype = _dtype(values)
     if dtype is not None:
         # Integers beside fractions become such; nothing else is converted.
+        if dtype.is_nested():
+            values = [_with_floats(value, dtype) for value in values]
         return pl.Series(values, dtype=dtype, strict=False)
     texts = [value if isinstance(value, str | None) else to_json(value).decode() for value in values]
     return pl.Series(texts, dtype=pl.String)
+
+
+def _with_floats(value: Any, dtype: Any) -> Any:
+    """The value with floats where its type has them: within objects polars refuses integers there."""
+    if value is None:
+        return None
+    if isinstance(dtype, pl.List):
+        return [_with_floats(item, dtype.inner) for item in value]
+    if isinstance(dtype, pl.Struct):
+        return {f.name: _with_floats(value.get(f.name), f.dtype) for f in dtype.fields}
+    return float(value) if dtype == pl.Float64 else value
 
 
 def _dtype(values: Iterable[Any]) -> pl.DataType | None:

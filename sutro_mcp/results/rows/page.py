@@ -19,7 +19,7 @@ from sutro_mcp.untrusted_text import quote, visible
 
 from .artifact_frame import times_as_text
 from .cells import cell, parse_object
-from .char_budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, fit
+from .char_budget import MAX_COLUMNS, MAX_NAME, MIN_NAME, Fitted, fit
 from .column_roles import field_names
 from .json_fields import Path, at, paths, unwrap
 from .json_in_text import read_output
@@ -216,16 +216,22 @@ def _fit(
         offset=request.offset,
         next_offset=end if end < row_count else None,
         shortened=_what_was_cut(
-            fitted.cuts, fitted.cell_chars, len(rows) - len(fitted.rows), len(names) - len(fitted.columns)
+            fitted, request.max_cell_chars, len(rows) - len(fitted.rows), len(names) - len(fitted.columns)
         ),
     )
 
 
-def _what_was_cut(cells: int, limit: int, rows: int, columns: int) -> str | None:
+def _what_was_cut(fitted: Fitted, max_cell_chars: int, rows: int, columns: int) -> str | None:
     parts: list[str] = []
-    if cells:
-        cut = f"{counted(cells, 'cell')} cut to {limit} characters"
-        parts.append(f"{cut} (raise max_cell_chars, or name fewer columns)")
+    if fitted.cuts:
+        # What the budget cut is not longer with a higher limit.
+        if fitted.cell_chars == max_cell_chars:
+            way = "raise max_cell_chars, or name fewer columns"
+        elif len(fitted.columns) > 1:
+            way = "name fewer columns"
+        else:
+            way = "query_job_results reads on, with substr"
+        parts.append(f"{counted(fitted.cuts, 'cell')} cut to {fitted.cell_chars} characters ({way})")
     if rows:
         parts.append(f"{counted(rows, 'row')} left out to stay short (next_offset continues)")
     if columns:

@@ -149,20 +149,25 @@ def _with_objects(rows: str, text: str | None, profile: JsonProfile, fixed: str)
         rows = unwrapped(rows, '" text"')
     found = '" text"' if profile.is_certain else as_object('" text"')
     if profile.fixed != "none":
-        joined = f"({rows}) r POSITIONAL JOIN {fixed} f"
+        # An empty text stands for no object.
+        values = {" fixed": "CASE WHEN is_fixed THEN coalesce(json, '') END"}
+        if profile.envelope != "none":
+            values[" fixed content"] = "content"
         if profile.fixed == "few":
             # DuckDB may turn a LEFT JOIN round, and rows would lose their order.
-            one = f"(SELECT f FROM {fixed} f WHERE f.row = file_row_number)"
-            joined = f"(SELECT *, {one} AS f FROM ({rows})) r"
-        columns = 'r.*, f.json AS " fixed", f.content AS " fixed content", f.is_fixed AS " is fixed"'
-        rows = f"SELECT {columns} FROM {joined}"
-        found = f'CASE WHEN " is fixed" THEN " fixed" ELSE {found} END'
+            one = f"(SELECT {{}} FROM {fixed} WHERE row = file_row_number)"
+            values = {name: one.format(value) for name, value in values.items()}
+        else:
+            rows = f"SELECT r.*, json, content, is_fixed FROM ({rows}) r POSITIONAL JOIN {fixed}"
+        columns = ", ".join(f"{value} AS {quoted(name)}" for name, value in values.items())
+        rows = f"SELECT *, {columns} FROM ({rows})"
+        found = f"""CASE WHEN " fixed" IS NULL THEN {found} ELSE nullif(" fixed", '') END"""
     rows = f'SELECT *, {found} AS " j" FROM ({rows})'
     if profile.envelope == "none":
         return rows
     content = '" t"' if profile.is_content_certain else as_object('" t"')
     if profile.fixed != "none":
-        content = f'CASE WHEN " is fixed" THEN " fixed content" ELSE {content} END'
+        content = f'CASE WHEN " fixed" IS NULL THEN {content} ELSE " fixed content" END'
     texts = f'SELECT *, {content_of(quoted(" j"), profile.envelope)} AS " t" FROM ({rows})'
     if profile.is_content_wrapped:
         texts = unwrapped(texts, '" t"')

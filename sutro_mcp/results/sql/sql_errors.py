@@ -116,7 +116,7 @@ def said(error: BaseException, sql: str, columns: Sequence[str]) -> str:
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether the SQL needs more memory than it may have."""
-    return isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "llocation failure" in str(error)
+    return isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "llocation fail" in str(error)
 
 
 def _no_column(at: "_Mistake") -> str:

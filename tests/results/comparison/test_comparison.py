@@ -170,8 +170,18 @@ def test_integers_that_no_float_holds_are_said_to_be_compared_as_floats(tmp_path
     before = run(tmp_path, "before", [("", {"n": 2**53 + 1, "m": 1}), ("", {"n": 1, "m": 2})])
     after = run(tmp_path, "after", [("", {"n": 2**53, "m": 1e300}), ("", {"n": 0.5, "m": 2.5})])
     assert comparison(before, after).shortened == (
-        "integers beyond 2^53 were compared with fractions, as these, in n"
+        "integers beyond 2^53 were compared with fractions, as these, in n; "
+        "differences of 1e150 and more, as from infinity, are not in the mean of m"
     )
+
+
+def test_differences_that_have_no_mean_are_said_to_be_left_out(tmp_path: Path) -> None:
+    """Those of the other rows have one."""
+    before = run(tmp_path, "before", [("", '{"x":-1e400,"y":1e400}'), ("", {"x": 1, "y": 2})])
+    after = run(tmp_path, "after", [("", '{"x":1,"y":1e400}'), ("", {"x": 3, "y": 2})])
+    found = comparison(before, after)
+    assert only(found)["mean_difference"] == 2.0
+    assert found.shortened == "differences of 1e150 and more, as from infinity, are not in the mean of x"
 
 
 def test_fields_of_clashing_names_are_compared_with_themselves(tmp_path: Path) -> None:

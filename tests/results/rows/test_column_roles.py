@@ -95,6 +95,7 @@ def test_a_lone_surrogate_costs_only_its_character(tmp_path: Path, escaped: str,
 
 MIXED: dict[str, tuple[list[Any], list[Any]]] = {
     "numbers": ([1, 0.5], [1.0, 0.5]),
+    "numbers in lists of objects": ([{"a": [0, 0.5]}, {"a": None}], [{"a": [0.0, 0.5]}, {"a": None}]),
     "text and numbers": (["x", 2], ["x", "2"]),
     "text and objects": (["x", {"a": [1]}], ["x", '{"a":[1]}']),
     "objects and lists": ([{"a": 1}, [2], None], ['{"a":1}', "[2]", None]),

@@ -152,6 +152,8 @@ def test_long_cells_are_cut_and_say_how_long_they_are(tmp_path: Path) -> None:
     answer = page(outputs(tmp_path, "x" * 12_345, "short"), max_cell_chars=30)
     assert answer.rows == [["x" * 14 + "… [12,345 chars]"], ["short"]]
     assert answer.shortened == "1 cell cut to 30 characters (raise max_cell_chars, or name fewer columns)"
+    answer = page(outputs(tmp_path, "x" * 12_345), max_cell_chars=4_000, max_chars=3_000)
+    assert answer.shortened == "1 cell cut to 2000 characters (query_job_results reads on, with substr)"
 
 
 def test_a_page_ends_early_at_a_whole_row(tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_a_row_too_wide_for_its_budget_loses_length_then_columns(tmp_path: Path)
     assert size(answer) <= 500
     assert answer.rows[0][0] == "xxx… [900 chars]"
     assert answer.shortened == (
-        "13 cells cut to 16 characters (raise max_cell_chars, or name fewer columns); "
+        "13 cells cut to 16 characters (name fewer columns); "
         "27 columns left out (name those you need in columns)"
     )
 

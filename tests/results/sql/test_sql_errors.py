@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+import duckdb
 import pytest
 
 from sutro_mcp.errors import InvalidArgumentError
@@ -10,6 +11,7 @@ from sutro_mcp.results.request_models import Cell, QueryRequest
 from sutro_mcp.results.sql import lazy_engine
 from sutro_mcp.results.sql.duckdb_engine import LoadedTables
 from sutro_mcp.results.sql.profile_file import prepare
+from sutro_mcp.results.sql.sql_errors import said
 from tests.results.support import outputs
 
 REVIEW = {
@@ -97,3 +99,9 @@ def _refusal(loaded: LoadedTables, sql: str) -> str:
     with pytest.raises(InvalidArgumentError) as refused:
         lazy_engine.run(loaded, QueryRequest(sql=sql))
     return refused.value.happened
+
+
+def test_memory_that_is_lacking_within_json_is_told_as_such() -> None:
+    """DuckDB has other words for it there."""
+    error = duckdb.InvalidInputException("Failed to write JSON string: memory allocation failed")
+    assert said(error, "", ()).startswith("it needs more memory")

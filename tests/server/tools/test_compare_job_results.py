@@ -153,6 +153,14 @@ async def test_the_demo_has_runs_worth_comparing(chat: Talk) -> None:
     assert len(json.dumps(answer, ensure_ascii=False)) < 6_000
 
 
+async def test_objects_of_many_numbers_are_compared(chat: Talk) -> None:
+    """In the memory that a comparison has."""
+    for more in (0, 1):
+        add(chat, f"job-{more}", [{f"n{n}": n + more for n in range(190)}] * 50)
+    answer = await chat.call("compare_job_results", job_id="job-0", other_job_id="job-1")
+    assert answer["changed_rows"] == 50
+
+
 @pytest.mark.parametrize("by", ["row", "inputs"])
 async def test_the_longest_answer_is_within_its_budget(chat: Talk, by: str) -> None:
     """Long names and texts that grow when they are written as JSON or CSV, all of which changed."""

@@ -3,95 +3,19 @@
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from inline_snapshot import snapshot
 
 from sutro_mcp.emulator import Emulator, Fault
+from tests.e2e.process import INITIALIZE
 
-from .process import COMMAND, INITIALIZE
+from .support import DEMO_RUNNING, HOSTILE, loaded, on_terminal, run, shown
 
 pytestmark = pytest.mark.smoke
-
-DEMO_RUNNING = "job-55e46faa-e69f-489c-acf3-d7b9b0dbe69c"
-HOSTILE = "\x1b]0;owned\x07\x1b[31mred\u202egnp\x9b2J\nsutro-mcp: done"
-
-
-def run(env: Mapping[str, str], *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """`sutro-mcp …` without a terminal."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env={**env, "COLUMNS": "120", **more},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=100,
-        check=False,
-    )
-
-
-def shown(env: Mapping[str, str], *arguments: str, **more: str) -> str:
-    """What a successful command prints."""
-    done = run(env, *arguments, **more)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return done.stdout
-
-
-def loaded(env: Mapping[str, str], *arguments: str) -> Any:
-    """The JSON of a successful command."""
-    return json.loads(shown(env, *arguments, "--json"))
-
-
-def on_terminal(
-    env: Mapping[str, str], typed: str, *arguments: str, interrupted_at: str = ""
-) -> tuple[int, str]:
-    """The exit code, and all that a terminal of 100 columns gets while somebody types.
-
-    Once `interrupted_at` is shown, Ctrl-C is pressed: the command and its children get SIGINT.
-    """
-    pty = pytest.importorskip("pty")
-    mine, theirs = pty.openpty()
-    terminal = {**env, "TERM": "xterm-256color", "COLUMNS": "100"}
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
-        env=terminal,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
-        os.write(mine, typed.encode())
-        got = b""
-        try:
-            while part := os.read(mine, 65536):
-                got += part
-                if interrupted_at and interrupted_at in got.decode(errors="ignore"):
-                    os.killpg(process.pid, signal.SIGINT)
-                    interrupted_at = ""
-        except OSError:
-            pass  # as Linux says that nobody holds the other side
-        os.close(mine)
-        return process.wait(60), got.decode()
-
-
-@pytest.fixture
-def two_runs(sutro: Emulator) -> tuple[str, str]:
-    """A job and the run after it, three rows each."""
-    before = [{"label": "good", "score": 1}, {"label": "bad", "score": 2}, {"label": "bad", "score": 3}]
-    after = [{"label": "good", "score": 1}, {"label": "good", "score": 2}, {"label": "bad", "score": 5}]
-    first, second = (
-        sutro.add_job(inputs=["a", "b", "c"], outputs=[json.dumps(row) for row in rows], name=name)
-        for rows, name in ((before, "before"), (after, "after"))
-    )
-    return first, second
 
 
 def test_jobs_are_listed_newest_first(sutro: Emulator, sutro_env: dict[str, str]) -> None:
@@ -187,137 +111,6 @@ cost estimate (USD)  0.018133
 results              none: they exist once a job has SUCCEEDED
 system prompt        Tag the clause and flag it if a lawyer should look at it.
 """)
-
-
-def test_results_are_summed_up(sutro_env: dict[str, str], two_runs: tuple[str, str]) -> None:
-    """In a table, and as the same record that the library returns."""
-    assert shown(sutro_env, "results", two_runs[0]) == snapshot("""\
-3 rows. Outputs: JSON objects.
-column  type     values  nulls  distinct  of which
-label   text          3      0         2  bad 66.7%, and 1 more
-score   integer       3      0         3  1 to 3, median 2, mean 2
-
-Samples:
-row  why       output
-  0  first     {"label": "good", "score": 1}
-  1  shortest  {"label": "bad", "score": 2}
-  2  spread    {"label": "bad", "score": 3}
-""")
-    assert loaded(sutro_env, "results", two_runs[0])["row_count"] == 3
-
-
-def test_truth_values_are_spelt_as_in_json(sutro: Emulator, sutro_env: dict[str, str]) -> None:
-    """In a summary as in rows."""
-    job = sutro.add_job(outputs=['{"ok": true}', '{"ok": false}'] * 2)
-    assert "true 50.0%" in shown(sutro_env, "results", job)
-
-
-def test_rows_come_as_a_table_or_below_one_another(
-    sutro_env: dict[str, str], two_runs: tuple[str, str]
-) -> None:
-    """Where a table would be too narrow to read."""
-    rows = ("results", two_runs[0], "--offset", "1", "--limit", "1")
-    assert shown(sutro_env, *rows) == snapshot("""\
-Rows 1 to 1 of 3. The next: --offset 2.
-row  label  score
-  1  bad        2
-""")
-    assert shown(sutro_env, *rows, "--inputs", COLUMNS="20") == snapshot("""\
-Rows 1 to 1 of 3. The next: --offset 2.
-row     1
-inputs  b
-label   bad
-score   2
-""")
-    assert loaded(sutro_env, "results", two_runs[0], "--columns", "label")["rows"] == [
-        ["good"],
-        ["bad"],
-        ["bad"],
-    ]
-    assert loaded(sutro_env, "results", two_runs[0], "--columns", "label", "--inputs")["columns"] == [
-        "label",
-        "inputs",
-    ]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="SQL needs a process without rights")
-def test_results_are_queried_and_compared(
-    sutro: Emulator, sutro_env: dict[str, str], two_runs: tuple[str, str]
-) -> None:
-    """By the same engine that answers an assistant."""
-    first, second = two_runs
-    sql = "SELECT label, sum(score) AS total FROM results GROUP BY label ORDER BY label"
-    assert shown(sutro_env, "results", first, "--sql", sql) == snapshot("""\
-2 rows.
-label  total
-bad        5
-good       1
-""")
-    assert shown(sutro_env, "results", first, "--compare", second) == snapshot("""\
-3 rows compared, 2 changed.
-run     rows  only_here
-before     3          0
-after      3          0
-
-Fields that changed:
-field  type     rows  agree  agree_share  moves  mean_difference  sd_difference
-label  VARCHAR     3      2       0.6666      1
-score  BIGINT      3      2       0.6666      1         0.666667         1.1547
-
-Most frequent changes:
-field  before  after  rows  first_row
-label  bad     good      1          1
-score  3       5         1          2
-
-First changed rows:
-row  field  before  after
-  1  label  bad     good
-  2  score  3       5
-""")
-    joined = "SELECT count(*) AS same FROM results JOIN old USING (row) WHERE results.label = old.label"
-    assert shown(sutro_env, "results", second, "--sql", joined, "--with-job", f"old={first}") == snapshot("""\
-1 row.
-same
-   2
-""")
-    other = sutro.add_job(inputs=["x", "y"], outputs=['{"label": "bad"}'] * 2)
-    apart = shown(sutro_env, "results", first, "--compare", other, "--by", "inputs")
-    assert apart.startswith("0 rows compared, 0 changed. No input occurs in both runs.\n")
-    assert "No input" not in shown(sutro_env, "results", first, "--compare", second, "--by", "inputs")
-    refused = run(sutro_env, "results", first, "--sql", "SELECT nothing")
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.replace(first, "JOB") == snapshot(
-        'Cannot query the results of JOB: there is no column "nothing". The columns of results are "row" '
-        'BIGINT, "label" VARCHAR, "score" BIGINT, "inference_result" VARCHAR.\n'
-    )
-
-
-def test_results_are_exported_where_the_user_says(
-    sutro_env: dict[str, str], two_runs: tuple[str, str], tmp_path: Path
-) -> None:
-    """A file that is there is kept unless it is to be replaced."""
-    folder = tmp_path / "mine"
-    folder.mkdir(0o700)
-    export = ("results", two_runs[0], "--export", str(folder / "rows.csv"))
-    assert shown(sutro_env, *export).replace(str(folder), "FOLDER") == snapshot(
-        "Wrote 3 rows, 45 bytes of csv: FOLDER/rows.csv\n"
-    )
-    assert (folder / "rows.csv").read_text("utf-8").startswith('"label","score"')
-    again = run(sutro_env, *export)
-    assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr.replace(str(folder), "FOLDER") == snapshot(
-        'Cannot write "rows.csv": a file of that name exists. '
-        "Choose another name, or use --overwrite to replace it.\n"
-    )
-    assert run(sutro_env, *export, "--overwrite").returncode == 0
-    if sys.platform == "linux":
-        sql = "SELECT score AS points FROM results WHERE label = 'bad'"
-        assert run(sutro_env, *export, "--sql", sql, "--overwrite").returncode == 0
-        assert (folder / "rows.csv").read_text("utf-8").split() == ['"points"', "2", "3"]
-        sql = "SELECT later.score FROM results JOIN later USING (row) WHERE later.score <> results.score"
-        joined = (*export, "--sql", sql, "--with-job", f"later={two_runs[1]}", "--overwrite")
-        assert run(sutro_env, *joined).returncode == 0
-        assert (folder / "rows.csv").read_text("utf-8").split() == ['"score"', "5"]
 
 
 def test_text_of_others_never_reaches_the_terminal_raw(sutro: Emulator, sutro_env: dict[str, str]) -> None:
@@ -472,91 +265,6 @@ def test_demo_jobs_need_no_key() -> None:
     """The same list, from an emulator that ends with the command."""
     assert loaded(os.environ, "check", "--demo")["demo"] is True
     assert loaded(os.environ, "jobs", "--demo", "--limit", "99")[0]["name"] == "legal-clause-tagging"
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-def test_bash_completes_commands_options_and_ids(sutro: Emulator, sutro_env: dict[str, str]) -> None:
-    """Of the jobs that the command is about; in silence where there is no key."""
-    script = (
-        'eval "$1"; COMP_LINE=$2 COMP_POINT=${#2} _python_argcomplete "$3"; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    command = shutil.which("sutro-mcp", path=str(Path(sys.executable).parent)) or "sutro-mcp"
-
-    def completed(line: str, env: Mapping[str, str]) -> set[str]:
-        source = shown(env, "completion", "bash")
-        call = ["bash", "-c", script, "bash", source, line, command]
-        done = subprocess.run(call, env=env, capture_output=True, text=True, timeout=60, check=True)
-        assert done.stderr == ""
-        return set(done.stdout.split())
-
-    assert completed("sutro-mcp co", sutro_env) == {"completion", "config"}
-    assert completed("sutro-mcp results --co", sutro_env) == {"--columns", "--compare"}
-    failed, running = sutro.add_job(status="FAILED"), sutro.add_job(status="RUNNING")
-    ids = completed("sutro-mcp cancel job-", sutro_env)
-    assert running in ids
-    assert failed not in ids
-    assert completed("sutro-mcp job job-", dict(os.environ)) == set()
-
-
-@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
-def test_fish_completes_commands_options_and_ids() -> None:
-    """Those of the demo as well, which need no key."""
-    lines = ("sutro-mcp comp", "sutro-mcp results --co", "sutro-mcp cancel --demo job-55")
-    script = "sutro-mcp completion fish | source; " + "; ".join(f"complete -C '{line}'" for line in lines)
-    done = subprocess.run(
-        ["fish", "--no-config", "-c", script],
-        env=_with_command_on_path(),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    )
-    completed = [line.split("\t")[0] for line in done.stdout.splitlines()]
-    assert (completed, done.stderr) == (["completion", "--columns", "--compare", DEMO_RUNNING], "")
-
-
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
-def test_zsh_completes_commands_and_ids() -> None:
-    """At a prompt of its own: what Tab makes of the line is run."""
-    pty = pytest.importorskip("pty")
-    mine, theirs = pty.openpty()
-    typed = [
-        "sutro-mcp compl\tfi\t\n",
-        "sutro-mcp job --demo --json job-55\t\n",
-        "exit\n",
-    ]
-    # In two parts, so that the prompt is not seen where it is set.
-    start = 'PROMPT="rea""dy"; autoload -U compinit; compinit -D -u; eval "$(sutro-mcp completion zsh)"\n'
-    env = _with_command_on_path() | {"TERM": "dumb", "COLUMNS": "120"}
-    got, seen = "", 0
-    with subprocess.Popen(
-        ["zsh", "-f", "-i"], env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    ):
-        os.close(theirs)
-        os.write(mine, start.encode())
-        try:
-            while part := os.read(mine, 65536):
-                got += part.decode(errors="replace")
-                if typed and "ready" in got[seen:]:
-                    os.write(mine, typed.pop(0).encode())
-                    seen = len(got)
-        except OSError:
-            pass  # as Linux says that nobody holds the other side
-        os.close(mine)
-    assert "function __fish_sutro-mcp_complete" in got
-    assert f'"job_id": "{DEMO_RUNNING}"' in got
-
-
-def _with_command_on_path() -> dict[str, str]:
-    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_a_script(shell: str) -> None:
-    """Without a key, and without a line that another shell would need."""
-    script = shown(os.environ, "completion", shell)
-    assert "sutro-mcp" in script
-    assert script.startswith("#compdef") == (shell == "zsh")
 
 
 def test_a_server_imports_nothing_of_the_commands_for_people(
