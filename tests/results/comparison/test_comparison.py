@@ -137,7 +137,7 @@ def only(found: Comparison) -> dict[str, Any]:
         ([[1, "a"], [True]], [[1, "a"], "x"], {"type": "VARCHAR[] → VARCHAR", "agree": 1}),
         ([[{"b": 1}], [{"b": 2}]], [[{"b": 1}], [{"b": 2.5}]], {"agree": 1}),
         ([[1], [1]], [[1], [0, 1]], {"type": "BIGINT[]", "agree": 1}),
-        ([[], []], [[], [None]], {"type": "VARCHAR[]", "agree": 1}),
+        ([[1], []], [[1], [None]], {"type": "BIGINT[]", "agree": 1}),
         (
             [[{"b": 1}], [{"b": 2}]],
             [[{"b": 1}], ["x"]],
