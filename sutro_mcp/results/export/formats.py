@@ -113,7 +113,7 @@ class Written:
 def _lines(frame: pl.DataFrame, raw: Sequence[str]) -> bytes:
     """`frame` as JSON Lines; text in the columns `raw` is JSON already."""
     mark = token_hex(16)
-    texts = [frame.get_column(name).fill_null("null").to_list() for name in raw]
+    texts = [["null" if text is None else text for text in frame.get_column(name)] for name in raw]
     marked = pl.DataFrame(
         {
             c.name: pl.repeat(mark, frame.height, eager=True) if c.name in raw else c
@@ -154,8 +154,10 @@ def _for_json(value: Any) -> Any:
 def _has_no_json(column: pl.Series) -> bool:
     if not _holds(column.dtype, lambda each: each.is_float()):
         return False
+    # Polars takes some names for patterns.
+    column = column.alias("value")
     if isinstance(column.dtype, pl.Struct):
-        return any(_has_no_json(column.struct.field(field.name)) for field in column.dtype.fields)
+        return any(map(_has_no_json, column.struct.unnest().iter_columns()))
     if isinstance(column.dtype, pl.List | pl.Array):
         return _has_no_json(column.explode())
     return not column.is_finite().all()

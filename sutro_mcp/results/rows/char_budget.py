@@ -3,6 +3,7 @@
 It holds from 500 characters on; there is at least one row and one column whatever they cost.
 """
 
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -60,15 +61,24 @@ def _header(names: Sequence[str], room: int) -> list[str]:
 
 
 def _shrink(cells: Sequence[Cell], room: int, limit: int) -> tuple[int, int]:
-    """How many cells of a row, cut to how many characters, fit into `room`: shorter first, then fewer."""
-    width = len(cells)
-    while _size(_cut(cells[:width], limit)[0]) + len(",") > room:
+    """How many cells of a row, cut to how many characters, fit into `room`: shorter first, then fewer.
+
+    Of a single cell as much is shown as fits.
+    """
+
+    def is_too_long(limit: int) -> bool:
+        return _size(_cut(cells[:width], limit)[0]) + len(",") > room
+
+    width, most = len(cells), limit
+    while is_too_long(limit):
         if limit > _MIN_CELL:
             limit = max(limit // 2, _MIN_CELL)
         elif width > 1:
             width -= 1
         else:
             break
+    if len(cells) == 1 and limit < most:
+        limit += max(bisect(range(limit, min(2 * limit, most)), False, key=is_too_long) - 1, 0)
     return width, limit
 
 

@@ -149,10 +149,11 @@ def load(tables: Mapping[str, SqlTable], output: Output | None = None) -> Loaded
 
 def _check_names(connection: duckdb.DuckDBPyConnection, doing: str, tables: Iterable[str]) -> None:
     """Raises InvalidArgumentError for a name that would have to be quoted, or that one of our files has."""
-    reserved = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
-    words = {word for (word,) in connection.execute(reserved).fetchall()}
+    quoted_only = "keyword_category IN ('reserved', 'type_function')"
+    found = connection.execute(f"SELECT keyword_name FROM duckdb_keywords() WHERE {quoted_only}").fetchall()
+    words = {word for (word,) in found}
     for name in tables:
-        if name in words or name == OUTPUT_FILE or name.endswith(("_side", "_narrow")):
+        if name.lower() in words or name == OUTPUT_FILE or name.endswith(("_side", "_narrow")):
             raise InvalidArgumentError(doing, f"{name} cannot be the alias of a table", "Choose another one")
 
 

@@ -21,7 +21,7 @@ from .profile_file import OpenTable, connect, narrow_file, open_views, published
 _SHORT = 64
 _SHORT_NESTED = 160
 _MOST_COLUMNS = 32
-_SAMPLE = 20_000
+_SAMPLE = 4_096
 # Several threads keep what they have written until it is their turn, and ten million rows do not fit.
 _MOST_MIB = 160
 # What says that a query needs the artifact. TRY would make null of it.
@@ -75,10 +75,12 @@ def _make(table: SqlTable, path: Path, most_mib: int) -> None:
 def _short(connection: duckdb.DuckDBPyConnection, source: OpenTable) -> list[str]:
     found: list[str] = []
     for name, kind in source.columns:
-        # One by one: several at once take the memory of each.
+        # One by one, as several at once take the memory of each; lengths, not texts, are what LIMIT keeps.
         connection.execute(source.view(quoted(name)))
         sizes = f"SELECT strlen(CAST({quoted(name)} AS VARCHAR)) AS size FROM source LIMIT {_SAMPLE}"
         ((average,),) = connection.execute(f"SELECT avg(size) FROM ({sizes})").fetchall()
         if (average or 0) <= (_SHORT if kind in ("VARCHAR", "JSON") else _SHORT_NESTED):
             found.append(name)
-    return found[:_MOST_COLUMNS]
+        if len(found) == _MOST_COLUMNS:
+            break
+    return found

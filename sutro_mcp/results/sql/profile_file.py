@@ -172,7 +172,7 @@ def open_views(
             view = partial(results_view, name, *facts)
             connection.execute(view(""))
             connection.execute(f"FROM read_parquet({literal(address(name))}) LIMIT 1").fetchall()
-            described = connection.execute(f"DESCRIBE {name}").fetchall()
+            described = connection.execute(f"DESCRIBE FROM {name}").fetchall()
             sources = {
                 column: source.path if isinstance(source, Field) else source.stored
                 for column, source in view_columns(about.columns, table.artifact, about.profile)

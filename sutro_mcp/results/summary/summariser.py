@@ -100,6 +100,8 @@ class Summariser:
         if self._added[name] != first_row:
             raise ValueError(f"rows from {self._added[name]} were expected, not from {first_row}")
         self._added[name] += len(values)
+        # Polars takes some names for patterns.
+        values = values.alias("values")
         size = max(int(values.estimated_size()), 1)
         step = min(_MOST_ROWS, max(1, len(values) * _MOST_BYTES // size))
         for start in range(0, len(values), step):

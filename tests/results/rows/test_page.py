@@ -153,7 +153,7 @@ def test_long_cells_are_cut_and_say_how_long_they_are(tmp_path: Path) -> None:
     assert answer.rows == [["x" * 14 + "… [12,345 chars]"], ["short"]]
     assert answer.shortened == "1 cell cut to 30 characters (raise max_cell_chars, or name fewer columns)"
     answer = page(outputs(tmp_path, "x" * 12_345), max_cell_chars=4_000, max_chars=3_000)
-    assert answer.shortened == "1 cell cut to 2000 characters (query_job_results reads on, with substr)"
+    assert answer.shortened == "1 cell cut to 2973 characters (query_job_results reads on, with substr)"
 
 
 def test_a_page_ends_early_at_a_whole_row(tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ def test_several_jobs_are_tables_side_by_side(tmp_path: Path) -> None:
     )
     assert page.rows == [["a", "a", 1, 1], ["a", "b", 1, 2]]
     assert query_all({"results": after, "before": before}, "SHOW TABLES").rows == [["before"], ["results"]]
+    assert query_all({"results": after, "tables": before}, "SELECT sum(n) FROM tables").rows == [[3]]
 
 
 def test_what_cannot_be_read_is_no_table(tmp_path: Path) -> None:

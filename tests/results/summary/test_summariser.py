@@ -313,6 +313,12 @@ def test_samples_are_the_same_every_time(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_like_a_pattern_is_a_name(tmp_path: Path) -> None:
+    """In polars `^…$` stands for all names that match, and none does here."""
+    found = summary(parquet(tmp_path, {"^a+$": ["x", "y"], "^b+$": [1, 2], "outputs": ["no", "no"]}))
+    assert [column(found, name).distinct for name in ("^a+$", "^b+$")] == [2, 2]
+
+
 def test_a_field_that_has_the_name_of_a_column_says_where_it_is_from(tmp_path: Path) -> None:
     """By the name that pages and SQL give it; so does the second of two paths that look alike."""
     texts = [json.dumps({"id": "x", "a.b": 1, "a": {"b": "c"}})] * 2

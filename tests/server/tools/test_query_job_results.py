@@ -159,6 +159,7 @@ n
         (["a=job-2", "a=job-1"], "two tables would be called a"),
         (["rEsults=job-2"], "two tables would be called rEsults"),
         (["order=job-2"], "order cannot be the alias of a table. Choose another one"),
+        (["leFt=job-2"], "leFt cannot be the alias of a table. Choose another one"),
         (["results_side=job-2"], "results_side cannot be the alias"),
         ([f"t{n}=job-2" for n in range(4)], "with_jobs: "),
         (["b=job-3"], "job-3"),
