@@ -161,7 +161,7 @@ n
         (["order=job-2"], "order cannot be the alias of a table. Choose another one"),
         (["leFt=job-2"], "leFt cannot be the alias of a table. Choose another one"),
         (["results_side=job-2"], "results_side cannot be the alias"),
-        ([f"t{n}=job-2" for n in range(4)], "with_jobs: "),
+        ([f"t{n}=job-2" for n in range(4)], "query_job_results: with_jobs takes 3 at most, not 4. Correct"),
         (["b=job-3"], "job-3"),
         (["b=job-4"], "Cannot read the results of job-4: the job has not finished"),
     ],
