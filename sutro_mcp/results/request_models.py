@@ -28,7 +28,8 @@ SUMMARY_CHARS = 5_500
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    # Each process uses a few of them, and making one takes a millisecond.
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class LocalArtifact(_Model):

@@ -5,6 +5,7 @@ every right, and only then hears the SQL: it is not even in the process while th
 Both end soon after their parent, so they never outlive the server, busy or not.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -59,6 +60,8 @@ def reader_tasks() -> Tasks:
 
 def query_tasks() -> Tasks:
     """The tasks of the process of one query. Loads DuckDB."""
+    # So short a life leaves no garbage worth looking for.
+    gc.disable()
     from .comparison.comparison import compare
     from .request_models import CompareRequest, Comparison, QueryRequest, QueryRows, WriteRequest, YieldedRows
     from .sql.duckdb_engine import LoadedTables, load, run
