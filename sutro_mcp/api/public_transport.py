@@ -25,7 +25,7 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
 
 class Transport(httpx.AsyncHTTPTransport):
-    """Connects by itself, and reads by much at a time: see `_Stream`."""
+    """Reads much at a time, and closes the socket of each handshake that is not finished: see `_Stream`."""
 
     def __init__(self, tls: ssl.SSLContext, limits: httpx.Limits = _LIMITS) -> None:
         super().__init__(trust_env=False, verify=tls)

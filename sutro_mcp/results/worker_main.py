@@ -60,8 +60,6 @@ def reader_tasks() -> Tasks:
 
 def query_tasks() -> Tasks:
     """The tasks of the process of one query. Loads DuckDB."""
-    # So short a life leaves no garbage worth looking for.
-    gc.disable()
     from .comparison.comparison import compare
     from .request_models import CompareRequest, Comparison, QueryRequest, QueryRows, WriteRequest, YieldedRows
     from .sql.duckdb_engine import LoadedTables, load, run
@@ -119,6 +117,9 @@ def main(kind: str, share: str = "") -> None:
     """Keep stdout for the conversation: what a library prints goes to stderr."""
     cap_memory(int(share) if share else None)
     end_with_parent()
+    if kind == "query":
+        # One question leaves no garbage worth looking for.
+        gc.disable()
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)
         # Loaded before the first request, so that a process which is started ahead of need is ready.

@@ -1,5 +1,6 @@
 """The child's side of the pipe, in this process: one reply for each request, whatever happens to it."""
 
+import gc
 import io
 import json
 import os
@@ -104,6 +105,7 @@ def test_what_a_library_prints_does_not_reach_the_pipe(
     try:
         runpy.run_module(worker_main.__name__, run_name="__main__")
     finally:
+        gc.enable()
         os.dup2(stdout, 1)
         os.close(stdout)
 

@@ -22,7 +22,7 @@ _LARGE_DIFFERENCE = 2**20
 # The difference of smaller integers, less that of other ones, is an integer of 128 bits.
 _MOST_INTEGER = "4e37"
 _MOST_EXACT = 2**53
-# Each figure takes memory of its own while it is counted, which numbers have seven of.
+# Each figure takes memory of its own while it is counted, and a number has seven.
 _FIGURES_AT_ONCE = 64
 _SAMPLES = 5
 

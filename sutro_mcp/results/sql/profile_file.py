@@ -115,7 +115,7 @@ def with_more_memory(
     for mib in (most_mib, LONG_OBJECTS_MIB):
         try:
             return make(path, mib)
-        except duckdb.OutOfMemoryException:
+        except (duckdb.OutOfMemoryException, MemoryError):
             path.unlink(missing_ok=True)
     raise QueryMemoryError(
         ref.spec.doing,

@@ -280,7 +280,7 @@ _RULES: list[tuple[str, _Say]] = [
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    """Those of the names that are like `name`, as a whole or in their last part."""
+    """Words for the names that are like `name`, as a whole or in their last part, if there are any."""
     by_key: dict[str, str] = {}
     for each in names:
         by_key.setdefault(each.lower(), each)

@@ -31,7 +31,7 @@ def run(env: Mapping[str, str], *arguments: str, **more: str) -> subprocess.Comp
 
 
 def shown(env: Mapping[str, str], *arguments: str, **more: str) -> str:
-    """What a successful command prints."""
+    """The output of a successful command."""
     done = run(env, *arguments, **more)
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout

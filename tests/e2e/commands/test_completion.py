@@ -42,7 +42,7 @@ def test_bash_completes_commands_options_and_ids(sutro: Emulator, sutro_env: dic
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
 def test_fish_completes_commands_options_and_ids() -> None:
-    """Those of the demo as well, which need no key."""
+    """Ids of the demo as well, which need no key."""
     lines = ("sutro-mcp comp", "sutro-mcp results --co", "sutro-mcp cancel --demo job-55")
     script = "sutro-mcp completion fish | source; " + "; ".join(f"complete -C '{line}'" for line in lines)
     done = subprocess.run(

@@ -176,7 +176,7 @@ def test_integers_that_no_float_holds_are_said_to_be_compared_as_floats(tmp_path
 
 
 def test_differences_that_have_no_mean_are_said_to_be_left_out(tmp_path: Path) -> None:
-    """Those of the other rows have one."""
+    """Differences of the other rows have one."""
     before = run(tmp_path, "before", [("", '{"x":-1e400,"y":1e400}'), ("", {"x": 1, "y": 2})])
     after = run(tmp_path, "after", [("", '{"x":1,"y":1e400}'), ("", {"x": 3, "y": 2})])
     found = comparison(before, after)
